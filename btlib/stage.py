@@ -1,0 +1,35 @@
+"""Runs a stage's main: paths from the command line, plain error messages, time and memory on record."""
+
+import argparse
+import inspect
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from btlib.artifacts import write_json
+from btlib.errors import InputError
+
+TIMINGS = Path(".btlib/timings")
+
+
+def run(main: Callable[..., None]) -> None:
+    """Calls `main` with one `--name PATH` option per parameter; InputError becomes one message and exit code 1.
+
+    Writes the stage's wall time and peak memory to `.btlib/timings/<stage>.json`.
+    """
+    name = Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(prog=name, description=inspect.getdoc(inspect.getmodule(main)))
+    for option in inspect.signature(main).parameters:
+        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True)
+    started = time.perf_counter()
+    try:
+        main(**vars(parser.parse_args()))
+    except InputError as error:
+        print(f"\n{name}: {error}\n", file=sys.stderr)
+        sys.exit(1)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    write_json(TIMINGS / f"{name}.json", {"seconds": round(seconds, 2), "peak_gib": round(peak, 2)})
+    print(f"{name}: {seconds:.1f} s, peak memory {peak:.2f} GiB")
