@@ -6,6 +6,7 @@ A killed run or a full disk therefore never leaves a half-written file that a la
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ import pandas as pd
 from btlib.errors import InputError
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+# NumPy and safetensors report a full disk without an errno
+FULL_DISK_MESSAGE = re.compile(rf"\d+ requested and \d+ written|\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
 
 
 @contextmanager
@@ -40,9 +43,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync(temporary)
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in FULL_DISK:
+        temporary.replace(path)
+    except Exception as error:
+        if getattr(error, "errno", None) in FULL_DISK or FULL_DISK_MESSAGE.search(str(error)):
             raise InputError(
                 f"{path}: no space left on the device while writing; nothing was changed. "
                 "Free some space (for example with `dvc gc --workspace`) and run the same command again."
@@ -81,11 +84,11 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def read_csv(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads a table written by `write_csv`; the columns in `text` stay strings, empty cells there become ''."""
     try:
-        table = pd.read_csv(_existing(path), dtype={name: str for name in text}, float_precision="round_trip")
+        table = pd.read_csv(_existing(path), dtype=dict.fromkeys(text, str), float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV table ({error})") from error
     present = [name for name in text if name in table.columns]
-    return table.fillna({name: "" for name in present})
+    return table.fillna(dict.fromkeys(present, ""))
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -102,6 +105,12 @@ def read_array(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a whole .npy array ({error}); delete it and run `dvc repro` again") from error
 
 
+def write_figure(path: Path, figure: Any) -> None:
+    """Writes a matplotlib figure as PNG; the same figure gives the same bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Writes tensors as safetensors (never a pickle), with string metadata."""
     from safetensors.torch import save_file
@@ -116,7 +125,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
     try:
         with safe_open(_existing(path), framework="pt") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}, handle.metadata() or {}
+            names = handle.keys()
+            return {name: handle.get_tensor(name) for name in names}, handle.metadata() or {}
     except SafetensorError as error:
         raise InputError(
             f"{path}: not a whole safetensors file ({error}); delete it and run `dvc repro` again"
