@@ -1,6 +1,8 @@
 """The schema of params.yaml: every key, its type and range. Only stages read it."""
 
 import difflib
+import re
+import reprlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -20,7 +22,7 @@ Rate = Annotated[float, Field(gt=0, lt=10)]
 class Section(BaseModel):
     """Refuses unknown keys and silent conversions such as '5e-05' (a string) to a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Clahe(Section):
@@ -137,7 +139,7 @@ def check_params(raw: Any, origin: str) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        raise InputError(f"{origin}:\n{listed([_fault(e) for e in error.errors()])}") from None
+        raise InputError(f"{origin}:\n{listed(_faults(error))}") from None
     faults = _cross_checks(params)
     if faults:
         raise InputError(f"{origin}:\n{listed(faults)}")
@@ -177,14 +179,49 @@ def known_keys(model: type[BaseModel] = Params) -> list[str]:
     return keys
 
 
-def _fault(error: dict) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in ("inverse_frequency", "constrained-float"))
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, known_keys(), n=1)
-        return f"unknown key '{where}'" + (f" (did you mean '{near[0]}'?)" if near else "")
-    if error["type"] == "missing":
-        return f"missing key '{where}'"
-    return f"{where}: {error['msg']} (found {error['input']!r})"
+def _faults(error: ValidationError) -> list[str]:
+    """One line per key, although pydantic reports every branch of a union by itself."""
+    by_key: dict[str, list[dict]] = {}
+    for fault in error.errors():
+        by_key.setdefault(_key(fault["loc"]), []).append(fault)
+    return [_fault(key, faults) for key, faults in by_key.items()]
+
+
+def _key(loc: tuple[str | int, ...]) -> str:
+    """The dotted key of a fault, without pydantic's names for the branches of a union."""
+    keys = known_keys()
+    for end in range(1, len(loc) + 1):
+        key = ".".join(str(part) for part in loc[:end])
+        if key in keys and not any(other.startswith(f"{key}.") for other in keys):
+            return ".".join([key, *(str(part) for part in loc[end:] if isinstance(part, int))])
+    return ".".join(str(part) for part in loc) or "the whole file"
+
+
+def _fault(key: str, faults: list[dict]) -> str:
+    first = faults[0]
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_nearest(key, known_keys())}"
+    if first["type"] == "missing":
+        return f"missing key '{key}'"
+    expected = " or ".join(_expected(fault) for fault in faults)
+    choices = [name for fault in faults for name in re.findall(r"'([^']+)'", fault.get("ctx", {}).get("expected", ""))]
+    return f"{key}: should be {expected}, found {reprlib.repr(first['input'])}{_nearest(first['input'], choices)}"
+
+
+def _expected(fault: dict) -> str:
+    if fault["type"] == "model_type":
+        return "a section of keys"
+    return fault["msg"].removeprefix("Input should be ")
+
+
+def _nearest(found: Any, choices: list[str]) -> str:
+    """A hint at the choice that was probably meant; a key in the wrong section is found by its last part."""
+    if not isinstance(found, str):
+        return ""
+    last = {choice.rpartition(".")[2]: choice for choice in choices}
+    near = difflib.get_close_matches(found, choices, n=1)
+    near = near or [last[name] for name in difflib.get_close_matches(found.rpartition(".")[2], last, n=1)]
+    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def _cross_checks(params: Params) -> list[str]:

@@ -1,0 +1,137 @@
+"""params.yaml: what is refused, and in which words."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+
+from btlib.errors import InputError
+from btlib.params import check_params, known_keys, load_params, read_params, read_yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return read_yaml(ROOT / "params.yaml")
+
+
+def changed(raw, **values):
+    """A copy with `a__b=value` set at a.b; the value `...` deletes the key."""
+    raw = deepcopy(raw)
+    for name, value in values.items():
+        *sections, last = name.split("__")
+        section = raw
+        for part in sections:
+            section = section[part]
+        if value is ...:
+            del section[last]
+        else:
+            section[last] = value
+    return raw
+
+
+def faults(raw):
+    with pytest.raises(InputError) as caught:
+        check_params(raw, "params.yaml")
+    title, *lines = str(caught.value).splitlines()
+    assert title == "params.yaml:"
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def test_committed_file_is_valid_and_holds_every_known_key(committed):
+    def dotted(section, prefix=""):
+        for key, value in section.items():
+            yield prefix + key
+            if isinstance(value, dict):
+                yield from dotted(value, f"{prefix}{key}.")
+
+    check_params(committed, "params.yaml")
+    assert set(dotted(committed)) == set(known_keys())
+
+
+def test_all_faults_are_named_at_once(committed):
+    raw = changed(committed, mixup_alfa=0.2, mixup_alpha=..., lr_stage1="abc", images__clahe__tile=8)
+    assert sorted(faults(raw)) == [
+        "lr_stage1: should be a valid number, found 'abc'",
+        "missing key 'mixup_alpha'",
+        "unknown key 'images.clahe.tile' (did you mean 'images.clahe.tiles'?)",
+        "unknown key 'mixup_alfa' (did you mean 'mixup_alpha'?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"split_by": "gruop"}, "split_by: should be 'group' or 'image', found 'gruop' (did you mean 'group'?)"),
+        (
+            {"images__source": "fodler"},
+            "images.source: should be 'phantom', 'folder' or 'figshare', found 'fodler' (did you mean 'folder'?)",
+        ),
+        (
+            {"focal_alpha": "inverse_freqency"},
+            "focal_alpha: should be 'inverse_frequency' or a valid number, found 'inverse_freqency' "
+            "(did you mean 'inverse_frequency'?)",
+        ),
+        ({"focal_alpha": -1}, "focal_alpha: should be 'inverse_frequency' or greater than 0, found -1"),
+        ({"tiles": 3}, "unknown key 'tiles' (did you mean 'images.clahe.tiles'?)"),
+        ({"images": None}, "images: should be a section of keys, found None"),
+        ({"backbones": ["tf_efficientnet_lite0", 2]}, "backbones.1: should be a valid string, found 2"),
+        ({"seed": True}, "seed: should be a valid integer, found True"),
+        ({"lr_stage1": float("nan")}, "lr_stage1: should be a finite number, found nan"),
+        ({"focal_gamma": float("inf")}, "focal_gamma: should be a finite number, found inf"),
+        ({"images": ...}, "missing key 'images'"),
+    ],
+)
+def test_one_fault_is_one_line(committed, change, line):
+    assert faults(changed(committed, **change)) == [line]
+
+
+@pytest.mark.parametrize(
+    ("change", "start"),
+    [
+        ({"model__heads": 3}, "model.width: 256 is not a multiple of model.heads (3)"),
+        ({"fusion": "none"}, "fusion: 'none' with 2 backbone(s)"),
+        ({"epochs_stage1": 0, "epochs_stage2": 0}, "epochs_stage1 and epochs_stage2: both are 0"),
+        ({"weights__source": "file"}, "weights.folder: name the folder"),
+        ({"training__train_batchnorm": True, "training__devices": 2}, "training.train_batchnorm: batch statistics"),
+    ],
+)
+def test_values_that_do_not_go_together(committed, change, start):
+    (line,) = faults(changed(committed, **change))
+    assert line.startswith(start)
+
+
+@pytest.mark.parametrize("raw", [None, [], "text"])
+def test_a_file_that_is_no_mapping(raw):
+    assert faults(raw) == [f"the whole file: should be a section of keys, found {raw!r}"]
+
+
+def test_exponents_without_a_dot_are_numbers(tmp_path):
+    """`dvc exp run -S lr_stage2=5e-5` writes 5e-05, which YAML 1.1 parsers read as text."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("lr_stage2: 1.0e-5", "lr_stage2: 5e-05")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert read_params(tmp_path / "params.yaml").lr_stage2 == 5e-5
+
+
+@pytest.mark.parametrize("text", ["seed: [1", "seed: 1\nseed: 2\n"])
+def test_broken_yaml_names_the_file(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"params\.yaml: not valid YAML"):
+        read_params(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file; run from the project's root"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_load_params_gives_the_declared_keys_and_no_others(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    p = load_params("seed", "images.clahe", "images.source")
+    assert (p.seed, p.images.clahe.tiles, p.images.source) == (0, 8, "phantom")
+    with pytest.raises(AttributeError):
+        _ = p.batch_size
+    with pytest.raises(AttributeError):
+        _ = p.images.root

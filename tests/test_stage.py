@@ -1,0 +1,66 @@
+"""The stage runner, through real processes: messages, exit codes, the record of time and memory."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = '''"""Stage demo: a test."""
+
+from pathlib import Path
+
+from btlib.errors import InputError
+from btlib.stage import run
+
+
+def main(manifest: Path, out_folder: Path) -> None:
+    {body}
+
+
+if __name__ == "__main__":
+    run(main)
+'''
+
+
+@pytest.fixture
+def stage(tmp_path):
+    def call(body, *options):
+        (tmp_path / "demo.py").write_text(SCRIPT.format(body=body), encoding="utf-8")
+        return subprocess.run([sys.executable, "demo.py", *options], cwd=tmp_path, capture_output=True, text=True)
+
+    return call
+
+
+PATHS = ("--manifest", "a b.csv", "--out-folder", "out")
+
+
+def test_paths_arrive_and_time_and_memory_are_recorded(stage, tmp_path):
+    done = stage("assert manifest == Path('a b.csv'); out_folder.mkdir()", *PATHS)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out").is_dir()
+    record = json.loads((tmp_path / ".btlib/timings/demo.json").read_text())
+    assert 0 <= record["seconds"] < 60
+    assert 0 < record["peak_gib"] < 4
+    assert done.stdout.startswith("demo: ")
+
+
+def test_input_error_is_one_message_and_exit_code_1(stage, tmp_path):
+    done = stage("raise InputError('a.csv: 3 columns; expected 4')", *PATHS)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "demo: a.csv: 3 columns; expected 4"
+    assert not (tmp_path / ".btlib").exists()
+
+
+def test_a_bug_shows_its_traceback(stage, tmp_path):
+    done = stage("raise KeyError('label')", *PATHS)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'label'" in done.stderr
+    assert not (tmp_path / ".btlib").exists()
+
+
+def test_a_missing_path_is_named(stage):
+    done = stage("pass", "--manifest", "a.csv")
+    assert done.returncode == 2
+    assert "--out-folder" in done.stderr
