@@ -1,0 +1,116 @@
+"""Overlays: comments kept, faults refused before anything is written, flags that DVC reads back the same."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+
+from btlib.errors import InputError
+from btlib.params import read_yaml
+from btlib.profile import apply, flags, flat, read_overlay
+
+ROOT = Path(__file__).parents[1]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+@pytest.fixture
+def params(tmp_path):
+    return Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+
+
+@pytest.fixture
+def overlay(tmp_path):
+    def write(text):
+        path = tmp_path / "overlay.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_there_are_profiles():
+    assert "paper" in [path.stem for path in PROFILES]
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_valid_and_holds_only_what_differs(profile, params):
+    committed = dict(flat(read_yaml(params)))
+    overlay = dict(flat(read_overlay(profile)))
+    assert [key for key, value in overlay.items() if committed.get(key) == value] == []
+    assert apply(profile, params) == len(overlay)
+    assert dict(flat(read_yaml(params))) == committed | overlay
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_flags_give_dvc_the_same_values_as_apply(profile, params, tmp_path):
+    by_dvc = Path(shutil.copy(params, tmp_path / "by_dvc.yaml"))
+    apply_overrides(by_dvc, shlex.split(flags(profile, params))[1::2])
+    apply(profile, params)
+    assert read_yaml(by_dvc) == read_yaml(params)
+
+
+def test_only_the_named_values_change(params, overlay):
+    before = params.read_text(encoding="utf-8").splitlines()
+    apply(overlay("mixup_alpha: 0.4\nimages:\n  clahe:\n    enabled: false\n"), params)
+    after = params.read_text(encoding="utf-8").splitlines()
+    assert len(after) == len(before)
+    assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [
+        (
+            "mixup_alpha: 0.2          # Beta(α, α); 0 turns Mixup off",
+            "mixup_alpha: 0.4          # Beta(α, α); 0 turns Mixup off",
+        ),
+        ("    enabled: true", "    enabled: false"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", ["/data/my images", "../a=b", 'say "x", y', "it's", "", "null", "/data/Größe", "1e3", "true", "a[0]"]
+)
+def test_awkward_text_survives_both_ways(value, params, overlay, tmp_path):
+    profile = overlay(f"images:\n  source: folder\n  root: '{value.replace(chr(39), chr(39) * 2)}'\n")
+    by_dvc = Path(shutil.copy(params, tmp_path / "by_dvc.yaml"))
+    apply_overrides(by_dvc, shlex.split(flags(profile, params))[1::2])
+    apply(profile, params)
+    assert read_yaml(params)["images"]["root"] == value
+    assert read_yaml(by_dvc)["images"]["root"] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mixup_alfa: 0.4", r"unknown key 'mixup_alfa' \(did you mean 'mixup_alpha'\?\)"),
+        ("images: {clahe: {tile: 4}}", "unknown key 'images.clahe.tile'"),
+        ("images: folder", "images: should be a section of keys, found 'folder'"),
+        ("lr_stage1: fast", "lr_stage1: should be a valid number, found 'fast'"),
+        ("- image_size", "should hold keys of params.yaml"),
+        ("", "should hold keys of params.yaml, found None"),
+    ],
+)
+def test_a_faulty_overlay_changes_nothing(text, message, params, overlay):
+    before = params.read_bytes()
+    with pytest.raises(InputError, match=message):
+        apply(overlay(text), params)
+    with pytest.raises(InputError, match=message):
+        flags(overlay(text), params)
+    assert params.read_bytes() == before
+
+
+def test_command_line(params, overlay):
+    profile = overlay("mixup_alpha: 0.4\n")
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "btlib.profile", *arguments]
+        return subprocess.run(command, cwd=params.parent, capture_output=True, text=True)
+
+    assert call("flags", "overlay.yaml").stdout == "-S mixup_alpha=0.4\n"
+    assert read_yaml(params)["mixup_alpha"] == 0.2
+    assert call("apply", "overlay.yaml").stdout.startswith("params.yaml: 1 keys set from overlay.yaml")
+    assert read_yaml(params)["mixup_alpha"] == 0.4
+    missing = call("apply", "absent.yaml")
+    assert missing.returncode == 1
+    assert missing.stderr.strip() == "absent.yaml: no such file; run from the project's root"
+    assert profile.exists()
