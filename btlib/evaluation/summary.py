@@ -1,0 +1,32 @@
+"""metrics/classification.json: all scores of the test table with their intervals."""
+
+import numpy as np
+
+from btlib.evaluation.bootstrap import ci95, exact_ci95
+from btlib.evaluation.scores import headline, per_class
+from btlib.evaluation.tables import Predictions
+
+
+def classification_metrics(
+    test: Predictions, temperature: float, bins: int, resamples: int, rng: np.random.Generator
+) -> dict:
+    """The headline scores, per_class, ci95, and what they rest on: n_test, errors, temperature.
+
+    accuracy_ci95_exact stands beside the bootstrap interval because the latter shrinks to a point, and so promises too
+    much, when a small test set holds no error.
+
+    Args:
+        temperature: fitted on the validation predictions.
+        bins: bins of the ECE.
+        resamples: bootstrap resamples.
+    """
+    errors = int((~test.correct).sum())
+    return {
+        **headline(test, temperature, bins),
+        "per_class": per_class(test),
+        "ci95": ci95(test, temperature, bins, resamples, rng),
+        "accuracy_ci95_exact": exact_ci95(len(test.labels) - errors, len(test.labels)),
+        "temperature": temperature,
+        "n_test": len(test.labels),
+        "errors": errors,
+    }

@@ -1,0 +1,62 @@
+"""Stage evaluate: the validation and test predictions, then every metric and figure from these tables.
+
+Reads models/stage2/, data/processed/, data/splits.csv. Writes data/predictions/{val,test}.csv,
+metrics/classification.json, data/figures/evaluate/ (Figures 10–12, reliability), data/plots/evaluate/ (for
+`dvc plots`). Run: dvc repro evaluate.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import read_csv, write_csv, write_figure, write_json
+from btlib.data.images import load_processed
+from btlib.data.splits import rows_of
+from btlib.evaluation import curves, figures
+from btlib.evaluation.calibration import fit_temperature
+from btlib.evaluation.selection import shown_rows
+from btlib.evaluation.summary import classification_metrics
+from btlib.evaluation.tables import predictions_table, read_predictions
+from btlib.inference import load_classifier, predict
+from btlib.params import load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+SHOWN_PER_CLASS = 8
+
+
+def main(model: Path, processed: Path, splits: Path, predictions: Path, metrics: Path, figures_out: Path, plots: Path):
+    p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
+    note = "phantom data" if p.images.source == "phantom" else ""
+    net = load_classifier(model)
+    images, index = load_processed(processed)
+    split_table = read_csv(splits, text=("image_id", "split"))
+    rows = {part: rows_of(split_table, index, part) for part in ("val", "test")}
+    tables = {}
+    for part, numbers in rows.items():
+        chosen, path = index.iloc[numbers], predictions / f"{part}.csv"
+        probabilities = predict(net, images[numbers])
+        write_csv(path, predictions_table(chosen["image_id"], chosen["label"], probabilities, net.classes))
+        tables[part] = read_predictions(path, net.classes)
+
+    val, test = tables["val"], tables["test"]
+    temperature, bins = fit_temperature(val.probabilities, val.labels), p.evaluation.ece_bins
+    rng = keyed_rng(p.seed, "bootstrap")
+    scores = classification_metrics(test, temperature, bins, p.evaluation.bootstrap, rng)
+    write_json(metrics, scores)
+
+    shown = shown_rows(test, SHOWN_PER_CLASS, p.seed, "predictions figure")
+    pictures = images[rows["test"]][[number for numbers in shown.values() for number in numbers]]
+    write_figure(figures_out / "classification.png", figures.classification_figure(test, note))
+    write_figure(figures_out / "roc.png", figures.roc_figure(test, scores, note))
+    write_figure(figures_out / "precision_recall.png", figures.pr_figure(test, scores, note))
+    write_figure(figures_out / "calibration.png", figures.calibration_figure(test, temperature, bins, note))
+    write_figure(figures_out / "predictions.png", figures.predictions_figure(test, shown, pictures, note))
+
+    write_csv(plots / "confusion.csv", curves.confusion_rows(test))
+    for name, points in curves.roc_curves(test).items():
+        write_csv(plots / "roc" / f"{name}.csv", points)
+    for name, points in curves.pr_curves(test).items():
+        write_csv(plots / "precision_recall" / f"{name}.csv", points)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,59 @@
+"""Stage gradcam: where the classifier looks, per backbone and fused, and how much of that is the lesion.
+
+Reads models/stage2/, data/processed/, data/manifest.csv, data/predictions/test.csv and the lesion masks under
+images.root. Writes metrics/gradcam.json, data/gradcam.csv (one row per image and map), data/figures/gradcam/
+(Figure 13). Run: dvc repro gradcam.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from btlib.artifacts import read_csv, write_csv, write_figure, write_json
+from btlib.data.images import load_processed
+from btlib.evaluation.figures import caption, spoken, titled
+from btlib.evaluation.localisation import localisation_scores
+from btlib.evaluation.selection import shown_rows
+from btlib.evaluation.tables import read_predictions
+from btlib.explain.faithfulness import faithfulness_table
+from btlib.explain.figures import overlay_figure
+from btlib.explain.gradcam import gradcam
+from btlib.explain.lesions import lesion_masks
+from btlib.inference import load_classifier
+from btlib.params import load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+
+def main(
+    model: Path, processed: Path, manifest: Path, predictions: Path, metrics: Path, table: Path, figures: Path
+) -> None:
+    p = load_params("seed", "images.source", "images.root", "gradcam.images_per_class", "evaluation.bootstrap")
+    note = "phantom data" if p.images.source == "phantom" else ""
+    net = load_classifier(model)
+    images, index = load_processed(processed)
+    test = read_predictions(predictions, net.classes)
+    row_of = pd.Series(range(len(index)), index=index["image_id"])
+    rows = row_of[list(test.image_ids)].to_numpy()
+    files = read_csv(manifest, text=("image_id", "mask_path"))
+    lesions = lesion_masks(files, Path(p.images.root), test.image_ids, images.shape[1:3])
+
+    masked = np.flatnonzero(lesions.any(axis=(1, 2)))
+    maps = gradcam(net, images[rows[masked]], test.predicted[masked])
+    labels = np.array(test.classes)[test.labels[masked]]
+    heat = faithfulness_table(test.image_ids[masked], labels, maps, lesions[masked])
+    write_csv(table, heat)
+    scores = localisation_scores(heat, list(maps), p.evaluation.bootstrap, keyed_rng(p.seed, "gradcam bootstrap"))
+    write_json(metrics, {"n_test": len(test.labels), "n_with_mask": len(masked), "maps": scores})
+
+    for name, shown in shown_rows(test, p.gradcam.images_per_class, p.seed, "gradcam figure").items():
+        pictures = images[rows[shown]]
+        maps = gradcam(net, pictures, test.predicted[shown])
+        captions = [caption(test, number) for number in shown]
+        title = titled(f"Grad-CAM of the predicted class; true class: {spoken(name)}", note)
+        write_figure(figures / f"{name}.png", overlay_figure(title, pictures, captions, maps, lesions[shown]))
+
+
+if __name__ == "__main__":
+    run(main)
