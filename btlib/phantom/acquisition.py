@@ -1,0 +1,31 @@
+"""What the scanner and the screen do to an ideal image: blur, shading, noise, window."""
+
+import numpy as np
+from scipy import ndimage
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Point spread of the scan, `sigma` in pixels."""
+    return ndimage.gaussian_filter(image, sigma)
+
+
+def bias_field(rng: np.random.Generator, shape: tuple[int, int], strength: float) -> np.ndarray:
+    """Smooth positive shading [H, W] about 1: exp of a random second-order polynomial, ± `strength` at one sigma."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    terms = np.stack([x, y, x * y, x * x - 1 / 3, y * y - 1 / 3])
+    return np.exp(strength * np.tensordot(rng.standard_normal(len(terms)), terms, 1)).astype(np.float32)
+
+
+def rician(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
+    """Magnitude of the image with complex Gaussian noise of deviation `sigma` in each channel.
+
+    Source: Gudbjartsson and Patz, The Rician distribution of noisy MRI data, 1995.
+    """
+    real, imaginary = rng.standard_normal((2, *image.shape), np.float32) * np.float32(sigma)
+    return np.hypot(image + real, imaginary)
+
+
+def window(image: np.ndarray, reference: float, level: float, gamma: float) -> np.ndarray:
+    """8-bit image: `reference` is shown at grey `level` (0..255), with display gamma, clipped."""
+    shown = (np.maximum(image, 0) / reference) ** gamma * level
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)

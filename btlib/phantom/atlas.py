@@ -1,0 +1,95 @@
+"""The real anatomy: nilearn's bundled MNI152 maps, and lattices of noise.
+
+Coordinates are MNI152 millimetres (x right, y anterior, z superior) everywhere in this package.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+BOX_LOW = np.array((-112.0, -150.0, -120.0))
+BOX_HIGH = np.array((112.0, 130.0, 120.0))
+CLOSING = 6.0  # mm: sulci narrower than twice this lie inside the skull's envelope
+LATTICE = 64
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A scalar map: values [X, Y, Z], the position in mm of voxel 0 and the voxel size in mm."""
+
+    values: np.ndarray
+    origin: np.ndarray
+    spacing: float
+
+    def at(self, points: np.ndarray, outside: float | None = None) -> np.ndarray:
+        """Trilinear values [N] at points [N, 3] in mm; beyond the grid its edge value, or `outside`."""
+        index = ((points - self.origin) / self.spacing).T
+        how = {"mode": "nearest"} if outside is None else {"mode": "constant", "cval": outside}
+        return ndimage.map_coordinates(self.values, index, np.float32, order=1, **how)
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Maps of the mean head: tissue probabilities × 255, and distances in mm (negative inside)."""
+
+    gm: Grid
+    wm: Grid
+    envelope: Grid  # to the smooth hull of the brain, where the dura lies
+    ventricles: Grid
+    lattice: np.ndarray  # white noise [64, 64, 64], unit variance
+
+    def noise(self, points: np.ndarray, scale: float, offset: np.ndarray) -> np.ndarray:
+        """Smooth noise [N] at points [N, 3], about N(0, 0.5), that varies over `scale` mm; `offset` [3] picks it."""
+        index = (points / scale + offset).T
+        return ndimage.map_coordinates(self.lattice, index, np.float32, order=1, mode="grid-wrap")
+
+
+def load_atlas(spacing: float = 1.0) -> Atlas:
+    """Loads the maps (under a second, no network) and derives the distances.
+
+    Args:
+        spacing: voxel size in mm of the tissue maps. They are stored at 1 mm; larger whole numbers (for tests)
+            take every n-th voxel.
+    """
+    from nilearn import datasets
+
+    images = [load(resolution=1) for load in (datasets.load_mni152_gm_template, datasets.load_mni152_wm_template)]
+    step = int(spacing)
+    origin = images[0].affine[:3, 3]
+    gm, wm = (np.round(np.asarray(i.dataobj) * 255).astype(np.uint8)[::step, ::step, ::step] for i in images)
+    brain = (gm.astype(np.float32) + wm) > 0.35 * 255
+    coarse = max(2, step)
+    envelope = _envelope(brain[:: coarse // step, :: coarse // step, :: coarse // step], origin, float(coarse))
+    return Atlas(
+        gm=Grid(gm, origin, float(step)),
+        wm=Grid(wm, origin, float(step)),
+        envelope=envelope,
+        ventricles=_ventricles(gm, wm, origin, step, envelope),
+        lattice=np.random.default_rng(152).standard_normal((LATTICE,) * 3).astype(np.float32),
+    )
+
+
+def _signed_distance(inside: np.ndarray, spacing: float) -> np.ndarray:
+    outer, inner = (ndimage.distance_transform_edt(m, sampling=spacing) for m in (~inside, inside))
+    return (outer - inner).astype(np.float32)
+
+
+def _envelope(brain: np.ndarray, origin: np.ndarray, spacing: float) -> Grid:
+    low = np.ceil((origin - BOX_LOW) / spacing).astype(int)
+    high = np.ceil((BOX_HIGH - origin) / spacing).astype(int) + 1 - brain.shape
+    padded = np.pad(brain, [(max(0, a), max(0, b)) for a, b in zip(low, high, strict=True)])
+    dilated = _signed_distance(padded, spacing) < CLOSING
+    distance = _signed_distance(dilated, spacing) + CLOSING
+    return Grid(ndimage.gaussian_filter(distance, 2 / spacing), origin - np.maximum(low, 0) * spacing, spacing)
+
+
+def _ventricles(gm: np.ndarray, wm: np.ndarray, origin: np.ndarray, step: int, envelope: Grid) -> Grid:
+    stride = max(1, 2 // step)
+    tissue = gm[::stride, ::stride, ::stride].astype(np.float32) + wm[::stride, ::stride, ::stride]
+    spacing = float(step * stride)
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in tissue.shape), indexing="ij"), -1).reshape(-1, 3)
+    points = grid * spacing + origin
+    deep = (envelope.at(points) < -24) & (points[:, 2] > -12) & (np.abs(points[:, 0]) < 40)
+    fluid = (tissue < 0.5 * 255) & deep.reshape(tissue.shape)
+    return Grid(_signed_distance(fluid, spacing), origin, spacing)

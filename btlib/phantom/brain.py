@@ -1,0 +1,131 @@
+"""The brain and what runs beside it: tissue maps, ventricles, falx, tentorium, veins, pituitary region."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from btlib.phantom.atlas import Atlas
+from btlib.phantom.head import SELLA, Noise
+from btlib.phantom.shapes import capsule, ellipsoid, mirrored
+from btlib.phantom.tissues import Mixture, ramp
+
+
+@dataclass(frozen=True)
+class BrainShape:
+    """What differs between brains."""
+
+    sulci: float  # weight of the fluid in the cortex: under 1 full, over 1 shrunken
+    ventricles: float  # mm by which the ventricles are wider than the atlas's
+    vessels: float  # how many superficial veins show, 0..1
+
+
+def sample_brain(rng: np.random.Generator) -> BrainShape:
+    """Draws a brain; most are young and full, some are shrunken."""
+    age = rng.beta(1.2, 2.0)
+    return BrainShape(sulci=0.6 + 1.4 * age, ventricles=-1.2 + 4.5 * age**1.5, vessels=rng.uniform(0.2, 1))
+
+
+def brain_tissue(atlas: Atlas, points: np.ndarray, shape: BrainShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fractions [N] of grey matter, white matter and fluid that sum to 1, at points of the atlas inside the envelope.
+
+    The atlas is a mean of 152 heads, so its cortex is blurred; raising the probabilities to a power narrows the
+    transitions to what one head has.
+    """
+    gm, wm = atlas.gm.at(points, 0) / 255, atlas.wm.at(points, 0) / 255
+    csf = np.clip(1 - gm - wm, 0, 1) * shape.sulci
+    parts = np.stack([gm, wm, csf]) ** 1.7
+    parts /= np.maximum(parts.sum(0), 1e-6)
+    wide = ramp(atlas.ventricles.at(points, 99) - shape.ventricles, 1.6)
+    parts *= 1 - wide
+    parts[2] += wide
+    return parts[0], parts[1], parts[2]
+
+
+def paint_brain(
+    mixture: Mixture,
+    atlas: Atlas,
+    points: np.ndarray,
+    sources: np.ndarray,
+    depth: np.ndarray,
+    shape: BrainShape,
+    noise: Noise,
+) -> None:
+    """Paints what lies inside the skull.
+
+    Args:
+        points: [N, 3] in the mean head.
+        sources: [N, 3] where in the mean head the brain tissue at `points` comes from; they differ beside a tumour
+            that pushes.
+        depth: [N] mm to the brain's envelope at `points`, negative inside.
+    """
+    rows = np.flatnonzero(depth < 1)
+    where, inside = points[rows], depth[rows]
+    gm, wm, csf = brain_tissue(atlas, sources[rows], shape)
+    cover = ramp(inside, 1.5)
+    mixture.paint("csf", cover, rows)
+    _skull_base_gap(mixture, where, rows, csf, inside, noise)
+    # Grey matter first, white over it: opacity gm / (1 - wm) leaves exactly gm, wm and csf.
+    mixture.paint("gm", cover * gm / np.maximum(1 - wm, 1e-6), rows)
+    mixture.paint("wm", cover * wm, rows)
+    _membranes(mixture, where, rows, gm, wm, csf, inside, noise)
+    _veins(mixture, where, rows, csf, inside, shape, noise)
+    _sellar_region(mixture, where, rows, wm + gm)
+
+
+def _skull_base_gap(
+    mixture: Mixture, where: np.ndarray, rows: np.ndarray, csf: np.ndarray, depth: np.ndarray, noise: Noise
+) -> None:
+    # The envelope bridges the hollows between temporal lobes and brain stem; bone lies there, not fluid.
+    low = np.flatnonzero((where[:, 2] < -28) & (csf > 0.3))
+    spot = mirrored(where[low])
+    petrous = capsule(spot, (14, -12, -42), (60, -32, -42), 6, 12)
+    middle = ellipsoid(spot, (0, 14, -44), (22, 16, 14))
+    for solid in (petrous, middle):
+        mixture.paint("bone", ramp(solid, 2) * csf[low], rows[low])
+        mixture.paint("marrow", ramp(solid + 2.5, 2) * csf[low] * 0.4, rows[low])
+
+
+def _membranes(mixture, where, rows, gm, wm, csf, depth, noise) -> None:
+    x, y, z = where.T
+    # The falx reaches from the envelope down to an arc above the corpus callosum.
+    arc = np.hypot((y + 18) / 1.25, z - 4)
+    falx = ramp(np.abs(x + 0.6 * noise(where, 25.0)) - 0.5, 1.2) * np.clip((arc - 40) / 8, 0, 1) * (z > -8) * (y > -95)
+    mixture.paint("dura", 0.65 * falx * (1 - wm), rows)
+    ridge = 2 - 0.42 * (np.abs(x) - 0.0) - 0.12 * np.abs(y + 50) * (y < -50)
+    tent = ramp(np.abs(z - ridge) - 0.6, 1.4) * ramp(y + 38) * np.clip(csf * 2.5, 0, 1)
+    mixture.paint("dura", 0.6 * tent, rows)
+
+
+def _veins(mixture, where, rows, csf, depth, shape: BrainShape, noise: Noise) -> None:
+    half = mirrored(where)
+    sagittal = np.hypot(where[:, 0] / 1.2, depth + 2.2) - 3.4
+    mixture.paint("blood", ramp(sagittal) * ((where[:, 2] > -5) & (where[:, 1] < 60)), rows)
+    straight = capsule(where, (0, -42, 4), (0, -90, -8), 1.7, 2.2)
+    transverse = capsule(half, (4, -100, -16), (58, -62, -30), 2.6, 3.6)
+    sigmoid = capsule(half, (58, -62, -30), (48, -38, -58), 3.6, 3.4)
+    galen = capsule(half, (2, -20, 12), (0, -42, 4), 1.1, 1.6)
+    arteries = [
+        capsule(where, (0, -15, -34), (0, -14, -18), 1.5, 1.4),
+        capsule(half, (11, 2, -22), (38, 4, -20), 1.5, 1.1),
+        capsule(half, (2, 14, -16), (1.5, 38, 4), 1.1, 0.9),
+        capsule(half, (3, -14, -18), (18, -30, -12), 1.2, 0.9),
+    ]
+    for vessel in (straight, transverse, sigmoid, galen, *arteries):
+        mixture.paint("blood", 0.85 * ramp(vessel, 1.2), rows)
+    plexus = capsule(half, (16, -36, 14), (27, -36, 4), 2.2, 3.0) + noise(where, 2.5)
+    mixture.paint("blood", 0.6 * ramp(plexus, 1.5) * csf, rows)
+    winding = np.abs(noise(where, 6.0) + 0.4 * noise(where, 3.0))
+    superficial = np.clip(1 - winding / 0.09, 0, 1) * np.clip((csf - 0.25) * 2, 0, 1) * (depth > -22)
+    mixture.paint("blood", 0.75 * shape.vessels * superficial, rows)
+
+
+def _sellar_region(mixture: Mixture, where: np.ndarray, rows: np.ndarray, brain: np.ndarray) -> None:
+    near = np.flatnonzero(((where - SELLA) ** 2).sum(1) < 30**2)
+    spot, free = mirrored(where[near]), np.clip(1 - 1.5 * brain[near], 0, 1)
+    for tissue, solid in (
+        ("blood", ellipsoid(spot, (12, -1, -34), (5.5, 11, 6.5))),
+        ("bone", capsule(spot, (12.5, 8, -35), (12, -8, -33), 2.4)),
+        ("gland", ellipsoid(spot, tuple(SELLA), (7, 5, 3.6))),
+        ("gland", capsule(spot, (0, 1, -29), (0, -3, -19), 1.2)),
+    ):
+        mixture.paint(tissue, ramp(solid, 1.2) * free, rows[near])

@@ -1,0 +1,48 @@
+"""How bright each tissue is in each modality, relative to white matter = 100 on T1.
+
+The values are typical of spin-echo images at 1.5–3 T, not of one scanner; `sample_table` moves them a little per
+subject. T1ce is T1 after gadolinium: what has no blood-brain barrier (dura, veins, mucosa, pituitary, most tumours)
+turns bright, the rest stays.
+"""
+
+import numpy as np
+
+from btlib.phantom.tissues import TISSUES
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+#                 t1  t1ce   t2  flair
+INTENSITY = {
+    "air": (2, 2, 2, 2),
+    "skin": (120, 150, 60, 70),
+    "fat": (225, 225, 165, 150),
+    "muscle": (72, 92, 45, 55),
+    "mucosa": (85, 185, 190, 130),
+    "bone": (10, 12, 8, 8),
+    "marrow": (120, 140, 95, 80),
+    "dura": (60, 150, 25, 40),
+    "blood": (40, 200, 25, 30),
+    "vitreous": (28, 28, 240, 30),
+    "csf": (30, 31, 235, 28),
+    "gm": (80, 84, 125, 118),
+    "wm": (100, 100, 92, 92),
+    "gland": (95, 190, 115, 105),
+    "oedema": (70, 71, 180, 190),
+    "necrosis": (38, 40, 215, 95),
+    "tumour": (66, 68, 165, 165),
+    "enhancing": (74, 205, 150, 150),
+}
+
+
+def intensities(modality: str) -> np.ndarray:
+    """Intensity of each tissue, [T] in the order of TISSUES."""
+    column = MODALITIES.index(modality)
+    return np.array([INTENSITY[name][column] for name in TISSUES], np.float32)
+
+
+def sample_table(rng: np.random.Generator, modality: str) -> np.ndarray:
+    """`intensities`, each moved by a few per cent, and grey and white matter brought closer together or not."""
+    table = intensities(modality) * rng.normal(1, 0.06, len(TISSUES)).astype(np.float32)
+    grey, white = TISSUES.index("gm"), TISSUES.index("wm")
+    table[grey] += rng.uniform(-0.1, 0.5) * (table[white] - table[grey])
+    return table

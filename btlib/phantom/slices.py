@@ -1,0 +1,85 @@
+"""Slices through a subject as a scanner and a viewer would give them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from btlib.phantom.acquisition import bias_field, blur, rician, window
+from btlib.phantom.contrasts import MODALITIES, sample_table
+from btlib.phantom.subject import Subject
+from btlib.phantom.tissues import INDEX
+from btlib.phantom.tumours import LESION_LABELS, lesion_labels
+
+PLANES = ("axial", "coronal", "sagittal")
+# Image right and image down, and the middle of the head in the plane (mm of the subject).
+AXES = {
+    "axial": ((-1, 0, 0), (0, -1, 0), (0, -12, 0)),
+    "coronal": ((-1, 0, 0), (0, 0, -1), (0, -15, -12)),
+    "sagittal": ((0, 1, 0), (0, 0, -1), (0, -4, -14)),
+}
+MODALITY_SHARES = (0.1, 0.7, 0.1, 0.1)  # of MODALITIES, the same in every class
+SMALLEST_LESION = 0.0008  # share of the image that a lesion must cover to count as visible
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One image [S, S] uint8 with its lesion mask [S, S] bool (the tumour without its oedema)."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    plane: str
+    modality: str
+
+
+def plane_points(
+    rng: np.random.Generator, plane: str, through: np.ndarray, size: int, tight: bool
+) -> tuple[np.ndarray, float]:
+    """Points [size × size, 3] of a slightly oblique slice through a point, row by row, and the pixel size in mm."""
+    right, down, middle = (np.array(v, float) for v in AXES[plane])
+    if plane == "sagittal" and rng.random() < 0.5:
+        right = -right
+    normal = np.cross(right, down)
+    tilt = rng.normal(0, 0.06, 3)
+    right, down = right + tilt[0] * down + tilt[1] * normal, down - tilt[0] * right + tilt[2] * normal
+    field = rng.uniform(178, 205) if tight else rng.uniform(215, 275)
+    aspect = np.exp(rng.normal(0, 0.05))
+    # In the plane the head is centred, more or less; along the normal the slice goes through the point.
+    corner = middle + rng.normal(0, 5, 3) + (0 if not tight or plane == "axial" else np.array([0, -8, 14.0]))
+    corner = corner + normal * ((through - corner) @ normal)
+    offsets = (np.arange(size) + 0.5) / size - 0.5
+    grid = corner + offsets[:, None, None] * field * aspect * down + offsets[None, :, None] * field / aspect * right
+    return grid.reshape(-1, 3).astype(np.float32), field / size
+
+
+def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: int) -> Slice:
+    """Draws a slice of a subject in which its tumour, if any, is visible.
+
+    The first try misses the tumour's centre by up to two thirds of its radius; if too little of it shows, the
+    distance is halved, then zero.
+    """
+    state = int(rng.integers(2**62))
+    modality = str(rng.choice(MODALITIES, p=MODALITY_SHARES))
+    reach = 6.0 if subject.tumour is None else 0.65 * subject.tumour.radius
+    miss = rng.uniform(-reach, reach, 3)
+    for share in (1.0, 0.5, 0.0):
+        geometry = np.random.default_rng(state)
+        tight = geometry.random() < 0.3
+        points, pixel = plane_points(geometry, plane, subject.focus + share * miss, size, tight)
+        mixture = subject.tissues(points)
+        labels = lesion_labels(mixture).reshape(size, size)
+        mask = (labels == LESION_LABELS["core"]) | (labels == LESION_LABELS["enhancing"])
+        if subject.tumour is None or mask.mean() >= SMALLEST_LESION:
+            break
+    ideal = (mixture.fractions @ sample_table(rng, modality)).reshape(size, size)
+    image = _acquire(rng, ideal, mixture.fractions, pixel, tight)
+    return Slice(image, mask, plane, modality)
+
+
+def _acquire(rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool):
+    shape = ideal.shape
+    seen = blur(ideal, rng.uniform(0.5, 0.9) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
+    noisy = rician(rng, seen, rng.uniform(1.0, 4.0))
+    brain = (fractions[:, INDEX["gm"]] + fractions[:, INDEX["wm"]]).reshape(shape) > 0.8
+    reference = np.median(noisy[brain]) if brain.any() else 90.0
+    level = rng.uniform(85, 150) if tight else rng.uniform(50, 95)
+    return window(noisy, reference, level, rng.uniform(0.85, 1.2))

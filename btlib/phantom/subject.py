@@ -1,0 +1,63 @@
+"""One phantom subject: a deformed head with or without a tumour, which can be asked about any point.
+
+Nothing here knows about slices or modalities: the tissue fractions at a grid of points make a volume, those at a
+plane of points make a slice, and a contrast table turns either into an image.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from btlib.phantom.atlas import LATTICE, Atlas
+from btlib.phantom.brain import BrainShape, paint_brain, sample_brain
+from btlib.phantom.head import HeadShape, paint_head, sample_head
+from btlib.phantom.tissues import Mixture
+from btlib.phantom.tumours import Tumour, paint_tumour, sample_site, sample_tumour
+from btlib.phantom.warp import Warp, sample_warp
+from btlib.reproducibility import keyed_rng
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A head in its own millimetre space (axes as MNI152)."""
+
+    label: str
+    atlas: Atlas
+    warp: Warp
+    head: HeadShape
+    brain: BrainShape
+    tumour: Tumour | None
+    focus: np.ndarray  # [3] the tumour's centre in the subject; where one might have been in the healthy
+    texture: np.ndarray  # [3] offset into the noise lattice
+
+    def tissues(self, points: np.ndarray) -> Mixture:
+        """Tissue fractions at points [N, 3] in mm of the subject."""
+        where = self.warp.to_atlas(points)
+        depth = self.atlas.envelope.at(where)
+        noise = partial(self.atlas.noise, offset=self.texture)
+        mixture = Mixture(len(points))
+        paint_head(mixture, where, depth, self.head, noise)
+        sources = where if self.tumour is None else self.tumour.sources(where, depth)
+        paint_brain(mixture, self.atlas, where, sources, depth, self.brain, noise)
+        if self.tumour is not None:
+            paint_tumour(mixture, self.tumour, self.atlas, where, sources, depth, noise)
+        return mixture
+
+
+def sample_subject(seed: int, label: str, number: int, atlas: Atlas) -> Subject:
+    """Draws subject `number` of a class; the same arguments give the same subject, whatever else is drawn."""
+    rng = keyed_rng(seed, "phantom", label, number)
+    warp = sample_warp(rng)
+    tumour = sample_tumour(rng, label, atlas)
+    focus = sample_site(rng, atlas) if tumour is None else tumour.centre
+    return Subject(
+        label=label,
+        atlas=atlas,
+        warp=warp,
+        head=sample_head(rng),
+        brain=sample_brain(rng),
+        tumour=tumour,
+        focus=warp.from_atlas(focus[None])[0],
+        texture=rng.uniform(0, LATTICE, 3),
+    )

@@ -1,0 +1,272 @@
+"""Tumours that look their class: where they sit, their shape, what they are made of and how they push.
+
+A tumour lives in the mean head's coordinates; the subject's warp then deforms it together with the head.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from btlib.phantom.atlas import Atlas
+from btlib.phantom.head import SELLA, Noise
+from btlib.phantom.tissues import INDEX, Mixture, ramp
+
+LABELS = ("glioma", "meningioma", "no_tumor", "pituitary")
+LESION_LABELS = {"none": 0, "core": 1, "oedema": 2, "enhancing": 3}  # as BraTS orders them
+
+
+@dataclass(frozen=True)
+class Tumour:
+    """One tumour; lengths in mm, positions in the mean head.
+
+    A bulk of one or more balls with a rough surface, necrotic inside `rim`, enhancing by `uptake`, with oedema
+    around it; `push` is the share of its radius by which brain gives way.
+    """
+
+    kind: str  # glioma, meningioma or pituitary
+    centres: np.ndarray  # [B, 3]
+    radii: np.ndarray  # [B]
+    stretch: np.ndarray  # [3, 3] shape of the balls, volume kept
+    roughness: float  # share of the radius
+    edge: float  # width of the border
+    rim: float  # thickness of the wall around necrosis; as much as the radius or more means none
+    uptake: float  # 0 does not enhance, 1 fully
+    patchiness: float
+    oedema: float  # reach
+    push: float
+    anchor: np.ndarray  # [3] the dura or sella point that it grows from; a glioma's centre
+    tail: float  # reach of a dural tail
+    cleft: float  # opacity of the rim of fluid between tumour and brain
+
+    @property
+    def centre(self) -> np.ndarray:
+        return self.centres[0]
+
+    @property
+    def radius(self) -> float:
+        return float(self.radii[0])
+
+    def sources(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """Where the brain tissue now at `points` [N, 3] came from.
+
+        The field of an incompressible medium in which a cavity of radius push × radius opened at the centre,
+        fading towards the skull, which does not give way.
+        """
+        offset = points - self.centre
+        distance = np.sqrt((offset * offset).sum(1)) + 1e-3
+        opened = self.push * self.radius
+        before = np.cbrt(np.maximum(distance**3 - opened**3, 0.0))
+        give = np.clip(-depth / 12, 0, 1)
+        return points - offset * (give * (1 - before / distance))[:, None]
+
+    def distance(self, points: np.ndarray, noise: Noise) -> np.ndarray:
+        """Distance in mm to the rough surface of the bulk, negative inside."""
+        nearest = np.full(len(points), np.inf, np.float32)
+        for centre, radius in zip(self.centres, self.radii, strict=True):
+            offset = (points - centre) @ self.stretch
+            nearest = np.minimum(nearest, np.sqrt((offset * offset).sum(1)) - radius)
+        size = self.radius
+        rough = noise(points, max(0.55 * size, 4.0)) + 0.4 * noise(points, max(0.22 * size, 2.5))
+        return nearest + self.roughness * size * rough
+
+    @property
+    def reach(self) -> float:
+        """No point farther than this from the centre is touched, in mm."""
+        spread = np.sqrt(((self.centres - self.centre) ** 2).sum(1)).max()
+        return float(spread + 2.0 * self.radii.max() + max(self.oedema, self.tail) + 4)
+
+
+def sample_tumour(rng: np.random.Generator, label: str, atlas: Atlas) -> Tumour | None:
+    """Draws a tumour of a class; None for no_tumor."""
+    if label == "no_tumor":
+        return None
+    return {"glioma": _glioma, "meningioma": _meningioma, "pituitary": _pituitary}[label](rng, atlas)
+
+
+def sample_site(rng: np.random.Generator, atlas: Atlas) -> np.ndarray:
+    """Where a tumour might have been, [3]: healthy subjects are sliced through such places."""
+    label = str(rng.choice([name for name in LABELS if name != "no_tumor"]))
+    return sample_tumour(rng, label, atlas).centre
+
+
+def paint_tumour(
+    mixture: Mixture, tumour: Tumour, atlas: Atlas, points: np.ndarray, sources: np.ndarray, depth: np.ndarray, noise
+) -> None:
+    """Paints a tumour over the brain.
+
+    Args:
+        points, sources, depth: as for `paint_brain`.
+    """
+    rows = np.flatnonzero(((points - tumour.centre) ** 2).sum(1) < tumour.reach**2)
+    where, inside = points[rows], depth[rows]
+    distance = tumour.distance(where, noise)
+    dural = tumour.kind == "meningioma"
+    limit = ramp(inside - 1.5, 1.5) if dural else ramp(inside + 1.5, 1.5)
+    brain = mixture.fractions[rows][:, [INDEX["gm"], INDEX["wm"]]]
+    if tumour.kind == "glioma":
+        distance = _follow_white_matter(distance, brain)
+    if tumour.kind == "pituitary":
+        limit = np.ones_like(limit)
+    if tumour.oedema > 0:
+        # Fluid spreads along white matter and stops at the cortex: the fingers of vasogenic oedema.
+        spread = np.clip(1 - distance / tumour.oedema, 0, 1)
+        fingers = np.clip(spread * 1.6 + 0.25 * noise(where, 9.0), 0, 1) * (spread > 0)
+        mixture.paint("oedema", limit * fingers * np.clip(0.95 * brain[:, 1] + 0.12 * brain[:, 0], 0, 1), rows)
+    if tumour.cleft > 0:
+        mixture.paint("csf", tumour.cleft * limit * ramp(np.abs(distance - 0.9) - 0.7), rows)
+    bulk = limit * ramp(distance, tumour.edge)
+    mixture.paint("tumour", bulk, rows)
+    patches = np.clip(1 + tumour.patchiness * (noise(where, 4.0) + noise(where, 8.0) - 0.3), 0, 1)
+    mixture.paint("enhancing", bulk * np.clip(tumour.uptake * patches, 0, 1), rows)
+    _necrosis(mixture, tumour, rows, where, distance, bulk, noise)
+    if tumour.tail > 0:
+        _dural_tail(mixture, tumour, rows, where, inside)
+
+
+def lesion_labels(mixture: Mixture) -> np.ndarray:
+    """Label [N] uint8 of each point as in LESION_LABELS: the largest lesion tissue where it is at least half."""
+    parts = mixture.fractions[:, [INDEX[name] for name in ("necrosis", "tumour", "oedema", "enhancing")]]
+    core, enhancing, oedema = parts[:, 0] + parts[:, 1], parts[:, 3], parts[:, 2]
+    labels = np.zeros(len(parts), np.uint8)
+    labels[oedema >= 0.5] = LESION_LABELS["oedema"]
+    bulk = core + enhancing >= 0.5
+    labels[bulk] = np.where(enhancing > 0.4 * core, LESION_LABELS["enhancing"], LESION_LABELS["core"])[bulk]
+    return labels
+
+
+def _follow_white_matter(distance: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    return distance - np.where(distance > -2, 3.0 * (brain[:, 1] - 0.6), 0)
+
+
+def _necrosis(mixture, tumour, rows, where, distance, bulk, noise) -> None:
+    if tumour.rim >= tumour.radius:
+        return
+    wall = tumour.rim * np.clip(1 + 0.55 * noise(where, 7.0) + 0.3 * noise(where, 3.5), 0.35, 2)
+    mixture.paint("necrosis", bulk * ramp(distance + wall, 1.8), rows)
+
+
+def _dural_tail(mixture: Mixture, tumour: Tumour, rows: np.ndarray, where: np.ndarray, depth: np.ndarray) -> None:
+    along = np.sqrt(((where - tumour.anchor) ** 2).sum(1)) - 0.75 * tumour.radius
+    thickness = 3.2 * np.clip(1 - along / tumour.tail, 0, 1)
+    cover = ramp(-(depth - 1.5) - thickness) * ramp(depth - 1.5) * (thickness > 0.3)
+    mixture.paint("enhancing", cover, rows)
+
+
+def _random_stretch(rng: np.random.Generator, spread: float) -> np.ndarray:
+    axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    scale = np.exp(rng.normal(0, spread, 3))
+    return (axes * (scale / np.cbrt(scale.prod()))) @ axes.T
+
+
+def _balls(rng: np.random.Generator, centre: np.ndarray, radius: float, extra: int) -> tuple[np.ndarray, np.ndarray]:
+    directions = rng.standard_normal((extra, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True) + 1e-9
+    sizes = radius * rng.uniform(0.4, 0.75, extra)
+    return np.vstack([centre, centre + directions * (0.85 * radius)]), np.concatenate([[radius], sizes])
+
+
+def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
+    centre = _draw(rng, _white_matter_sites(atlas))
+    radius = rng.uniform(8, 24)
+    centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 4)))
+    low_grade = rng.random() < 0.25
+    ring = rng.random() < 0.7
+    return Tumour(
+        kind="glioma",
+        centres=centres,
+        radii=radii,
+        stretch=_random_stretch(rng, 0.22),
+        roughness=rng.uniform(0.15, 0.32),
+        edge=rng.uniform(5, 9) if low_grade else rng.uniform(1.5, 3.5),
+        rim=radius if low_grade or not ring else rng.uniform(0.14, 0.4) * radius,
+        uptake=rng.choice([0.0, 0.15]) if low_grade else rng.uniform(0.35, 1.0),
+        patchiness=rng.uniform(0.3, 0.9),
+        oedema=rng.uniform(4, 10) if low_grade else rng.uniform(7, 26),
+        push=rng.uniform(0.3, 0.85),
+        anchor=centre,
+        tail=0.0,
+        cleft=0.0,
+    )
+
+
+def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
+    radius = rng.uniform(7, 24)
+    anchor, inward = _dural_site(rng, atlas)
+    centre = anchor + inward * radius * rng.uniform(0.45, 0.9)
+    centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 3)))
+    cystic = rng.random() < 0.1
+    return Tumour(
+        kind="meningioma",
+        centres=centres,
+        radii=radii * 0.98,
+        stretch=_random_stretch(rng, 0.12),
+        roughness=rng.uniform(0.03, 0.1),
+        edge=1.2,
+        rim=0.6 * radius if cystic else radius,
+        uptake=rng.uniform(0.55, 1.0),
+        patchiness=rng.uniform(0.0, 0.2),
+        oedema=rng.uniform(4, 18) if rng.random() < 0.4 else 0.0,
+        push=rng.uniform(0.8, 1.0),
+        anchor=anchor,
+        tail=rng.uniform(8, 24) if rng.random() < 0.7 else 0.0,
+        cleft=rng.uniform(0.3, 0.8) if rng.random() < 0.6 else 0.0,
+    )
+
+
+def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
+    radius = rng.uniform(5, 10) if rng.random() < 0.55 else rng.uniform(9, 16)
+    centre = SELLA + (rng.normal(0, 1.5), rng.normal(0, 1.0), 0.3 * (radius - 5))
+    # Large ones rise through the diaphragm of the sella: a second ball above, with a waist between.
+    above = centre + (rng.normal(0, 1.5), rng.normal(-1, 1.0), radius * rng.uniform(0.7, 1.1))
+    suprasellar = radius > 8 and rng.random() < 0.8
+    return Tumour(
+        kind="pituitary",
+        centres=np.vstack([centre, above]) if suprasellar else centre[None],
+        radii=np.array([radius, radius * rng.uniform(0.65, 1.05)])[: 2 if suprasellar else 1],
+        stretch=_random_stretch(rng, 0.1),
+        roughness=rng.uniform(0.04, 0.12),
+        edge=1.2,
+        rim=0.55 * radius if rng.random() < 0.2 else radius,
+        uptake=rng.uniform(0.4, 0.95),
+        patchiness=rng.uniform(0.0, 0.35),
+        oedema=0.0,
+        push=rng.uniform(0.7, 0.95),
+        anchor=SELLA,
+        tail=0.0,
+        cleft=0.0,
+    )
+
+
+def _draw(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    return rows[rng.integers(len(rows))].astype(float)
+
+
+def _white_matter_sites(atlas: Atlas) -> np.ndarray:
+    """White matter of the hemispheres, well inside, off the midline: positions [M, 3]."""
+    step = max(1, round(3 / atlas.wm.spacing))
+    index = np.argwhere(atlas.wm.values[::step, ::step, ::step] > 0.8 * 255) * step
+    points = index * atlas.wm.spacing + atlas.wm.origin
+    x, y, z = points.T
+    hemisphere = (np.abs(x) > 13) & (z > -20) & ~((y < -40) & (z < -8))
+    return points[hemisphere & (atlas.envelope.at(points) < -11)]
+
+
+def _dural_site(rng: np.random.Generator, atlas: Atlas) -> tuple[np.ndarray, np.ndarray]:
+    """A point of the dura [3] and the direction into the brain [3]: convexity, falx, or skull base."""
+    place = rng.choice(["convexity", "falx", "base"], p=[0.55, 0.2, 0.25])
+    side = rng.choice([-1.0, 1.0])
+    if place == "falx":
+        angle = rng.uniform(0.15, 0.85) * np.pi
+        anchor = np.array([0.0, -18 + 68 * np.cos(angle), 10 + 48 * np.sin(angle)])
+        return anchor, np.array([side, 0, 0])
+    if place == "base":
+        spots = ((34, 16, -20), (8, 46, -24), (12, 0, -28), (26, -34, -40), (44, -60, -30), (30, 2, -36))
+        anchor = np.array(spots[rng.integers(len(spots))], float) * (side, 1, 1) + rng.normal(0, 2.5, 3)
+        return anchor, np.array([0.2 * side, -0.2, 1.0]) / 1.06
+    grid = atlas.envelope
+    step = max(1, round(4 / grid.spacing))
+    index = np.argwhere(np.abs(grid.values[::step, ::step, ::step]) < 2) * step
+    points = index * grid.spacing + grid.origin
+    anchor = _draw(rng, points[(points[:, 2] > -5) & (np.abs(points[:, 0]) > 5)])
+    normal = np.array([grid.at((anchor + d)[None])[0] - grid.at((anchor - d)[None])[0] for d in 3 * np.eye(3)])
+    return anchor, -normal / np.linalg.norm(normal)
