@@ -1,0 +1,21 @@
+"""Stage check: every key of params.yaml is known, present and of the right type and range.
+
+Reads params.yaml. Writes data/params.checked, whose content never changes: the stages that wait for it run after this
+one, and not again because of it.
+Run: dvc repro check.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import write_json
+from btlib.params import read_params
+from btlib.stage import run
+
+
+def main(params: Path, out: Path) -> None:
+    read_params(params)
+    write_json(out, {"valid": True})
+
+
+if __name__ == "__main__":
+    run(main)
