@@ -1,12 +1,73 @@
 """From a decoded image to the square uint8 array that nets see (paper 4.1, eq 1)."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
-from btlib.artifacts import read_array, read_csv
+from btlib.artifacts import atomic_path, read_array, read_csv, write_csv
+from btlib.data.reading import open_image
+from btlib.data.workers import in_parallel
 from btlib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Clahe:
+    """Settings of eq 1; the section images.clahe of params.yaml has the same fields and may stand in for it."""
+
+    enabled: bool
+    clip_limit: float  # α, OpenCV's clip limit
+    tiles: int  # τ, tiles per side
+
+
+def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
+    """Equalises the brightness locally (unless `clahe.enabled` is False) and resizes; also for prediction.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        image_size: S, pixels; the image is stretched to a square, as in the paper.
+        clahe: settings of eq 1.
+
+    Returns:
+        uint8 [S, S, 3] RGB.
+    """
+    if clahe.enabled:
+        image = equalise(image, clahe.clip_limit, clahe.tiles)
+    height, width = (min(side, image_size) for side in image.shape[:2])
+    shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
+
+
+def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
+    """CLAHE on the V channel of HSV (eq 1); hue and saturation stay. uint8 [H, W, 3] RGB, in and out."""
+    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
+    value = cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(value)
+    return cv2.cvtColor(cv2.merge((hue, saturation, value)), cv2.COLOR_HSV2RGB)
+
+
+def write_processed(folder: Path, root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe) -> None:
+    """Preprocesses every image of the manifest into `folder`/images.npy and index.csv (see `load_processed`).
+
+    Raises:
+        InputError: an image cannot be read any more, or the disk is full; `folder` is then left as it was.
+    """
+    job = partial(_load_and_preprocess, root, image_size, clahe)
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        write_csv(temporary / "index.csv", manifest[["image_id", "label"]])
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(manifest), image_size, image_size, 3)}
+        with (temporary / "images.npy").open("wb") as file:
+            # Plain writes, one image after the other: a full disk is then an error and not a crash of a memory map.
+            np.lib.format.write_array_header_1_0(file, header)
+            for image in in_parallel(job, list(manifest["path"]), "preprocess"):
+                file.write(image.tobytes())
+
+
+def _load_and_preprocess(root: Path, image_size: int, clahe: Clahe, path: str) -> np.ndarray:
+    return preprocess(open_image(root, path), image_size, clahe)
 
 
 def load_processed(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:

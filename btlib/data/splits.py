@@ -3,9 +3,121 @@
 import numpy as np
 import pandas as pd
 
-from btlib.errors import InputError
+from btlib.data.classes import CLASSES
+from btlib.errors import InputError, listed
+from btlib.reproducibility import keyed_rng
 
 SPLITS = ("train", "val", "test")
+HELD_OUT = 0.2  # validation and test together; each gets half of it
+
+
+def split(manifest: pd.DataFrame, split_by: str, seed: int) -> np.ndarray:
+    """Assigns every image to `train`, `val` or `test`, about 80/10/10 within each class.
+
+    Args:
+        manifest: `label`, and `group` for `split_by` = `group`.
+        split_by: `image`: images are independent (the paper's protocol, Table 2); `group`: no group in two splits.
+        seed: same seed, same split.
+
+    Returns:
+        text [N].
+
+    Raises:
+        InputError: a class has fewer images (or groups) than there are splits, or cannot be in all of them.
+    """
+    unit = manifest["group"] if split_by == "group" else pd.Series(np.arange(len(manifest)), index=manifest.index)
+    _check_enough(manifest["label"], unit, split_by)
+    assigned = (_by_group if split_by == "group" else _by_image)(manifest, seed)
+    _check_present(manifest["label"], assigned, split_by)
+    return assigned
+
+
+def class_counts(labels: pd.Series, assigned: np.ndarray) -> dict[str, dict[str, int]]:
+    """Images of each class in each split: {"train": {"glioma": n, …}, …}."""
+    return {name: {label: int(((labels == label) & (assigned == name)).sum()) for label in CLASSES} for name in SPLITS}
+
+
+def shares(class_sizes: np.ndarray) -> np.ndarray:
+    """How many images of each class each split gets; gives the paper's Table 2 on the paper's class totals.
+
+    First the held-out part is rounded up to whole images and train dealt to the classes by largest remainder, then
+    the held-out part is halved in the same way (test gets the odd image): what two calls of scikit-learn's
+    train_test_split do. Unlike them, a class of three or more images is in every split.
+
+    Args:
+        class_sizes: int [K], each at least 3.
+
+    Returns:
+        int [3, K]: train, validation, test.
+    """
+    held_total = int(np.ceil(HELD_OUT * class_sizes.sum() - 1e-9))
+    held = class_sizes - _dealt(class_sizes, class_sizes.sum() - held_total)
+    held = np.maximum(held, 2)
+    val = np.clip(_dealt(held, held.sum() // 2), 1, held - 1)
+    return np.stack([class_sizes - held, val, held - val])
+
+
+def _dealt(class_sizes: np.ndarray, total: int) -> np.ndarray:
+    """`total` dealt to classes in proportion to their sizes, by largest remainder."""
+    exact = class_sizes * total / class_sizes.sum()
+    dealt = np.floor(exact).astype(int)
+    most_owed = np.argsort(dealt - exact, kind="stable")[: total - dealt.sum()]
+    dealt[most_owed] += 1
+    return dealt
+
+
+def _by_image(manifest: pd.DataFrame, seed: int) -> np.ndarray:
+    assigned = np.empty(len(manifest), dtype=object)
+    present = [name for name in CLASSES if (manifest["label"] == name).any()]
+    sizes = np.array([(manifest["label"] == name).sum() for name in present])
+    for name, counts in zip(present, shares(sizes).T, strict=True):
+        rows = np.flatnonzero(manifest["label"] == name)
+        assigned[keyed_rng(seed, "split by image", name).permutation(rows)] = np.repeat(SPLITS, counts)
+    return assigned
+
+
+def _by_group(manifest: pd.DataFrame, seed: int) -> np.ndarray:
+    """Deals groups, largest first, to the split that then lies closest to 80/10/10 in every class."""
+    table = pd.crosstab(manifest["group"], manifest["label"])
+    table = table.iloc[keyed_rng(seed, "split by group").permutation(len(table))]
+    table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]
+    counts = table.to_numpy()
+    target = np.array([[1 - HELD_OUT], [HELD_OUT / 2], [HELD_OUT / 2]]) * counts.sum(axis=0)  # [3, K]
+    filled = np.zeros_like(target)
+    waiting = (counts > 0).sum(axis=0)  # groups of each class not dealt yet
+    choice = np.empty(len(counts), dtype=int)
+    for row, group in enumerate(counts):
+        cost = ((filled + group - target) ** 2 - (filled - target) ** 2) / target
+        lacking = filled == 0
+        # A class with no more groups left than splits that still lack it must go to one of those.
+        urgent = (group > 0) & (waiting <= lacking.sum(axis=0))
+        ranked = cost.sum(axis=1) - 1e9 * (lacking & urgent).sum(axis=1)
+        choice[row] = ranked.argmin()
+        filled[choice[row]] += group
+        waiting -= group > 0
+    split_of_group = dict(zip(table.index, np.array(SPLITS, dtype=object)[choice], strict=True))
+    return manifest["group"].map(split_of_group).to_numpy(dtype=object)
+
+
+def _check_enough(labels: pd.Series, unit: pd.Series, split_by: str) -> None:
+    available = unit.groupby(labels).nunique()
+    few = [f"{label}: {count} {split_by}(s)" for label, count in available.items() if count < len(SPLITS)]
+    if few:
+        raise InputError(
+            f"too few to be in each of the {len(SPLITS)} splits ({', '.join(SPLITS)}):\n{listed(few)}\n"
+            "Add images of these classes"
+            + (", or set split_by: image if independence does not matter." if split_by == "group" else ".")
+        )
+
+
+def _check_present(labels: pd.Series, assigned: np.ndarray, split_by: str) -> None:
+    counts = pd.crosstab(labels, assigned).reindex(columns=SPLITS, fill_value=0)
+    empty = [f"no {label} in {name}" for label, row in counts.iterrows() for name in SPLITS if row[name] == 0]
+    if empty:
+        raise InputError(
+            f"split_by: {split_by}: the groups cannot be dealt so that every class is in every split:\n"
+            f"{listed(empty)}\nA group spans too many classes; lower images.near_duplicate_distance or add images."
+        )
 
 
 def rows_of(splits: pd.DataFrame, index: pd.DataFrame, split: str) -> np.ndarray:

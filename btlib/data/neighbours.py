@@ -1,0 +1,75 @@
+"""Finds look-alikes among many 256-bit hashes, exactly and without an n × n matrix."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+ROWS, COLUMNS = 512, 2048  # one block of pairs: a million, some tens of megabytes at worst
+MAX_EDGES = 4_000_000  # edges held before they are folded into component numbers
+
+
+def near_pairs(words: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields, block by block, index pairs (i, j), i ≠ j, whose Hamming distance is at most `distance`; each pair once.
+
+    Two bounds skip most of the work and lose nothing. The numbers of set bits of two near hashes differ by at most
+    `distance`, so hashes are sorted by it and compared within that window only. And the distance of the XOR of a
+    hash's four words is at most the full distance, so one word is compared first.
+
+    Args:
+        words: uint64 [N, 4].
+        distance: bits, 0..256.
+    """
+    weight = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    order = np.argsort(weight, kind="stable")
+    words, weight = words[order], weight[order]
+    folded = np.bitwise_xor.reduce(words, axis=1)
+    window_end = np.searchsorted(weight, weight + distance, side="right")
+    for row in range(0, len(words), ROWS):
+        rows = slice(row, min(row + ROWS, len(words)))
+        for column in range(row, window_end[rows.stop - 1], COLUMNS):
+            columns = slice(column, min(column + COLUMNS, window_end[rows.stop - 1]))
+            i, j = np.nonzero(np.bitwise_count(folded[rows, None] ^ folded[None, columns]) <= distance)
+            i, j = i + row, j + column
+            i, j = i[i < j], j[i < j]
+            near = np.bitwise_count(words[i] ^ words[j]).sum(axis=1, dtype=np.int64) <= distance
+            if near.any():
+                yield order[i[near]], order[j[near]]
+
+
+def components(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Connected components of a graph whose edges come in blocks: int [count], numbered by first appearance.
+
+    Memory stays bounded: every few million edges are folded into component numbers.
+    """
+    number = np.arange(count)
+    held, total = [], 0
+    for edge in edges:
+        held.append(edge)
+        total += len(edge[0])
+        if total >= MAX_EDGES:
+            number, held, total = _fold(number, held), [], 0
+    return _by_first_appearance(_fold(number, held))
+
+
+def spread(words: np.ndarray, marks: np.ndarray, distance: int) -> np.ndarray:
+    """Which marks each hash or any other hash within `distance` carries. bool [N, M] -> bool [N, M]."""
+    reached = marks.copy()
+    for i, j in near_pairs(words, distance):
+        np.logical_or.at(reached, i, marks[j])
+        np.logical_or.at(reached, j, marks[i])
+    return reached
+
+
+def _fold(number: np.ndarray, held: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    if not held:
+        return number
+    i, j = (number[np.concatenate(ends)] for ends in zip(*held, strict=True))
+    graph = coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=(len(number), len(number)))
+    return connected_components(graph, directed=False)[1][number]
+
+
+def _by_first_appearance(number: np.ndarray) -> np.ndarray:
+    _, first, inverse = np.unique(number, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]

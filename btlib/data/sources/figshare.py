@@ -1,0 +1,34 @@
+"""Source `figshare`: Cheng's 3,064 slices (doi 10.6084/m9.figshare.1512427), one MATLAB v7.3 file each.
+
+A file holds cjdata/label, PID (patient), image (int16) and tumorMask; the set has no images without a tumour.
+"""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from btlib.data.reading import read_mat_label
+from btlib.data.sources.entry import Entry, Scan
+from btlib.data.sources.files import check_root, usable_files
+from btlib.errors import InputError
+
+LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
+
+
+def scan(root: Path) -> Scan:
+    """Lists the .mat files below `root` at any depth; image and mask are the same file.
+
+    Raises:
+        InputError: `root` is no folder.
+    """
+    check_root(root)
+    found = Scan()
+    for path in tqdm(list(usable_files(root, {".mat"}, found)), desc="read labels", unit="file", mininterval=0.5):
+        try:
+            number, patient = read_mat_label(root, str(path))
+            if number not in LABELS:
+                raise InputError(f"{path}: cjdata/label is {number}, expected 1, 2 or 3")
+            found.entries.append(Entry(str(path), LABELS[number], patient, str(path)))
+        except InputError as error:
+            found.unreadable.append(str(error))
+    return found

@@ -1,0 +1,61 @@
+"""Lists a source's files: sorted, links checked, known junk skipped."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from btlib.data.reading import resolve_inside
+from btlib.data.sources.entry import Scan
+from btlib.errors import InputError
+
+# What file managers, archives and data sets put beside images. Names that start with a dot are skipped too.
+JUNK_NAMES = {"thumbs.db", "desktop.ini", "cvind.mat"}  # cvind.mat: Figshare's fold numbers
+JUNK_SUFFIXES = {".csv", ".htm", ".html", ".json", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml"}
+JUNK_FOLDERS = {"__macosx"}
+
+
+def check_root(root: Path) -> None:
+    """Raises InputError unless `root` is a folder."""
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+        raise InputError(
+            f"images.root: {root}: {what}; set images.root in params.yaml to the folder that holds the images "
+            "(for the demo's images, run `dvc repro phantom`)"
+        )
+
+
+def usable_files(root: Path, suffixes: set[str], scan: Scan) -> Iterator[PurePosixPath]:
+    """Yields the files with one of `suffixes`, relative to `root`, in sorted order.
+
+    Junk is skipped; any other file, a link that leads out of `root` and a name that is no text go to `scan`.
+    """
+    for folder, folders, names in os.walk(root):
+        place = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        folders[:] = sorted(name for name in folders if not _is_junk_folder(name))
+        for name in [name for name in folders if (Path(folder) / name).is_symlink()]:
+            scan.broken.append(f"{place / name}: a linked folder; copy its images into the root, or make it the root")
+        for name in sorted(names):
+            if not _is_junk_file(name):
+                yield from _checked(root, place / name, suffixes, scan)
+
+
+def _checked(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> Iterator[PurePosixPath]:
+    try:
+        str(path).encode()
+        if path.suffix.lower() in suffixes:
+            resolve_inside(root, str(path))
+            yield path
+        else:
+            scan.unreadable.append(f"{path}: not a supported kind of file ({', '.join(sorted(suffixes))})")
+    except UnicodeEncodeError:
+        scan.unreadable.append(f"{str(path)!a}: the name is not UTF-8; rename the file")
+    except InputError as error:
+        scan.unreadable.append(str(error))
+
+
+def _is_junk_folder(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK_FOLDERS
+
+
+def _is_junk_file(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK_NAMES or Path(name).suffix.lower() in JUNK_SUFFIXES

@@ -1,0 +1,28 @@
+"""Runs one function over many items on every core, in order, with a progress bar."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import cv2
+from joblib import Parallel, cpu_count, delayed
+from tqdm import tqdm
+
+FEW = 64  # items; below this, starting processes costs more than it saves
+
+
+def in_parallel(function: Callable[[Any], Any], items: Sequence[Any], task: str) -> Iterator[Any]:
+    """Yields `function(item)` in the order of `items`.
+
+    The function runs in processes of its own (decoding images holds the interpreter's lock too much for threads):
+    it must be importable, or a partial of something that is. The first exception ends the run and reaches the caller.
+    """
+    jobs = cpu_count() if len(items) >= FEW else 1
+    results = Parallel(n_jobs=jobs, return_as="generator", batch_size=16, pre_dispatch=64)(
+        delayed(_single_threaded)(function, item) for item in items
+    )
+    yield from tqdm(results, total=len(items), desc=task, unit="image", mininterval=0.5)
+
+
+def _single_threaded(function: Callable[[Any], Any], item: Any) -> Any:
+    cv2.setNumThreads(1)  # one thread per process, else processes × threads fight over the cores
+    return function(item)

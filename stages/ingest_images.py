@@ -1,0 +1,26 @@
+"""Stage ingest_images: every image of the source decoded once, checked and fingerprinted.
+
+Reads the images' root. Writes data/ingested.csv (the manifest before the audit) and data/unreadable.csv (files left
+out because of images.allow_unreadable; otherwise such files stop the run).
+Run: dvc repro ingest_images.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import write_csv
+from btlib.data.manifest import ingest
+from btlib.params import load_params
+from btlib.stage import run
+
+
+def main(root: Path, manifest: Path, unreadable: Path) -> None:
+    """Reads the images below `root`; writes the two tables."""
+    p = load_params("images.source", "images.allow_unreadable")
+    images, left_out = ingest(p.images.source, root, p.images.allow_unreadable)
+    write_csv(manifest, images)
+    write_csv(unreadable, left_out)
+    print(f"{len(images)} images, {len(left_out)} files left out")
+
+
+if __name__ == "__main__":
+    run(main)

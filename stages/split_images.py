@@ -1,0 +1,28 @@
+"""Stage split_images: who trains, validates and tests, stratified 80/10/10 by image (the paper) or by group.
+
+Reads data/manifest.csv. Writes data/splits.csv, metrics/split.json (the paper's Table 2).
+Run: dvc repro split_images.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import write_csv, write_json
+from btlib.data.manifest import read_manifest
+from btlib.data.splits import class_counts, split
+from btlib.params import load_params
+from btlib.stage import run
+
+
+def main(manifest: Path, out: Path, metrics: Path) -> None:
+    """Reads the manifest; writes the split of each image and the counts by class."""
+    p = load_params("seed", "split_by")
+    images = read_manifest(manifest)
+    images["split"] = split(images, p.split_by, p.seed)
+    counts = class_counts(images["label"], images["split"].to_numpy())
+    write_csv(out, images[["image_id", "split"]])
+    write_json(metrics, counts)
+    print("\n".join(f"{name:5} {sum(classes.values()):6} {classes}" for name, classes in counts.items()))
+
+
+if __name__ == "__main__":
+    run(main)
