@@ -22,7 +22,7 @@ MAY_IMPORT = {
     **dict.fromkeys(PARTS, BASE),
     **dict.fromkeys(METHODS, BASE | PARTS),
     "evaluation": BASE | (PARTS - {"nets"}),
-    **dict.fromkeys(TOOLS, BASE | {"params"}),
+    **dict.fromkeys(TOOLS, BASE | {"params", "stage"}),
     "stages": BASE | PARTS | METHODS | {"params", "stage"},
 }
 BANNED_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}

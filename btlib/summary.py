@@ -1,0 +1,73 @@
+"""What `make repro` ends with: where the results are, the headline numbers, the time of each stage."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from btlib.artifacts import read_json
+from btlib.params import read_params
+from btlib.stage import TIMINGS
+
+SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc_macro": "macro AUC", "ece": "ECE"}
+PLACES = {
+    "metrics/": "every number, as JSON (dvc metrics show)",
+    "data/figures/": "every figure, as PNG",
+    "data/predictions/": "the probabilities of each validation and test image",
+    "models/": "the trained networks, as safetensors with a card",
+}
+
+
+def headline(scores: Mapping) -> list[str]:
+    """One line per score, with its 95 % interval."""
+    lines = [
+        f"{title:<10} {scores[key]:.4f}  [{scores['ci95'][key][0]:.4f}, {scores['ci95'][key][1]:.4f}]"
+        for key, title in SCORES.items()
+    ]
+    return [*lines, f"on {scores['n_test']} test images, {scores['errors']} of them wrong; intervals: 95 %"]
+
+
+def contamination(audit: Mapping) -> list[str]:
+    """Share of test images with a near copy in train, for both ways of splitting."""
+    shares = audit["test_near_duplicates_in_train_by_split"]
+    return [
+        f"split by {kind:<6} " + ("not possible here" if share is None else f"{share:.1%}")
+        for kind, share in sorted(shares.items())
+    ]
+
+
+def times(stages: list[str], folder: Path = TIMINGS) -> list[str]:
+    """Seconds and peak memory of each stage's last run on this machine, and their sum."""
+    lines, total = [], 0.0
+    for stage in stages:
+        record = read_json(folder / f"{stage}.json") if (folder / f"{stage}.json").is_file() else None
+        if record is None:
+            lines.append(f"{stage:<20} not run here (taken from the cache)")
+            continue
+        total += record["seconds"]
+        lines.append(f"{stage:<20} {record['seconds']:7.1f} s   peak {record['peak_gib']:.1f} GiB")
+    return [*lines, f"{'all':<20} {total:7.1f} s"]
+
+
+def block(title: str, lines: list[str]) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def main() -> None:
+    p = read_params()
+    stages = list(YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"])
+    kind = "phantom images (a demo: says nothing about patients)" if p.images.source == "phantom" else p.images.root
+    blocks = [
+        block(
+            f"Test scores on {kind}, split by {p.split_by}", headline(read_json(Path("metrics/classification.json")))
+        ),
+        block("Test images with a near copy in train", contamination(read_json(Path("metrics/audit.json")))),
+        block("Time of each stage's last run here", times(stages)),
+        block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),
+        "Research software, not a medical device.",
+    ]
+    print("\n" + "\n\n".join(blocks))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The last words of `make repro`."""
+
+import json
+
+from btlib.summary import contamination, headline, times
+
+
+def test_headline_shows_score_and_interval():
+    names = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
+    scores = dict.fromkeys(names, 0.9) | {"ci95": {name: [0.85, 0.951] for name in names}}
+    lines = headline(scores | {"n_test": 60, "errors": 6})
+    assert lines[0] == "accuracy   0.9000  [0.8500, 0.9510]"
+    assert len(lines) == 5
+    assert lines[-1].startswith("on 60 test images, 6 of them wrong")
+
+
+def test_contamination_of_both_splits_even_where_one_is_impossible():
+    lines = contamination({"test_near_duplicates_in_train_by_split": {"image": 0.2537, "group": 0.0}})
+    assert lines == ["split by group  0.0%", "split by image  25.4%"]
+    assert "not possible here" in contamination({"test_near_duplicates_in_train_by_split": {"image": None}})[0]
+
+
+def test_times_add_up_and_say_what_did_not_run(tmp_path):
+    for name, seconds in (("a", 1.5), ("b", 60.25)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"seconds": seconds, "peak_gib": 1.25}))
+    assert [line.split() for line in times(["a", "missing", "b"], tmp_path)] == [
+        ["a", "1.5", "s", "peak", "1.2", "GiB"],
+        ["missing", "not", "run", "here", "(taken", "from", "the", "cache)"],
+        ["b", "60.2", "s", "peak", "1.2", "GiB"],
+        ["all", "61.8", "s"],
+    ]
