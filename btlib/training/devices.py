@@ -1,10 +1,14 @@
 """Device, precision and processes through Lightning Fabric."""
 
+import ctypes
+import platform
+
 import torch
 from lightning_fabric import Fabric
 
 from btlib.reproducibility import deterministic_torch
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -16,6 +20,7 @@ def make_fabric(devices: int, precision: str) -> Fabric:
         precision: 'fp32', 'bf16', or 'auto': bf16 on CUDA only, since most CPUs emulate it slowly.
     """
     deterministic_torch()
+    keep_freed_memory()
     cuda = torch.cuda.is_available()
     if precision == "auto":
         precision = "bf16" if cuda else "fp32"
@@ -27,3 +32,15 @@ def make_fabric(devices: int, precision: str) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep freed memory for the next step instead of giving it back to the system.
+
+    Every step allocates the same large activations; getting them back page by page costs a fifth to a half of the
+    time on a CPU. Elsewhere than on glibc this does nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
