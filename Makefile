@@ -55,5 +55,5 @@ $(STAMP): requirements.lock pyproject.toml
 # uv lives in a folder of its own: the project's environment holds what requirements.lock names and nothing else.
 lock:
 	@$(PYTHON) -m venv .btlib/uv && .btlib/uv/bin/pip install --quiet uv
-	@.btlib/uv/bin/uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+	@.btlib/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
