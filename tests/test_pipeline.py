@@ -73,6 +73,13 @@ def test_paths_of_the_command_are_declared_and_the_other_way_round(name):
 
 
 @each_stage
+def test_paths_from_params_are_quoted(name):
+    """So that images.root may hold spaces."""
+    cmd = STAGES[name]["cmd"]
+    assert cmd.count('"${') == cmd.count("${"), f'write "${{images.root}}" with its quotes in: {cmd}'
+
+
+@each_stage
 def test_options_are_the_parameters_of_main(name):
     words = shlex.split(STAGES[name]["cmd"])
     tree = ast.parse((ROOT / words[1]).read_text(encoding="utf-8"))
