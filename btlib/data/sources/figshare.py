@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from btlib.data.reading import read_mat_label
 from btlib.data.sources.entry import Entry, Scan
-from btlib.data.sources.files import check_root, usable_files
+from btlib.data.sources.files import check_root, usable, walk
 from btlib.errors import InputError
 
 LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
@@ -23,7 +23,9 @@ def scan(root: Path) -> Scan:
     """
     check_root(root)
     found = Scan()
-    for path in tqdm(list(usable_files(root, {".mat"}, found)), desc="read labels", unit="file", mininterval=0.5):
+    paths = sorted(place / name for place, names in walk(root, found) for name in names)
+    paths = [path for path in paths if usable(root, path, {".mat"}, found)]
+    for path in tqdm(paths, desc="read labels", unit="file", mininterval=0.5):
         try:
             number, patient = read_mat_label(root, str(path))
             if number not in LABELS:

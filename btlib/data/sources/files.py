@@ -24,33 +24,33 @@ def check_root(root: Path) -> None:
         )
 
 
-def usable_files(root: Path, suffixes: set[str], scan: Scan) -> Iterator[PurePosixPath]:
-    """Yields the files with one of `suffixes`, relative to `root`, in sorted order.
+def walk(root: Path, scan: Scan) -> Iterator[tuple[PurePosixPath, list[str]]]:
+    """Yields every folder, relative to `root`, with the names of its files: both sorted, junk skipped.
 
-    Junk is skipped; any other file, a link that leads out of `root` and a name that is no text go to `scan`.
+    Linked folders are not entered: the same images would count twice, or lie outside `root`. They go to `scan`, as
+    do folders that may not be read.
     """
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=lambda e: scan.broken.append(f"{e.filename}: {e.strerror}")):
         place = PurePosixPath(Path(folder).relative_to(root).as_posix())
         folders[:] = sorted(name for name in folders if not _is_junk_folder(name))
         for name in [name for name in folders if (Path(folder) / name).is_symlink()]:
             scan.broken.append(f"{place / name}: a linked folder; copy its images into the root, or make it the root")
-        for name in sorted(names):
-            if not _is_junk_file(name):
-                yield from _checked(root, place / name, suffixes, scan)
+        yield place, sorted(name for name in names if not _is_junk_file(name))
 
 
-def _checked(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> Iterator[PurePosixPath]:
+def usable(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> bool:
+    """Whether the file is of a kind that the source reads, inside `root` and properly named; else `scan` says why."""
     try:
         str(path).encode()
         if path.suffix.lower() in suffixes:
             resolve_inside(root, str(path))
-            yield path
-        else:
-            scan.unreadable.append(f"{path}: not a supported kind of file ({', '.join(sorted(suffixes))})")
+            return True
+        scan.unreadable.append(f"{path}: not a supported kind of file ({', '.join(sorted(suffixes))})")
     except UnicodeEncodeError:
         scan.unreadable.append(f"{str(path)!a}: the name is not UTF-8; rename the file")
     except InputError as error:
         scan.unreadable.append(str(error))
+    return False
 
 
 def _is_junk_folder(name: str) -> bool:

@@ -1,11 +1,11 @@
 """Source `folder`: class folders at any depth, as Kaggle's Training/… and Testing/… or SARTAJ come."""
 
-import os
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from btlib.data.classes import ALIASES, CLASSES, class_of
 from btlib.data.sources.entry import Entry, Scan
-from btlib.data.sources.files import check_root, usable_files
+from btlib.data.sources.files import check_root, usable, walk
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
 
@@ -21,32 +21,30 @@ def scan(root: Path) -> Scan:
     """
     check_root(root)
     found = Scan()
-    strangers: dict[str, int] = {}
-    for path in usable_files(root, SUFFIXES, found):
-        labels = {class_of(part) for part in path.parts[:-1]} - {None}
+    class_folders: list[PurePosixPath] = []
+    filled: set[PurePosixPath] = set()
+    strangers: Counter[PurePosixPath] = Counter()
+    for place, names in walk(root, found):
+        if class_of(place.name):
+            class_folders.append(place)
+        labels = sorted({class_of(part) for part in place.parts} - {None})
+        paths = [place / name for name in names if usable(root, place / name, SUFFIXES, found)]
+        if paths:
+            filled |= {place, *place.parents}
         if len(labels) == 1:
-            found.entries.append(Entry(str(path), labels.pop()))
-        elif labels:
-            found.broken.append(f"{path}: lies in the folders of {' and '.join(sorted(labels))}")
-        else:
-            strangers[str(path.parent)] = strangers.get(str(path.parent), 0) + 1
-    found.broken += [_stranger(folder, count) for folder, count in strangers.items()]
-    found.broken += _empty_class_folders(root)
-    seen = {class_of(part) for folder, _, _ in os.walk(root) for part in Path(folder).relative_to(root).parts}
-    found.broken += [f"no folder for class '{name}'" for name in CLASSES if name not in seen]
+            found.entries += [Entry(str(path), labels[0]) for path in paths]
+        elif labels and paths:
+            found.broken.append(f"{place}: images inside the folders of both {' and '.join(labels)}")
+        elif paths:
+            strangers[place] = len(paths)
+    found.broken += [_stranger(place, count) for place, count in strangers.items()]
+    found.broken += [f"{place}: class folder without images" for place in class_folders if place not in filled]
+    named = {class_of(place.name) for place in class_folders}
+    found.broken += [f"no folder for class '{name}'" for name in CLASSES if name not in named]
+    found.entries.sort(key=lambda entry: entry.path)
     return found
 
 
-def _stranger(folder: str, count: int) -> str:
-    where = "the root itself" if folder == "." else f"unknown class folder '{folder}'"
-    return f"{where} with {count} image(s); known names, whatever their case and separators: {', '.join(ALIASES)}"
-
-
-def _empty_class_folders(root: Path) -> list[str]:
-    faults = []
-    for folder, folders, _ in os.walk(root):
-        folders.sort()
-        place = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        if class_of(place.name) and not any(p.suffix.lower() in SUFFIXES for p in Path(folder).rglob("*")):
-            faults.append(f"{place}: class folder without images")
-    return faults
+def _stranger(place: PurePosixPath, count: int) -> str:
+    where = "no class folder around" if place == PurePosixPath() else f"unknown class folder '{place}' with"
+    return f"{where} {count} image(s); known names, whatever their case and separators: {', '.join(ALIASES)}"

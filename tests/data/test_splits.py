@@ -1,0 +1,152 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from btlib.data.classes import CLASSES
+from btlib.data.splits import SPLITS, class_counts, rows_of, shares, split
+from btlib.errors import InputError
+
+
+def labels_of(sizes) -> pd.Series:
+    return pd.Series(np.repeat(CLASSES[: len(sizes)], sizes), name="label")
+
+
+def ungrouped(sizes) -> pd.DataFrame:
+    labels = labels_of(sizes)
+    return pd.DataFrame({"label": labels, "group": np.arange(len(labels))})
+
+
+def test_paper_table_2_exactly():
+    table = ungrouped((1621, 1645, 2000, 1757))
+    counts = class_counts(table["label"], split(table, "image", seed=0))
+    assert counts == {
+        "train": {"glioma": 1297, "meningioma": 1316, "no_tumor": 1600, "pituitary": 1405},
+        "val": {"glioma": 162, "meningioma": 164, "no_tumor": 200, "pituitary": 176},
+        "test": {"glioma": 162, "meningioma": 165, "no_tumor": 200, "pituitary": 176},
+    }
+
+
+def test_totals_of_the_public_copy():
+    assert shares(np.array([1621, 1645, 1996, 1757])).sum(axis=1).tolist() == [5615, 702, 702]
+
+
+@pytest.mark.parametrize("sizes", [(1621, 1645, 2000, 1757), (101, 57, 330, 99), (40, 60, 50, 70)])
+def test_shares_equal_two_scikit_learn_calls(sizes):
+    labels = labels_of(sizes)
+    train, held = train_test_split(labels, test_size=0.2, stratify=labels, random_state=0)
+    val, test = train_test_split(held, test_size=0.5, stratify=held, random_state=0)
+    expected = np.array([[(part == name).sum() for name in CLASSES] for part in (train, val, test)])
+    ours = shares(np.array(sizes))
+    assert np.array_equal(ours.sum(axis=1), expected.sum(axis=1))
+    assert abs(ours - expected).max() <= 1  # scikit-learn draws ties by lot
+    if sizes[0] == 1621:
+        assert np.array_equal(ours, expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(3, 500), min_size=1, max_size=4))
+def test_shares_are_whole_present_and_near_80_10_10(sizes):
+    got = shares(np.array(sizes))
+    assert np.array_equal(got.sum(axis=0), sizes)
+    assert got.min() >= 1
+    assert (np.abs(got - np.outer([0.8, 0.1, 0.1], sizes)) <= 2).all()
+
+
+def test_image_split_is_a_matter_of_the_seed_alone():
+    table = ungrouped((40, 50, 60, 70))
+    assert np.array_equal(split(table, "image", 3), split(table, "image", 3))
+    assert (split(table, "image", 3) != split(table, "image", 4)).any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 30), min_size=3, max_size=60), min_size=2, max_size=4))
+def test_group_split_keeps_groups_whole_and_every_class_everywhere(group_sizes):
+    groups = [(label, size) for label, sizes in zip(CLASSES, group_sizes, strict=False) for size in sizes]
+    rows = [(label, group) for group, (label, size) in enumerate(groups) for _ in range(size)]
+    table = pd.DataFrame(rows, columns=["label", "group"])
+    assigned = split(table, "group", 0)
+    assert table.assign(split=assigned).groupby("group")["split"].nunique().max() == 1
+    counts = pd.crosstab(table["label"], assigned)
+    assert (counts[list(SPLITS)] > 0).all(axis=None)
+
+
+def test_group_split_is_stratified_with_patients_and_pairs():
+    rng = np.random.default_rng(0)
+    rows, group = [], 0
+    for label, total in zip(CLASSES, (1426, 708, 2000, 930), strict=True):
+        while total > 0:
+            size = min(total, int(rng.choice([1, 1, 2, 13, 30])))
+            rows += [(label, group)] * size
+            group += 1
+            total -= size
+    table = pd.DataFrame(rows, columns=["label", "group"])
+    counts = pd.crosstab(table["label"], split(table, "group", 1), normalize="index")
+    assert (counts["train"] - 0.8).abs().max() < 0.01
+    assert (counts[["val", "test"]] - 0.1).abs().max(axis=None) < 0.01
+
+
+def test_a_large_group_goes_to_train():
+    table = ungrouped((100, 100, 100, 100))
+    table.loc[:59, "group"] = 0
+    assigned = split(table, "group", 0)
+    assert set(assigned[:60]) == {"train"}
+    assert class_counts(table["label"], assigned)["test"]["glioma"] == pytest.approx(10, abs=2)
+
+
+def test_groups_may_span_classes():
+    table = ungrouped((50, 50, 50, 50))
+    table["group"] = np.tile(np.arange(50), 4)  # each group has one image of every class
+    counts = class_counts(table["label"], split(table, "group", 0))
+    assert all(set(classes.values()) == {n} for classes, n in zip(counts.values(), (40, 5, 5), strict=True))
+
+
+@pytest.mark.parametrize("split_by", ["image", "group"])
+def test_a_class_with_fewer_images_than_splits(split_by):
+    with pytest.raises(InputError, match=rf"too few .*train, val, test.*\n  - no_tumor: 2 {split_by}\(s\)"):
+        split(ungrouped((10, 10, 2, 10)), split_by, 0)
+
+
+def test_too_few_groups_though_images_enough():
+    table = ungrouped((10, 10, 10, 10))
+    table.loc[:9, "group"] = 0
+    with pytest.raises(InputError, match=r"glioma: 1 group\(s\)[\s\S]*split_by: image"):
+        split(table, "group", 0)
+
+
+def test_groups_that_cannot_be_dealt():
+    # Glioma puts groups 0, 1, 2 apart and meningioma 0, 1, 3, so 2 and 3 share a split; no_tumor wants them apart.
+    groups = {"glioma": (0, 1, 2), "meningioma": (0, 1, 3), "no_tumor": (0, 2, 3)}
+    rows = [(label, group) for label, numbers in groups.items() for group in numbers]
+    with pytest.raises(InputError, match=r"cannot be dealt[\s\S]*  - no \w+ in (train|val|test)"):
+        split(pd.DataFrame(rows, columns=["label", "group"]), "group", 0)
+
+
+def test_three_images_of_a_class_are_one_in_each_split():
+    for split_by in ("image", "group"):
+        table = ungrouped((100, 3, 80, 90))
+        counts = class_counts(table["label"], split(table, split_by, 0))
+        assert [counts[name]["meningioma"] for name in SPLITS] == [1, 1, 1]
+
+
+def test_a_class_that_the_source_does_not_have():
+    counts = class_counts(labels_of((30, 30)), split(ungrouped((30, 30)), "image", 0))
+    assert [counts[name]["pituitary"] for name in SPLITS] == [0, 0, 0]
+    assert counts["train"]["glioma"] == 24
+
+
+def test_rows_of_follow_the_index():
+    index = pd.DataFrame({"image_id": ["c", "a", "b", "d"], "label": "glioma"})
+    splits = pd.DataFrame({"image_id": ["a", "b", "c", "d"], "split": ["train", "val", "train", "test"]})
+    assert rows_of(splits, index, "train").tolist() == [0, 1]
+    assert rows_of(splits, index, "val").tolist() == [2]
+    assert rows_of(splits, index, "test").tolist() == [3]
+
+
+def test_rows_of_stale_tables():
+    index = pd.DataFrame({"image_id": ["a", "b"], "label": "glioma"})
+    splits = pd.DataFrame({"image_id": ["a", "z"], "split": "train"})
+    with pytest.raises(InputError, match="differ in 2 images, for example 'b'"):
+        rows_of(splits, index, "train")
