@@ -12,10 +12,11 @@ from btlib.data.images import load_processed
 from btlib.data.splits import rows_of
 from btlib.evaluation import curves, figures
 from btlib.evaluation.calibration import fit_temperature
+from btlib.evaluation.classification import classification_metrics
 from btlib.evaluation.selection import shown_rows
-from btlib.evaluation.summary import classification_metrics
 from btlib.evaluation.tables import predictions_table, read_predictions
-from btlib.inference import load_classifier, predict
+from btlib.inference import predict
+from btlib.nets.store import load_classifier
 from btlib.params import load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run

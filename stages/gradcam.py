@@ -12,24 +12,31 @@ import pandas as pd
 
 from btlib.artifacts import read_csv, write_csv, write_figure, write_json
 from btlib.data.images import load_processed
-from btlib.evaluation.figures import caption, spoken, titled
 from btlib.evaluation.localisation import localisation_scores
 from btlib.evaluation.selection import shown_rows
 from btlib.evaluation.tables import read_predictions
+from btlib.evaluation.wording import caption, spoken, titled
 from btlib.explain.faithfulness import faithfulness_table
 from btlib.explain.figures import overlay_figure
 from btlib.explain.gradcam import gradcam
 from btlib.explain.lesions import lesion_masks
-from btlib.inference import load_classifier
+from btlib.nets.store import load_classifier
 from btlib.params import load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
 
 def main(
-    model: Path, processed: Path, manifest: Path, predictions: Path, metrics: Path, table: Path, figures: Path
+    root: Path,
+    model: Path,
+    processed: Path,
+    manifest: Path,
+    predictions: Path,
+    metrics: Path,
+    table: Path,
+    figures: Path,
 ) -> None:
-    p = load_params("seed", "images.source", "images.root", "gradcam.images_per_class", "evaluation.bootstrap")
+    p = load_params("seed", "images.source", "gradcam.images_per_class", "evaluation.bootstrap")
     note = "phantom data" if p.images.source == "phantom" else ""
     net = load_classifier(model)
     images, index = load_processed(processed)
@@ -37,7 +44,7 @@ def main(
     row_of = pd.Series(range(len(index)), index=index["image_id"])
     rows = row_of[list(test.image_ids)].to_numpy()
     files = read_csv(manifest, text=("image_id", "mask_path"))
-    lesions = lesion_masks(files, Path(p.images.root), test.image_ids, images.shape[1:3])
+    lesions = lesion_masks(files, root, test.image_ids, images.shape[1:3])
 
     masked = np.flatnonzero(lesions.any(axis=(1, 2)))
     maps = gradcam(net, images[rows[masked]], test.predicted[masked])

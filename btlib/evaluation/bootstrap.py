@@ -1,4 +1,4 @@
-"""Stratified bootstrap: thousands of resamples of every score at once.
+"""Thousands of bootstrap resamples of every headline score at once.
 
 A resample is a vector of how often each row was drawn. Every score is then a ratio of weighted sums over rows in a
 fixed order, so one matrix product or cumulative sum serves all resamples; `tests/evaluation/test_bootstrap.py` holds
@@ -6,36 +6,13 @@ each against scikit-learn with the rows repeated.
 """
 
 import numpy as np
-from scipy.stats import binomtest
 
 from btlib.evaluation import calibration
+from btlib.evaluation.resampling import interval, stratified_weights
 from btlib.evaluation.scores import row_brier, row_nll
 from btlib.evaluation.tables import Predictions
 
 CHUNK = 250  # resamples at a time: 250 × 7,000 rows × 4 classes of float64 are 56 MB
-
-
-def stratified_weights(strata: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each row is drawn, with replacement within its stratum, whose size stays as it is.
-
-    Args:
-        strata: [N] stratum of each row, such as its class number.
-        resamples: B.
-
-    Returns:
-        [B, N] float64 counts.
-    """
-    weights = np.empty((resamples, len(strata)))
-    for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
-        weights[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
-    return weights
-
-
-def interval(values: np.ndarray) -> list[float]:
-    """The central 95 % of [B] resampled values, as [low, high]."""
-    low, high = np.percentile(values, [2.5, 97.5])
-    return [float(low), float(high)]
 
 
 def ci95(
@@ -52,12 +29,6 @@ def ci95(
         for size in sizes
     ]
     return {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in chunks[0]}
-
-
-def exact_ci95(successes: int, trials: int) -> list[float]:
-    """Clopper–Pearson interval of a share: it stays honest at 0 or all successes, where a bootstrap has no width."""
-    found = binomtest(successes, trials).proportion_ci(0.95, method="exact")
-    return [float(found.low), float(found.high)]
 
 
 def resampled_scores(

@@ -14,25 +14,9 @@ from btlib.evaluation import calibration
 from btlib.evaluation.curves import pr_curves, roc_curves
 from btlib.evaluation.scores import headline, per_class
 from btlib.evaluation.tables import Predictions
+from btlib.evaluation.wording import caption, spoken, titled
 
 RIGHT, WRONG = "tab:green", "tab:red"
-
-
-def spoken(class_name: str) -> str:
-    """'no_tumor' as 'no tumor'."""
-    return class_name.replace("_", " ")
-
-
-def titled(title: str, note: str) -> str:
-    """The title, with the note behind a dash when there is one."""
-    return f"{title} – {note}" if note else title
-
-
-def caption(predictions: Predictions, number: int) -> str:
-    """What was predicted for row `number`, how surely, and whether that is right: '✗ no tumor 73.4%'."""
-    sign = "✓" if predictions.correct[number] else "✗"
-    said = spoken(predictions.classes[predictions.predicted[number]])
-    return f"{sign} {said} {predictions.confidence[number]:.1%}"
 
 
 def classification_figure(predictions: Predictions, note: str) -> Figure:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from btlib.evaluation.bootstrap import interval, stratified_weights
+from btlib.evaluation.resampling import interval, stratified_weights
 
 MEASURES = ("pointing_hit", "heat_share", "lesion_share")
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from btlib.data.resident import ResidentImages
+
 FUSED = "fused"
 
 
@@ -92,10 +94,11 @@ def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_siz
     net.to(device)
     names = (*net.backbone_names, FUSED)
     found = {name: np.empty(images.shape[:3], dtype=np.float32) for name in names}
-    for start in tqdm(range(0, len(images), batch_size), desc="Grad-CAM", unit="batch", disable=not len(images)):
-        rows = slice(start, start + batch_size)
-        batch = torch.from_numpy(np.array(images[rows])).to(device).permute(0, 3, 1, 2).float() / 255
-        backbones, fused = raw_maps(net, batch, torch.as_tensor(targets[rows], device=device))
+    data = ResidentImages(images, targets, device)
+    starts = range(0, len(images), batch_size)
+    for start in tqdm(starts, desc="Grad-CAM", unit="batch", leave=False, disable=not len(images)):
+        rows = np.arange(start, min(start + batch_size, len(images)))
+        backbones, fused = raw_maps(net, data.batch(rows), data.labels[rows])
         for name, maps in zip(names, (*backbones, fused), strict=True):
             found[name][rows] = normalised(resized(maps, images.shape[1:3])).cpu().numpy()
     return found

@@ -3,7 +3,8 @@ import pytest
 from scipy.stats import binom, norm
 
 from btlib.evaluation import bootstrap
-from btlib.evaluation.bootstrap import ci95, exact_ci95, interval, resampled_scores, stratified_weights
+from btlib.evaluation.bootstrap import ci95, resampled_scores
+from btlib.evaluation.resampling import exact_ci95, interval, stratified_weights
 from btlib.evaluation.scores import headline
 from btlib.evaluation.tables import Predictions
 

@@ -24,6 +24,7 @@ def test_means_by_hand():
     assert fused["glioma"]["heat_over_uniform"] == pytest.approx(4)
     assert fused["all"]["lesion_share"] == pytest.approx((40 * 0.1 + 20 * 0.02) / 60)
     assert scores["net_a"]["all"]["heat_over_uniform"] == pytest.approx(1)
+    assert fused["glioma"]["ci95"]["heat_over_uniform"] == pytest.approx([4, 4])  # every glioma has the same shares
 
 
 def test_interval_is_the_binomial_one():

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from btlib.evaluation.bootstrap import ci95, exact_ci95
+from btlib.evaluation.bootstrap import ci95
+from btlib.evaluation.resampling import exact_ci95
 from btlib.evaluation.scores import headline, per_class
 from btlib.evaluation.tables import Predictions
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from btlib.evaluation.summary import classification_metrics
+from btlib.evaluation.classification import classification_metrics
 
 
 def test_everything_that_is_promised_is_there_and_is_json(predictions):

@@ -1,0 +1,20 @@
+"""How classes, titles and predictions are put in figures."""
+
+from btlib.evaluation.tables import Predictions
+
+
+def spoken(class_name: str) -> str:
+    """'no_tumor' as 'no tumor'."""
+    return class_name.replace("_", " ")
+
+
+def titled(title: str, note: str) -> str:
+    """The title, with the note behind a dash when there is one."""
+    return f"{title} – {note}" if note else title
+
+
+def caption(predictions: Predictions, number: int) -> str:
+    """What was predicted for row `number`, how surely, and whether that is right: '✗ no tumor 73.4%'."""
+    sign = "✓" if predictions.correct[number] else "✗"
+    said = spoken(predictions.classes[predictions.predicted[number]])
+    return f"{sign} {said} {predictions.confidence[number]:.1%}"
