@@ -8,12 +8,12 @@ Run: dvc repro ingest_images.
 from pathlib import Path
 
 from btlib.artifacts import write_csv
-from btlib.data.manifest import ingest
+from btlib.data.ingest import ingest
 from btlib.params import load_params
 from btlib.stage import run
 
 
-def main(root: Path, manifest: Path, unreadable: Path) -> None:
+def main(checked: Path, root: Path, manifest: Path, unreadable: Path) -> None:
     """Reads the images below `root`; writes the two tables."""
     p = load_params("images.source", "images.allow_unreadable")
     images, left_out = ingest(p.images.source, root, p.images.allow_unreadable)

@@ -7,9 +7,10 @@ Run: dvc repro preprocess_images.
 
 from pathlib import Path
 
-from btlib.data.images import load_processed, write_processed
+from btlib.data.images import load_processed
 from btlib.data.manifest import read_manifest
 from btlib.data.pictures import write_pictures
+from btlib.data.processing import write_processed
 from btlib.params import load_params
 from btlib.stage import run
 

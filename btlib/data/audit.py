@@ -71,7 +71,7 @@ def contamination(manifest: pd.DataFrame, splits: Mapping[str, np.ndarray], dist
     in_train = np.zeros((len(words), len(splits)), dtype=bool)
     for column, assigned in enumerate(splits.values()):
         in_train[code[assigned == "train"], column] = True
-    near_train = spread(words, in_train, distance)[code]
+    near_train = (in_train | spread(words, in_train, distance))[code]
     return {name: float(near_train[assigned == "test", k].mean()) for k, (name, assigned) in enumerate(splits.items())}
 
 
@@ -112,13 +112,13 @@ def summary(manifest: pd.DataFrame, distance: int) -> dict:
 def _neighbour_counts(words: np.ndarray, code: np.ndarray, labels: np.ndarray, distance: int) -> tuple[int, int]:
     """How many images have a neighbour at all, and one of another label."""
     own = labels[:, None] == np.array(CLASSES)
-    present = np.zeros((len(words), len(CLASSES)), dtype=bool)
-    np.logical_or.at(present, code, own)
-    other_label = (spread(words, present, distance)[code] & ~own).any(axis=1)
-    near = np.bincount(code, minlength=len(words)) > 1
-    for i, j in near_pairs(words, distance):
-        near[i] = near[j] = True
-    return int(near[code].sum()), int(other_label.sum())
+    carried = np.zeros((len(words), len(CLASSES) + 1), dtype=bool)
+    np.logical_or.at(carried[:, :-1], code, own)
+    carried[:, -1] = True  # for any neighbour, whatever its label
+    reached = spread(words, carried, distance)
+    near = reached[:, -1] | (np.bincount(code, minlength=len(words)) > 1)
+    other_label = (carried | reached)[code, :-1] & ~own
+    return int(near[code].sum()), int(other_label.any(axis=1).sum())
 
 
 def _distinct_hashes(manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

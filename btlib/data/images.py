@@ -1,16 +1,13 @@
 """From a decoded image to the square uint8 array that nets see (paper 4.1, eq 1)."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from btlib.artifacts import atomic_path, read_array, read_csv, write_csv
-from btlib.data.reading import open_image
-from btlib.data.workers import in_parallel
+from btlib.artifacts import read_array, read_csv
 from btlib.errors import InputError
 
 
@@ -46,28 +43,6 @@ def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
     hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     value = cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(value)
     return cv2.cvtColor(cv2.merge((hue, saturation, value)), cv2.COLOR_HSV2RGB)
-
-
-def write_processed(folder: Path, root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe) -> None:
-    """Preprocesses every image of the manifest into `folder`/images.npy and index.csv (see `load_processed`).
-
-    Raises:
-        InputError: an image cannot be read any more, or the disk is full; `folder` is then left as it was.
-    """
-    job = partial(_load_and_preprocess, root, image_size, clahe)
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        write_csv(temporary / "index.csv", manifest[["image_id", "label"]])
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(manifest), image_size, image_size, 3)}
-        with (temporary / "images.npy").open("wb") as file:
-            # Plain writes, one image after the other: a full disk is then an error and not a crash of a memory map.
-            np.lib.format.write_array_header_1_0(file, header)
-            for image in in_parallel(job, list(manifest["path"]), "preprocess"):
-                file.write(image.tobytes())
-
-
-def _load_and_preprocess(root: Path, image_size: int, clahe: Clahe, path: str) -> np.ndarray:
-    return preprocess(open_image(root, path), image_size, clahe)
 
 
 def load_processed(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:

@@ -1,49 +1,14 @@
-"""The manifest: every image of a source with its label, patient, size and fingerprints."""
+"""The manifest: one row for each image, from the ingest on through every later stage."""
 
 import hashlib
 import re
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from btlib.artifacts import read_csv
-from btlib.data.hashing import difference_hash, pixel_sha256
-from btlib.data.reading import open_image, open_mask
-from btlib.data.sources import figshare, folder, phantom
-from btlib.data.sources.entry import Entry
-from btlib.data.workers import in_parallel
-from btlib.errors import InputError, listed
 
-SOURCES = {"phantom": phantom.scan, "folder": folder.scan, "figshare": figshare.scan}
 TEXT_COLUMNS = ("image_id", "path", "label", "patient", "source", "sha256", "phash", "mask_path")
-
-
-def ingest(source: str, root: Path, allow_unreadable: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decodes every image of a source once.
-
-    Args:
-        source: `phantom`, `folder` or `figshare`.
-        root: its folder.
-        allow_unreadable: leave unreadable files out instead of stopping.
-
-    Returns:
-        the manifest (`image_id, path, label, patient, source, sha256, phash, width, height, mask_path`), sorted by
-        path, and a table `fault` of the files left out.
-
-    Raises:
-        InputError: the layout is broken or files are unreadable; all faults are in one list.
-    """
-    scan = SOURCES[source](root)
-    inspected = list(in_parallel(partial(_inspect, root, source), scan.entries, "decode images"))
-    rows = [row for row in inspected if isinstance(row, dict)]
-    unreadable = scan.unreadable + [row for row in inspected if isinstance(row, str)]
-    _stop_on_faults(root, scan.broken, unreadable, allow_unreadable)
-    if not rows:
-        raise InputError(f"images.root: {root}: no image found for source '{source}'; check images.source and its path")
-    manifest = pd.DataFrame(rows)
-    assert manifest.image_id.is_unique
-    return manifest, pd.DataFrame({"fault": unreadable})
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -55,41 +20,3 @@ def image_id(path: str) -> str:
     """A name for the image at `path` that is safe in every file system and never changes: its stem and a hash."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePosixPath(path).stem)[:60]
     return f"{stem}-{hashlib.blake2b(path.encode(), digest_size=6).hexdigest()}"
-
-
-def _inspect(root: Path, source: str, entry: Entry) -> dict | str:
-    """A manifest row, or what is wrong with the file: faults are gathered, so that one run names them all."""
-    try:
-        image = open_image(root, entry.path)
-        if entry.mask_path:
-            _check_mask(root, entry, image.shape[:2])
-    except InputError as error:
-        return str(error)
-    return {
-        "image_id": image_id(entry.path),
-        "path": entry.path,
-        "label": entry.label,
-        "patient": entry.patient,
-        "source": source,
-        "sha256": pixel_sha256(image),
-        "phash": difference_hash(image),
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "mask_path": entry.mask_path,
-    }
-
-
-def _check_mask(root: Path, entry: Entry, shape: tuple[int, int]) -> None:
-    mask = open_mask(root, entry.mask_path)
-    if mask.shape != shape:
-        raise InputError(f"{entry.mask_path}: mask of {mask.shape} rows and columns for {entry.path} of {shape}")
-
-
-def _stop_on_faults(root: Path, broken: list[str], unreadable: list[str], allow_unreadable: bool) -> None:
-    faults = broken if allow_unreadable else broken + unreadable
-    if not faults:
-        return
-    remedy = "Mend or remove them"
-    if unreadable and not allow_unreadable:
-        remedy += ", or set images.allow_unreadable: true to leave unreadable files out"
-    raise InputError(f"images.root: {root}: {len(faults)} fault(s):\n{listed(faults)}\n{remedy}.")

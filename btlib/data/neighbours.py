@@ -54,8 +54,8 @@ def components(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np
 
 
 def spread(words: np.ndarray, marks: np.ndarray, distance: int) -> np.ndarray:
-    """Which marks each hash or any other hash within `distance` carries. bool [N, M] -> bool [N, M]."""
-    reached = marks.copy()
+    """Which marks the *other* hashes within `distance` of each hash carry. bool [N, M] -> bool [N, M]."""
+    reached = np.zeros_like(marks)
     for i, j in near_pairs(words, distance):
         np.logical_or.at(reached, i, marks[j])
         np.logical_or.at(reached, j, marks[i])

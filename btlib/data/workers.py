@@ -1,5 +1,6 @@
 """Runs one function over many items on every core, in order, with a progress bar."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ def in_parallel(function: Callable[[Any], Any], items: Sequence[Any], task: str)
     The function runs in processes of its own (decoding images holds the interpreter's lock too much for threads):
     it must be importable, or a partial of something that is. The first exception ends the run and reaches the caller.
     """
+    # When the run stops early, joblib adds a remark on work done in vain to the error that matters.
+    warnings.filterwarnings("ignore", r"\d+ tasks have been successfully executed", UserWarning)
     jobs = cpu_count() if len(items) >= FEW else 1
     results = Parallel(n_jobs=jobs, return_as="generator", batch_size=16, pre_dispatch=64)(
         delayed(_single_threaded)(function, item) for item in items

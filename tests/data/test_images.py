@@ -1,14 +1,10 @@
-import errno
-import io
-
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from btlib.data import images
-from btlib.data.images import Clahe, equalise, load_processed, preprocess, write_processed
-from btlib.data.manifest import ingest
+from btlib.artifacts import write_array, write_csv
+from btlib.data.images import Clahe, equalise, load_processed, preprocess
 from btlib.errors import InputError
 from tests.data.samples import picture
 
@@ -65,54 +61,12 @@ def test_a_long_side_is_averaged_though_the_short_one_grows():
     assert out.min() == out.max() == 100
 
 
-def test_written_array_and_index(class_folders, tmp_path):
-    manifest, _ = ingest("folder", class_folders, allow_unreadable=False)
-    write_processed(tmp_path / "processed", class_folders, manifest, 32, ON)
-    array, index = load_processed(tmp_path / "processed")
-    assert isinstance(array, np.memmap)
-    assert (array.shape, array.dtype) == ((12, 32, 32, 3), np.uint8)
-    pd.testing.assert_frame_equal(index, manifest[["image_id", "label"]])
-    assert np.array_equal(array[4], preprocess(picture(101), 32, ON))
-    first = (tmp_path / "processed/images.npy").read_bytes()
-    write_processed(tmp_path / "processed", class_folders, manifest, 32, ON)
-    assert (tmp_path / "processed/images.npy").read_bytes() == first
-
-
-class FullDisk(io.BytesIO):
-    """A file on a disk with room for 10 kB."""
-
-    def write(self, data):
-        if self.tell() + len(data) > 10_000:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data)
-
-
-def test_full_disk_leaves_nothing_behind(class_folders, tmp_path, monkeypatch):
-    manifest, _ = ingest("folder", class_folders, allow_unreadable=False)
-    real_open = images.Path.open
-    monkeypatch.setattr(
-        images.Path,
-        "open",
-        lambda self, *mode, **more: FullDisk() if self.suffix == ".npy" else real_open(self, *mode, **more),
-    )
-    (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match=r"processed: no space left on the device.*nothing was changed"):
-        write_processed(tmp_path / "out/processed", class_folders, manifest, 32, ON)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_an_image_lost_since_the_ingest(class_folders, tmp_path):
-    manifest, _ = ingest("folder", class_folders, allow_unreadable=False)
-    (class_folders / "glioma/01.png").unlink()
-    with pytest.raises(InputError, match=r"glioma/01\.png: no such file"):
-        write_processed(tmp_path / "out/processed", class_folders, manifest, 32, ON)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_load_refuses_what_does_not_belong_together(class_folders, tmp_path):
-    manifest, _ = ingest("folder", class_folders, allow_unreadable=False)
-    write_processed(tmp_path, class_folders, manifest, 32, OFF)
-    manifest[["image_id", "label"]][:-1].to_csv(tmp_path / "index.csv", index=False)
+def test_load_refuses_what_does_not_belong_together(tmp_path):
+    write_array(tmp_path / "images.npy", np.zeros((12, 8, 8, 3), np.uint8))
+    index = pd.DataFrame({"image_id": [f"i{k}" for k in range(12)], "label": "glioma"})
+    write_csv(tmp_path / "index.csv", index)
+    assert len(load_processed(tmp_path)[0]) == 12
+    write_csv(tmp_path / "index.csv", index[:-1])
     with pytest.raises(InputError, match=r"holds 12 images, index\.csv 11"):
         load_processed(tmp_path)
     whole = (tmp_path / "images.npy").read_bytes()

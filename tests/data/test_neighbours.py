@@ -63,11 +63,11 @@ def test_components_are_numbered_by_first_appearance():
     assert components(3, iter([])).tolist() == [0, 1, 2]
 
 
-def test_spread_reaches_direct_neighbours_only():
+def test_spread_tells_of_direct_neighbours_and_not_of_oneself():
     words = np.zeros((3, 4), np.uint64)
     words[1, 0], words[2, 0] = 0b11, 0b1111  # a chain: 0 –2– 1 –2– 2
     marks = np.array([[True, False], [False, False], [False, True]])
-    assert spread(words, marks, 2).tolist() == [[True, False], [True, True], [False, True]]
+    assert spread(words, marks, 2).tolist() == [[False, False], [True, True], [False, False]]
     assert marks.tolist() == [[True, False], [False, False], [False, True]]
 
 

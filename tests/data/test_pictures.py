@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 from btlib.data.images import Clahe
-from btlib.data.manifest import ingest
+from btlib.data.ingest import ingest
 from btlib.data.pictures import write_pictures
 
 

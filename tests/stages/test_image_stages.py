@@ -18,7 +18,7 @@ from tests.data.samples import make_class_folders, picture, save
 STAGES = Path(__file__).parents[2] / "stages"
 PARAMS = (STAGES.parent / "params.yaml").read_text(encoding="utf-8")
 PATHS = {
-    "ingest_images": "--root raw --manifest ingested.csv --unreadable unreadable.csv",
+    "ingest_images": "--checked params.checked --root raw --manifest ingested.csv --unreadable unreadable.csv",
     "audit_images": "--ingested ingested.csv --unreadable unreadable.csv --manifest manifest.csv --metrics audit.json",
     "split_images": "--manifest manifest.csv --out splits.csv --metrics split.json",
     "preprocess_images": "--root raw --manifest manifest.csv --out processed --figures figures",
@@ -51,7 +51,7 @@ def test_the_road_from_folders_to_arrays(project):
     header = "image_id path label patient group source sha256 phash width height mask_path"
     assert list(read_csv(Path("manifest.csv")).columns) == header.split()
     counts = read_json(Path("split.json"))
-    assert {name: sorted(classes) for name, classes in counts.items()} == dict.fromkeys(SPLITS, list(CLASSES))
+    assert {name: sorted(classes) for name, classes in counts.items()} == {key: list(CLASSES) for key in SPLITS}
     images, index = load_processed(Path("processed"))
     assert images.shape == (25, 96, 96, 3)
     splits = read_csv(Path("splits.csv"))
