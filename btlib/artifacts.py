@@ -106,9 +106,9 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """Writes a matplotlib figure as PNG; the same figure gives the same bytes."""
+    """Writes a matplotlib figure as PNG in its own size; the same figure gives the same bytes."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
