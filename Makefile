@@ -47,7 +47,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "btlib needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)." \
 	      "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
-	  $(PYTHON) -m venv --clear .venv || { \
+	  rm -rf .venv; $(PYTHON) -m venv .venv || { \
 	    echo "$(PYTHON) -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 	@echo 'Setting up .venv from requirements.lock (the first time about 6 GB, mostly PyTorch with CUDA)'
 	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
