@@ -1,5 +1,6 @@
 """What the scanner and the screen do to an ideal image: blur, shading, noise, window."""
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
@@ -29,3 +30,14 @@ def window(image: np.ndarray, reference: float, level: float, gamma: float) -> n
     """8-bit image: `reference` is shown at grey `level` (0..255), with display gamma, clipped."""
     shown = (np.maximum(image, 0) / reference) ** gamma * level
     return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def sharpen(image: np.ndarray, amount: float) -> np.ndarray:
+    """Unsharp mask of an 8-bit image, as viewers apply it."""
+    detail = image - ndimage.gaussian_filter(image.astype(np.float32), 1.0)
+    return np.clip(np.rint(image + amount * detail), 0, 255).astype(np.uint8)
+
+
+def compress(image: np.ndarray, quality: int) -> np.ndarray:
+    """The image after JPEG at `quality` (1..100): public sets were compressed at least once."""
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)

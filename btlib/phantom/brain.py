@@ -22,7 +22,7 @@ class BrainShape:
 def sample_brain(rng: np.random.Generator) -> BrainShape:
     """Draws a brain; most are young and full, some are shrunken."""
     age = rng.beta(1.2, 2.0)
-    return BrainShape(sulci=0.6 + 1.4 * age, ventricles=-1.2 + 4.5 * age**1.5, vessels=rng.uniform(0.2, 1))
+    return BrainShape(sulci=0.9 + 1.6 * age, ventricles=-1.2 + 4.5 * age**1.5, vessels=rng.uniform(0.2, 1))
 
 
 def brain_tissue(atlas: Atlas, points: np.ndarray, shape: BrainShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,7 +33,7 @@ def brain_tissue(atlas: Atlas, points: np.ndarray, shape: BrainShape) -> tuple[n
     """
     gm, wm = atlas.gm.at(points, 0) / 255, atlas.wm.at(points, 0) / 255
     csf = np.clip(1 - gm - wm, 0, 1) * shape.sulci
-    parts = np.stack([gm, wm, csf]) ** 1.7
+    parts = np.stack([gm, wm, csf]) ** 2.2
     parts /= np.maximum(parts.sum(0), 1e-6)
     wide = ramp(atlas.ventricles.at(points, 99) - shape.ventricles, 1.6)
     parts *= 1 - wide
@@ -60,7 +60,7 @@ def paint_brain(
     """
     rows = np.flatnonzero(depth < 1)
     where, inside = points[rows], depth[rows]
-    gm, wm, csf = brain_tissue(atlas, sources[rows], shape)
+    gm, wm, csf = brain_tissue(atlas, sources[rows] + _wiggle(where, noise), shape)
     cover = ramp(inside, 1.5)
     mixture.paint("csf", cover, rows)
     _skull_base_gap(mixture, where, rows, csf, inside, noise)
@@ -70,6 +70,12 @@ def paint_brain(
     _membranes(mixture, where, rows, gm, wm, csf, inside, noise)
     _veins(mixture, where, rows, csf, inside, shape, noise)
     _sellar_region(mixture, where, rows, wm + gm)
+
+
+def _wiggle(where: np.ndarray, noise: Noise) -> np.ndarray:
+    """Displacement [N, 3] of about 1 mm over a few mm, which gives the mean cortex one head's irregular folds."""
+    steps = np.array([[0, 0, 0], [71, 13, 37], [29, 83, 59]], np.float32)
+    return np.stack([1.5 * noise(where + step, 5.5) for step in steps], -1)
 
 
 def _skull_base_gap(
@@ -86,11 +92,14 @@ def _skull_base_gap(
 
 
 def _membranes(mixture, where, rows, gm, wm, csf, depth, noise) -> None:
-    x, y, z = where.T
     # The falx reaches from the envelope down to an arc above the corpus callosum.
+    middle = np.flatnonzero(np.abs(where[:, 0]) < 4)
+    x, y, z = where[middle].T
     arc = np.hypot((y + 18) / 1.25, z - 4)
-    falx = ramp(np.abs(x + 0.6 * noise(where, 25.0)) - 0.5, 1.2) * np.clip((arc - 40) / 8, 0, 1) * (z > -8) * (y > -95)
-    mixture.paint("dura", 0.65 * falx * (1 - wm), rows)
+    sheet = ramp(np.abs(x + 0.6 * noise(where[middle], 25.0)) - 0.5, 1.2)
+    falx = sheet * np.clip((arc - 40) / 8, 0, 1) * (z > -8) * (y > -95)
+    mixture.paint("dura", 0.65 * falx * (1 - wm[middle]), rows[middle])
+    x, y, z = where.T
     ridge = 2 - 0.42 * (np.abs(x) - 0.0) - 0.12 * np.abs(y + 50) * (y < -50)
     tent = ramp(np.abs(z - ridge) - 0.6, 1.4) * ramp(y + 38) * np.clip(csf * 2.5, 0, 1)
     mixture.paint("dura", 0.6 * tent, rows)
@@ -106,17 +115,19 @@ def _veins(mixture, where, rows, csf, depth, shape: BrainShape, noise: Noise) ->
     galen = capsule(half, (2, -20, 12), (0, -42, 4), 1.1, 1.6)
     arteries = [
         capsule(where, (0, -15, -34), (0, -14, -18), 1.5, 1.4),
-        capsule(half, (11, 2, -22), (38, 4, -20), 1.5, 1.1),
+        capsule(half, (11, 2, -22), (36, 6, -19), 1.1, 0.8),
         capsule(half, (2, 14, -16), (1.5, 38, 4), 1.1, 0.9),
         capsule(half, (3, -14, -18), (18, -30, -12), 1.2, 0.9),
     ]
     for vessel in (straight, transverse, sigmoid, galen, *arteries):
         mixture.paint("blood", 0.85 * ramp(vessel, 1.2), rows)
-    plexus = capsule(half, (16, -36, 14), (27, -36, 4), 2.2, 3.0) + noise(where, 2.5)
-    mixture.paint("blood", 0.6 * ramp(plexus, 1.5) * csf, rows)
-    winding = np.abs(noise(where, 6.0) + 0.4 * noise(where, 3.0))
-    superficial = np.clip(1 - winding / 0.09, 0, 1) * np.clip((csf - 0.25) * 2, 0, 1) * (depth > -22)
-    mixture.paint("blood", 0.75 * shape.vessels * superficial, rows)
+    plexus = capsule(half, (16, -36, 14), (27, -36, 4), 2.2, 3.0)
+    near = np.flatnonzero(plexus < 3)
+    mixture.paint("blood", 0.6 * ramp(plexus[near] + noise(where[near], 2.5), 1.5) * csf[near], rows[near])
+    sulci = np.flatnonzero((csf > 0.25) & (depth > -22))
+    winding = np.abs(noise(where[sulci], 6.0) + 0.4 * noise(where[sulci], 3.0))
+    superficial = np.clip(1 - winding / 0.09, 0, 1) * np.clip((csf[sulci] - 0.25) * 2, 0, 1)
+    mixture.paint("blood", 0.75 * shape.vessels * superficial, rows[sulci])
 
 
 def _sellar_region(mixture: Mixture, where: np.ndarray, rows: np.ndarray, brain: np.ndarray) -> None:

@@ -44,5 +44,5 @@ def sample_table(rng: np.random.Generator, modality: str) -> np.ndarray:
     """`intensities`, each moved by a few per cent, and grey and white matter brought closer together or not."""
     table = intensities(modality) * rng.normal(1, 0.06, len(TISSUES)).astype(np.float32)
     grey, white = TISSUES.index("gm"), TISSUES.index("wm")
-    table[grey] += rng.uniform(-0.1, 0.5) * (table[white] - table[grey])
+    table[grey] += rng.uniform(-0.25, 0.35) * (table[white] - table[grey])
     return table

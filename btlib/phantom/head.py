@@ -48,9 +48,16 @@ def sample_head(rng: np.random.Generator) -> HeadShape:
 
 def skin_distance(points: np.ndarray, depth: np.ndarray, shape: HeadShape) -> np.ndarray:
     """Distance in mm to the skin, negative inside the head; `depth` is the distance to the brain's envelope."""
+    distance = depth - shape.thickness
+    low = np.flatnonzero(points[:, 2] < 25)
+    distance[low] = _with_face(distance[low], points[low], shape)
+    return distance
+
+
+def _with_face(distance: np.ndarray, points: np.ndarray, shape: HeadShape) -> np.ndarray:
     half = mirrored(points)
     y, z = points[:, 1], points[:, 2]
-    distance = smooth_union(depth - shape.thickness, ellipsoid(half, (0, 40, -56), (66, 47, 50)), 14)
+    distance = smooth_union(distance, ellipsoid(half, (0, 40, -56), (66, 47, 50)), 14)
     distance = smooth_union(distance, ellipsoid(half, (0, 38, -100), (50, 54, 36)), 16)
     nose = capsule(half, (0, 80, -36), (0, 100 + shape.nose, -66), 7, 10)
     distance = smooth_union(distance, nose, 10)
@@ -65,20 +72,19 @@ def skin_distance(points: np.ndarray, depth: np.ndarray, shape: HeadShape) -> np
 def paint_head(mixture: Mixture, points: np.ndarray, depth: np.ndarray, shape: HeadShape, noise: Noise) -> np.ndarray:
     """Paints the whole head except the brain; returns the distance to the skin."""
     skin = skin_distance(points, depth, shape)
-    rough = noise(points, 5.0)
-    inside = np.flatnonzero(skin < 1)
-    mixture.paint("skin", ramp(skin[inside]), inside)
-    mixture.paint("fat", 0.9 * ramp(skin[inside] + 2.2 + 0.3 * rough[inside]), inside)
+    scalp = np.flatnonzero((skin < 1) & (depth > 0))
+    mixture.paint("skin", ramp(skin[scalp]), scalp)
+    mixture.paint("fat", 0.9 * ramp(skin[scalp] + 2.2), scalp)
     _soft_tissue(mixture, points, skin, depth, shape, noise)
     outer = np.flatnonzero((depth > -1) & (skin < -1) & (points[:, 2] < 45))
     face = _Painter(mixture, points[outer], outer, ramp(-depth[outer] + 0.5) * ramp(skin[outer] + 2))
-    _jaw_and_mouth(face, shape)
-    _neck(face)
+    _jaw_and_mouth(face.within((-62, 10, -135), (62, 120, -45)), shape)
+    _neck(face.within((-45, -75, -200), (45, 5, -50)))
     _skull(mixture, points, depth, skin, shape, noise)
-    _skull_base(face, rough[outer])
-    _air_spaces(face, shape, rough[outer])
-    _orbits(face)
-    mixture.paint("csf", ramp(depth - shape.gap) * ramp(skin))
+    _skull_base(face.within((-95, -70, -80), (95, 75, -10)), noise)
+    _air_spaces(face.within((-45, -25, -200), (45, 100, 5)), shape, noise)
+    _orbits(face.within((-56, 0, -64), (56, 85, -10)))
+    mixture.paint("csf", ramp(depth - shape.gap))
     return skin
 
 
@@ -89,6 +95,11 @@ class _Painter:
         self.mixture, self.points, self.rows, self.allowed = mixture, points, rows, allowed
         self.half = mirrored(points)
 
+    def within(self, low: tuple, high: tuple) -> "_Painter":
+        """A painter of the points between two corners, to spare the others."""
+        kept = np.flatnonzero(((self.points > low) & (self.points < high)).all(1))
+        return _Painter(self.mixture, self.points[kept], self.rows[kept], self.allowed[kept])
+
     def __call__(self, tissue: str, distance: np.ndarray, opacity: float | np.ndarray = 1.0) -> None:
         self.mixture.paint(tissue, ramp(distance, 1.5) * opacity * self.allowed, self.rows)
 
@@ -98,13 +109,13 @@ def _soft_tissue(
 ) -> None:
     rows = np.flatnonzero((skin < -1) & (depth > 0))
     where = points[rows]
-    streaks = noise(where * (1.0, 1.0, 0.35), 5.0) + 0.6 * noise(where, 11.0)
+    # Muscles run up and down with fat between them.
+    streaks = noise(where * (1.0, 1.0, 0.25), 4.0) + 0.6 * noise(where * (1.0, 1.0, 0.5), 11.0)
     # The scalp is thin; the face and neck carry `fat` mm under the skin.
     low = np.clip((5 - where[:, 2]) / 30, 0, 1)
     layer = 3.0 + low * shape.fat
     mixture.paint("muscle", ramp(skin[rows] + layer + 2 * streaks, 2.5), rows)
-    planes = np.clip(1.2 - np.abs(streaks) / 0.16, 0, 1) * ramp(skin[rows] + layer)
-    mixture.paint("fat", 0.75 * planes, rows)
+    mixture.paint("fat", np.clip(0.2 + 0.22 * streaks, 0, 0.6) * ramp(skin[rows] + layer), rows)
 
 
 def _jaw_and_mouth(face: _Painter, shape: HeadShape) -> None:
@@ -162,12 +173,12 @@ def _skull(
     within = ramp(from_dura - thickness) * ramp(-from_dura) * ramp(skin[rows] + 2.5)
     mixture.paint("bone", within, rows)
     diploe = np.minimum(from_dura - 1.8, thickness - 2.0 - from_dura)
-    mixture.paint("marrow", (0.55 + 0.25 * wobble).clip(0, 0.9) * ramp(-diploe), rows)
-    mixture.paint("dura", 0.6 * ramp(np.abs(from_dura - 0.2) - 0.5), rows)
+    mixture.paint("marrow", (0.3 + 0.3 * wobble).clip(0, 0.8) * ramp(-diploe), rows)
+    mixture.paint("dura", 0.45 * ramp(np.abs(from_dura - 0.2) - 0.4), rows)
 
 
-def _skull_base(face: _Painter, rough: np.ndarray) -> None:
-    half = face.half
+def _skull_base(face: _Painter, noise: Noise) -> None:
+    half, rough = face.half, noise(face.points, 5.0)
     petrous = capsule(half, (16, -12, -42), (58, -32, -42), 7, 13)
     mastoid = ellipsoid(half, (58, -38, -56), (13, 16, 18))
     temporal = smooth_union(petrous, mastoid, 6)
@@ -185,8 +196,8 @@ def _skull_base(face: _Painter, rough: np.ndarray) -> None:
     face("marrow", zygoma + 2)
 
 
-def _air_spaces(face: _Painter, shape: HeadShape, rough: np.ndarray) -> None:
-    half, scale = face.half, shape.sinus
+def _air_spaces(face: _Painter, shape: HeadShape, noise: Noise) -> None:
+    half, scale, rough = face.half, shape.sinus, noise(face.points, 5.0)
     x, z = face.points[:, 0], face.points[:, 2]
     nasal = box(half, (0, 54, -58), (15, 34, 17), 8)
     face("mucosa", nasal)

@@ -3,13 +3,17 @@
 import numpy as np
 
 
+def _length(vectors: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+
+
 def ellipsoid(points: np.ndarray, centre: tuple, radii: tuple) -> np.ndarray:
     """Distance to an axis-aligned ellipsoid, first-order exact near its surface (Quilez, iquilezles.org)."""
     offset = points - np.asarray(centre, np.float32)
     scaled = offset / np.asarray(radii, np.float32)
-    k0 = np.sqrt((scaled * scaled).sum(1))
+    k0 = _length(scaled)
     scaled /= np.asarray(radii, np.float32)
-    k1 = np.sqrt((scaled * scaled).sum(1))
+    k1 = _length(scaled)
     return k0 * (k0 - 1) / np.maximum(k1, 1e-6)
 
 
@@ -20,14 +24,14 @@ def capsule(points: np.ndarray, start: tuple, end: tuple, radius: float, end_rad
     along = np.clip(offset @ axis / (axis @ axis), 0, 1)
     offset -= along[:, None] * axis
     last = radius if end_radius is None else end_radius
-    return np.sqrt((offset * offset).sum(1)) - (radius + (last - radius) * along)
+    return _length(offset) - (radius + (last - radius) * along)
 
 
 def box(points: np.ndarray, centre: tuple, half: tuple, rounding: float = 2.0) -> np.ndarray:
     """Distance to an axis-aligned box with half sides `half` and rounded edges."""
     outside = np.abs(points - np.asarray(centre, np.float32)) - (np.asarray(half, np.float32) - rounding)
     beyond = np.maximum(outside, 0)
-    return np.sqrt((beyond * beyond).sum(1)) + np.minimum(outside.max(1), 0) - rounding
+    return _length(beyond) + np.minimum(outside.max(1), 0) - rounding
 
 
 def smooth_union(a: np.ndarray, b: np.ndarray, blend: float) -> np.ndarray:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btlib.phantom.acquisition import bias_field, blur, rician, window
+from btlib.phantom.acquisition import bias_field, blur, compress, rician, sharpen, window
 from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.subject import Subject
-from btlib.phantom.tissues import INDEX
+from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumours import LESION_LABELS, lesion_labels
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -17,7 +17,8 @@ AXES = {
     "coronal": ((-1, 0, 0), (0, 0, -1), (0, -15, -12)),
     "sagittal": ((0, 1, 0), (0, 0, -1), (0, -4, -14)),
 }
-MODALITY_SHARES = (0.1, 0.7, 0.1, 0.1)  # of MODALITIES, the same in every class
+MODALITY_SHARES = (0.04, 0.88, 0.04, 0.04)  # of MODALITIES, the same in every class
+COARSE = 4
 SMALLEST_LESION = 0.0008  # share of the image that a lesion must cover to count as visible
 
 
@@ -65,7 +66,7 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
         geometry = np.random.default_rng(state)
         tight = geometry.random() < 0.3
         points, pixel = plane_points(geometry, plane, subject.focus + share * miss, size, tight)
-        mixture = subject.tissues(points)
+        mixture = _tissues(subject, points, size)
         labels = lesion_labels(mixture).reshape(size, size)
         mask = (labels == LESION_LABELS["core"]) | (labels == LESION_LABELS["enhancing"])
         if subject.tumour is None or mask.mean() >= SMALLEST_LESION:
@@ -75,11 +76,27 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
     return Slice(image, mask, plane, modality)
 
 
+def _tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
+    """`subject.tissues` where a look at every fourth row and column finds the head; air elsewhere."""
+    grid = points.reshape(size, size, 3)
+    coarse = grid[::COARSE, ::COARSE]
+    margin = 2 * COARSE * np.abs(grid[0, 1] - grid[0, 0]).max()
+    near = subject.near(coarse.reshape(-1, 3), margin).reshape(coarse.shape[:2])
+    near = np.repeat(np.repeat(near, COARSE, 0), COARSE, 1)[:size, :size]
+    rows = np.flatnonzero(near)
+    mixture = Mixture(size * size)
+    mixture.fractions[rows] = subject.tissues(points[rows]).fractions
+    return mixture
+
+
 def _acquire(rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool):
     shape = ideal.shape
-    seen = blur(ideal, rng.uniform(0.5, 0.9) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
-    noisy = rician(rng, seen, rng.uniform(1.0, 4.0))
+    seen = blur(ideal, rng.uniform(0.3, 0.65) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
+    noisy = rician(rng, seen, rng.uniform(1.5, 5.5))
     brain = (fractions[:, INDEX["gm"]] + fractions[:, INDEX["wm"]]).reshape(shape) > 0.8
     reference = np.median(noisy[brain]) if brain.any() else 90.0
     level = rng.uniform(85, 150) if tight else rng.uniform(50, 95)
-    return window(noisy, reference, level, rng.uniform(0.85, 1.2))
+    shown = window(noisy - rng.uniform(3, 12), reference, level, rng.uniform(0.85, 1.2))
+    if rng.random() < 0.3:
+        shown = sharpen(shown, rng.uniform(0.3, 1.0))
+    return compress(shown, int(rng.integers(70, 96)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.brain import BrainShape, paint_brain, sample_brain
-from btlib.phantom.head import HeadShape, paint_head, sample_head
+from btlib.phantom.head import HeadShape, paint_head, sample_head, skin_distance
 from btlib.phantom.tissues import Mixture
 from btlib.phantom.tumours import Tumour, paint_tumour, sample_site, sample_tumour
 from btlib.phantom.warp import Warp, sample_warp
@@ -30,6 +30,11 @@ class Subject:
     tumour: Tumour | None
     focus: np.ndarray  # [3] the tumour's centre in the subject; where one might have been in the healthy
     texture: np.ndarray  # [3] offset into the noise lattice
+
+    def near(self, points: np.ndarray, margin: float) -> np.ndarray:
+        """Whether points [N, 3] lie in the head or within about `margin` mm of it."""
+        where = self.warp.to_atlas(points)
+        return skin_distance(where, self.atlas.envelope.at(where), self.head) < margin
 
     def tissues(self, points: np.ndarray) -> Mixture:
         """Tissue fractions at points [N, 3] in mm of the subject."""

@@ -85,7 +85,7 @@ def sample_tumour(rng: np.random.Generator, label: str, atlas: Atlas) -> Tumour 
 
 def sample_site(rng: np.random.Generator, atlas: Atlas) -> np.ndarray:
     """Where a tumour might have been, [3]: healthy subjects are sliced through such places."""
-    label = str(rng.choice([name for name in LABELS if name != "no_tumor"]))
+    label = str(rng.choice(["glioma", "meningioma", "pituitary"], p=[0.4, 0.4, 0.2]))
     return sample_tumour(rng, label, atlas).centre
 
 
@@ -116,7 +116,7 @@ def paint_tumour(
         mixture.paint("csf", tumour.cleft * limit * ramp(np.abs(distance - 0.9) - 0.7), rows)
     bulk = limit * ramp(distance, tumour.edge)
     mixture.paint("tumour", bulk, rows)
-    patches = np.clip(1 + tumour.patchiness * (noise(where, 4.0) + noise(where, 8.0) - 0.3), 0, 1)
+    patches = np.clip(1 + tumour.patchiness * (0.7 * noise(where, 4.0) + noise(where, 8.0)), 0, 1)
     mixture.paint("enhancing", bulk * np.clip(tumour.uptake * patches, 0, 1), rows)
     _necrosis(mixture, tumour, rows, where, distance, bulk, noise)
     if tumour.tail > 0:
@@ -167,20 +167,20 @@ def _balls(rng: np.random.Generator, centre: np.ndarray, radius: float, extra: i
 
 def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
     centre = _draw(rng, _white_matter_sites(atlas))
-    radius = rng.uniform(8, 24)
+    radius = rng.uniform(13, 29)
     centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 4)))
-    low_grade = rng.random() < 0.25
+    low_grade = rng.random() < 0.2
     ring = rng.random() < 0.7
     return Tumour(
         kind="glioma",
         centres=centres,
         radii=radii,
         stretch=_random_stretch(rng, 0.22),
-        roughness=rng.uniform(0.15, 0.32),
+        roughness=rng.uniform(0.1, 0.22),
         edge=rng.uniform(5, 9) if low_grade else rng.uniform(1.5, 3.5),
         rim=radius if low_grade or not ring else rng.uniform(0.14, 0.4) * radius,
-        uptake=rng.choice([0.0, 0.15]) if low_grade else rng.uniform(0.35, 1.0),
-        patchiness=rng.uniform(0.3, 0.9),
+        uptake=rng.choice([0.0, 0.15]) if low_grade else rng.uniform(0.5, 1.0),
+        patchiness=rng.uniform(0.2, 0.7),
         oedema=rng.uniform(4, 10) if low_grade else rng.uniform(7, 26),
         push=rng.uniform(0.3, 0.85),
         anchor=centre,
@@ -190,7 +190,7 @@ def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
 
 
 def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
-    radius = rng.uniform(7, 24)
+    radius = rng.uniform(11, 27)
     anchor, inward = _dural_site(rng, atlas)
     centre = anchor + inward * radius * rng.uniform(0.45, 0.9)
     centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 3)))
@@ -214,7 +214,7 @@ def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
 
 
 def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
-    radius = rng.uniform(5, 10) if rng.random() < 0.55 else rng.uniform(9, 16)
+    radius = rng.uniform(6, 10) if rng.random() < 0.4 else rng.uniform(10, 17)
     centre = SELLA + (rng.normal(0, 1.5), rng.normal(0, 1.0), 0.3 * (radius - 5))
     # Large ones rise through the diaphragm of the sella: a second ball above, with a waist between.
     above = centre + (rng.normal(0, 1.5), rng.normal(-1, 1.0), radius * rng.uniform(0.7, 1.1))
