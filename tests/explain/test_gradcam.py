@@ -37,6 +37,7 @@ def test_monai_agrees(make_net, images, stream, target):
     assert ours.max() > 0
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook")
 def test_monai_agrees_on_a_plain_cnn_up_to_the_image(images):
     torch.manual_seed(1)
 
