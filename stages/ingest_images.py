@@ -13,7 +13,7 @@ from btlib.params import load_params
 from btlib.stage import run
 
 
-def main(checked: Path, root: Path, manifest: Path, unreadable: Path) -> None:
+def main(root: Path, manifest: Path, unreadable: Path) -> None:
     """Reads the images below `root`; writes the two tables."""
     p = load_params("images.source", "images.allow_unreadable")
     images, left_out = ingest(p.images.source, root, p.images.allow_unreadable)

@@ -15,7 +15,7 @@ from btlib.params import load_params
 from btlib.stage import run
 
 
-def main(checked: Path, out: Path) -> None:
+def main(out: Path) -> None:
     p = load_params("backbones", "weights")
     for name in p.backbones:
         assert Backbone(name).units  # a name that cannot be used fails before anything is fetched
