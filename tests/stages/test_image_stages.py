@@ -18,7 +18,7 @@ from tests.data.samples import make_class_folders, picture, save
 STAGES = Path(__file__).parents[2] / "stages"
 PARAMS = (STAGES.parent / "params.yaml").read_text(encoding="utf-8")
 PATHS = {
-    "ingest_images": "--checked params.checked --root raw --manifest ingested.csv --unreadable unreadable.csv",
+    "ingest_images": "--root raw --manifest ingested.csv --unreadable unreadable.csv",
     "audit_images": "--ingested ingested.csv --unreadable unreadable.csv --manifest manifest.csv --metrics audit.json",
     "split_images": "--manifest manifest.csv --out splits.csv --metrics split.json",
     "preprocess_images": "--root raw --manifest manifest.csv --out processed --figures figures",
