@@ -30,6 +30,7 @@ def run(main: Callable[..., None]) -> None:
         print(f"\n{name}: {error}\n", file=sys.stderr)
         sys.exit(1)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    # The largest worker is added once; how many worked at the same time is not on record.
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024**2
     write_json(TIMINGS / f"{name}.json", {"seconds": round(seconds, 2), "peak_gib": round(peak, 2)})
     print(f"{name}: {seconds:.1f} s, peak memory {peak:.2f} GiB")

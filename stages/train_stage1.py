@@ -7,7 +7,6 @@ Run: dvc repro train_stage1.
 from pathlib import Path
 
 from btlib.artifacts import read_tensors
-from btlib.data.classes import CLASSES
 from btlib.nets.classifier import Architecture, build_classifier
 from btlib.params import load_params
 from btlib.stage import run
@@ -44,7 +43,8 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
     data = TrainingData(processed, splits, fabric)
     files = [weights / f"{name}.safetensors" for name in p.backbones]
     states = {name: read_tensors(file)[0] for name, file in zip(p.backbones, files, strict=True)}
-    architecture = Architecture(tuple(p.backbones), p.fusion, p.model.width, p.model.heads, p.model.dropout, CLASSES)
+    sizes = (p.model.width, p.model.heads, p.model.dropout)
+    architecture = Architecture(tuple(p.backbones), p.fusion, *sizes, data.classes)
     net = build_classifier(architecture, states, (p.seed, "main"))
     batches = stream(p, 1, p.epochs_stage1, unfreeze_fraction=0.0, train_batchnorm=False)
     if fabric.is_global_zero:

@@ -32,7 +32,9 @@ class TrainingData:
         images, index = load_processed(processed)
         table = read_csv(splits, text=("image_id", "split"))
         self.pixels = images
-        self.labels = np.array([CLASSES.index(label) for label in index["label"]])
+        # Figshare's set has no images without a tumour: the network has an output for each class that is there.
+        self.classes = tuple(name for name in CLASSES if name in set(index["label"]))
+        self.labels = np.array([self.classes.index(label) for label in index["label"]])
         self.train = rows_of(table, index, "train")
         self.val = rows_of(table, index, "val")
         self.resident = ResidentImages(images, self.labels, fabric.device)
