@@ -17,6 +17,15 @@ def bias_field(rng: np.random.Generator, shape: tuple[int, int], strength: float
     return np.exp(strength * np.tensordot(rng.standard_normal(len(terms)), terms, 1)).astype(np.float32)
 
 
+def coil(height: np.ndarray, strength: float) -> np.ndarray:
+    """Sensitivity of a head coil at z = `height` mm: 1 at the brain, falling off towards the neck.
+
+    At strength 1 half is left at −110 mm.
+    """
+    below = np.maximum(-45 - height, 0) / 65
+    return 1 / (1 + strength * below**2)
+
+
 def rician(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
     """Magnitude of the image with complex Gaussian noise of deviation `sigma` in each channel.
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 BOX_LOW = np.array((-112.0, -150.0, -120.0))
 BOX_HIGH = np.array((112.0, 130.0, 120.0))
-CLOSING = 6.0  # mm: sulci narrower than twice this lie inside the skull's envelope
+CLOSING = 8.0  # mm: sulci narrower than twice this lie inside the skull's envelope
 LATTICE = 64
 
 
@@ -81,7 +81,7 @@ def _envelope(brain: np.ndarray, origin: np.ndarray, spacing: float) -> Grid:
     padded = np.pad(brain, [(max(0, a), max(0, b)) for a, b in zip(low, high, strict=True)])
     dilated = _signed_distance(padded, spacing) < CLOSING
     distance = _signed_distance(dilated, spacing) + CLOSING
-    return Grid(ndimage.gaussian_filter(distance, 2 / spacing), origin - np.maximum(low, 0) * spacing, spacing)
+    return Grid(ndimage.gaussian_filter(distance, 3 / spacing), origin - np.maximum(low, 0) * spacing, spacing)
 
 
 def _ventricles(gm: np.ndarray, wm: np.ndarray, origin: np.ndarray, step: int, envelope: Grid) -> Grid:

@@ -14,11 +14,11 @@ MODALITIES = ("t1", "t1ce", "t2", "flair")
 #                 t1  t1ce   t2  flair
 INTENSITY = {
     "air": (2, 2, 2, 2),
-    "skin": (120, 150, 60, 70),
-    "fat": (225, 225, 165, 150),
+    "skin": (110, 130, 60, 70),
+    "fat": (190, 190, 150, 135),
     "muscle": (72, 92, 45, 55),
     "mucosa": (85, 185, 190, 130),
-    "bone": (10, 12, 8, 8),
+    "bone": (20, 22, 12, 12),
     "marrow": (120, 140, 95, 80),
     "dura": (60, 150, 25, 40),
     "blood": (40, 200, 25, 30),
@@ -44,5 +44,5 @@ def sample_table(rng: np.random.Generator, modality: str) -> np.ndarray:
     """`intensities`, each moved by a few per cent, and grey and white matter brought closer together or not."""
     table = intensities(modality) * rng.normal(1, 0.06, len(TISSUES)).astype(np.float32)
     grey, white = TISSUES.index("gm"), TISSUES.index("wm")
-    table[grey] += rng.uniform(-0.25, 0.35) * (table[white] - table[grey])
+    table[grey] += rng.uniform(-0.15, 0.45) * (table[white] - table[grey])
     return table

@@ -37,8 +37,8 @@ def sample_head(rng: np.random.Generator) -> HeadShape:
     """Draws a head."""
     return HeadShape(
         gap=rng.uniform(0.5, 3.0),
-        skull=rng.uniform(5.0, 8.5),
-        scalp=rng.uniform(4.5, 8.5),
+        skull=rng.uniform(4.5, 7.5),
+        scalp=rng.uniform(3.5, 7.0),
         fat=rng.uniform(3.0, 9.0),
         sinus=rng.uniform(0.7, 1.2),
         nose=rng.uniform(-5.0, 4.0),
@@ -57,13 +57,13 @@ def skin_distance(points: np.ndarray, depth: np.ndarray, shape: HeadShape) -> np
 def _with_face(distance: np.ndarray, points: np.ndarray, shape: HeadShape) -> np.ndarray:
     half = mirrored(points)
     y, z = points[:, 1], points[:, 2]
-    distance = smooth_union(distance, ellipsoid(half, (0, 40, -56), (66, 47, 50)), 14)
-    distance = smooth_union(distance, ellipsoid(half, (0, 38, -100), (50, 54, 36)), 16)
+    distance = smooth_union(distance, ellipsoid(half, (0, 28, -48), (75, 58, 46)), 14)
+    distance = smooth_union(distance, ellipsoid(half, (0, 28, -96), (64, 64, 46)), 16)
     nose = capsule(half, (0, 80, -36), (0, 100 + shape.nose, -66), 7, 10)
     distance = smooth_union(distance, nose, 10)
     distance = smooth_union(distance, ellipsoid(half, (0, 88, -88), (20, 8, 5)), 6)
     middle = -34 - 0.08 * (z + 80)
-    neck = (np.hypot(half[:, 0] / 60, (y - middle) / 62) - 1) * 60
+    neck = (np.hypot(half[:, 0] / 66, (y - middle) / 62) - 1) * 62
     distance = smooth_union(distance, np.maximum(neck, z + 45), 24)
     ear = np.maximum(ellipsoid(half, (84, -26, -42), (9, 17, 30)), -ellipsoid(half, (90, -22, -46), (8, 9, 14)))
     return np.minimum(distance, ear)
@@ -115,17 +115,22 @@ def _soft_tissue(
     low = np.clip((5 - where[:, 2]) / 30, 0, 1)
     layer = 3.0 + low * shape.fat
     mixture.paint("muscle", ramp(skin[rows] + layer + 2 * streaks, 2.5), rows)
-    mixture.paint("fat", np.clip(0.2 + 0.22 * streaks, 0, 0.6) * ramp(skin[rows] + layer), rows)
+    deep = ramp(skin[rows] + layer)
+    mixture.paint("fat", np.clip(0.15 + 0.25 * streaks, 0, 0.7) * deep, rows)
+    # Fascia, vessels and small bones give the face and neck its fine grain.
+    grain, strands = noise(where, 4.5) + 0.5 * noise(where, 2.4), noise(where * (1.0, 1.0, 0.5) + 50, 5.0)
+    mixture.paint("bone", 0.6 * np.clip(1 - np.abs(grain) / 0.22, 0, 1) * deep, rows)
+    mixture.paint("mucosa", 0.7 * np.clip(1 - np.abs(strands) / 0.12, 0, 1) * deep, rows)
 
 
 def _jaw_and_mouth(face: _Painter, shape: HeadShape) -> None:
     half = face.half
     y, z = face.points[:, 1], face.points[:, 2]
     # The mandible is a horseshoe: between two ellipses in the axial plane, and a ramus up to the joint.
-    outer = (np.hypot(half[:, 0] / 46, (y - 28) / 54) - 1) * 46
+    outer = (np.hypot(half[:, 0] / 50, (y - 28) / 56) - 1) * 50
     body = np.maximum(np.abs(outer + 6) - 5.5, np.abs(z + 112) - 12)
     body = np.maximum(body, 25 - y)
-    ramus = capsule(half, (46, 4, -54), (44, 24, -112), 6, 8)
+    ramus = capsule(half, (50, 4, -52), (47, 22, -112), 5, 7)
     mandible = smooth_union(body, ramus, 4)
     for distance, tissue in ((mandible, "bone"), (mandible + 2.2, "marrow")):
         face(tissue, distance)
@@ -173,7 +178,7 @@ def _skull(
     within = ramp(from_dura - thickness) * ramp(-from_dura) * ramp(skin[rows] + 2.5)
     mixture.paint("bone", within, rows)
     diploe = np.minimum(from_dura - 1.8, thickness - 2.0 - from_dura)
-    mixture.paint("marrow", (0.3 + 0.3 * wobble).clip(0, 0.8) * ramp(-diploe), rows)
+    mixture.paint("marrow", (0.25 + 0.25 * wobble).clip(0, 0.7) * ramp(-diploe), rows)
     mixture.paint("dura", 0.45 * ramp(np.abs(from_dura - 0.2) - 0.4), rows)
 
 
@@ -223,14 +228,14 @@ def _air_spaces(face: _Painter, shape: HeadShape, noise: Noise) -> None:
 def _orbits(face: _Painter) -> None:
     half = face.half
     # The axis of the orbit runs from the globe backward and inward to the optic canal.
-    cone = capsule(half, (31, 54, -37), (12, 18, -31), 17, 5)
+    cone = capsule(half, (31, 54, -37), (12, 18, -31), 16, 4)
     cone = np.maximum(cone, 9 - half[:, 0])
     face("bone", cone - 2)
     face("fat", cone)
     for offset in ((11, 0), (-9, 0), (0, 10), (0, -10)):
         start, end = (31 + offset[0], 56, -37 + offset[1]), (12, 20, -31)
-        face("muscle", capsule(half, start, end, 2.2, 1.5))
+        face("muscle", capsule(half, start, end, 2.0, 1.5), 0.7)
     face("wm", capsule(half, (31, 52, -37), (11, 18, -30), 2.2), 0.8)
-    face("muscle", ellipsoid(half, (33, 63, -37), (13.5, 13.5, 13.5)))
-    face("vitreous", ellipsoid(half, (33, 63, -37), (11.8, 11.8, 11.8)))
+    face("muscle", ellipsoid(half, (33, 63, -37), (14, 14, 14)))
+    face("vitreous", ellipsoid(half, (33, 63, -37), (12.6, 12.6, 12.6)))
     face("muscle", ellipsoid(half, (33, 72.5, -37), (4.5, 2.2, 4.5)))

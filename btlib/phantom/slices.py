@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btlib.phantom.acquisition import bias_field, blur, compress, rician, sharpen, window
+from btlib.phantom.acquisition import bias_field, blur, coil, compress, rician, sharpen, window
 from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.subject import Subject
 from btlib.phantom.tissues import INDEX, Mixture
@@ -55,12 +55,12 @@ def plane_points(
 def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: int) -> Slice:
     """Draws a slice of a subject in which its tumour, if any, is visible.
 
-    The first try misses the tumour's centre by up to two thirds of its radius; if too little of it shows, the
+    The first try misses the tumour's centre by up to about half its radius; if too little of it shows, the
     distance is halved, then zero.
     """
     state = int(rng.integers(2**62))
     modality = str(rng.choice(MODALITIES, p=MODALITY_SHARES))
-    reach = 6.0 if subject.tumour is None else 0.65 * subject.tumour.radius
+    reach = 6.0 if subject.tumour is None else 0.45 * subject.tumour.radius
     miss = rng.uniform(-reach, reach, 3)
     for share in (1.0, 0.5, 0.0):
         geometry = np.random.default_rng(state)
@@ -72,6 +72,7 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
         if subject.tumour is None or mask.mean() >= SMALLEST_LESION:
             break
     ideal = (mixture.fractions @ sample_table(rng, modality)).reshape(size, size)
+    ideal *= coil(points[:, 2], rng.uniform(0.0, 1.0)).reshape(size, size)
     image = _acquire(rng, ideal, mixture.fractions, pixel, tight)
     return Slice(image, mask, plane, modality)
 
@@ -91,12 +92,14 @@ def _tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
 
 def _acquire(rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool):
     shape = ideal.shape
-    seen = blur(ideal, rng.uniform(0.3, 0.65) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
-    noisy = rician(rng, seen, rng.uniform(1.5, 5.5))
-    brain = (fractions[:, INDEX["gm"]] + fractions[:, INDEX["wm"]]).reshape(shape) > 0.8
-    reference = np.median(noisy[brain]) if brain.any() else 90.0
-    level = rng.uniform(85, 150) if tight else rng.uniform(50, 95)
-    shown = window(noisy - rng.uniform(3, 12), reference, level, rng.uniform(0.85, 1.2))
+    seen = blur(ideal, rng.uniform(0.3, 0.6) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
+    # The viewer's interpolation smooths the noise as well.
+    noisy = blur(rician(rng, seen, rng.uniform(1.5, 6.0)), rng.uniform(0.45, 0.9))
+    # Viewers stretch the brightest of the head, which is fat or what enhances, to nearly white.
+    inside = fractions[:, INDEX["air"]].reshape(shape) < 0.5
+    brightest = np.percentile(noisy[inside], 99.5)
+    level = rng.uniform(190, 270) if tight else rng.uniform(140, 235)
+    shown = window(noisy - rng.uniform(3, 10), brightest, level, rng.uniform(0.85, 1.15))
     if rng.random() < 0.3:
         shown = sharpen(shown, rng.uniform(0.3, 1.0))
     return compress(shown, int(rng.integers(70, 96)))

@@ -1,0 +1,129 @@
+"""The phantom data set on disk: class folders of images, lesion masks, a table of subjects."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.artifacts import atomic_path
+from btlib.phantom.atlas import Atlas, load_atlas
+from btlib.phantom.slices import PLANES, Slice, sample_slice
+from btlib.phantom.subject import sample_subject
+from btlib.phantom.tumours import LABELS
+from btlib.reproducibility import keyed_rng
+
+WORKERS = 2
+COLUMNS = ("path", "label", "patient", "mask_path", "plane", "modality")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to make; `duplicates` counts copies, half of them exact and half re-encoded."""
+
+    seed: int
+    subjects_per_class: int
+    slices_per_subject: int
+    image_size: int
+    duplicates: int
+
+
+def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers: int = WORKERS) -> pd.DataFrame:
+    """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
+
+    Images go to `images/<class>/`, masks of those with a tumour to `masks/<class>/`, both as 8-bit PNG (re-encoded
+    copies as JPEG). `subjects.csv` lists them with paths relative to `folder`; copies have no patient there, as in
+    public sets, so that only their pixels give them away.
+
+    Returns:
+        The table, with COLUMNS.
+    """
+    atlas = atlas or load_atlas()
+    jobs = [(label, number) for label in LABELS for number in range(plan.subjects_per_class)]
+    with atomic_path(folder) as temporary:
+        for label in LABELS:
+            (temporary / "images" / label).mkdir(parents=True)
+            (temporary / "masks" / label).mkdir(parents=True)
+        rows = []
+        bar = tqdm(_made(jobs, plan, atlas, workers), total=len(jobs), desc="phantom subjects", mininterval=1)
+        for (label, number), slices in zip(jobs, bar, strict=True):
+            for index, item in enumerate(slices):
+                rows.append(_write_slice(temporary, label, f"{label}_{number:03d}_{index}", item))
+                rows[-1]["patient"] = f"phantom-{LABELS.index(label)}{number:03d}"
+        rows += _write_duplicates(temporary, rows, plan)
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        table.to_csv(temporary / "subjects.csv", index=False)
+    return table
+
+
+def make_subject(label: str, number: int, plan: Plan, atlas: Atlas) -> list[Slice]:
+    """The slices of one subject; the planes take turns."""
+    subject = sample_subject(plan.seed, label, number, atlas)
+    return [
+        sample_slice(
+            keyed_rng(plan.seed, "phantom slice", label, number, index),
+            subject,
+            PLANES[(number + index) % len(PLANES)],
+            plan.image_size,
+        )
+        for index in range(plan.slices_per_subject)
+    ]
+
+
+_shared: dict[str, tuple[Plan, Atlas]] = {}
+
+
+def _share(plan: Plan, atlas: Atlas) -> None:
+    cv2.setNumThreads(1)
+    _shared["work"] = (plan, atlas)
+
+
+def _work(job: tuple[str, int]) -> list[Slice]:
+    return make_subject(*job, *_shared["work"])
+
+
+def _made(jobs: list[tuple[str, int]], plan: Plan, atlas: Atlas, workers: int) -> Iterator[list[Slice]]:
+    if workers == 1:
+        yield from (make_subject(*job, plan, atlas) for job in jobs)
+        return
+    # Spawned, not forked: forking a process that has run threads can hang.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _share, (plan, atlas)) as pool:
+        yield from pool.map(_work, jobs)
+
+
+def _write_slice(folder: Path, label: str, name: str, item: Slice) -> dict[str, str]:
+    path = f"images/{label}/{name}.png"
+    _write_image(folder / path, item.image)
+    mask_path = ""
+    if item.mask.any():
+        mask_path = f"masks/{label}/{name}.png"
+        _write_image(folder / mask_path, item.mask.astype(np.uint8) * 255)
+    return {"path": path, "label": label, "mask_path": mask_path, "plane": item.plane, "modality": item.modality}
+
+
+def _write_duplicates(folder: Path, rows: list[dict[str, str]], plan: Plan) -> list[dict[str, str]]:
+    """Copies of randomly chosen slices: exact (even) or through JPEG (odd), without a patient."""
+    rng = keyed_rng(plan.seed, "phantom duplicates")
+    chosen = rng.choice(len(rows), min(plan.duplicates, len(rows)), replace=False)
+    copies = []
+    for number, original in enumerate(rows[i] for i in chosen):
+        name = f"{original['label']}_copy_{number:02d}"
+        image = cv2.imread(str(folder / original["path"]), cv2.IMREAD_GRAYSCALE)
+        path = f"images/{original['label']}/{name}.{'jpg' if number % 2 else 'png'}"
+        _write_image(folder / path, image)
+        mask_path = ""
+        if original["mask_path"]:
+            mask_path = f"masks/{original['label']}/{name}.png"
+            (folder / mask_path).write_bytes((folder / original["mask_path"]).read_bytes())
+        copies.append(original | {"path": path, "mask_path": mask_path, "patient": ""})
+    return copies
+
+
+def _write_image(path: Path, image: np.ndarray) -> None:
+    settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 6]
+    path.write_bytes(cv2.imencode(path.suffix, image, settings)[1].tobytes())
