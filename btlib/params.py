@@ -169,6 +169,11 @@ def load_params(*keys: str) -> SimpleNamespace:
     return view
 
 
+def data_note(source: str) -> str:
+    """What figures say of the data behind them: phantoms are named as such, real images need no words."""
+    return "phantom data" if source == "phantom" else ""
+
+
 def known_keys(model: type[BaseModel] = Params) -> list[str]:
     """All dotted keys of the schema."""
     keys = []

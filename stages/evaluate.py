@@ -17,7 +17,7 @@ from btlib.evaluation.selection import shown_rows
 from btlib.evaluation.tables import predictions_table, read_predictions
 from btlib.inference import predict
 from btlib.nets.store import load_classifier
-from btlib.params import load_params
+from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
@@ -26,7 +26,7 @@ SHOWN_PER_CLASS = 8
 
 def main(model: Path, processed: Path, splits: Path, predictions: Path, metrics: Path, figures_out: Path, plots: Path):
     p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
-    note = "phantom data" if p.images.source == "phantom" else ""
+    note = data_note(p.images.source)
     net = load_classifier(model)
     images, index = load_processed(processed)
     split_table = read_csv(splits, text=("image_id", "split"))

@@ -21,7 +21,7 @@ from btlib.explain.figures import overlay_figure
 from btlib.explain.gradcam import gradcam
 from btlib.explain.lesions import lesion_masks
 from btlib.nets.store import load_classifier
-from btlib.params import load_params
+from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
@@ -37,7 +37,7 @@ def main(
     figures: Path,
 ) -> None:
     p = load_params("seed", "images.source", "gradcam.images_per_class", "evaluation.bootstrap")
-    note = "phantom data" if p.images.source == "phantom" else ""
+    note = data_note(p.images.source)
     net = load_classifier(model)
     images, index = load_processed(processed)
     test = read_predictions(predictions, net.classes)

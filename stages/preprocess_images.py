@@ -11,16 +11,17 @@ from btlib.data.images import load_processed
 from btlib.data.manifest import read_manifest
 from btlib.data.pictures import write_pictures
 from btlib.data.processing import write_processed
-from btlib.params import load_params
+from btlib.params import data_note, load_params
 from btlib.stage import run
 
 
 def main(root: Path, manifest: Path, out: Path, figures: Path) -> None:
     """Reads the images below `root`; writes the array, its index and the pictures."""
-    p = load_params("seed", "image_size", "images.clahe")
+    p = load_params("seed", "image_size", "images.source", "images.clahe")
     images = read_manifest(manifest)
     write_processed(out, root, images, p.image_size, p.images.clahe)
-    write_pictures(figures, root, images, p.image_size, p.images.clahe, p.seed)
+    note = data_note(p.images.source)
+    write_pictures(figures, root, images, p.image_size, p.images.clahe, p.seed, note)
     processed, _ = load_processed(out)
     print(f"{processed.shape} uint8")
 

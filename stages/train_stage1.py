@@ -8,7 +8,7 @@ from pathlib import Path
 
 from btlib.artifacts import read_tensors
 from btlib.nets.classifier import Architecture, build_classifier
-from btlib.params import load_params
+from btlib.params import data_note, load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData, train_main
@@ -29,6 +29,7 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
         "epochs_stage1",
         "backbones",
         "fusion",
+        "images.source",
         "model",
         "training.optimizer",
         "training.weight_decay",
@@ -39,6 +40,7 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
         "training.devices",
         "training.precision",
     )
+    note = data_note(p.images.source)
     fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
     files = [weights / f"{name}.safetensors" for name in p.backbones]
@@ -51,8 +53,8 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
         draw_views(
             figures / "figure_04_augmented_views.png", data.resident, data.train[:4], batches.augmentation, p.seed
         )
-        draw_mixup(figures / "figure_05_mixup.png", data.resident, data.train[:6], p.mixup_alpha, p.seed)
-    train_main("stage1", net, main_arm(p, p.lr_stage1), batches, data, fabric, files, out, curves)
+        draw_mixup(figures / "figure_05_mixup.png", data.resident, data.train[:6], p.mixup_alpha, p.seed, note)
+    train_main("stage1", net, main_arm(p, p.lr_stage1), batches, data, fabric, files, out, curves, note)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Run: dvc repro train_stage2.
 from pathlib import Path
 
 from btlib.nets.store import CARD, TENSORS, load_classifier
-from btlib.params import load_params
+from btlib.params import data_note, load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData, train_main
@@ -25,15 +25,17 @@ def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) ->
         "label_smoothing",
         "ema_decay",
         "epochs_stage2",
+        "images.source",
         "training",
     )
     t = p.training
+    note = data_note(p.images.source)
     fabric = make_fabric(t.devices, t.precision)
     data = TrainingData(processed, splits, fabric)
     net = load_classifier(start)
     batches = stream(p, 2, p.epochs_stage2, t.unfreeze_fraction, t.train_batchnorm)
     files = [start / TENSORS, start / CARD]
-    train_main("stage2", net, main_arm(p, p.lr_stage2), batches, data, fabric, files, out, curves)
+    train_main("stage2", net, main_arm(p, p.lr_stage2), batches, data, fabric, files, out, curves, note)
 
 
 if __name__ == "__main__":

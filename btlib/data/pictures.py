@@ -15,8 +15,14 @@ from btlib.reproducibility import keyed_rng
 SAMPLES = 6  # of each class in Figure 7
 
 
-def write_pictures(folder: Path, root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe, seed: int) -> None:
-    """Writes fig2_preprocessing.png, fig3_intensities.png and fig7_samples.png of images drawn by `seed`."""
+def write_pictures(
+    folder: Path, root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe, seed: int, note: str
+) -> None:
+    """Writes fig2_preprocessing.png, fig3_intensities.png and fig7_samples.png of images drawn by `seed`.
+
+    Args:
+        note: what each picture says above itself, for example that these are phantoms; '' for nothing.
+    """
     samples = {name: _drawn(root, manifest, name, seed) for name in CLASSES if (manifest["label"] == name).any()}
     off = Clahe(False, clahe.clip_limit, clahe.tiles)
     pairs = {
@@ -25,9 +31,10 @@ def write_pictures(folder: Path, root: Path, manifest: pd.DataFrame, image_size:
     }
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        _save(_before_after(pairs), temporary / "fig2_preprocessing.png")
-        _save(_intensities(pairs), temporary / "fig3_intensities.png")
-        _save(_grid(samples), temporary / "fig7_samples.png")
+        titles = ("before", "after CLAHE" if clahe.enabled else "CLAHE is off")
+        _save(_before_after(pairs, titles), temporary / "fig2_preprocessing.png", note)
+        _save(_intensities(pairs, titles), temporary / "fig3_intensities.png", note)
+        _save(_grid(samples), temporary / "fig7_samples.png", note)
 
 
 def _drawn(root: Path, manifest: pd.DataFrame, label: str, seed: int) -> list[np.ndarray]:
@@ -36,20 +43,20 @@ def _drawn(root: Path, manifest: pd.DataFrame, label: str, seed: int) -> list[np
     return [open_image(root, path) for path in paths[order[:SAMPLES]]]
 
 
-def _before_after(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def _before_after(pairs: dict[str, tuple[np.ndarray, np.ndarray]], titles: tuple[str, str]) -> Figure:
     figure = Figure(figsize=(2.2 * len(pairs), 4.6), layout="constrained")
     axes = figure.subplots(2, len(pairs), squeeze=False)
     for column, (name, pair) in enumerate(pairs.items()):
-        for row, (title, image) in enumerate(zip(("before", "after CLAHE"), pair, strict=True)):
+        for row, (title, image) in enumerate(zip(titles, pair, strict=True)):
             _show(axes[row, column], image, f"{name}, {title}")
     return figure
 
 
-def _intensities(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+def _intensities(pairs: dict[str, tuple[np.ndarray, np.ndarray]], titles: tuple[str, str]) -> Figure:
     figure = Figure(figsize=(2.8 * len(pairs), 2.8), layout="constrained")
     axes = figure.subplots(1, len(pairs), squeeze=False, sharey=True)[0]
     for axis, (name, pair) in zip(axes, pairs.items(), strict=True):
-        for title, image in zip(("before", "after CLAHE"), pair, strict=True):
+        for title, image in zip(titles, pair, strict=True):
             # V of HSV is the largest channel. On a log scale, since the black background towers over everything.
             axis.hist(image.max(axis=-1).ravel(), bins=64, range=(0, 256), histtype="step", log=True, label=title)
         axis.set(title=name, xlabel="V (0–255)")
@@ -75,5 +82,7 @@ def _show(axis, image: np.ndarray, title: str) -> None:
     axis.set_axis_off()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, note: str) -> None:
+    if note:
+        figure.suptitle(note)
     figure.savefig(path, dpi=120)

@@ -50,6 +50,7 @@ def train_main(
     start: list[Path],
     out: Path,
     curves: Path,
+    note: str,
 ) -> None:
     """Trains `net`, or passes it on as it is when the stage has no epochs, and writes model, card and curves.
 
@@ -57,6 +58,7 @@ def train_main(
         start: the files that hold the weights that `net` starts from; a resumed run must have the same.
         out: folder for model.safetensors and card.json.
         curves: folder for DVCLive's files and curves.png (Figures 8 and 9).
+        note: what the figure says besides its title, for example that these are phantoms; '' for nothing.
     """
     resume = ResumeState(stage, run_hash((settings, stream), (data.pixels, data.labels, data.train, data.val), start))
     history = []
@@ -68,7 +70,7 @@ def train_main(
         history = arm.progress.history
     if not fabric.is_global_zero:
         return
-    draw_curves(curves / "curves.png", history, f"{stage}: training and validation")
+    draw_curves(curves / "curves.png", history, f"{stage}: training and validation" + (f" ({note})" if note else ""))
     card = {"stage": stage, "settings": asdict(settings), "history": history, "environment": environment()}
     with atomic_path(out) as folder:
         save_classifier(folder, net, card)

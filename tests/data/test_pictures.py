@@ -10,10 +10,10 @@ def test_pictures_are_drawn_by_the_seed_and_skip_absent_classes(class_folders, t
     manifest, _ = ingest("folder", class_folders, allow_unreadable=False)
     some = manifest[manifest.label != "no_tumor"]
     clahe = Clahe(True, 2.0, 8)
-    write_pictures(tmp_path / "all", class_folders, manifest, 48, clahe, 0)
-    write_pictures(tmp_path / "some", class_folders, some, 48, clahe, 0)
-    write_pictures(tmp_path / "same", class_folders, some, 48, clahe, 0)
-    write_pictures(tmp_path / "other", class_folders, some, 48, clahe, 1)
+    write_pictures(tmp_path / "all", class_folders, manifest, 48, clahe, 0, "phantom data")
+    write_pictures(tmp_path / "some", class_folders, some, 48, clahe, 0, "phantom data")
+    write_pictures(tmp_path / "same", class_folders, some, 48, clahe, 0, "phantom data")
+    write_pictures(tmp_path / "other", class_folders, some, 48, clahe, 1, "phantom data")
     names = ["fig2_preprocessing.png", "fig3_intensities.png", "fig7_samples.png"]
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == names
     for name in names:
