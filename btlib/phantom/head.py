@@ -39,7 +39,7 @@ def sample_head(rng: np.random.Generator) -> HeadShape:
         gap=rng.uniform(0.5, 3.0),
         skull=rng.uniform(4.5, 7.5),
         scalp=rng.uniform(3.5, 7.0),
-        fat=rng.uniform(3.0, 9.0),
+        fat=rng.uniform(1.0, 5.0),
         sinus=rng.uniform(0.7, 1.2),
         nose=rng.uniform(-5.0, 4.0),
         airway=rng.uniform(0.7, 1.2),
@@ -65,7 +65,7 @@ def _with_face(distance: np.ndarray, points: np.ndarray, shape: HeadShape) -> np
     middle = -34 - 0.08 * (z + 80)
     neck = (np.hypot(half[:, 0] / 66, (y - middle) / 62) - 1) * 62
     distance = smooth_union(distance, np.maximum(neck, z + 45), 24)
-    ear = np.maximum(ellipsoid(half, (84, -26, -42), (9, 17, 30)), -ellipsoid(half, (90, -22, -46), (8, 9, 14)))
+    ear = np.maximum(ellipsoid(half, (83, -24, -42), (6, 14, 25)), -ellipsoid(half, (87, -21, -46), (5, 8, 13)))
     return np.minimum(distance, ear)
 
 
@@ -111,9 +111,9 @@ def _soft_tissue(
     where = points[rows]
     # Muscles run up and down with fat between them.
     streaks = noise(where * (1.0, 1.0, 0.25), 4.0) + 0.6 * noise(where * (1.0, 1.0, 0.5), 11.0)
-    # The scalp is thin; the face and neck carry `fat` mm under the skin.
-    low = np.clip((5 - where[:, 2]) / 30, 0, 1)
-    layer = 3.0 + low * shape.fat
+    # The scalp is fat down to the skull; the face and neck carry `fat` mm of it under the skin, then muscle.
+    low = np.clip((15 - where[:, 2]) / 30, 0, 1)
+    layer = 2.5 + low * shape.fat + (1 - low) * shape.scalp
     mixture.paint("muscle", ramp(skin[rows] + layer + 2 * streaks, 2.5), rows)
     deep = ramp(skin[rows] + layer)
     mixture.paint("fat", np.clip(0.15 + 0.25 * streaks, 0, 0.7) * deep, rows)

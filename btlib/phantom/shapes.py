@@ -14,7 +14,8 @@ def ellipsoid(points: np.ndarray, centre: tuple, radii: tuple) -> np.ndarray:
     k0 = _length(scaled)
     scaled /= np.asarray(radii, np.float32)
     k1 = _length(scaled)
-    return k0 * (k0 - 1) / np.maximum(k1, 1e-6)
+    scale = np.divide(k0, k1, out=np.full_like(k0, min(radii)), where=k1 > 1e-6)  # 0 / 0 at the very centre
+    return (k0 - 1) * scale
 
 
 def capsule(points: np.ndarray, start: tuple, end: tuple, radius: float, end_radius: float | None = None) -> np.ndarray:

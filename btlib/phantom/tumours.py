@@ -179,7 +179,7 @@ def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
         roughness=rng.uniform(0.1, 0.22),
         edge=rng.uniform(5, 9) if low_grade else rng.uniform(1.5, 3.5),
         rim=radius if low_grade or not ring else rng.uniform(0.14, 0.4) * radius,
-        uptake=rng.choice([0.0, 0.15]) if low_grade else rng.uniform(0.5, 1.0),
+        uptake=rng.choice([0.0, 0.15]) if low_grade else rng.uniform(0.45, 0.95),
         patchiness=rng.uniform(0.2, 0.7),
         oedema=rng.uniform(4, 10) if low_grade else rng.uniform(7, 26),
         push=rng.uniform(0.3, 0.85),
@@ -215,9 +215,9 @@ def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
 
 def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
     radius = rng.uniform(6, 10) if rng.random() < 0.4 else rng.uniform(10, 17)
-    centre = SELLA + (rng.normal(0, 1.5), rng.normal(0, 1.0), 0.3 * (radius - 5))
+    centre = SELLA + np.array((rng.normal(0, 1.5), rng.normal(0, 1.0), 0.3 * (radius - 5)))
     # Large ones rise through the diaphragm of the sella: a second ball above, with a waist between.
-    above = centre + (rng.normal(0, 1.5), rng.normal(-1, 1.0), radius * rng.uniform(0.7, 1.1))
+    above = centre + np.array((rng.normal(0, 1.5), rng.normal(-1, 1.0), radius * rng.uniform(0.7, 1.1)))
     suprasellar = radius > 8 and rng.random() < 0.8
     return Tumour(
         kind="pituitary",

@@ -1,0 +1,94 @@
+"""Atlas, head, brain, warp: what lies where."""
+
+import numpy as np
+import pytest
+
+from btlib.phantom.brain import BrainShape, brain_tissue
+from btlib.phantom.shapes import box, capsule, ellipsoid, mirrored, smooth_union
+from btlib.phantom.subject import sample_subject
+from btlib.phantom.tissues import INDEX, TISSUES, Mixture, ramp
+from btlib.phantom.warp import sample_warp
+
+
+def share(subject, name, *points):
+    """Fraction of a tissue at points given in the mean head."""
+    places = subject.warp.from_atlas(np.array(points, np.float32))
+    return subject.tissues(places).fractions[:, INDEX[name]]
+
+
+def test_signed_distances_by_hand():
+    points = np.array([[0, 0, 0], [5, 0, 0], [0, 0, 3]], np.float32)
+    assert ellipsoid(points, (0, 0, 0), (4, 2, 2)) == pytest.approx([-2, 1, 1])
+    assert capsule(points, (-1, 0, 0), (1, 0, 0), 2) == pytest.approx([-2, 2, 1])
+    assert box(points, (0, 0, 0), (4, 4, 4), 0) == pytest.approx([-4, 1, -1])
+    assert smooth_union(np.array([1.0]), np.array([9.0]), 2) == pytest.approx([1])
+    assert smooth_union(np.array([1.0]), np.array([1.0]), 2)[0] < 1
+    assert mirrored(np.array([[-3.0, 1, 2]])).tolist() == [[3, 1, 2]]
+
+
+def test_painting_keeps_fractions_summing_to_one():
+    mixture = Mixture(3)
+    mixture.paint("gm", np.array([1, 0.5, 0]))
+    mixture.paint("wm", np.array([0.5]), np.array([1]))
+    assert mixture.fractions.sum(1) == pytest.approx(1)
+    assert mixture.fractions[1, INDEX["gm"]] == pytest.approx(0.25)
+    assert mixture.fractions[2, INDEX["air"]] == 1
+
+
+def test_ramp_is_half_at_the_border():
+    assert ramp(np.array([-2.0, 0.0, 2.0]), 2.0).tolist() == [1, 0.5, 0]
+
+
+def test_envelope_is_negative_in_the_brain_and_grows_outside(atlas):
+    inside, near, far = atlas.envelope.at(np.array([[20, -20, 30], [0, -20, 95], [0, -20, 115]], float))
+    assert inside < -20 and 0 < near < far
+    assert far - near == pytest.approx(20, abs=3)
+
+
+def test_brain_tissue_at_known_places(atlas):
+    shape = BrainShape(sulci=1, ventricles=0, vessels=0)
+    # corona radiata, thalamus, body of the lateral ventricle (all MNI)
+    gm, wm, csf = brain_tissue(atlas, np.array([[26, -20, 28], [10, -20, 8], [10, 6, 18]], float), shape)
+    assert wm[0] > 0.8 and gm[1] > 0.5 and csf[2] > 0.5
+    assert gm + wm + csf == pytest.approx(1)
+
+
+def test_wider_ventricles_hold_more_fluid(atlas):
+    points = np.stack(np.meshgrid(np.arange(-30, 30, 3), np.arange(-40, 30, 3), [18], indexing="ij"), -1)
+    fluid = [
+        brain_tissue(atlas, points.reshape(-1, 3).astype(float), BrainShape(1, extra, 0))[2].sum() for extra in (0, 3)
+    ]
+    assert fluid[1] > 1.1 * fluid[0]
+
+
+def test_warp_inverts_and_moves_things(atlas):
+    warp = sample_warp(np.random.default_rng(3))
+    points = np.array([[0, 0, 0], [40, -30, 20], [-35, 50, -40]], float)
+    there = warp.from_atlas(points)
+    assert warp.to_atlas(there) == pytest.approx(points, abs=0.05)
+    assert np.abs(there - points).max() > 0.5
+
+
+def test_head_layers_from_brain_to_air(atlas):
+    subject = sample_subject(1, "no_tumor", 0, atlas)
+    ray = np.stack([np.zeros(60), np.full(60, -20.0), np.linspace(60, 119, 60)], 1)
+    fractions = subject.tissues(subject.warp.from_atlas(ray)).fractions
+    first = {name: np.argmax(fractions[:, INDEX[name]] > 0.4) for name in ("bone", "fat", "air")}
+    assert 0 < first["bone"] < first["fat"] < first["air"]
+    assert fractions[-1, INDEX["air"]] == 1
+
+
+def test_head_has_eyes_sinuses_and_a_cord(atlas):
+    subject = sample_subject(1, "no_tumor", 1, atlas)
+    assert share(subject, "vitreous", (33, 62, -37), (-33, 62, -37)) == pytest.approx(1, abs=0.05)
+    assert share(subject, "air", (0, 120, 0), (27, 48, -60)) == pytest.approx(1, abs=0.05)
+    assert share(subject, "wm", (0, -42, -100))[0] > 0.9
+
+
+def test_every_point_is_fully_accounted_for(atlas):
+    subject = sample_subject(0, "glioma", 0, atlas)
+    points = np.random.default_rng(0).uniform(-100, 100, (4000, 3)).astype(np.float32)
+    fractions = subject.tissues(points).fractions
+    assert fractions.shape == (4000, len(TISSUES))
+    assert fractions.sum(1) == pytest.approx(1, abs=1e-4)
+    assert fractions.min() >= -1e-6
