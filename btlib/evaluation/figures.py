@@ -18,6 +18,8 @@ from btlib.evaluation.wording import caption, spoken, titled
 
 RIGHT, WRONG = "tab:green", "tab:red"
 
+MAGNIFY_ABOVE = 0.97  # curves of such area crowd a corner, which an inset then shows larger; else it would hide them
+
 
 def classification_figure(predictions: Predictions, note: str) -> Figure:
     """Per-class report as a heat table and the confusion matrix beside it (Figure 10)."""
@@ -72,15 +74,18 @@ def roc_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
     """
     figure = Figure(figsize=(7, 6.5), layout="constrained")
     axes = figure.subplots()
-    corner = axes.inset_axes((0.42, 0.42, 0.54, 0.5), xlim=(-0.002, 0.1), ylim=(0.9, 1.002))
     areas = {name: scores["per_class"][name]["roc_auc"] for name in predictions.classes}
     areas |= {name: scores[f"roc_auc_{name}"] for name in ("macro", "micro")}
+    views = [axes]
+    if areas["macro"] > MAGNIFY_ABOVE:
+        corner = axes.inset_axes((0.42, 0.42, 0.54, 0.5), xlim=(-0.002, 0.1), ylim=(0.9, 1.002))
+        corner.set_title("upper left corner", fontsize=9)
+        axes.indicate_inset_zoom(corner, edgecolor="0.5")
+        views.append(corner)
     for name, points in roc_curves(predictions).items():
-        for where in (axes, corner):
+        for where in views:
             where.plot(points["fpr"], points["tpr"], **_style(name), label=f"{spoken(name)} {areas[name]:.4f}")
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance 0.5")
-    corner.set_title("upper left corner", fontsize=9)
-    axes.indicate_inset_zoom(corner, edgecolor="0.5")
     axes.legend(title="area under the curve", loc="lower right", ncols=2, fontsize=9)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=titled("ROC, one versus rest", note))
     return figure
@@ -90,10 +95,15 @@ def pr_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
     """One-versus-rest precision-recall curves (Figure 11b). `scores` as for `roc_figure`."""
     figure = Figure(figsize=(7, 6.5), layout="constrained")
     axes = figure.subplots()
-    corner = axes.inset_axes((0.1, 0.36, 0.5, 0.46), xlim=(0.85, 1.005), ylim=(0.85, 1.005))
     areas = {name: scores["per_class"][name]["ap"] for name in predictions.classes} | {"micro": scores["ap_micro"]}
+    views = [axes]
+    if scores["ap_macro"] > MAGNIFY_ABOVE:
+        corner = axes.inset_axes((0.1, 0.36, 0.5, 0.46), xlim=(0.85, 1.005), ylim=(0.85, 1.005))
+        corner.set_title("upper right corner", fontsize=9)
+        axes.indicate_inset_zoom(corner, edgecolor="0.5")
+        views.append(corner)
     for name, points in pr_curves(predictions).items():
-        for where in (axes, corner):
+        for where in views:
             # steps: between two thresholds precision does not vary linearly
             where.step(
                 points["recall"],
@@ -102,8 +112,6 @@ def pr_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
                 **_style(name),
                 label=f"{spoken(name)} {areas[name]:.4f}",
             )
-    corner.set_title("upper right corner", fontsize=9)
-    axes.indicate_inset_zoom(corner, edgecolor="0.5")
     axes.legend(title=f"average precision (macro {scores['ap_macro']:.4f})", loc="lower left", ncols=2, fontsize=9)
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_title(titled("Precision and recall, one versus rest", note))
