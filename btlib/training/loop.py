@@ -14,6 +14,7 @@ from tqdm import tqdm
 from btlib.data.resident import ResidentImages
 from btlib.errors import InputError
 from btlib.nets.classifier import Classifier
+from btlib.nets.trunk import FrozenTrunk
 from btlib.reproducibility import keyed_rng
 from btlib.training import augment, mixup
 from btlib.training.arms import Arm, ArmSettings, share_trunk
@@ -69,12 +70,13 @@ def train_arms(
         )
     steps = len(train_rows) // stream.batch_size  # the ragged last batch is left out; the order changes every epoch
     runs = _make_arms(arms, data, train_rows, stream, steps, fabric)
-    validation = _trunk_features(runs[0], data, val_rows, fabric)
+    trunk = FrozenTrunk(runs[0].net, runs[0].cuts).to(memory_format=torch.channels_last)
+    validation = _trunk_features(trunk, data, val_rows, fabric)
     first = _restore(runs, resume, on_epoch)
     for epoch in range(first, stream.epochs):
         if not any(arm.running for arm in runs):
             break
-        sums = _train_epoch(runs, data, train_rows, stream, epoch, steps, fabric)
+        sums = _train_epoch(runs, trunk, data, train_rows, stream, epoch, steps, fabric)
         for arm in [arm for arm in runs if arm.running]:
             loss, correct = sums[arm.settings.name]
             seen = steps * stream.batch_size
@@ -100,7 +102,7 @@ def _make_arms(arms, data, train_rows, stream, steps, fabric) -> list[Arm]:
     return [Arm(s, net, cuts, stream.train_batchnorm, counts, total) for s, net in zip(settings, nets, strict=True)]
 
 
-def _train_epoch(runs, data, train_rows, stream, epoch, steps, fabric) -> dict[str, tuple[float, float]]:
+def _train_epoch(runs, trunk, data, train_rows, stream, epoch, steps, fabric) -> dict[str, tuple[float, float]]:
     """One pass over the training images; returns arm name -> (summed loss, number right)."""
     order = keyed_rng(stream.seed, epoch, "order").permutation(train_rows)
     sums = {arm.settings.name: torch.zeros(2, device=fabric.device) for arm in runs}
@@ -111,11 +113,11 @@ def _train_epoch(runs, data, train_rows, stream, epoch, steps, fabric) -> dict[s
         rows = order[step * stream.batch_size : (step + 1) * stream.batch_size]
         images, target = _batch(data, rows, stream, (stream.seed, epoch, step), len(runs[0].net.classes))
         mine = torch.tensor_split(torch.arange(len(rows)), fabric.world_size)[fabric.global_rank].to(fabric.device)
-        with torch.no_grad(), fabric.autocast():
-            trunk = runs[0].net.trunk(images[mine], runs[0].cuts)
+        with fabric.autocast():
+            features = trunk(images[mine])
         for arm in runs:
             if arm.running:
-                sums[arm.settings.name] += _arm_step(arm, trunk, target, mine, (stream.seed, epoch, step), fabric)
+                sums[arm.settings.name] += _arm_step(arm, features, target, mine, (stream.seed, epoch, step), fabric)
         if step % CHECK_EVERY == 0 or step == steps - 1:
             _look(runs, sums, bar, epoch, (step + 1) * stream.batch_size)
     for arm in runs:
@@ -134,11 +136,11 @@ def _batch(data, rows, stream, key, n_classes) -> tuple[Tensor, Tensor]:
     return mixup.mix(images, pairs), mixup.mix(target, pairs)
 
 
-def _arm_step(arm, trunk, target, mine, key, fabric) -> Tensor:
+def _arm_step(arm, features, target, mine, key, fabric) -> Tensor:
     """Forward, backward and update of one arm on this process's slice; returns (summed loss, number right)."""
     keep = arm.dropout_mask(len(target), key)
     with fabric.autocast():
-        losses, logits = arm.loss(trunk, target[mine], None if keep is None else keep.to(fabric.device)[mine])
+        losses, logits = arm.loss(features, target[mine], None if keep is None else keep.to(fabric.device)[mine])
     (losses.sum() / len(target)).backward()
     if fabric.world_size > 1:
         _sum_gradients(arm, fabric)
@@ -167,18 +169,20 @@ def _look(runs, sums, bar, epoch, seen) -> None:
 
 
 @torch.inference_mode()
-def _trunk_features(arm: Arm, data: ResidentImages, rows: np.ndarray, fabric: Fabric) -> list[tuple[Tensor, ...]]:
+def _trunk_features(
+    trunk: FrozenTrunk, data: ResidentImages, rows: np.ndarray, fabric: Fabric
+) -> list[tuple[Tensor, ...]]:
     """What the frozen trunk makes of the validation images; computed once, since it never changes."""
     parts = np.array_split(rows, max(1, -(-len(rows) // VALIDATION_BATCH)))
     with fabric.autocast():
-        return [arm.net.trunk(data.batch(part), arm.cuts) for part in parts]
+        return [trunk(data.batch(part)) for part in parts]
 
 
 @torch.inference_mode()
-def _validate(arm: Arm, trunk: list[tuple[Tensor, ...]], labels: Tensor, fabric: Fabric) -> dict[str, float]:
+def _validate(arm: Arm, features: list[tuple[Tensor, ...]], labels: Tensor, fabric: Fabric) -> dict[str, float]:
     """Mean negative log-likelihood and accuracy of the averaged weights."""
     with arm.ema.applied(), fabric.autocast():
-        logits = torch.cat([arm.net.head(arm.net.tail(part, arm.cuts)).float() for part in trunk])
+        logits = torch.cat([arm.net.head(arm.net.tail(part, arm.cuts)).float() for part in features])
     return {
         "val_loss": cross_entropy(logits, labels).item(),
         "val_accuracy": (logits.argmax(1) == labels).float().mean().item(),
