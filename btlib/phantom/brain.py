@@ -67,7 +67,7 @@ def paint_brain(
     # Grey matter first, white over it: opacity gm / (1 - wm) leaves exactly gm, wm and csf.
     mixture.paint("gm", cover * gm / np.maximum(1 - wm, 1e-6), rows)
     mixture.paint("wm", cover * wm, rows)
-    _membranes(mixture, where, rows, gm, wm, csf, inside, noise)
+    _membranes(mixture, where, rows, wm, csf, noise)
     _veins(mixture, where, rows, csf, inside, shape, noise)
     _sellar_region(mixture, where, rows, wm + gm)
 
@@ -91,7 +91,9 @@ def _skull_base_gap(
         mixture.paint("marrow", ramp(solid + 2.5, 2) * csf[low] * 0.4, rows[low])
 
 
-def _membranes(mixture, where, rows, gm, wm, csf, depth, noise) -> None:
+def _membranes(
+    mixture: Mixture, where: np.ndarray, rows: np.ndarray, wm: np.ndarray, csf: np.ndarray, noise: Noise
+) -> None:
     # The falx reaches from the envelope down to an arc above the corpus callosum.
     middle = np.flatnonzero(np.abs(where[:, 0]) < 4)
     x, y, z = where[middle].T
@@ -100,22 +102,30 @@ def _membranes(mixture, where, rows, gm, wm, csf, depth, noise) -> None:
     falx = sheet * np.clip((arc - 40) / 8, 0, 1) * (z > -8) * (y > -95)
     mixture.paint("dura", 0.65 * falx * (1 - wm[middle]), rows[middle])
     x, y, z = where.T
-    ridge = 2 - 0.42 * (np.abs(x) - 0.0) - 0.12 * np.abs(y + 50) * (y < -50)
+    ridge = 2 - 0.42 * (np.abs(x)) - 0.12 * np.abs(y + 50) * (y < -50)
     tent = ramp(np.abs(z - ridge) - 0.6, 1.4) * ramp(y + 38) * np.clip(csf * 2.5, 0, 1)
     mixture.paint("dura", 0.6 * tent, rows)
 
 
-def _veins(mixture, where, rows, csf, depth, shape: BrainShape, noise: Noise) -> None:
+def _veins(
+    mixture: Mixture,
+    where: np.ndarray,
+    rows: np.ndarray,
+    csf: np.ndarray,
+    depth: np.ndarray,
+    shape: BrainShape,
+    noise: Noise,
+) -> None:
     half = mirrored(where)
     sagittal = np.hypot(where[:, 0] / 1.2, depth + 2.2) - 3.4
     mixture.paint("blood", ramp(sagittal) * ((where[:, 2] > -5) & (where[:, 1] < 60)), rows)
-    straight = capsule(where, (0, -42, 4), (0, -90, -8), 1.7, 2.2)
+    straight = capsule(where, (0, -42, 4), (0, -90, -8), 1.1, 1.7)
     transverse = capsule(half, (4, -100, -16), (58, -62, -30), 2.6, 3.6)
     sigmoid = capsule(half, (58, -62, -30), (48, -38, -58), 3.6, 3.4)
     galen = capsule(half, (2, -20, 12), (0, -42, 4), 1.1, 1.6)
     arteries = [
         capsule(where, (0, -15, -34), (0, -14, -18), 1.5, 1.4),
-        capsule(half, (11, 2, -22), (36, 6, -19), 1.1, 0.8),
+        capsule(half, (11, 2, -22), (30, 6, -19), 0.9, 0.7),
         capsule(half, (2, 14, -16), (1.5, 38, 4), 1.1, 0.9),
         capsule(half, (3, -14, -18), (18, -30, -12), 1.2, 0.9),
     ]

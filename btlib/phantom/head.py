@@ -36,8 +36,8 @@ class HeadShape:
 def sample_head(rng: np.random.Generator) -> HeadShape:
     """Draws a head."""
     return HeadShape(
-        gap=rng.uniform(0.5, 3.0),
-        skull=rng.uniform(4.5, 7.5),
+        gap=rng.uniform(0.0, 2.0),
+        skull=rng.uniform(3.5, 6.5),
         scalp=rng.uniform(3.5, 7.0),
         fat=rng.uniform(1.0, 5.0),
         sinus=rng.uniform(0.7, 1.2),
@@ -78,6 +78,7 @@ def paint_head(mixture: Mixture, points: np.ndarray, depth: np.ndarray, shape: H
     _soft_tissue(mixture, points, skin, depth, shape, noise)
     outer = np.flatnonzero((depth > -1) & (skin < -1) & (points[:, 2] < 45))
     face = _Painter(mixture, points[outer], outer, ramp(-depth[outer] + 0.5) * ramp(skin[outer] + 2))
+    _muscles(face.within((-80, -110, -200), (80, 70, 20)))
     _jaw_and_mouth(face.within((-62, 10, -135), (62, 120, -45)), shape)
     _neck(face.within((-45, -75, -200), (45, 5, -50)))
     _skull(mixture, points, depth, skin, shape, noise)
@@ -119,8 +120,30 @@ def _soft_tissue(
     mixture.paint("fat", np.clip(0.15 + 0.25 * streaks, 0, 0.7) * deep, rows)
     # Fascia, vessels and small bones give the face and neck its fine grain.
     grain, strands = noise(where, 4.5) + 0.5 * noise(where, 2.4), noise(where * (1.0, 1.0, 0.5) + 50, 5.0)
-    mixture.paint("bone", 0.6 * np.clip(1 - np.abs(grain) / 0.22, 0, 1) * deep, rows)
+    mixture.paint("bone", 0.45 * np.clip(1 - np.abs(grain) / 0.22, 0, 1) * deep, rows)
     mixture.paint("mucosa", 0.7 * np.clip(1 - np.abs(strands) / 0.12, 0, 1) * deep, rows)
+
+
+# Start, end and radii of the larger muscles of the right side.
+MUSCLES = (
+    ((62, 14, 5), (54, 22, -58), 6, 6),  # temporalis
+    ((60, 22, -58), (54, 26, -110), 8, 9),  # masseter
+    ((18, 14, -48), (46, 4, -54), 8, 6),  # lateral pterygoid
+    ((18, 12, -56), (43, 14, -104), 6, 7),  # medial pterygoid
+    ((60, -42, -62), (38, 6, -160), 8, 9),  # sternocleidomastoid
+    ((20, -82, -46), (22, -78, -160), 11, 15),  # semispinalis and trapezius
+    ((24, -58, -66), (26, -56, -160), 9, 11),  # deep muscles of the neck
+    ((12, -2, -72), (14, -4, -160), 6, 7),  # before the spine
+)
+
+
+def _muscles(face: _Painter) -> None:
+    face("fat", ellipsoid(face.half, (58, -8, -72), (11, 15, 22)), 0.7)  # parotid gland
+    face("fat", ellipsoid(face.half, (40, 46, -76), (11, 14, 16)), 0.8)  # cheek
+    for start, end, radius, end_radius in MUSCLES:
+        muscle = capsule(face.half, start, end, radius, end_radius)
+        face("fat", muscle - 1.8, 0.75)
+        face("muscle", muscle, 0.9)
 
 
 def _jaw_and_mouth(face: _Painter, shape: HeadShape) -> None:
@@ -159,8 +182,8 @@ def _neck(face: _Painter) -> None:
     face("bone", np.abs(canal - 1.5) - 1.0, 0.6)
     face("csf", canal)
     face("wm", np.where(z < -62, np.hypot(half[:, 0] / 1.2, face.points[:, 1] + 42) - 4.8, 99.0))
-    spine = np.maximum(capsule(face.points, (0, -58, -82), (0, -66, -160), 5), 2.5 - np.abs(half[:, 0]) * 0)
-    face("marrow", np.maximum(spine - 2.5, phase - 4.5), 0.7)
+    spine = capsule(face.points, (0, -58, -82), (0, -66, -160), 7)
+    face("marrow", np.maximum(spine, phase - 4.5), 0.7)
     arch = capsule(half, (10, -48, -76), (22, -40, -78), 5)
     face("marrow", arch, 0.6)
     for x, y in ((28, -4), (33, -14)):
@@ -217,8 +240,8 @@ def _air_spaces(face: _Painter, shape: HeadShape, noise: Noise) -> None:
         face("air", cavity)
     ethmoid = box(half, (7, 44, -37), (8, 20, 8), 4)
     face("mucosa", ethmoid)
-    cells = np.sin(face.points[:, 1] / 2.3) * np.sin(z / 2.0 + rough)
-    face("air", np.maximum(ethmoid + 1, 1.8 * cells), 0.95)
+    walls = 0.25 - np.abs(noise(face.points + 30, 4.5))
+    face("air", np.maximum(ethmoid + 1, 6 * walls), 0.95)
     throat = capsule(half, (0, 10, -62), (0, 2, -92), 9 * shape.airway, 6)
     throat = smooth_union(throat, capsule(half, (0, 2, -92), (0, 6, -160), 5 * shape.airway, 7), 4)
     face("mucosa", throat - 3)

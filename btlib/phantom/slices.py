@@ -90,11 +90,13 @@ def _tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
     return mixture
 
 
-def _acquire(rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool):
+def _acquire(
+    rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool
+) -> np.ndarray:
     shape = ideal.shape
     seen = blur(ideal, rng.uniform(0.3, 0.6) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
     # The viewer's interpolation smooths the noise as well.
-    noisy = blur(rician(rng, seen, rng.uniform(1.5, 6.0)), rng.uniform(0.45, 0.9))
+    noisy = blur(rician(rng, seen, rng.uniform(1.5, 6.0)), rng.uniform(0.5, 1.1))
     # Viewers stretch the brightest of the head, which is fat or what enhances, to nearly white.
     inside = fractions[:, INDEX["air"]].reshape(shape) < 0.5
     brightest = np.percentile(noisy[inside], 99.5)

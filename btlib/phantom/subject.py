@@ -46,7 +46,7 @@ class Subject:
         sources = where if self.tumour is None else self.tumour.sources(where, depth)
         paint_brain(mixture, self.atlas, where, sources, depth, self.brain, noise)
         if self.tumour is not None:
-            paint_tumour(mixture, self.tumour, self.atlas, where, sources, depth, noise)
+            paint_tumour(mixture, self.tumour, where, depth, noise)
         return mixture
 
 

@@ -89,38 +89,32 @@ def sample_site(rng: np.random.Generator, atlas: Atlas) -> np.ndarray:
     return sample_tumour(rng, label, atlas).centre
 
 
-def paint_tumour(
-    mixture: Mixture, tumour: Tumour, atlas: Atlas, points: np.ndarray, sources: np.ndarray, depth: np.ndarray, noise
-) -> None:
+def paint_tumour(mixture: Mixture, tumour: Tumour, points: np.ndarray, depth: np.ndarray, noise: Noise) -> None:
     """Paints a tumour over the brain.
 
     Args:
-        points, sources, depth: as for `paint_brain`.
+        points, depth: as for `paint_brain`.
     """
     rows = np.flatnonzero(((points - tumour.centre) ** 2).sum(1) < tumour.reach**2)
     where, inside = points[rows], depth[rows]
     distance = tumour.distance(where, noise)
-    dural = tumour.kind == "meningioma"
-    limit = ramp(inside - 1.5, 1.5) if dural else ramp(inside + 1.5, 1.5)
     brain = mixture.fractions[rows][:, [INDEX["gm"], INDEX["wm"]]]
     if tumour.kind == "glioma":
         distance = _follow_white_matter(distance, brain)
-    if tumour.kind == "pituitary":
-        limit = np.ones_like(limit)
+    limit = _limit(tumour, inside)
     if tumour.oedema > 0:
-        # Fluid spreads along white matter and stops at the cortex: the fingers of vasogenic oedema.
-        spread = np.clip(1 - distance / tumour.oedema, 0, 1)
-        fingers = np.clip(spread * 1.6 + 0.25 * noise(where, 9.0), 0, 1) * (spread > 0)
-        mixture.paint("oedema", limit * fingers * np.clip(0.95 * brain[:, 1] + 0.12 * brain[:, 0], 0, 1), rows)
+        mixture.paint("oedema", limit * _oedema(tumour, distance, where, brain, noise), rows)
     if tumour.cleft > 0:
         mixture.paint("csf", tumour.cleft * limit * ramp(np.abs(distance - 0.9) - 0.7), rows)
     bulk = limit * ramp(distance, tumour.edge)
     mixture.paint("tumour", bulk, rows)
     patches = np.clip(1 + tumour.patchiness * (0.7 * noise(where, 4.0) + noise(where, 8.0)), 0, 1)
     mixture.paint("enhancing", bulk * np.clip(tumour.uptake * patches, 0, 1), rows)
-    _necrosis(mixture, tumour, rows, where, distance, bulk, noise)
+    if tumour.rim < tumour.radius:
+        wall = tumour.rim * np.clip(1 + 0.55 * noise(where, 7.0) + 0.3 * noise(where, 3.5), 0.35, 2)
+        mixture.paint("necrosis", bulk * ramp(distance + wall, 1.8), rows)
     if tumour.tail > 0:
-        _dural_tail(mixture, tumour, rows, where, inside)
+        mixture.paint("enhancing", _dural_tail(tumour, where, inside), rows)
 
 
 def lesion_labels(mixture: Mixture) -> np.ndarray:
@@ -138,18 +132,24 @@ def _follow_white_matter(distance: np.ndarray, brain: np.ndarray) -> np.ndarray:
     return distance - np.where(distance > -2, 3.0 * (brain[:, 1] - 0.6), 0)
 
 
-def _necrosis(mixture, tumour, rows, where, distance, bulk, noise) -> None:
-    if tumour.rim >= tumour.radius:
-        return
-    wall = tumour.rim * np.clip(1 + 0.55 * noise(where, 7.0) + 0.3 * noise(where, 3.5), 0.35, 2)
-    mixture.paint("necrosis", bulk * ramp(distance + wall, 1.8), rows)
+def _limit(tumour: Tumour, depth: np.ndarray) -> np.ndarray:
+    """Where a tumour may be: a glioma inside the brain, a meningioma inside the dura, a pituitary one anywhere."""
+    if tumour.kind == "pituitary":
+        return np.ones_like(depth)
+    return ramp(depth - 1.5 if tumour.kind == "meningioma" else depth + 1.5, 1.5)
 
 
-def _dural_tail(mixture: Mixture, tumour: Tumour, rows: np.ndarray, where: np.ndarray, depth: np.ndarray) -> None:
+def _oedema(tumour: Tumour, distance: np.ndarray, where: np.ndarray, brain: np.ndarray, noise: Noise) -> np.ndarray:
+    # Fluid spreads along white matter and stops at the cortex: the fingers of vasogenic oedema.
+    spread = np.clip(1 - distance / tumour.oedema, 0, 1)
+    fingers = np.clip(spread * 1.6 + 0.25 * noise(where, 9.0), 0, 1) * (spread > 0)
+    return fingers * np.clip(0.95 * brain[:, 1] + 0.12 * brain[:, 0], 0, 1)
+
+
+def _dural_tail(tumour: Tumour, where: np.ndarray, depth: np.ndarray) -> np.ndarray:
     along = np.sqrt(((where - tumour.anchor) ** 2).sum(1)) - 0.75 * tumour.radius
     thickness = 3.2 * np.clip(1 - along / tumour.tail, 0, 1)
-    cover = ramp(-(depth - 1.5) - thickness) * ramp(depth - 1.5) * (thickness > 0.3)
-    mixture.paint("enhancing", cover, rows)
+    return ramp(-(depth - 1.5) - thickness) * ramp(depth - 1.5) * (thickness > 0.3)
 
 
 def _random_stretch(rng: np.random.Generator, spread: float) -> np.ndarray:
@@ -203,7 +203,7 @@ def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
         roughness=rng.uniform(0.03, 0.1),
         edge=1.2,
         rim=0.6 * radius if cystic else radius,
-        uptake=rng.uniform(0.55, 1.0),
+        uptake=rng.uniform(0.6, 1.0),
         patchiness=rng.uniform(0.0, 0.2),
         oedema=rng.uniform(4, 18) if rng.random() < 0.4 else 0.0,
         push=rng.uniform(0.8, 1.0),

@@ -9,7 +9,7 @@ from btlib.phantom.atlas import Grid
 
 CENTRE = np.array((0.0, -18.0, 0.0))
 LOW, SIZE, SPACING = -170.0, 44, 8.0
-SCALES = ((45.0, 3.0), (20.0, 0.8))  # (correlation length, standard deviation) in mm
+SCALES = ((45.0, 2.2), (20.0, 0.6))  # (correlation length, standard deviation) in mm
 
 
 @dataclass(frozen=True)
