@@ -50,10 +50,9 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
     net = build_classifier(architecture, states, (p.seed, "main"))
     batches = stream(p, 1, p.epochs_stage1, unfreeze_fraction=0.0, train_batchnorm=False)
     if fabric.is_global_zero:
-        draw_views(
-            figures / "figure_04_augmented_views.png", data.resident, data.train[:4], batches.augmentation, p.seed
-        )
-        draw_mixup(figures / "figure_05_mixup.png", data.resident, data.train[:6], p.mixup_alpha, p.seed, note)
+        views, pairs = figures / "fig4_augmented_views.png", figures / "fig5_mixup.png"
+        draw_views(views, data.resident, data.train[:4], batches.augmentation, p.seed, note)
+        draw_mixup(pairs, data.resident, data.train[:6], p.mixup_alpha, p.seed, note)
     train_main("stage1", net, main_arm(p, p.lr_stage1), batches, data, fabric, files, out, curves, note)
 
 
