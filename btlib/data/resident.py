@@ -23,7 +23,8 @@ class ResidentImages:
             )
         self.device = device
         self.labels = torch.as_tensor(labels, dtype=torch.long, device=device)
-        self._images = images if device.type == "cpu" else torch.from_numpy(np.asarray(images)).to(device)
+        # A copy for the upload, since PyTorch does not take read-only memory-mapped arrays.
+        self._images = images if device.type == "cpu" else torch.from_numpy(np.array(images)).to(device)
 
     def batch(self, rows: np.ndarray) -> Tensor:
         """Images [B, 3, H, W] in 0..1, channels last in memory."""
