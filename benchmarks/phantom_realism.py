@@ -68,5 +68,4 @@ if __name__ == "__main__":
     parser.add_argument("real", type=Path, help="class folders of real images")
     parser.add_argument("--images", type=int, help="how many real images to draw; all by default")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
     main(arguments.phantoms, arguments.real, arguments.images)
