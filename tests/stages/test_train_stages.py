@@ -84,7 +84,7 @@ def start(project, stage):
 
 def finish(project, stage):
     process = start(project, stage)
-    assert process.wait(timeout=240) == 0, (project / "log.txt").read_text()[-3000:]
+    assert process.wait(timeout=600) == 0, (project / "log.txt").read_text()[-3000:]
     return read_tensors(project / f"models/{stage.removeprefix('train_')}/model.safetensors")[0]
 
 
@@ -95,7 +95,7 @@ def saved_epochs(project):
 
 def kill_after(project, epochs):
     process = start(project, "train_stage1")
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while not any(epoch >= epochs for epoch in saved_epochs(project)):
         assert time.monotonic() < deadline and process.poll() is None, (project / "log.txt").read_text()[-3000:]
         time.sleep(0.01)

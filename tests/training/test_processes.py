@@ -17,7 +17,7 @@ def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
         command = [sys.executable, "tests/training/run_processes.py", str(processes), str(out)]
         # Fabric starts the second process with the same command; gloo listens on the loopback interface only.
         env = os.environ | {"PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         tensors, metadata = read_tensors(out)
         assert metadata["processes"] == str(processes)
