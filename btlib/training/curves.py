@@ -36,12 +36,13 @@ def draw_curves(path: Path, history: Sequence[dict[str, Any]], title: str) -> No
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in history]
-    for axis, quantity in zip(axes, ("accuracy", "loss"), strict=True):
-        for part, label in (("train", "training (augmented, mixed)"), ("val", "validation (EMA weights)")):
+    labels = {"accuracy": ("training (augmented, mixed)", "validation (EMA weights)")}
+    labels["loss"] = ("training, as optimised", "validation, log loss")
+    for axis, (quantity, names) in zip(axes, labels.items(), strict=True):
+        for part, label in zip(("train", "val"), names, strict=True):
             axis.plot(epochs, [row[f"{part}_{quantity}"] for row in history], marker="o", ms=3, label=label)
         axis.set(xlabel="epoch", ylabel=quantity)
         axis.grid(alpha=0.3)
         axis.legend()
-    axes[1].set_ylabel("loss (training: as optimised; validation: log loss)")
     figure.suptitle(title if history else f"{title} (no epochs in this stage)")
     write_figure(path, figure)
