@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,14 +28,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it onto `path` when the block succeeds.
 
     The block may write a file or make a folder there. On any error the temporary is removed and `path` is left
-    as it was.
+    as it was. What a killed run left there is removed first.
 
     Raises:
         InputError: no space is left on the device.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    holder = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(holder, ignore_errors=True)
+    holder.mkdir()
     temporary = holder / path.name
     try:
         yield temporary

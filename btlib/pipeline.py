@@ -14,6 +14,9 @@ from btlib.artifacts import atomic_path
 from btlib.errors import InputError
 
 PIPELINE = Path("dvc.yaml")
+# Loading params imports their schema, on which no stage but check depends for it: it refuses faulty values and changes
+# none, and the values themselves are tracked key by key. Else a new key would rerun every stage.
+LOADER, SCHEMA = "btlib/params.py", "btlib/schema.py"
 
 
 def refresh(pipeline: Path = PIPELINE) -> list[str]:
@@ -61,13 +64,16 @@ def stage_script(cmd: str) -> str:
 def imported_modules(script: Path, root: Path) -> list[str]:
     """Files of btlib that `script` imports, directly or through others, functions' own imports included.
 
-    A package's __init__.py counts when it holds more than a docstring. Paths are relative to `root`, sorted.
+    A package's __init__.py counts when it holds more than a docstring; the schema of params does not count where only
+    the loader imports it. Paths are relative to `root`, sorted.
     """
     seen: set[Path] = set()
     waiting = [script]
     while waiting:
-        for module in imports(waiting.pop()):
-            found = set(_files(module, root)) - seen
+        importer = waiting.pop()
+        tracked_by_value = {root / SCHEMA} if importer == root / LOADER else set()
+        for module in imports(importer):
+            found = set(_files(module, root)) - seen - tracked_by_value
             seen |= found
             waiting += found
     return sorted(path.relative_to(root).as_posix() for path in seen if _has_code(path))

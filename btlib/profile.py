@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from btlib.artifacts import atomic_path
 from btlib.errors import InputError
-from btlib.params import PARAMS_FILE, check_params, read_yaml
+from btlib.schema import PARAMS_FILE, check_params, read_yaml
 
 # text that DVC's override grammar reads as text without quotes
 PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_./][\w./+-]*", re.ASCII | re.IGNORECASE)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from btlib.artifacts import read_json
-from btlib.params import read_params
+from btlib.schema import read_params
 from btlib.stage import TIMINGS
 
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc_macro": "macro AUC", "ece": "ECE"}

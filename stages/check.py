@@ -8,7 +8,7 @@ Run: dvc repro check.
 from pathlib import Path
 
 from btlib.artifacts import write_json
-from btlib.params import read_params
+from btlib.schema import read_params
 from btlib.stage import run
 
 

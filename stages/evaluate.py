@@ -1,6 +1,6 @@
 """Stage evaluate: the validation and test predictions, then every metric and figure from these tables.
 
-Reads models/stage2/, data/processed/, data/splits.csv. Writes data/predictions/{val,test}.csv,
+Reads models/stage2/, data/processed/, data/manifest.csv, data/splits.csv. Writes data/predictions/{val,test}.csv,
 metrics/classification.json, data/figures/evaluate/ (Figures 10–12, reliability), data/plots/evaluate/ (for
 `dvc plots`). Run: dvc repro evaluate.
 """
@@ -24,7 +24,16 @@ from btlib.stage import run
 SHOWN_PER_CLASS = 8
 
 
-def main(model: Path, processed: Path, splits: Path, predictions: Path, metrics: Path, figures_out: Path, plots: Path):
+def main(
+    model: Path,
+    processed: Path,
+    manifest: Path,
+    splits: Path,
+    predictions: Path,
+    metrics: Path,
+    figures_out: Path,
+    plots: Path,
+) -> None:
     p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
     note = data_note(p.images.source)
     net = load_classifier(model)
@@ -41,7 +50,9 @@ def main(model: Path, processed: Path, splits: Path, predictions: Path, metrics:
     val, test = tables["val"], tables["test"]
     temperature, bins = fit_temperature(val.probabilities, val.labels), p.evaluation.ece_bins
     rng = keyed_rng(p.seed, "bootstrap")
-    scores = classification_metrics(test, temperature, bins, p.evaluation.bootstrap, rng)
+    group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
+    groups = group_of[list(test.image_ids)].to_numpy()
+    scores = classification_metrics(test, groups, temperature, bins, p.evaluation.bootstrap, rng)
     write_json(metrics, scores)
 
     shown = shown_rows(test, SHOWN_PER_CLASS, p.seed, "predictions figure")

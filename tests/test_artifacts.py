@@ -1,7 +1,6 @@
 """Outputs are whole or absent, whatever interrupts the writing."""
 
 import errno
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -81,14 +80,14 @@ def test_full_disk_keeps_the_old_file(suffix, tmp_path, monkeypatch):
     write, read, value, same = KINDS[suffix]
     path = tmp_path / f"x{suffix}"
     write(path, value)
-    make_folder = tempfile.mkdtemp
+    make_folder = Path.mkdir
 
-    def folder_on_a_full_disk(**options):
-        folder = make_folder(**options)
-        (Path(folder) / path.name).symlink_to("/dev/full")
-        return folder
+    def folder_on_a_full_disk(folder, *given, **options):
+        make_folder(folder, *given, **options)
+        if folder.name.endswith(".partial"):
+            (folder / path.name).symlink_to("/dev/full")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", folder_on_a_full_disk)
+    monkeypatch.setattr(Path, "mkdir", folder_on_a_full_disk)
     with pytest.raises(InputError, match=r"no space left on the device while writing; nothing was changed"):
         write(path, value)
     assert same(value, read(path))
@@ -119,6 +118,15 @@ def test_any_other_error_passes_through_and_keeps_the_old_file(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
+    left = tmp_path / ".x.json.partial"
+    left.mkdir()
+    (left / "x.json").write_text('{"half": ')
+    artifacts.write_json(tmp_path / "x.json", {"whole": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert artifacts.read_json(tmp_path / "x.json") == {"whole": 1}
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):

@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[1]
 BASE = {"artifacts", "errors", "reproducibility"}
 PARTS = {"nets", "losses", "data", "phantom"}
 METHODS = {"training", "inference", "evaluation", "explain", "report"}
-TOOLS = {"params", "stage", "pipeline", "profile", "summary"}  # for the stages and the command line
+TOOLS = {"params", "schema", "stage", "pipeline", "profile", "summary"}  # for the stages and the command line
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     **dict.fromkeys(PARTS, BASE),
     **dict.fromkeys(METHODS, BASE | PARTS),
     "evaluation": BASE | (PARTS - {"nets"}),
-    **dict.fromkeys(TOOLS, BASE | {"params", "stage"}),
-    "stages": BASE | PARTS | METHODS | {"params", "stage"},
+    **dict.fromkeys(TOOLS, BASE | {"schema", "stage"}),
+    "stages": BASE | PARTS | METHODS | {"params", "schema", "stage"},
 }
 BANNED_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}
 BANNED_CALLS = {

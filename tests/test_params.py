@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from btlib.errors import InputError
-from btlib.params import check_params, known_keys, load_params, read_params, read_yaml
+from btlib.params import load_params
+from btlib.schema import check_params, known_keys, read_params, read_yaml
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,8 +10,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from btlib.errors import InputError
-from btlib.params import read_yaml
 from btlib.profile import apply, flags, flat, read_overlay
+from btlib.schema import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))

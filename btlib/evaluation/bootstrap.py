@@ -16,16 +16,24 @@ CHUNK = 250  # resamples at a time: 250 × 7,000 rows × 4 classes of float64 ar
 
 
 def ci95(
-    predictions: Predictions, temperature: float, bins: int, resamples: int, rng: np.random.Generator
+    predictions: Predictions,
+    temperature: float,
+    bins: int,
+    resamples: int,
+    rng: np.random.Generator,
+    groups: np.ndarray | None = None,
 ) -> dict[str, list[float]]:
     """Percentile intervals of every headline score, resampling images within their true class.
 
     They say how the scores vary with the choice of test images, for this one trained net. The ECE is biased upwards
     in small samples, so its interval may lie above the estimate.
+
+    Args:
+        groups: [N] group of each image; images of one group are drawn together. None: each image by itself.
     """
     sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
     chunks = [
-        resampled_scores(predictions, temperature, bins, stratified_weights(predictions.labels, size, rng))
+        resampled_scores(predictions, temperature, bins, stratified_weights(predictions.labels, size, rng, groups))
         for size in sizes
     ]
     return {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in chunks[0]}

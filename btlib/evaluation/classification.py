@@ -9,14 +9,15 @@ from btlib.evaluation.tables import Predictions
 
 
 def classification_metrics(
-    test: Predictions, temperature: float, bins: int, resamples: int, rng: np.random.Generator
+    test: Predictions, groups: np.ndarray, temperature: float, bins: int, resamples: int, rng: np.random.Generator
 ) -> dict:
-    """The headline scores, per_class, ci95, and what they rest on: n_test, errors, temperature.
+    """The headline scores, per_class, ci95, and what they rest on: n_test, n_groups, errors, temperature.
 
     accuracy_ci95_exact stands beside the bootstrap interval because the latter shrinks to a point, and so promises too
     much, when a small test set holds no error.
 
     Args:
+        groups: [N] the manifest's group of each test image, drawn together by the bootstrap.
         temperature: fitted on the validation predictions.
         bins: bins of the ECE.
         resamples: bootstrap resamples.
@@ -25,9 +26,10 @@ def classification_metrics(
     return {
         **headline(test, temperature, bins),
         "per_class": per_class(test),
-        "ci95": ci95(test, temperature, bins, resamples, rng),
+        "ci95": ci95(test, temperature, bins, resamples, rng, groups),
         "accuracy_ci95_exact": exact_ci95(len(test.labels) - errors, len(test.labels)),
         "temperature": temperature,
         "n_test": len(test.labels),
+        "n_groups": len(np.unique(groups)),
         "errors": errors,
     }

@@ -4,12 +4,18 @@ import numpy as np
 from scipy.stats import binomtest
 
 
-def stratified_weights(strata: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each row is drawn, with replacement within its stratum, whose size stays as it is.
+def stratified_weights(
+    strata: np.ndarray, resamples: int, rng: np.random.Generator, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """How often each row is drawn, with replacement within its stratum.
+
+    Rows of one group are drawn together (a cluster bootstrap): near copies and slices of one patient tell less than
+    as many images of different patients, and drawing them one by one would make intervals too narrow.
 
     Args:
-        strata: [N] stratum of each row, such as its class number.
+        strata: [N] stratum of each row, such as its class number. Its number of groups stays as it is.
         resamples: B.
+        groups: [N] group of each row; None: every row is its own. Members of a group in two strata count as two.
 
     Returns:
         [B, N] float64 counts.
@@ -17,7 +23,9 @@ def stratified_weights(strata: np.ndarray, resamples: int, rng: np.random.Genera
     weights = np.empty((resamples, len(strata)))
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
-        weights[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
+        member = np.arange(len(rows)) if groups is None else np.unique(groups[rows], return_inverse=True)[1]
+        n_groups = member.max() + 1
+        weights[:, rows] = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples)[:, member]
     return weights
 
 

@@ -88,17 +88,18 @@ def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_siz
         batch_size: images at a time; it changes no map.
 
     Returns:
-        Backbone name, and 'fused' -> float32 [N, H, W] in 0 … 1, the hottest pixel 1 unless the map is all zero.
+        Backbone name, and 'fused' where there are two -> float32 [N, H, W] in 0 … 1, the hottest pixel 1 unless the
+        map is all zero.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net.to(device)
-    names = (*net.backbone_names, FUSED)
+    names = (*net.backbone_names, FUSED) if len(net.backbone_names) > 1 else net.backbone_names
     found = {name: np.empty(images.shape[:3], dtype=np.float32) for name in names}
     data = ResidentImages(images, targets, device)
     starts = range(0, len(images), batch_size)
     for start in tqdm(starts, desc="Grad-CAM", unit="batch", leave=False, disable=not len(images)):
         rows = np.arange(start, min(start + batch_size, len(images)))
         backbones, fused = raw_maps(net, data.batch(rows), data.labels[rows])
-        for name, maps in zip(names, (*backbones, fused), strict=True):
+        for name, maps in zip(names, (*backbones, fused), strict=False):  # one backbone: nothing to fuse
             found[name][rows] = normalised(resized(maps, images.shape[1:3])).cpu().numpy()
     return found

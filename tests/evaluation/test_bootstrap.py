@@ -28,6 +28,35 @@ def test_rows_are_drawn_evenly():
     np.testing.assert_allclose(weights[:, :10].var(axis=0), 0.9, atol=0.05)  # binomial(10, 1/10)
 
 
+def test_images_of_one_group_are_drawn_together():
+    strata, groups = np.repeat([0, 1], (30, 20)), np.concatenate([np.arange(30) // 3, np.arange(20) + 100])
+    weights = stratified_weights(strata, 20_000, rng(), groups)
+    triples = weights[:, :30].reshape(-1, 10, 3)
+    assert (triples == triples[:, :, :1]).all()
+    assert (triples[:, :, 0].sum(axis=1) == 10).all() and (weights[:, 30:].sum(axis=1) == 20).all()
+    np.testing.assert_allclose(weights[:, :30].var(axis=0), 0.9, atol=0.05)  # binomial(10, 1/10)
+    split = np.arange(50) % 7  # groups with members in both strata
+    assert (stratified_weights(strata, 9, rng(), split)[:, 30:].max(axis=1) > 1).all()
+
+
+def test_intervals_of_copied_images_are_those_of_the_images():
+    """Each image three times, as one group: the interval stays; without groups it shrinks by √3."""
+    single = two_classes(160, 200)
+    copies = Predictions(
+        np.arange(1200).astype(object),
+        np.repeat(single.labels, 3),
+        np.repeat(single.probabilities, 3, axis=0),
+        ("a", "b"),
+    )
+
+    def width(given, groups=None):
+        low, high = ci95(given, 1.0, 15, 4000, rng(), groups)["accuracy"]
+        return high - low
+
+    assert width(copies, np.arange(1200) // 3) == pytest.approx(width(single), rel=0.05)
+    assert width(copies) == pytest.approx(width(single) / np.sqrt(3), rel=0.08)
+
+
 def test_one_of_each_row_gives_the_scores_themselves(predictions):
     found = resampled_scores(predictions, 1.7, 15, np.ones((1, len(predictions.labels))))
     assert {name: float(value[0]) for name, value in found.items()} == pytest.approx(headline(predictions, 1.7, 15))

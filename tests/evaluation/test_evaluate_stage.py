@@ -38,7 +38,9 @@ def stage(tmp_path, monkeypatch):
     write_csv(tmp_path / "processed/index.csv", pd.DataFrame({"image_id": ids, "label": [CLASSES[k] for k in labels]}))
     splits = pd.DataFrame({"image_id": ids[::-1], "split": ["train"] * 20 + ["val"] * 20 + ["test"] * 40})
     write_csv(tmp_path / "splits.csv", splits)
-    paths = {"model": tmp_path, "processed": tmp_path / "processed", "splits": tmp_path / "splits.csv"}
+    write_csv(tmp_path / "manifest.csv", pd.DataFrame({"image_id": ids[::-1], "group": np.arange(80)[::-1] // 2}))
+    paths = {"model": tmp_path, "processed": tmp_path / "processed"}
+    paths |= {name: tmp_path / f"{name}.csv" for name in ("manifest", "splits")}
     paths |= {name: tmp_path / name for name in OUTPUTS}
     module.call = lambda: module.main(**paths)
     return module
@@ -50,7 +52,7 @@ def test_tables_metrics_figures_and_plots(stage, tmp_path):
     assert test["image_id"].tolist() == [f"i{n:02}" for n in range(40)]
     assert test.columns.tolist() == ["image_id", "label", *(f"p_{name}" for name in CLASSES)]
     scores = read_json(tmp_path / "metrics")
-    assert scores["n_test"] == 40 and scores["errors"] == 8 and scores["accuracy"] == 0.8
+    assert scores["n_test"] == 40 and scores["n_groups"] == 20 and scores["errors"] == 8 and scores["accuracy"] == 0.8
     assert {path.stem for path in (tmp_path / "figures_out").iterdir()} == {
         "classification",
         "roc",
