@@ -59,7 +59,9 @@ def _estimates(axes: Axes, rows: list[dict]) -> None:
 
 def _marks(axes: Axes, rows: list[dict]) -> None:
     """The single seeds, and what the paper reports where it does."""
-    seeds = [(seed["accuracy"], n + LIFT) for n, row in enumerate(rows) for seed in row["seeds"] if "failed" not in seed]
+    seeds = [
+        (seed["accuracy"], n + LIFT) for n, row in enumerate(rows) for seed in row["seeds"] if "failed" not in seed
+    ]
     axes.plot(*np.array(seeds).T, "o", color=SEED, markersize=4, markeredgecolor="white", mew=0.4, label="one seed")
     paper = [(row["paper"]["accuracy"], n - LIFT) for n, row in enumerate(rows) if row["paper"]]
     if paper:
