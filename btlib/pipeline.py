@@ -92,14 +92,19 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def keys_read(script: Path) -> list[str]:
-    """The literal strings that a stage script gives to `load_params`, in order."""
+    """The strings that a stage script gives to `load_params`, in order.
+
+    An f-string's variable part stands for the item of a `foreach` stage: f"ablations.{table}" is ablations.${item}.
+    """
     keys = []
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"), str(script))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load_params":
             for argument in node.args:
-                if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+                parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+                texts = ["${item}" if isinstance(x, ast.FormattedValue) else getattr(x, "value", None) for x in parts]
+                if not all(isinstance(text, str) for text in texts):
                     raise InputError(f"{script}:{argument.lineno}: load_params takes literal strings only")
-                keys.append(argument.value)
+                keys.append("".join(texts))
     return keys
 
 

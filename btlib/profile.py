@@ -10,7 +10,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from btlib.artifacts import atomic_path
 from btlib.errors import InputError
+from btlib.nested import flatten
 from btlib.schema import PARAMS_FILE, check_params, read_yaml
 
 # text that DVC's override grammar reads as text without quotes
@@ -40,14 +41,14 @@ def apply(profile: Path, params: Path = PARAMS_FILE) -> int:
     result = merged(yaml.load(params), overlay)
     with atomic_path(params) as temporary:
         yaml.dump(result, temporary)
-    return len(list(flat(overlay)))
+    return len(flatten(overlay))
 
 
 def flags(profile: Path, params: Path = PARAMS_FILE) -> str:
     """The overlay as `-S key=value` options, quoted for a POSIX shell; checked like `apply`."""
     overlay = read_overlay(profile)
     check_params(merged(read_yaml(params), overlay), f"{profile} on top of {params}")
-    return " ".join(f"-S {shlex.quote(f'{key}={_hydra(value)}')}" for key, value in flat(overlay))
+    return " ".join(f"-S {shlex.quote(f'{key}={_hydra(value)}')}" for key, value in flatten(overlay).items())
 
 
 def read_overlay(profile: Path) -> dict:
@@ -68,21 +69,14 @@ def merged(base: MutableMapping, overlay: Mapping) -> MutableMapping:
     return base
 
 
-def flat(section: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys with their values, in file order."""
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _hydra(value: Any) -> str:
     """A value in the override grammar that DVC reads after `-S key=`."""
     if value is None:
         return "null"
     if isinstance(value, list):
         return f"[{','.join(_hydra(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and not PLAIN.fullmatch(value):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from btlib.errors import InputError, listed
+from btlib.nested import flatten
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -63,6 +64,11 @@ class Augment(Section):
     flip_vertical: Fraction
     brightness: Fraction
     contrast: Fraction
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    zoom: Fraction
+    shift: Fraction
+    gamma: Fraction
+    noise: Fraction
 
 
 class Training(Section):
@@ -72,6 +78,7 @@ class Training(Section):
     loss: Literal["focal", "cross_entropy"]
     unfreeze_fraction: Fraction
     train_batchnorm: bool
+    clip_norm: Annotated[float, Field(ge=0)]
     patience: Count
     augment: Augment
     devices: Count
@@ -85,6 +92,23 @@ class Evaluation(Section):
 
 class GradCam(Section):
     images_per_class: Count
+
+
+class Ablations(Section):
+    """The paper's Tables 4, 5, 6 and 8: each a list of arms, `{arm: name, key: value, …}`; empty: not run."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    common: dict[str, Any] | None
+    keep_networks: dict[str, list[str]]
+    fusion: list[dict[str, Any]]
+    regularisation: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
+    sensitivity: list[dict[str, Any]]
+
+
+TABLES = ("fusion", "regularisation", "baselines", "sensitivity")
+PROPOSED = "proposed"  # the arm without overrides that every table has
+NOT_OF_ONE_ARM = ("seed", "split_by", "images", "weights", "evaluation", "gradcam", "ablations", "training.devices")
 
 
 class Params(Section):
@@ -111,6 +135,7 @@ class Params(Section):
     training: Training
     evaluation: Evaluation
     gradcam: GradCam
+    ablations: Ablations
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:
@@ -139,7 +164,7 @@ def check_params(raw: Any, origin: str) -> Params:
         params = Params.model_validate(raw)
     except ValidationError as error:
         raise InputError(f"{origin}:\n{listed(_faults(error))}") from None
-    faults = _cross_checks(params)
+    faults = _cross_checks(params) or _ablation_faults(params)
     if faults:
         raise InputError(f"{origin}:\n{listed(faults)}")
     return params
@@ -216,3 +241,48 @@ def _cross_checks(params: Params) -> list[str]:
     if params.weights.source == "file" and params.weights.folder is None:
         faults.append("weights.folder: name the folder that holds <backbone>.safetensors")
     return faults
+
+
+def _ablation_faults(params: Params) -> list[str]:
+    """What is wrong with the arms: each one's overrides are put into the whole file, which is then checked as such."""
+    faults = []
+    for table in TABLES:
+        arms = getattr(params.ablations, table)
+        names = [PROPOSED, *(str(arm.get("arm", "")) for arm in arms)]
+        faults += [f"ablations.{table}: an arm has no name; give it `arm: …`"] * names.count("")
+        twice = sorted({name for name in names if name and names.count(name) > 1})
+        faults += [f"ablations.{table}: '{name}' is the name of more than one arm" for name in twice]
+        kept = params.ablations.keep_networks.get(table, [])
+        faults += [
+            f"ablations.keep_networks.{table}: there is no arm '{name}'{_nearest(name, names)}"
+            for name in kept
+            if name not in names
+        ]
+        for name, arm in zip(names[1:], arms, strict=True):
+            overrides = {key: value for key, value in arm.items() if key != "arm"}
+            faults += [f"ablations.{table}, arm {name}: {fault}" for fault in _override_faults(params, overrides)]
+    unknown = sorted(set(params.ablations.keep_networks) - set(TABLES))
+    faults += [f"ablations.keep_networks: no table '{table}'{_nearest(table, list(TABLES))}" for table in unknown]
+    return faults + [f"ablations.common: {fault}" for fault in _override_faults(params, {})]
+
+
+def _override_faults(params: Params, overrides: dict[str, Any]) -> list[str]:
+    """Faults of `params` with the common overrides and these."""
+    raw = params.model_dump()
+    raw["ablations"] |= {"common": None, "keep_networks": {}} | {table: [] for table in TABLES}
+    for key, value in (flatten(params.ablations.common or {}) | flatten(overrides)).items():
+        if any(key == fixed or key.startswith(f"{fixed}.") for fixed in NOT_OF_ONE_ARM):
+            return [f"'{key}' is the same for all arms; change it at its place in params.yaml"]
+        *sections, last = key.split(".")
+        section = raw
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or last not in section:
+            return [f"unknown key '{key}'{_nearest(key, known_keys())}"]
+        section[last] = value
+    try:
+        changed = Params.model_validate(raw)
+    except ValidationError as error:
+        return _faults(error)
+    too_large = changed.image_size > params.image_size
+    return _cross_checks(changed) + (["image_size: more than the images are stored with"] if too_large else [])

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import resource
 import sys
 import time
@@ -19,7 +20,7 @@ def run(main: Callable[..., None]) -> None:
 
     Writes the stage's wall time and peak memory to `.btlib/timings/<stage>.json`.
     """
-    name = Path(sys.argv[0]).stem
+    name = os.environ.get("DVC_STAGE", Path(sys.argv[0]).stem)  # of several stages with one script, DVC's name
     parser = argparse.ArgumentParser(prog=name, description=inspect.getdoc(inspect.getmodule(main)))
     for option in inspect.signature(main).parameters:
         parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True)

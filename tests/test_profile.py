@@ -10,7 +10,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from btlib.errors import InputError
-from btlib.profile import apply, flags, flat, read_overlay
+from btlib.nested import flatten
+from btlib.profile import apply, flags, read_overlay
 from btlib.schema import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -38,11 +39,12 @@ def test_there_are_profiles():
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_every_profile_is_valid_and_holds_only_what_differs(profile, params):
-    committed = dict(flat(read_yaml(params)))
-    overlay = dict(flat(read_overlay(profile)))
-    assert [key for key, value in overlay.items() if committed.get(key) == value] == []
+    committed = flatten(read_yaml(params))
+    overlay = flatten(read_overlay(profile))
+    assert [key for key, value in overlay.items() if key in committed and committed[key] == value] == []
     assert apply(profile, params) == len(overlay)
-    assert dict(flat(read_yaml(params))) == committed | overlay
+    emptied = {key for key in committed for other in overlay if key.startswith(f"{other}.")}  # a section set to null
+    assert flatten(read_yaml(params)) == {k: v for k, v in committed.items() if k not in emptied} | overlay
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)

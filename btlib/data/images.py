@@ -38,6 +38,11 @@ def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
     return cv2.resize(shrunk, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
 
 
+def shrink(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [N, S, S, 3] to [N, size, size, 3], size ≤ S, each new pixel the mean of the area that it covers."""
+    return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+
+
 def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
     """CLAHE on the V channel of HSV (eq 1); hue and saturation stay. uint8 [H, W, 3] RGB, in and out."""
     hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))

@@ -1,4 +1,4 @@
-"""One ablation table: the scores of every arm over its seeds, their spread, and the tests against the proposed model."""
+"""One ablation table: every arm's scores over its seeds, their spread, and tests against the proposed model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ def ablation_table(
     bins: int,
     resamples: int,
     rng: np.random.Generator,
+    groups: np.ndarray | None = None,
 ) -> dict:
     """The table as JSON: {"rows": one per arm in the given order, "assumptions": name -> sentence}.
 
@@ -61,13 +62,14 @@ def ablation_table(
         n_train: training images, the same for every arm.
         bins: bins of the ECE.
         resamples: bootstrap resamples; every arm and seed gets the same ones.
+        groups: [N] group of each test image, drawn together; None: each image by itself.
 
     Raises:
         InputError: no run has predictions, or two were not made for the same images, labels and classes.
     """
     finished = {name: _finished(runs) for name, runs in arms.items()}
     labels = _common_labels(arms, finished)
-    weights = stratified_weights(labels, resamples, rng)
+    weights = stratified_weights(labels, resamples, rng, groups)
     proposed = PROPOSED if PROPOSED in arms else next(iter(arms))
     others = [name for name in arms if name != proposed]
     tests = _with_holm({name: _tests(finished[proposed], finished[name], n_train) for name in others})

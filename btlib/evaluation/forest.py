@@ -90,7 +90,7 @@ def _seeds(row: dict) -> str:
 
 
 def ablation_markdown(table: dict) -> str:
-    """One row per arm: seeds, mean ± sd of the four scores, 95 % interval of the accuracy, p values, the paper's scores.
+    """One row per arm: seeds, mean ± sd of four scores, 95 % interval of the accuracy, p values, the paper's scores.
 
     Args:
         table: from `ablation_table`.

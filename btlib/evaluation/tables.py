@@ -66,21 +66,28 @@ def predictions_table(
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
-    """Reads and checks a table written from `predictions_table`.
+    """Reads and checks a table written from `predictions_table`; raises as `checked_predictions`."""
+    return checked_predictions(read_csv(path, text=("image_id", "label")), classes, str(path))
+
+
+def checked_predictions(table: pd.DataFrame, classes: Sequence[str], origin: str) -> Predictions:
+    """A table of `predictions_table`, checked.
+
+    Args:
+        origin: where it comes from, for messages.
 
     Raises:
         InputError: missing columns, duplicate or empty ids, unknown labels, a class without images, or probabilities
             that are no numbers, lie outside 0 … 1, or do not sum to 1. All faults are named at once.
     """
-    table = read_csv(path, text=("image_id", "label"))
     columns = [f"p_{name}" for name in classes]
     missing = [name for name in ("image_id", "label", *columns) if name not in table.columns]
     extra = [name for name in table.columns if name.startswith("p_") and name not in columns]
     if missing or extra:
-        raise InputError(f"{path}: missing columns {missing}, unexpected columns {extra}; run `dvc repro evaluate`")
+        raise InputError(f"{origin}: missing columns {missing}, unexpected columns {extra}; run `dvc repro` again")
     faults = _label_faults(table, classes) + _probability_faults(table, columns)
     if faults:
-        raise InputError(f"{path}:\n{listed(faults)}\nRun `dvc repro evaluate` to write the table again.")
+        raise InputError(f"{origin}:\n{listed(faults)}\nRun `dvc repro` to write the table again.")
     return Predictions(
         image_ids=table["image_id"].to_numpy(dtype=object),
         labels=pd.Categorical(table["label"], categories=list(classes)).codes.astype(int),

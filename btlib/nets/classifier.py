@@ -81,17 +81,15 @@ class Classifier(nn.Module):
         return self.head(self.features(images))
 
 
-def build_classifier(
-    architecture: Architecture, states: dict[str, dict[str, Tensor]], key: Sequence[object]
-) -> Classifier:
+def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:
     """A classifier with pretrained backbones and freshly drawn fusion and linear layer.
 
     Args:
         states: backbone name -> feature state (see `features_state`).
-        key: what the draw depends on, e.g. (seed, arm); equal keys give equal weights.
+        seed: what the draw depends on; equal seeds and architectures give equal weights.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed(*key, "init"))
+        torch.manual_seed(keyed_seed(seed, "init"))
         net = Classifier(architecture)
     for backbone in net.backbones:
         load_features(backbone.net, states[backbone.name], f"weights of {backbone.name}")

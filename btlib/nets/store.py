@@ -1,7 +1,11 @@
 """A trained classifier on disk: tensors as safetensors, the rest as a JSON card. Never a pickle."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from btlib.artifacts import read_json, read_tensors, write_json, write_tensors
 from btlib.errors import InputError
@@ -16,8 +20,28 @@ def save_classifier(folder: Path, net: Classifier, card: dict[str, Any]) -> None
     write_json(folder / CARD, {"architecture": net.architecture._asdict()} | card)
 
 
-def load_classifier(folder: Path) -> Classifier:
+def save_trained(folder: Path, net: Classifier, states: Mapping[str, Mapping[str, Tensor]], card: dict) -> None:
+    """As `save_classifier`, without the tensors that still are as pretrained; of many arms, most would be the same."""
+    start = _pretrained(net, states)
+    changed = {
+        name: tensor
+        for name, tensor in net.state_dict().items()
+        if name not in start or not torch.equal(tensor.cpu(), start[name])
+    }
+    write_tensors(folder / TENSORS, changed)
+    write_json(folder / CARD, {"architecture": net.architecture._asdict()} | card)
+
+
+def read_states(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Tensor]]:
+    """Backbone name -> pretrained feature state, as stage weights wrote them."""
+    return {name: read_tensors(folder / f"{name}.safetensors")[0] for name in sorted(set(names))}
+
+
+def load_classifier(folder: Path, states: Mapping[str, Mapping[str, Tensor]] | None = None) -> Classifier:
     """Reads a network in eval mode.
+
+    Args:
+        states: for a folder of `save_trained`, the same pretrained states as there.
 
     Raises:
         InputError: a file is missing or damaged, or the tensors do not fit the card's architecture.
@@ -26,8 +50,18 @@ def load_classifier(folder: Path) -> Classifier:
     lists = {key: tuple(value) for key, value in described.items() if isinstance(value, list)}
     net = Classifier(Architecture(**described | lists))
     tensors, _ = read_tensors(folder / TENSORS)
+    tensors = (_pretrained(net, states) if states else {}) | tensors
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{folder / TENSORS}: does not fit {folder / CARD}: {error}") from error
     return net.eval()
+
+
+def _pretrained(net: Classifier, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The pretrained tensors under the names that they have in the classifier."""
+    return {
+        f"backbones.{number}.net.{name}": tensor
+        for number, backbone in enumerate(net.backbone_names)
+        for name, tensor in states[backbone].items()
+    }

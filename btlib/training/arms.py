@@ -1,8 +1,7 @@
-"""An arm: a classifier with its own loss, optimiser, EMA, early stop and random keys, behind a shared frozen trunk."""
+"""An arm: a classifier with its own loss, optimiser, averages and random keys, behind a shared frozen trunk."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +17,10 @@ from btlib.training.schedule import learning_rate
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """What may differ between arms that see the same batches."""
+    """What may differ between arms that see the same batches.
+
+    The name is for people and keys no draw: two arms that differ in nothing else end bit-equal.
+    """
 
     name: str
     seed: int
@@ -30,21 +32,49 @@ class ArmSettings:
     learning_rate: float
     weight_decay: float
     schedule: str
-    ema_decay: float
+    clip_norm: float
+    ema_decays: tuple[float, ...]
     patience: int
 
 
 @dataclass
 class Progress:
-    """How far an arm has come; plain values, so that it travels in a checkpoint's metadata."""
+    """How far one average of an arm has come; plain values, so that it travels in a checkpoint's metadata."""
 
-    steps: int = 0
     best_loss: float = float("inf")
     best_epoch: int = -1
     epochs_since_best: int = 0
     stopped: bool = False
-    failed: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Readout:
+    """One average of a run, and its best epoch. EMA never feeds back, so one run can be read out by several.
+
+    Args:
+        live: name -> tensor that training changes in place.
+        decay: β of eq 18; 0 reads the live weights.
+        patience: epochs without a better validation loss before this average is no longer watched.
+    """
+
+    def __init__(self, live: dict[str, Tensor], decay: float, patience: int):
+        self.decay = decay
+        self.patience = patience
+        self.ema = Ema(live, decay)
+        self.best = {name: t.detach().clone() for name, t in live.items()}
+        self.progress = Progress()
+
+    def close_epoch(self, row: dict[str, Any]) -> None:
+        """Takes in an epoch's row: keeps the best averaged weights, and stops after `patience` epochs without gain."""
+        done = self.progress
+        done.history.append(row)
+        if row["val_loss"] < done.best_loss:
+            done.best_loss, done.best_epoch, done.epochs_since_best = row["val_loss"], row["epoch"], 0
+            for name, tensor in self.ema.average.items():
+                self.best[name].copy_(tensor)
+        else:
+            done.epochs_since_best += 1
+            done.stopped = done.epochs_since_best >= self.patience
 
 
 class Arm:
@@ -73,17 +103,19 @@ class Arm:
         self.net = net
         self.alpha_K = class_weights(settings.focal_alpha, counts_K).to(net.linear.weight.device)
         self.trained = free_tail(net, cuts, train_batchnorm)
+        for tensor in self.trained.values():  # an earlier call may have shared them with other arms, as its trunk
+            tensor.data = tensor.data.clone()
         self.norms = [m for m in free_modules(net, cuts) if isinstance(m, _BatchNorm)] if train_batchnorm else []
         parameters = [t for t in self.trained.values() if isinstance(t, nn.Parameter)]
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        self.ema = Ema(self.trained, settings.ema_decay)
-        self.best = {name: t.detach().clone() for name, t in self.trained.items()}
-        self.progress = Progress()
+        self.readouts = [Readout(self.trained, decay, settings.patience) for decay in settings.ema_decays]
+        self.steps = 0
+        self.failed = ""
 
     @property
     def running(self) -> bool:
-        return not (self.progress.stopped or self.progress.failed)
+        return not self.failed and any(not readout.progress.stopped for readout in self.readouts)
 
     def loss(self, trunk: Sequence[Tensor], target_BK: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """Per-sample loss [B] and logits [B, K] of this arm."""
@@ -99,66 +131,65 @@ class Arm:
         p = self.net.architecture.dropout
         if p == 0:
             return None
-        generator = torch.Generator().manual_seed(keyed_seed(*key, self.settings.seed, self.settings.name, "dropout"))
+        generator = torch.Generator().manual_seed(keyed_seed(*key, self.settings.seed, "dropout"))
         return (torch.rand(batch, self.net.fusion.out_features, generator=generator) >= p) / (1 - p)
 
     def step(self) -> None:
-        """Applies the gradients that are in place, at the schedule's rate, then updates the EMA."""
-        s, done = self.settings, self.progress
+        """Applies the gradients that are in place, clipped, at the schedule's rate; then updates the averages."""
+        s = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(s.schedule, s.learning_rate, done.steps, self.total_steps)
+            group["lr"] = learning_rate(s.schedule, s.learning_rate, self.steps, self.total_steps)
+            if s.clip_norm:
+                nn.utils.clip_grad_norm_(group["params"], s.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.update()
-        done.steps += 1
+        for readout in self.readouts:
+            readout.ema.update()
+        self.steps += 1
 
     def training_mode(self, on: bool) -> None:
         """Switches the BatchNorm layers that train; nothing else in the network has a mode."""
         for norm in self.norms:
             norm.train(on)
 
-    def close_epoch(self, row: dict[str, Any]) -> None:
-        """Takes in an epoch's row: keeps the best averaged weights, and stops after `patience` epochs without gain."""
-        done = self.progress
-        done.history.append(row)
-        if not math.isfinite(row["val_loss"]):
-            done.failed = f"the validation loss became {row['val_loss']} in epoch {row['epoch'] + 1}"
-        elif row["val_loss"] < done.best_loss:
-            done.best_loss, done.best_epoch, done.epochs_since_best = row["val_loss"], row["epoch"], 0
-            for name, tensor in self.ema.average.items():
-                self.best[name].copy_(tensor)
-        else:
-            done.epochs_since_best += 1
-            done.stopped = done.epochs_since_best >= self.settings.patience
-
-    def restore_best(self) -> None:
-        """Puts the weights of the best validation epoch into the network."""
+    def restore(self, readout: Readout) -> None:
+        """Puts the weights of that readout's best epoch into the network."""
         for name, tensor in self.trained.items():
-            tensor.data = self.best[name]
+            tensor.data = readout.best[name].clone()
 
-    def state(self) -> dict[str, Tensor]:
-        """All tensors that a resumed run needs."""
-        tensors = {f"live/{n}": t for n, t in self.trained.items()}
-        tensors |= {f"ema/{n}": t for n, t in self.ema.average.items()}
-        tensors |= {f"best/{n}": t for n, t in self.best.items()}
+    def state(self, finished: bool) -> dict[str, Tensor]:
+        """All tensors that a resumed run needs; of a finished one only the best weights."""
+        tensors = {f"best/{r.decay}/{n}": t for r in self.readouts for n, t in r.best.items()}
+        if finished:
+            return tensors
+        tensors |= {f"live/{n}": t for n, t in self.trained.items()}
+        tensors |= {f"ema/{r.decay}/{n}": t for r in self.readouts for n, t in r.ema.average.items()}
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{slot}": value for slot, value in slots.items()}
         return tensors
 
-    def load_state(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """The inverse of `state`, with `progress` as plain values."""
-        with torch.no_grad():
-            for group, targets in (("live", self.trained), ("ema", self.ema.average), ("best", self.best)):
-                for name, target in targets.items():
-                    target.copy_(tensors[f"{group}/{name}"])
+    def plain_state(self) -> dict[str, Any]:
+        """The rest of the state, as plain values."""
+        return {"steps": self.steps, "failed": self.failed, "readouts": [asdict(r.progress) for r in self.readouts]}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """The inverse of `state` and `plain_state`."""
+        targets = {f"live/{n}": t for n, t in self.trained.items()}
+        targets |= {f"ema/{r.decay}/{n}": t for r in self.readouts for n, t in r.ema.average.items()}
+        targets |= {f"best/{r.decay}/{n}": t for r in self.readouts for n, t in r.best.items()}
         optimizer = self.optimizer.state_dict()
-        for name, value in tensors.items():
-            if name.startswith("optimizer/"):
-                _, number, slot = name.split("/")
-                optimizer["state"].setdefault(int(number), {})[slot] = value
+        with torch.no_grad():
+            for name, value in tensors.items():
+                if name.startswith("optimizer/"):
+                    _, number, slot = name.split("/")
+                    optimizer["state"].setdefault(int(number), {})[slot] = value
+                else:
+                    targets[name].copy_(value)
         self.optimizer.load_state_dict(optimizer)
-        self.progress = Progress(**progress)
-        self.ema.updates = self.progress.steps
+        self.steps, self.failed = plain["steps"], plain["failed"]
+        for readout, progress in zip(self.readouts, plain["readouts"], strict=True):
+            readout.progress = Progress(**progress)
+            readout.ema.updates = self.steps
 
 
 def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:

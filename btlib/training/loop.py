@@ -1,7 +1,7 @@
 """Trains a list of arms over one shared frozen trunk."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,22 +47,24 @@ def train_arms(
     resume: ResumeState | None = None,
     on_epoch: Callable[[str, dict[str, Any]], None] = lambda arm, row: None,
 ) -> list[Arm]:
-    """Trains every arm; each ends with the averaged weights of its best validation epoch.
+    """Trains every arm; each ends with the weights of the best validation epoch of its first readout.
 
-    One frozen forward per batch serves all arms. Each arm has its own backward pass, optimiser, schedule, EMA, early
-    stop and dropout key, so an arm's numbers do not depend on which others train beside it (bit-equal on CPU).
+    One frozen forward per batch serves all arms. Each arm has its own backward pass, clipping, optimiser, schedule,
+    averages, early stop and dropout, so an arm's numbers do not depend on which others train beside it (bit-equal on
+    CPU).
 
     Args:
         train_rows, val_rows: row numbers into `data`.
         fabric: device, precision and processes; with several processes each takes its slice of every batch.
         resume: where to keep the state after each epoch, and to go on from.
-        on_epoch: called with (arm name, history row) after each epoch, also for epochs restored from `resume`.
+        on_epoch: called with (arm name, history row of its first readout) after each epoch, also for epochs restored
+            from `resume`.
 
     Returns:
-        The arms in the order given. An arm whose loss became NaN or infinite has `progress.failed` set.
+        The arms in the order given. An arm whose loss became NaN or infinite has `failed` set.
 
     Raises:
-        InputError: fewer training images than one batch, or every arm diverged.
+        InputError: fewer training images than one batch.
     """
     if len(train_rows) < stream.batch_size:
         raise InputError(
@@ -81,15 +83,24 @@ def train_arms(
             loss, correct = sums[arm.settings.name]
             seen = steps * stream.batch_size
             row = {"epoch": epoch, "train_loss": loss / seen, "train_accuracy": correct / seen}
-            row |= _validate(arm, validation, data.labels[val_rows], fabric)
-            arm.close_epoch(row)
-            on_epoch(arm.settings.name, row)
+            _close_epoch(arm, row, validation, data.labels[val_rows], fabric)
+            if not arm.failed:
+                on_epoch(arm.settings.name, arm.readouts[0].progress.history[-1])
         if resume and fabric.is_global_zero:
-            _save(runs, resume, epoch + 1)
-    _refuse_total_failure(runs)
+            finished = epoch + 1 == stream.epochs or not any(arm.running for arm in runs)
+            _save(runs, resume, epoch + 1, finished)
     for arm in runs:
-        arm.restore_best()
+        arm.restore(arm.readouts[0])
     return runs
+
+
+def refuse_failed(arm: Arm) -> None:
+    """Raises InputError when the arm has diverged; for a caller whose only arm it is."""
+    if arm.failed:
+        raise InputError(
+            f"training diverged ({arm.settings.name}: {arm.failed}). Try a smaller lr_stage1 or lr_stage2; "
+            "nothing was written."
+        )
 
 
 def _make_arms(arms, data, train_rows, stream, steps, fabric) -> list[Arm]:
@@ -162,8 +173,9 @@ def _look(runs, sums, bar, epoch, seen) -> None:
     for arm in runs:
         total = sums[arm.settings.name][0].item()
         if arm.running and not np.isfinite(total):
-            arm.progress.failed = f"the loss became {total} in epoch {epoch + 1}"
-    best = max((row["val_accuracy"] for arm in runs for row in arm.progress.history), default=float("nan"))
+            arm.failed = f"the loss became {total} in epoch {epoch + 1}"
+    rows = [row for arm in runs for readout in arm.readouts for row in readout.progress.history]
+    best = max((row["val_accuracy"] for row in rows), default=float("nan"))
     loss = sums[runs[0].settings.name][0].item() / seen
     bar.set_postfix(loss=f"{loss:.4f}", val_accuracy=f"{best:.4f}")
 
@@ -179,19 +191,22 @@ def _trunk_features(
 
 
 @torch.inference_mode()
-def _validate(arm: Arm, features: list[tuple[Tensor, ...]], labels: Tensor, fabric: Fabric) -> dict[str, float]:
-    """Mean negative log-likelihood and accuracy of the averaged weights."""
-    with arm.ema.applied(), fabric.autocast():
-        logits = torch.cat([arm.net.head(arm.net.tail(part, arm.cuts)).float() for part in features])
-    return {
-        "val_loss": cross_entropy(logits, labels).item(),
-        "val_accuracy": (logits.argmax(1) == labels).float().mean().item(),
-    }
+def _close_epoch(arm: Arm, row: dict, features: list[tuple[Tensor, ...]], labels: Tensor, fabric: Fabric) -> None:
+    """Validates each average that is still watched: mean negative log-likelihood and accuracy."""
+    for readout in [readout for readout in arm.readouts if not readout.progress.stopped]:
+        with readout.ema.applied(), fabric.autocast():
+            logits = torch.cat([arm.net.head(arm.net.tail(part, arm.cuts)).float() for part in features])
+        loss = cross_entropy(logits, labels).item()
+        if not np.isfinite(loss):
+            arm.failed = f"the validation loss became {loss} in epoch {row['epoch'] + 1}"
+            return
+        accuracy = (logits.argmax(1) == labels).float().mean().item()
+        readout.close_epoch(row | {"val_loss": loss, "val_accuracy": accuracy})
 
 
-def _save(runs: Sequence[Arm], resume: ResumeState, epoch: int) -> None:
-    tensors = {f"{arm.settings.name}:{name}": t for arm in runs for name, t in arm.state().items()}
-    resume.save(tensors, {"epoch": epoch, "arms": {arm.settings.name: asdict(arm.progress) for arm in runs}})
+def _save(runs: Sequence[Arm], resume: ResumeState, epoch: int, finished: bool) -> None:
+    tensors = {f"{number}:{name}": t for number, arm in enumerate(runs) for name, t in arm.state(finished).items()}
+    resume.save(tensors, {"epoch": epoch, "arms": [arm.plain_state() for arm in runs]})
 
 
 def _restore(runs: Sequence[Arm], resume: ResumeState | None, on_epoch: Callable) -> int:
@@ -200,16 +215,10 @@ def _restore(runs: Sequence[Arm], resume: ResumeState | None, on_epoch: Callable
     if found is None:
         return 0
     tensors, state = found
-    for arm in runs:
-        prefix = f"{arm.settings.name}:"
+    for number, arm in enumerate(runs):
+        prefix = f"{number}:"
         own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-        arm.load_state(own, state["arms"][arm.settings.name])
-        for row in arm.progress.history:
+        arm.load_state(own, state["arms"][number])
+        for row in arm.readouts[0].progress.history:
             on_epoch(arm.settings.name, row)
     return state["epoch"]
-
-
-def _refuse_total_failure(runs: Sequence[Arm]) -> None:
-    if all(arm.progress.failed for arm in runs):
-        faults = "; ".join(f"{arm.settings.name}: {arm.progress.failed}" for arm in runs)
-        raise InputError(f"training diverged ({faults}). Try a smaller lr_stage1 or lr_stage2; nothing was written.")

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from btlib.artifacts import atomic_path, read_csv
 from btlib.data.classes import CLASSES
-from btlib.data.images import load_processed
+from btlib.data.images import load_processed, shrink
 from btlib.data.resident import ResidentImages
 from btlib.data.splits import rows_of
 from btlib.nets.classifier import Classifier
@@ -16,7 +16,7 @@ from btlib.nets.store import save_classifier
 from btlib.reproducibility import environment
 from btlib.training.arms import ArmSettings
 from btlib.training.curves import draw_curves, live_curves
-from btlib.training.loop import Stream, train_arms
+from btlib.training.loop import Stream, refuse_failed, train_arms
 from btlib.training.resume import ResumeState, run_hash
 
 
@@ -37,7 +37,25 @@ class TrainingData:
         self.labels = np.array([self.classes.index(label) for label in index["label"]])
         self.train = rows_of(table, index, "train")
         self.val = rows_of(table, index, "val")
-        self.resident = ResidentImages(images, self.labels, fabric.device)
+        self.test = rows_of(table, index, "test")
+        self.index = index
+        self.device = fabric.device
+        self._resident: dict[int, ResidentImages] = {}
+
+    @property
+    def resident(self) -> ResidentImages:
+        """The images in the size that they are stored in."""
+        return self.resident_at(self.pixels.shape[1])
+
+    def resident_at(self, size: int) -> ResidentImages:
+        """The images at `size` pixels, made once."""
+        if size not in self._resident:
+            self._resident[size] = ResidentImages(self.pixels_at(size), self.labels, self.device)
+        return self._resident[size]
+
+    def pixels_at(self, size: int) -> np.ndarray:
+        """uint8 [N, size, size, 3]: as stored, or smaller."""
+        return self.pixels if size == self.pixels.shape[1] else shrink(self.pixels, size)
 
 
 def train_main(
@@ -67,7 +85,8 @@ def train_main(
         arms = [(settings, net)]
         (arm,) = train_arms(arms, data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
         live.end()
-        history = arm.progress.history
+        refuse_failed(arm)
+        history = arm.readouts[0].progress.history
     if not fabric.is_global_zero:
         return
     draw_curves(curves / "curves.png", history, f"{stage}: training and validation" + (f" ({note})" if note else ""))

@@ -1,38 +1,64 @@
-"""From the values of params.yaml to what the trainer takes."""
+"""From the values of params.yaml, or an arm's overrides of them, to what the trainer takes.
 
-from types import SimpleNamespace
+A recipe is a mapping of dotted keys of params.yaml to values, so that an arm's overrides are `recipe | overrides`.
+"""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from btlib.nested import flatten
+from btlib.nets.classifier import Architecture
 from btlib.training.arms import ArmSettings
 from btlib.training.augment import Strength
 from btlib.training.loop import Stream
 
+Recipe = Mapping[str, Any]
 
-def main_arm(p: SimpleNamespace, learning_rate: float) -> ArmSettings:
-    """The main model as an arm: a list of one."""
+
+def arms_of(recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Recipe]:
+    """Arm name -> recipe: the proposed model first, then each entry `{arm: name, key: value, …}` of a table.
+
+    No entries, no arms: the table is switched off.
+    """
+    base = {**recipe, **flatten(common)}
+    arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
+    return {name: base | overrides for name, overrides in ({"proposed": {}} | arms).items()} if arms else {}
+
+
+def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
+    """The network of a recipe."""
+    sizes = [recipe[f"model.{key}"] for key in ("width", "heads", "dropout")]
+    return Architecture(tuple(recipe["backbones"]), recipe["fusion"], *sizes, tuple(classes))
+
+
+def arm_settings(recipe: Recipe, stage: int, name: str) -> ArmSettings:
+    """What is the arm's own in stage 1 or 2."""
     return ArmSettings(
-        name="main",
-        seed=p.seed,
-        loss=p.training.loss,
-        focal_gamma=p.focal_gamma,
-        focal_alpha=p.focal_alpha,
-        label_smoothing=p.label_smoothing,
-        optimizer=p.training.optimizer,
-        learning_rate=learning_rate,
-        weight_decay=p.training.weight_decay,
-        schedule=p.training.schedule,
-        ema_decay=p.ema_decay,
-        patience=p.training.patience,
+        name=name,
+        seed=recipe["seed"],
+        loss=recipe["training.loss"],
+        focal_gamma=recipe["focal_gamma"],
+        focal_alpha=recipe["focal_alpha"],
+        label_smoothing=recipe["label_smoothing"],
+        optimizer=recipe["training.optimizer"],
+        learning_rate=recipe[f"lr_stage{stage}"],
+        weight_decay=recipe["training.weight_decay"],
+        schedule=recipe["training.schedule"],
+        clip_norm=recipe["training.clip_norm"],
+        ema_decays=(recipe["ema_decay"],),
+        patience=recipe["training.patience"],
     )
 
 
-def stream(p: SimpleNamespace, stage: int, epochs: int, unfreeze_fraction: float, train_batchnorm: bool) -> Stream:
-    """The batches of one stage; each stage draws its own."""
+def stream(recipe: Recipe, stage: int) -> Stream:
+    """The batches of stage 1 or 2, each with draws of its own; stage 1 trains no part of the backbones (eq 17)."""
+    augment = {key.removeprefix("training.augment."): value for key, value in recipe.items() if "augment." in key}
     return Stream(
-        seed=2 * p.seed + stage,
-        epochs=epochs,
-        batch_size=p.batch_size,
-        mixup_alpha=p.mixup_alpha,
-        augmentation=Strength(**p.training.augment.model_dump()),
-        unfreeze_fraction=unfreeze_fraction,
-        train_batchnorm=train_batchnorm,
+        seed=2 * recipe["seed"] + stage,
+        epochs=recipe[f"epochs_stage{stage}"],
+        batch_size=recipe["batch_size"],
+        mixup_alpha=recipe["mixup_alpha"],
+        augmentation=Strength(**augment),
+        unfreeze_fraction=recipe["training.unfreeze_fraction"] if stage == 2 else 0.0,
+        train_batchnorm=recipe["training.train_batchnorm"] if stage == 2 else False,
     )

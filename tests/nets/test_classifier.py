@@ -18,7 +18,7 @@ def states():
 
 
 def test_features_then_head_is_forward(states):
-    net = build_classifier(PAIR, states, (0,))
+    net = build_classifier(PAIR, states, 0)
     images = torch.rand(2, 3, 64, 32)
     cuts = net.cuts_for(0.3)
     with torch.no_grad():
@@ -29,23 +29,23 @@ def test_features_then_head_is_forward(states):
 
 
 def test_the_same_key_gives_the_same_weights_whatever_was_drawn_before(states):
-    first = build_classifier(PAIR, states, (0, "main"))
+    first = build_classifier(PAIR, states, 0)
     torch.rand(7)
     before = torch.get_rng_state()
-    second = build_classifier(PAIR, states, (0, "main"))
+    second = build_classifier(PAIR, states, 0)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.linear.weight, second.linear.weight)
-    assert not torch.equal(first.linear.weight, build_classifier(PAIR, states, (1, "main")).linear.weight)
+    assert not torch.equal(first.linear.weight, build_classifier(PAIR, states, 1).linear.weight)
 
 
 def test_the_dropout_mask_multiplies_the_fused_vector(states):
-    net = build_classifier(PAIR, states, (0,))
+    net = build_classifier(PAIR, states, 0)
     features = net.features(torch.rand(2, 3, 32, 32))
     torch.testing.assert_close(net.head(features, torch.zeros(2, 16)), net.linear.bias.expand(2, 3))
 
 
 def test_a_saved_network_comes_back_bit_equal(states, tmp_path):
-    net = build_classifier(PAIR, states, (0,))
+    net = build_classifier(PAIR, states, 0)
     save_classifier(tmp_path, net, {"note": "x"})
     back = load_classifier(tmp_path)
     images = torch.rand(2, 3, 32, 32)
@@ -56,7 +56,7 @@ def test_a_saved_network_comes_back_bit_equal(states, tmp_path):
 
 
 def test_tensors_of_another_architecture_are_refused(states, tmp_path):
-    save_classifier(tmp_path, build_classifier(PAIR, states, (0,)), {})
+    save_classifier(tmp_path, build_classifier(PAIR, states, 0), {})
     card = json.loads((tmp_path / "card.json").read_text())
     card["architecture"]["width"] = 16
     (tmp_path / "card.json").write_text(json.dumps(card))

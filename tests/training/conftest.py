@@ -22,9 +22,9 @@ def states():
 
 @pytest.fixture
 def make_net(states):
-    def make(key="main", fusion="gated_cross_attention", backbones=BACKBONES, dropout=0.3):
+    def make(seed=0, fusion="gated_cross_attention", backbones=BACKBONES, dropout=0.3):
         architecture = Architecture(backbones, fusion, 16, 2, dropout, CLASSES)
-        return build_classifier(architecture, states, (0, key))
+        return build_classifier(architecture, states, seed)
 
     return make
 

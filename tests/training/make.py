@@ -17,7 +17,8 @@ def make_settings(**changes) -> ArmSettings:
         "learning_rate": 3e-3,
         "weight_decay": 0.0,
         "schedule": "cosine",
-        "ema_decay": 0.99,
+        "clip_norm": 0.0,
+        "ema_decays": (0.99,),
         "patience": 10,
     }
     return ArmSettings(**values | changes)

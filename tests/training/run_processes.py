@@ -21,7 +21,7 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     names = ("test_efficientnet", "test_convnext")
     states = {name: Backbone(name).net.state_dict() for name in names}
-    net = build_classifier(Architecture(names, "gated_cross_attention", 16, 2, 0.3, CLASSES), states, (0,))
+    net = build_classifier(Architecture(names, "gated_cross_attention", 16, 2, 0.3, CLASSES), states, 0)
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 4
     images = (rng.random((40, 32, 32, 3)) * 60 + 40 * labels[:, None, None, None]).astype(np.uint8)
@@ -30,5 +30,9 @@ if __name__ == "__main__":
     stream = make_stream(batch_size=7, unfreeze_fraction=0.5)
     (arm,) = train_arms([(make_settings(), net)], data, np.arange(32), np.arange(32, 40), stream, fabric)
     if fabric.is_global_zero:
-        history = {f"{key}/{row['epoch']}": torch.tensor(v) for row in arm.progress.history for key, v in row.items()}
+        history = {
+            f"{key}/{row['epoch']}": torch.tensor(v)
+            for row in arm.readouts[0].progress.history
+            for key, v in row.items()
+        }
         write_tensors(Path(sys.argv[2]), arm.net.state_dict() | history, {"processes": str(fabric.world_size)})

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from btlib.errors import InputError
-from btlib.training.loop import train_arms
+from btlib.training.loop import refuse_failed, train_arms
 from btlib.training.resume import ResumeState, run_hash
 from tests.training.make import make_settings, make_stream
 
@@ -26,7 +26,8 @@ class Stop(Exception):
 def test_training_learns_an_easy_task(task, make_net, fabric, unfreeze):
     stream = make_stream(epochs=12, unfreeze_fraction=unfreeze)
     (arm,) = train_arms([(make_settings(), make_net())], *task, stream, fabric)
-    first, best = arm.progress.history[0], arm.progress.history[arm.progress.best_epoch]
+    progress = arm.readouts[0].progress
+    first, best = progress.history[0], progress.history[progress.best_epoch]
     assert best["val_loss"] < first["val_loss"]
     assert best["val_accuracy"] >= 0.9
 
@@ -58,13 +59,13 @@ def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fa
     stream = make_stream(unfreeze_fraction=unfreeze)
     settings = {
         "a": make_settings(name="a"),
-        "b": make_settings(name="b", focal_gamma=0.0, learning_rate=1e-2, ema_decay=0.0),
+        "b": make_settings(name="b", focal_gamma=0.0, learning_rate=1e-2, ema_decays=(0.0,), clip_norm=0.5),
         "c": make_settings(name="c", loss="cross_entropy", optimizer="adamw", weight_decay=0.1),
     }
     fusions = {"a": "gated_cross_attention", "b": "concatenation", "c": "gated_cross_attention"}
 
     def train(names):
-        runs = train_arms([(settings[n], make_net(n, fusions[n])) for n in names], *task, stream, fabric)
+        runs = train_arms([(settings[n], make_net(fusion=fusions[n])) for n in names], *task, stream, fabric)
         return {arm.settings.name: weights(arm) for arm in runs}
 
     together, reordered = train("abc"), train("ca")
@@ -76,22 +77,24 @@ def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fa
 
 def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net, fabric):
     good, bad = make_settings(name="good"), make_settings(name="bad", learning_rate=1e30, schedule="constant")
-    runs = train_arms([(good, make_net("good")), (bad, make_net("bad"))], *task, make_stream(), fabric)
-    assert "became" in runs[1].progress.failed
-    (alone,) = train_arms([(good, make_net("good"))], *task, make_stream(), fabric)
+    runs = train_arms([(good, make_net()), (bad, make_net())], *task, make_stream(), fabric)
+    assert "became" in runs[1].failed
+    (alone,) = train_arms([(good, make_net())], *task, make_stream(), fabric)
     assert_same(weights(runs[0]), weights(alone))
+    (lost,) = train_arms([(bad, make_net())], *task, make_stream(), fabric)
     with pytest.raises(InputError, match=r"training diverged \(bad: .*smaller lr_stage1"):
-        train_arms([(bad, make_net("bad"))], *task, make_stream(), fabric)
+        refuse_failed(lost)
+    refuse_failed(alone)
 
 
 def test_arms_stop_early_each_by_itself(task, make_net, fabric):
     still = make_settings(name="still", learning_rate=1e-12, schedule="constant", patience=2)
     runs = train_arms(
-        [(still, make_net("still")), (make_settings(name="b"), make_net("b"))], *task, make_stream(epochs=6), fabric
+        [(still, make_net()), (make_settings(name="b"), make_net())], *task, make_stream(epochs=6), fabric
     )
-    assert runs[0].progress.stopped
-    assert len(runs[0].progress.history) < 6
-    assert len(runs[1].progress.history) == 6
+    still, moving = (run.readouts[0].progress for run in runs)
+    assert still.stopped and len(still.history) < 6
+    assert len(moving.history) == 6
 
 
 @pytest.mark.parametrize("batchnorm", [False, True])
@@ -112,8 +115,40 @@ def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric,
         [(make_settings(), make_net())], *task, stream, fabric, resume, lambda arm, row: replayed.append(row["epoch"])
     )
     assert_same(weights(resumed), weights(whole))
-    assert resumed.progress == whole.progress
+    assert resumed.plain_state() == whole.plain_state()
     assert replayed == [0, 1, 2, 3]
+    tensors, state = resume.load()
+    assert state["epoch"] == 4 and all(":best/" in name for name in tensors), (
+        "a finished run keeps its best weights only"
+    )
+    (again,) = train_arms([(make_settings(), make_net())], *task, stream, fabric, resume)
+    assert_same(weights(again), weights(whole))
+
+
+def test_one_run_read_out_twice_equals_two_runs(task, make_net, fabric):
+    """EMA never feeds back: the averages of one run end where runs of their own end."""
+    stream = make_stream(epochs=4, unfreeze_fraction=0.5)
+    (both,) = train_arms([(make_settings(ema_decays=(0.9, 0.0), patience=2), make_net())], *task, stream, fabric)
+    for readout, decay in zip(both.readouts, (0.9, 0.0), strict=True):
+        (alone,) = train_arms([(make_settings(ema_decays=(decay,), patience=2), make_net())], *task, stream, fabric)
+        both.restore(readout)
+        assert_same(weights(both), weights(alone))
+        assert readout.progress == alone.readouts[0].progress
+
+
+def test_the_name_of_an_arm_draws_nothing(task, make_net, fabric):
+    runs = train_arms([(make_settings(name=n), make_net()) for n in "ab"], *task, make_stream(), fabric)
+    assert_same(weights(runs[0]), weights(runs[1]))
+
+
+def test_gradients_are_clipped_arm_by_arm(task, make_net, fabric):
+    free, tight = make_settings(name="free"), make_settings(name="tight", clip_norm=1e-3, optimizer="adam")
+    stream = make_stream(epochs=1)
+    both = train_arms([(free, make_net()), (tight, make_net())], *task, stream, fabric)
+    for arm, settings in zip(both, (free, tight), strict=True):
+        (alone,) = train_arms([(settings, make_net())], *task, stream, fabric)
+        assert_same(weights(arm), weights(alone))
+    assert not torch.equal(both[0].net.linear.weight, both[1].net.linear.weight)
 
 
 def test_a_state_cut_short_is_named(tmp_path):
@@ -147,7 +182,7 @@ def test_too_few_images_for_a_batch(task, make_net, fabric):
 
 
 def test_memory_of_the_trunk_is_shared(task, make_net, fabric):
-    nets = [make_net("a"), make_net("b")]
+    nets = [make_net(0), make_net(1)]
     train_arms(
         [(make_settings(name="a"), nets[0]), (make_settings(name="b"), nets[1])], *task, make_stream(epochs=1), fabric
     )

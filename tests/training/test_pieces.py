@@ -23,24 +23,65 @@ def test_flips_are_torchs_flips_and_zero_strength_changes_nothing():
         torch.testing.assert_close(out, images.flip(dims))
 
 
-def test_brightness_and_contrast_stay_in_their_ranges():
-    draws = augment.draw(augment.Strength(0.5, 0.5, 0.1, 0.2), 5000, (0, 1))
-    assert 0.09 < draws.shift.abs().max() <= 0.1
-    assert 0.19 < (draws.factor - 1).abs().max() <= 0.2
-    assert abs(draws.horizontal.float().mean() - 0.5) < 0.03
+def one_draw(**changes):
+    """Draws for one image that change nothing but what is given."""
+    still = {"horizontal": False, "vertical": False, "contrast": 1.0, "size": 1.0, "exponent": 1.0}
+    values = dict.fromkeys(augment.Draws._fields[:-1], 0.0) | still | changes
+    return augment.Draws(*(torch.tensor([value]) for value in values.values()), noise_seed=7)
+
+
+def test_draws_stay_in_their_ranges():
+    strength = augment.Strength(0.5, 0.25, 0.1, 0.2, rotation=30, zoom=0.25, shift=0.05, gamma=0.5, noise=0.03)
+    draws = augment.draw(strength, 5000, (0, 1))
+    assert abs(draws.horizontal.float().mean() - 0.5) < 0.03 and abs(draws.vertical.float().mean() - 0.25) < 0.03
+    ends = {"brightness": (-0.1, 0.1), "contrast": (0.8, 1.2), "angle": (-np.pi / 6, np.pi / 6), "size": (0.8, 1.25)}
+    ends |= {"right": (-0.05, 0.05), "down": (-0.05, 0.05), "exponent": (1 / 1.5, 1.5), "deviation": (0, 0.03)}
+    for name, (low, high) in ends.items():
+        values = getattr(draws, name)
+        assert low - 1e-6 <= values.min() < low + 0.01 * (high - low), name
+        assert high - 0.01 * (high - low) < values.max() <= high + 1e-6, name
+
+
+def test_brightness_contrast_and_gamma_by_hand():
     image = torch.full((1, 3, 2, 2), 0.5)
     image[..., 0] = 0.3
-    one = augment.Draws(torch.tensor([False]), torch.tensor([False]), torch.tensor([0.1]), torch.tensor([2.0]))
-    out = augment.apply(image, one)  # mean 0.4: 0.4 ± 0.2 + 0.1
+    out = augment.apply(image, one_draw(brightness=0.1, contrast=2.0))  # mean 0.4: 0.4 ± 0.2 + 0.1
     torch.testing.assert_close(out[0, 0, 0], torch.tensor([0.3, 0.7]))
+    torch.testing.assert_close(augment.apply(image, one_draw(exponent=2.0)), image**2)
+    assert (augment.apply(image, one_draw(brightness=0.9)) == 1).all()
+
+
+def test_movements_by_hand():
+    image = torch.rand(1, 3, 8, 8)
+    turned = augment.apply(image, one_draw(angle=np.pi / 2))
+    assert any(torch.allclose(turned, image.rot90(k, (2, 3)), atol=1e-5) for k in (1, 3))
+    right = augment.apply(image, one_draw(right=0.25))
+    torch.testing.assert_close(right[..., 2:], image[..., :-2], atol=1e-5, rtol=0)
+    assert (right[..., :2] == 0).all()
+    down = augment.apply(image, one_draw(down=0.25))
+    torch.testing.assert_close(down[:, :, 2:], image[:, :, :-2], atol=1e-5, rtol=0)
+    square = torch.zeros(1, 1, 64, 64)
+    square[..., 24:40, 24:40] = 1
+    assert augment.apply(square, one_draw(size=2.0)).sum() == pytest.approx(4 * 256, rel=0.05)
+    assert augment.apply(square, one_draw(size=0.5)).sum() == pytest.approx(256 / 4, rel=0.15)
+    assert torch.equal(augment.apply(image, one_draw()), image)
+
+
+def test_noise_is_keyed_grey_and_has_its_deviation():
+    image = torch.full((1, 3, 64, 64), 0.5)
+    noisy = augment.apply(image, one_draw(deviation=0.05))
+    assert noisy.std() == pytest.approx(0.05, rel=0.05)
+    assert torch.equal(noisy[:, 0], noisy[:, 2])
+    assert torch.equal(noisy, augment.apply(image, one_draw(deviation=0.05)))
+    assert not torch.equal(noisy, augment.apply(image, one_draw(deviation=0.05)._replace(noise_seed=8)))
 
 
 def test_draws_depend_on_the_key_alone():
     strength = augment.Strength(0.5, 0.5, 0.1, 0.1)
     first = augment.draw(strength, 8, (0, 1, 2))
     torch.rand(5)
-    assert torch.equal(first.shift, augment.draw(strength, 8, (0, 1, 2)).shift)
-    assert not torch.equal(first.shift, augment.draw(strength, 8, (0, 1, 3)).shift)
+    assert torch.equal(first.brightness, augment.draw(strength, 8, (0, 1, 2)).brightness)
+    assert not torch.equal(first.brightness, augment.draw(strength, 8, (0, 1, 3)).brightness)
 
 
 def test_mixup_follows_equation_3():

@@ -1,0 +1,78 @@
+"""Stage ablate: the arms of one of the paper's tables, trained over seeds beside each other.
+
+Reads data/processed/, data/splits.csv, data/weights/. Writes data/ablations/<table>/: predictions.csv (validation and
+test, every arm and seed), history.csv, failed.csv, and networks/ of the arms in ablations.keep_networks.
+Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from btlib.artifacts import atomic_path, write_csv
+from btlib.evaluation.tables import predictions_table
+from btlib.inference import predict
+from btlib.nested import flatten
+from btlib.nets.store import read_states, save_trained
+from btlib.params import load_params
+from btlib.stage import run
+from btlib.training.devices import make_fabric
+from btlib.training.main_model import TrainingData
+from btlib.training.recipe import arms_of
+from btlib.training.study import Study, fingerprint
+
+
+def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
+    table = out.name
+    p = load_params(
+        "image_size",
+        "batch_size",
+        "lr_stage1",
+        "lr_stage2",
+        "mixup_alpha",
+        "focal_gamma",
+        "focal_alpha",
+        "label_smoothing",
+        "ema_decay",
+        "epochs_stage1",
+        "epochs_stage2",
+        "backbones",
+        "fusion",
+        "model",
+        "training",
+        "ablations.seeds",
+        "ablations.common",
+        "ablations.keep_networks",
+        f"ablations.{table}",
+    )
+    settings = vars(p).pop("ablations")
+    fabric = make_fabric(p.training.devices, p.training.precision)
+    data = TrainingData(processed, splits, fabric)
+    arms = arms_of(flatten(p), settings.common or {}, getattr(settings, table))
+    states = read_states(weights, [name for recipe in arms.values() for name in recipe["backbones"]])
+    study = Study(table, arms, data, states, fabric, fingerprint(data, states))
+    predictions, history, failed = [], [], []
+    with atomic_path(out) as folder:
+        for done in study.train(settings.seeds):
+            key = {"arm": done.arm, "seed": done.seed}
+            history += [key | row for row in done.history]
+            if done.failed:
+                failed.append(key | {"reason": done.failed})
+                continue
+            images = data.pixels_at(done.recipe["image_size"])
+            for split, rows in (("val", data.val), ("test", data.test)):
+                chosen = data.index.iloc[rows]
+                probabilities = predict(done.net, images[rows])
+                part = predictions_table(chosen["image_id"], chosen["label"], probabilities, done.net.classes)
+                predictions.append(pd.DataFrame(key | {"split": split}, index=part.index).join(part))
+            if done.arm in settings.keep_networks.get(table, []):
+                card = {"arm": done.arm, "seed": done.seed, "recipe": done.recipe}
+                save_trained(folder / "networks" / done.arm / str(done.seed), done.net, states, card)
+        write_csv(folder / "predictions.csv", pd.concat(predictions, ignore_index=True))
+        write_csv(folder / "history.csv", pd.DataFrame(history))
+        write_csv(folder / "failed.csv", pd.DataFrame(failed, columns=["arm", "seed", "reason"]))
+    study.forget()
+
+
+if __name__ == "__main__":
+    run(main)
