@@ -245,7 +245,9 @@ def _cross_checks(params: Params) -> list[str]:
 
 def _ablation_faults(params: Params) -> list[str]:
     """What is wrong with the arms: each one's overrides are put into the whole file, which is then checked as such."""
-    faults = []
+    faults = [f"ablations.common: {fault}" for fault in _override_faults(params, {})]
+    if faults:
+        return faults  # each arm would repeat them
     for table in TABLES:
         arms = getattr(params.ablations, table)
         names = [PROPOSED, *(str(arm.get("arm", "")) for arm in arms)]
@@ -263,7 +265,7 @@ def _ablation_faults(params: Params) -> list[str]:
             faults += [f"ablations.{table}, arm {name}: {fault}" for fault in _override_faults(params, overrides)]
     unknown = sorted(set(params.ablations.keep_networks) - set(TABLES))
     faults += [f"ablations.keep_networks: no table '{table}'{_nearest(table, list(TABLES))}" for table in unknown]
-    return faults + [f"ablations.common: {fault}" for fault in _override_faults(params, {})]
+    return faults
 
 
 def _override_faults(params: Params, overrides: dict[str, Any]) -> list[str]:

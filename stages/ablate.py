@@ -1,7 +1,8 @@
 """Stage ablate: the arms of one of the paper's tables, trained over seeds beside each other.
 
 Reads data/processed/, data/splits.csv, data/weights/. Writes data/ablations/<table>/: predictions.csv (validation and
-test, every arm and seed), history.csv, failed.csv, and networks/ of the arms in ablations.keep_networks.
+test, every arm and seed), runs.csv (every arm and seed, with the reason where it failed), history.csv, and networks/
+of the arms in ablations.keep_networks.
 Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity).
 """
 
@@ -20,6 +21,9 @@ from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData
 from btlib.training.recipe import arms_of
 from btlib.training.study import Study, fingerprint
+
+EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "label"])
+HISTORY = ["arm", "seed", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
 def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
@@ -51,13 +55,13 @@ def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
     arms = arms_of(flatten(p), settings.common or {}, getattr(settings, table))
     states = read_states(weights, [name for recipe in arms.values() for name in recipe["backbones"]])
     study = Study(table, arms, data, states, fabric, fingerprint(data, states))
-    predictions, history, failed = [], [], []
+    predictions, history, runs = [EMPTY_PREDICTIONS], [], []
     with atomic_path(out) as folder:
         for done in study.train(settings.seeds):
             key = {"arm": done.arm, "seed": done.seed}
             history += [key | row for row in done.history]
+            runs.append(key | {"failed": done.failed})
             if done.failed:
-                failed.append(key | {"reason": done.failed})
                 continue
             images = data.pixels_at(done.recipe["image_size"])
             for split, rows in (("val", data.val), ("test", data.test)):
@@ -69,8 +73,8 @@ def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
                 card = {"arm": done.arm, "seed": done.seed, "recipe": done.recipe}
                 save_trained(folder / "networks" / done.arm / str(done.seed), done.net, states, card)
         write_csv(folder / "predictions.csv", pd.concat(predictions, ignore_index=True))
-        write_csv(folder / "history.csv", pd.DataFrame(history))
-        write_csv(folder / "failed.csv", pd.DataFrame(failed, columns=["arm", "seed", "reason"]))
+        write_csv(folder / "runs.csv", pd.DataFrame(runs, columns=["arm", "seed", "failed"]))
+        write_csv(folder / "history.csv", pd.DataFrame(history, columns=HISTORY))
     study.forget()
 
 

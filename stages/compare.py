@@ -1,6 +1,6 @@
 """Stage compare: the arms of one table against the proposed model, and against the paper's values.
 
-Reads data/ablations/<table>/ (predictions.csv, failed.csv), data/manifest.csv, metrics/split.json. Writes
+Reads data/ablations/<table>/ (predictions.csv, runs.csv), data/manifest.csv, metrics/split.json. Writes
 metrics/ablation_<table>.json, data/figures/ablations/<table>/ (forest.png, table.md).
 Run: dvc repro compare@fusion (or regularisation, baselines, sensitivity).
 """
@@ -18,26 +18,29 @@ from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
 
-def main(predictions: Path, failed: Path, manifest: Path, split: Path, metrics: Path, figures: Path) -> None:
+def main(predictions: Path, runs: Path, manifest: Path, split: Path, metrics: Path, figures: Path) -> None:
     p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
     table, note = figures.name, data_note(p.images.source)
     every = read_csv(predictions, text=("arm", "split", "image_id", "label"))
     test = every[every["split"] == "test"]
     classes = [name for name in CLASSES if f"p_{name}" in test.columns]
     arms: dict = {}
-    for (arm, seed), rows in test.groupby(["arm", "seed"], sort=False):
-        found = checked_predictions(rows.reset_index(drop=True), classes, f"{predictions}, arm {arm}, seed {seed}")
-        arms.setdefault(arm, {})[int(seed)] = found
-    for row in read_csv(failed, text=("arm", "reason")).itertuples():
-        arms.setdefault(row.arm, {})[int(row.seed)] = Failed(row.reason)
+    for run_ in read_csv(runs, text=("arm", "failed")).itertuples():
+        rows = test[(test["arm"] == run_.arm) & (test["seed"] == run_.seed)].reset_index(drop=True)
+        origin = f"{predictions}, arm {run_.arm}, seed {run_.seed}"
+        found = Failed(run_.failed) if run_.failed else checked_predictions(rows, classes, origin)
+        arms.setdefault(run_.arm, {})[run_.seed] = found
     group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
-    groups = group_of[list(found.image_ids)].to_numpy()
+    groups = group_of[list(dict.fromkeys(test["image_id"]))].to_numpy()
     n_train = sum(read_json(split)["train"].values())
     rng = keyed_rng(p.seed, "bootstrap", table)
-    compared = ablation_table(arms, TABLES[table], n_train, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
+    settings = (n_train, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
+    compared = ablation_table(arms, TABLES[table], *settings) if arms else {"rows": [], "assumptions": {}}
     write_json(metrics, compared)
     with atomic_path(figures) as folder:
-        write_figure(folder / "forest.png", forest_figure(compared, f"Ablation: {table}", note))
+        folder.mkdir()
+        if arms:
+            write_figure(folder / "forest.png", forest_figure(compared, f"Ablation: {table}", note))
         (folder / "table.md").write_text(ablation_markdown(compared) + "\n", encoding="utf-8")
 
 

@@ -18,9 +18,9 @@ AS_PREDICTED = 1.0  # temperature; none of the four scores looks at scaled proba
 
 READING = {
     "ci95": (
-        "The intervals resample the test images within their class and keep the trained nets: they say how the mean "
-        "over these seeds varies with the choice of test images, not how it varies with other seeds. The ECE is biased "
-        "upwards in resamples."
+        "The intervals resample the test images within their class (near copies together, where groups are known) and "
+        "keep the trained nets: they say how the mean over these seeds varies with the choice of test images, not how "
+        "it varies with other seeds. The ECE is biased upwards in resamples."
     ),
     "failed": (
         "Failed runs have no scores: means and tests rest on the other seeds, so an arm with failures looks better "

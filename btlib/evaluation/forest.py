@@ -75,12 +75,13 @@ def _words(axes: Axes, number: int, row: dict) -> None:
     axes.text(1.02, number, p, transform=at_row, va="center", fontsize=10)
     if row["mean"]["accuracy"] is None:
         reason = row["seeds"][0]["failed"] if row["seeds"] else "not run"
-        axes.text(0.02, number, f"✗ {shorten(reason, 60)}", transform=at_row, va="center", fontsize=9, color="0.35")
+        text = f"✗ {shorten(reason, 60)}"
+        axes.text(0.02, number + LIFT, text, transform=at_row, va="center", fontsize=9, color="0.35")
 
 
 def _label(row: dict) -> str:
-    """'cross attention', and how many seeds it rests on where some failed."""
-    return spoken(row["arm"]) + (f" ({_seeds(row)})" if any("failed" in seed for seed in row["seeds"]) else "")
+    """'cross attention', and 'cross attention (2 of 3 seeds)' where one failed."""
+    return spoken(row["arm"]) + (f" ({_seeds(row)} seeds)" if any("failed" in seed for seed in row["seeds"]) else "")
 
 
 def _seeds(row: dict) -> str:
@@ -109,8 +110,14 @@ def _cells(row: dict) -> list[str]:
         *(_mean_sd(row["mean"][name], row["sd"][name]) for name in TITLES),
         UNDEFINED if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]",
         *(_p(row["tests"][name]["p_holm"] if row["tests"] else None) for name in TESTS),
-        ", ".join(f"{title} {paper[name]:g}" for name, title in TITLES.items() if name in paper) or UNDEFINED,
+        ", ".join(f"{title} {_as_printed(name, paper[name])}" for name, title in TITLES.items() if name in paper)
+        or UNDEFINED,
     ]
+
+
+def _as_printed(name: str, value: float) -> str:
+    """With the digits of the paper's tables: four for the accuracy (there a percentage), three for the other scores."""
+    return f"{value:.4f}" if name == "accuracy" else f"{value:.3f}"
 
 
 def _mean_sd(mean: float | None, sd: float | None) -> str:

@@ -1,6 +1,6 @@
 """A trained classifier on disk: tensors as safetensors, the rest as a JSON card. Never a pickle."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,18 @@ def load_classifier(folder: Path, states: Mapping[str, Mapping[str, Tensor]] | N
     except RuntimeError as error:
         raise InputError(f"{folder / TENSORS}: does not fit {folder / CARD}: {error}") from error
     return net.eval()
+
+
+def kept_networks(folder: Path, weights: Path) -> Iterator[tuple[Classifier, dict[str, Any]]]:
+    """The networks of one arm, seed by seed, with their cards; none when `folder` does not exist.
+
+    Args:
+        folder: holds one folder of `save_trained` per seed, named by it.
+        weights: what stage weights wrote.
+    """
+    for place in sorted(folder.glob("*"), key=lambda path: int(path.name)):
+        card = read_json(place / CARD)
+        yield load_classifier(place, read_states(weights, card["architecture"]["backbones"])), card
 
 
 def _pretrained(net: Classifier, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ class ResumeState:
 def run_hash(settings: Any, arrays: Iterable[np.ndarray], files: Iterable[Path]) -> str:
     """A hash of the settings (by repr), the data, the input files and the code that trains."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
-    for array in arrays:
+    for array in map(np.atleast_1d, arrays):
         digest.update(str((array.shape, array.dtype)).encode())
         for block in np.array_split(array, max(1, array.nbytes // 2**26)):
             digest.update(np.ascontiguousarray(block).data)

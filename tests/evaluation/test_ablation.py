@@ -178,3 +178,12 @@ def test_other_test_images_are_refused(arms, change, said):
 def test_a_table_without_a_single_run_is_refused():
     with pytest.raises(InputError, match=r"none of the arms \(proposed, gated\) has predictions"):
         table({"proposed": {1: Failed("diverged")}, "gated": {}})
+
+
+def test_images_of_one_group_are_resampled_together(arms):
+    """Each class one group: every resample is the test set itself, so the intervals have no width."""
+    labels = arms["proposed"][11].labels
+    found = ablation_table(arms, PAPER, 628, 15, 20, np.random.default_rng(0), groups=labels)
+    for row in found["rows"]:
+        low, high = row["ci95"]["accuracy"]
+        assert low == pytest.approx(high) == pytest.approx(row["mean"]["accuracy"])

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from btlib.artifacts import write_figure
 from btlib.evaluation.forest import ablation_markdown, forest_figure
 
 SCORES = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
@@ -29,7 +28,7 @@ def row(arm, values, p=None, paper=None, failed=()) -> dict:
 @pytest.fixture
 def table() -> dict:
     rows = [
-        row("proposed", [0.9, 0.92], paper={"accuracy": 0.9573, "macro_f1": 0.957, "roc_auc_macro": 0.997}),
+        row("proposed", [0.9, 0.92], paper={"accuracy": 0.9573, "macro_f1": 0.95, "roc_auc_macro": 0.997}),
         row("cross_attention", [0.8, 0.86], p=0.0123, paper={"accuracy": 0.9468}),
         row("gated", [0.7], p=None, failed=["diverged"]),
         row("neither", [], failed=["loss is not finite in epoch 2"]),
@@ -47,7 +46,7 @@ def test_the_figure_states_arms_p_values_and_failures(table):
     assert "Fusion – phantom data" in said
     for text in (
         "cross attention",
-        "gated (1 of 2)",
+        "gated (1 of 2 seeds)",
         "reference",
         "0.012",
         "< 0.001",
@@ -75,14 +74,14 @@ def test_without_the_paper_s_values_its_mark_is_not_in_the_legend(table):
     assert "the paper" not in texts(forest_figure(table, "Fusion", ""))
 
 
-@pytest.mark.parametrize("arms", [1, 5, 20])
-def test_no_text_lies_on_another(arms, tmp_path):
+@pytest.mark.parametrize("arms", [5, 20])
+def test_no_text_lies_on_another(arms):
     rows = [
         row("proposed", [0.9, 0.92]),
         *(row(f"label_smoothing_0.{n:02}", [0.8, 0.9], p=0.5) for n in range(1, arms)),
     ]
     figure = forest_figure({"rows": rows}, "Sensitivity of the training", "phantom data")
-    write_figure(tmp_path / "forest.png", figure)  # lays the figure out
+    figure.draw_without_rendering()  # lays the figure out
     boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
     assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
@@ -96,7 +95,7 @@ def test_markdown_by_hand(table):
     )
     same = " | ".join(["0.8300 ± 0.0424"] * 4)
     assert lines[3] == f"| cross attention | 2 | {same} | [0.8100, 0.8600] | 0.012 | 0.012 | 0.012 | accuracy 0.9468 |"
-    assert "| – | – | – | accuracy 0.9573, macro F1 0.957, macro AUC 0.997 |" in lines[2]
+    assert "| – | – | – | accuracy 0.9573, macro F1 0.950, macro AUC 0.997 |" in lines[2]
     assert lines[4].startswith("| gated | 1 of 2 | 0.7000 | 0.7000 |")
     assert lines[5] == "| neither | 0 of 1 " + "| – " * 9 + "|"
     assert len({line.count("|") for line in lines}) == 1 and len(lines) == 7

@@ -1,0 +1,61 @@
+"""Do networks that differ in their seed alone look at the same places? (paper, section 5.9)"""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+
+def agreement_table(
+    image_ids: Sequence[str], labels: Sequence[str], maps: dict[str, np.ndarray], rng: np.random.Generator
+) -> pd.DataFrame:
+    """One row per image and kind of map, with the correlation of that image's maps under different seeds.
+
+    Maps that always show the middle of the head agree, too, whatever the image. `shuffled` says how much of the
+    agreement is of that kind: the correlation of an image's map under one seed with the map of *another* image of its
+    class under the other seed.
+
+    Args:
+        image_ids, labels: of N images.
+        maps: kind of map -> [S, N, H, W], one per seed, S ≥ 2.
+        rng: draws the other image.
+
+    Returns:
+        image_id, label, map, agreement, shuffled: Pearson's r over pixels, mean over the pairs of seeds. An image whose
+        map is flat (all zero) under a seed has no correlation with it; a pair of flat maps is left out of the mean,
+        and where no pair is left the cell is empty.
+    """
+    other = _other_of_its_class(np.asarray(labels), rng)
+    tables = []
+    for name, maps_SNHW in maps.items():
+        z = _standardised(maps_SNHW.reshape(*maps_SNHW.shape[:2], -1))
+        pairs = list(combinations(range(len(z)), 2))
+        own = np.stack([(z[a] * z[b]).mean(axis=1) for a, b in pairs])
+        shuffled = np.stack([(z[a] * z[b][other]).mean(axis=1) for a, b in pairs])
+        columns = {"agreement": _mean(own), "shuffled": _mean(shuffled)}
+        tables.append(pd.DataFrame({"image_id": list(image_ids), "label": list(labels), "map": name, **columns}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _standardised(maps: np.ndarray) -> np.ndarray:
+    """Each map [.., P] with mean 0 and variance 1 over its pixels; NaN where it is flat."""
+    centred = maps.astype(np.float64) - maps.mean(axis=-1, keepdims=True, dtype=np.float64)
+    deviation = centred.std(axis=-1, keepdims=True)
+    return np.divide(centred, deviation, out=np.full_like(centred, np.nan), where=deviation > 0)
+
+
+def _mean(pairs: np.ndarray) -> np.ndarray:
+    """[pairs, N] to [N], without the pairs that have no correlation."""
+    known = ~np.isnan(pairs)
+    total, count = np.where(known, pairs, 0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, count, out=np.full(pairs.shape[1], np.nan), where=count > 0)
+
+
+def _other_of_its_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each image another one with the same label: its successor in a random order of its class."""
+    other = np.arange(len(labels))
+    for label in np.unique(labels):
+        order = rng.permutation(np.flatnonzero(labels == label))
+        other[order] = np.roll(order, 1)
+    return other

@@ -1,0 +1,46 @@
+"""Stage consistency: do the proposed model's heat maps agree between seeds? (paper, section 5.9)
+
+Reads data/ablations/fusion/networks/proposed/<seed>/, data/weights/, data/processed/, data/splits.csv. Writes
+metrics/gradcam_consistency.json and data/gradcam_consistency.csv (one row per test image and map).
+Run: dvc repro consistency.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from btlib.artifacts import read_csv, write_csv, write_json
+from btlib.data.images import load_processed, shrink
+from btlib.data.splits import rows_of
+from btlib.evaluation.agreement import agreement_scores
+from btlib.explain.consistency import agreement_table
+from btlib.explain.gradcam import gradcam
+from btlib.nets.store import kept_networks
+from btlib.params import load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+
+def main(ablation: Path, weights: Path, processed: Path, splits: Path, metrics: Path, table: Path) -> None:
+    p = load_params("seed", "evaluation.bootstrap")
+    images, index = load_processed(processed)
+    rows = rows_of(read_csv(splits, text=("image_id", "split")), index, "test")
+    chosen = index.iloc[rows]
+    by_seed: list[dict[str, np.ndarray]] = []
+    for net, card in kept_networks(ablation / "networks" / "proposed", weights):
+        # The true class for every seed, so that all maps of an image answer the same question.
+        targets = np.array([net.classes.index(label) for label in chosen["label"]])
+        by_seed.append(gradcam(net, shrink(images[rows], card["recipe"]["image_size"]), targets))
+    agreement = pd.DataFrame(columns=["image_id", "label", "map", "agreement", "shuffled"])
+    if len(by_seed) > 1:
+        maps = {name: np.stack([found[name] for found in by_seed]) for name in by_seed[0]}
+        rng = keyed_rng(p.seed, "consistency")
+        agreement = agreement_table(chosen["image_id"], chosen["label"], maps, rng)
+    write_csv(table, agreement)
+    scores = agreement_scores(agreement, p.evaluation.bootstrap, keyed_rng(p.seed, "consistency bootstrap"))
+    write_json(metrics, {"seeds": len(by_seed), "maps": scores})
+
+
+if __name__ == "__main__":
+    run(main)

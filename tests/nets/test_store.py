@@ -1,0 +1,54 @@
+"""Networks kept without the tensors that still are as pretrained."""
+
+import pytest
+import torch
+
+from btlib.artifacts import read_tensors, write_tensors
+from btlib.data.classes import CLASSES
+from btlib.errors import InputError
+from btlib.nets.backbones import Backbone
+from btlib.nets.classifier import Architecture, build_classifier
+from btlib.nets.store import kept_networks, load_classifier, read_states, save_classifier, save_trained
+
+NAMES = ("test_efficientnet", "test_convnext")
+
+
+@pytest.fixture
+def states(tmp_path):
+    torch.manual_seed(0)
+    for name in NAMES:
+        write_tensors(tmp_path / f"weights/{name}.safetensors", Backbone(name).net.state_dict())
+    return read_states(tmp_path / "weights", NAMES)
+
+
+@pytest.fixture
+def net(states):
+    net = build_classifier(Architecture(NAMES, "gated_cross_attention", 16, 2, 0.3, CLASSES), states, 0)
+    with torch.no_grad():
+        net.backbones[1].net.stages[-1].blocks[-1].mlp.fc1.weight.add_(1)
+    return net
+
+
+def test_only_what_changed_is_written_and_all_comes_back(net, states, tmp_path):
+    save_trained(tmp_path / "kept", net, states, {"arm": "x"})
+    save_classifier(tmp_path / "whole", net, {})
+    written = read_tensors(tmp_path / "kept/model.safetensors")[0]
+    changed = [name for name in written if name.startswith("backbones")]
+    assert changed == ["backbones.1.net.stages.3.blocks.0.mlp.fc1.weight"] or len(changed) == 1
+    assert {"linear.weight", "linear.bias"} <= set(written)
+    kept, whole = load_classifier(tmp_path / "kept", states), load_classifier(tmp_path / "whole")
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(kept(images), whole(images)) and torch.equal(kept(images), net(images))
+
+
+def test_without_the_pretrained_states_the_rest_is_missed(net, states, tmp_path):
+    save_trained(tmp_path / "kept", net, states, {})
+    with pytest.raises(InputError, match="does not fit"):
+        load_classifier(tmp_path / "kept")
+
+
+def test_networks_come_in_the_order_of_their_seeds(net, states, tmp_path):
+    for seed in (10, 2):
+        save_trained(tmp_path / f"arm/{seed}", net, states, {"seed": seed})
+    assert [card["seed"] for _, card in kept_networks(tmp_path / "arm", tmp_path / "weights")] == [2, 10]
+    assert list(kept_networks(tmp_path / "absent", tmp_path / "weights")) == []
