@@ -87,7 +87,7 @@ def _head(image: np.ndarray) -> np.ndarray:
     otsu, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_OTSU)
     background = np.percentile(smooth, 1)
     bright = _morph(smooth > background + LEVEL * (otsu - background), cv2.MORPH_OPEN, NECK * side)
-    return ndimage.binary_fill_holes(_morph(_largest(bright), cv2.MORPH_CLOSE, GAP * side))
+    return ndimage.binary_fill_holes(_closed(_largest(bright), GAP * side))
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
@@ -95,6 +95,12 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]  # row 0 is the background
     return labels == 1 + areas.argmax() if len(areas) else mask
+
+
+def _closed(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Closing on a wider canvas, since a head that nearly reaches the image's edge is not to grow into it."""
+    width = round(radius) + 1
+    return _morph(np.pad(mask, width), cv2.MORPH_CLOSE, radius)[width:-width, width:-width]
 
 
 def _morph(mask: np.ndarray, operation: int, radius: float) -> np.ndarray:
