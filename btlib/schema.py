@@ -128,7 +128,7 @@ class Params(Section):
     epochs_stage2: Annotated[int, Field(ge=0)]
     backbones: Annotated[list[str], Field(min_length=1, max_length=2)]
     fusion: Literal["none", "concatenation", "gated", "cross_attention", "gated_cross_attention", "pooled_attention"]
-    split_by: Literal["group", "image"]
+    split_by: Literal["group", "image", "folder"]
     images: Images
     weights: Weights
     model: Model

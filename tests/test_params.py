@@ -67,7 +67,10 @@ def test_all_faults_are_named_at_once(committed):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"split_by": "gruop"}, "split_by: should be 'group' or 'image', found 'gruop' (did you mean 'group'?)"),
+        (
+            {"split_by": "gruop"},
+            "split_by: should be 'group', 'image' or 'folder', found 'gruop' (did you mean 'group'?)",
+        ),
         (
             {"images__source": "fodler"},
             "images.source: should be 'phantom', 'folder' or 'figshare', found 'fodler' (did you mean 'folder'?)",

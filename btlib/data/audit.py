@@ -8,7 +8,7 @@ import pandas as pd
 from btlib.data.classes import CLASSES
 from btlib.data.hashing import hash_words
 from btlib.data.neighbours import components, near_pairs, spread
-from btlib.data.splits import split
+from btlib.data.splits import KINDS, split
 from btlib.errors import InputError, listed
 
 
@@ -76,18 +76,18 @@ def contamination(manifest: pd.DataFrame, splits: Mapping[str, np.ndarray], dist
 
 
 def leaks_by_split(manifest: pd.DataFrame, split_by: str, seed: int, distance: int) -> dict[str, float | None]:
-    """`contamination` of the image split and of the group split; None where the other kind is not possible here.
+    """`contamination` of every kind of split; None where a kind other than the one in use is not possible here.
 
     Raises:
         InputError: the kind in use, `split_by`, is not possible.
     """
     splits = {split_by: split(manifest, split_by, seed)}
-    other = "image" if split_by == "group" else "group"
-    try:
-        splits[other] = split(manifest, other, seed)
-    except InputError as error:
-        print(f"not splittable by {other}, so its contamination is not measured: {error}")
-    return {other: None} | contamination(manifest, splits, distance)
+    for other in [kind for kind in KINDS if kind != split_by]:
+        try:
+            splits[other] = split(manifest, other, seed)
+        except InputError as error:
+            print(f"not splittable by {other}, so its contamination is not measured: {error}")
+    return dict.fromkeys(KINDS) | contamination(manifest, splits, distance)
 
 
 def summary(manifest: pd.DataFrame, distance: int) -> dict:

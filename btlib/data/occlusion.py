@@ -10,13 +10,13 @@ from scipy import ndimage
 
 GRAIN = 0.012  # share of the longer side: the blur before the threshold, which takes away noise and JPEG's blocks
 LEVEL = 0.6  # of the way from the background to Otsu's threshold, which alone would lose a dim scalp
-NECK = 0.012  # share of the longer side: bridges to a ghost or a frame of the background thinner than twice this go
+NECK = 0.02  # share of the longer side: bridges to a ghost or a frame of the background thinner than twice this go
 GAP = 0.04  # share of the longer side: gaps in the outline (skull, air) narrower than twice this are bridged
 SKULL = 0.08  # of the head's width: scalp and skull together, about 12 of 150 mm
 
 
 def head_mask(images: np.ndarray) -> np.ndarray:
-    """The head with all that it encloses: threshold, largest component, gaps closed, holes filled.
+    """The head with all that it encloses: threshold, gaps closed, holes filled, largest component.
 
     Serves T1, T2 and FLAIR, since a head is brighter than air on each. The threshold lies between the image's own
     background and Otsu's threshold (Otsu, A threshold selection method from gray-level histograms, 1979), so that a
@@ -86,8 +86,10 @@ def _head(image: np.ndarray) -> np.ndarray:
     smooth = cv2.GaussianBlur(grey, (0, 0), GRAIN * side)
     otsu, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_OTSU)
     background = np.percentile(smooth, 1)
-    bright = _morph(smooth > background + LEVEL * (otsu - background), cv2.MORPH_OPEN, NECK * side)
-    return ndimage.binary_fill_holes(_closed(_largest(bright), GAP * side))
+    bright = smooth > background + LEVEL * max(otsu - background, 0)
+    # Filled before the largest part is picked: a dark skull may part the scalp from the brain.
+    filled = ndimage.binary_fill_holes(_closed(bright, GAP * side))
+    return _largest(_morph(filled, cv2.MORPH_OPEN, NECK * side))
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

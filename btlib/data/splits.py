@@ -1,5 +1,8 @@
 """Who trains, who validates, who tests."""
 
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
 import numpy as np
 import pandas as pd
 
@@ -9,14 +12,19 @@ from btlib.reproducibility import keyed_rng
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = 0.2  # validation and test together; each gets half of it
+SHARES = {"train": 1 - HELD_OUT, "val": HELD_OUT / 2, "test": HELD_OUT / 2}
+KINDS = ("group", "image", "folder")
+TEST_FOLDERS = {"test", "testing"}  # the data set's own test images; case does not matter
 
 
 def split(manifest: pd.DataFrame, split_by: str, seed: int) -> np.ndarray:
     """Assigns every image to `train`, `val` or `test`, about 80/10/10 within each class.
 
     Args:
-        manifest: `label`, and `group` for `split_by` = `group`.
-        split_by: `image`: images are independent (the paper's protocol, Table 2); `group`: no group in two splits.
+        manifest: `label`; `group` and `path` for the kinds that need them.
+        split_by: `image`: images are independent (the paper's protocol, Table 2); `group`: no group in two splits;
+            `folder`: what lies in a folder named Testing is the test set, as the data set's makers had it, and the rest
+            is dealt to train and validation by group.
         seed: same seed, same split.
 
     Returns:
@@ -27,7 +35,7 @@ def split(manifest: pd.DataFrame, split_by: str, seed: int) -> np.ndarray:
     """
     unit = manifest["group"] if split_by == "group" else pd.Series(np.arange(len(manifest)), index=manifest.index)
     _check_enough(manifest["label"], unit, split_by)
-    assigned = (_by_group if split_by == "group" else _by_image)(manifest, seed)
+    assigned = {"group": _by_group, "image": _by_image, "folder": _by_folder}[split_by](manifest, seed)
     _check_present(manifest["label"], assigned, split_by)
     return assigned
 
@@ -76,13 +84,24 @@ def _by_image(manifest: pd.DataFrame, seed: int) -> np.ndarray:
     return assigned
 
 
-def _by_group(manifest: pd.DataFrame, seed: int) -> np.ndarray:
-    """Deals groups, largest first, to the split that then lies closest to 80/10/10 in every class."""
+def _by_folder(manifest: pd.DataFrame, seed: int) -> np.ndarray:
+    assigned = np.full(len(manifest), "test", dtype=object)
+    folders = manifest["path"].map(lambda path: {part.lower() for part in PurePosixPath(path).parts[:-1]})
+    rest = ~folders.map(lambda parts: bool(parts & TEST_FOLDERS)).to_numpy(dtype=bool)
+    if rest.all():
+        raise InputError("split_by: folder: no image lies in a folder named Testing; use split_by: group or image")
+    held_out = HELD_OUT / 2 / (1 - HELD_OUT / 2)  # validation, as a share of what is not test
+    assigned[rest] = _by_group(manifest[rest], seed, {"train": 1 - held_out, "val": held_out})
+    return assigned
+
+
+def _by_group(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float] = SHARES) -> np.ndarray:
+    """Deals groups, largest first, to the split that then lies closest to its share in every class."""
     table = pd.crosstab(manifest["group"], manifest["label"])
     table = table.iloc[keyed_rng(seed, "split by group").permutation(len(table))]
     table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]
     counts = table.to_numpy()
-    target = np.array([[1 - HELD_OUT], [HELD_OUT / 2], [HELD_OUT / 2]]) * counts.sum(axis=0)  # [3, K]
+    target = np.array([list(parts.values())]).T * counts.sum(axis=0)  # [splits, K]
     filled = np.zeros_like(target)
     waiting = (counts > 0).sum(axis=0)  # groups of each class not dealt yet
     choice = np.empty(len(counts), dtype=int)
@@ -95,7 +114,7 @@ def _by_group(manifest: pd.DataFrame, seed: int) -> np.ndarray:
         choice[row] = ranked.argmin()
         filled[choice[row]] += group
         waiting -= group > 0
-    split_of_group = dict(zip(table.index, np.array(SPLITS, dtype=object)[choice], strict=True))
+    split_of_group = dict(zip(table.index, np.array(list(parts), dtype=object)[choice], strict=True))
     return manifest["group"].map(split_of_group).to_numpy(dtype=object)
 
 
@@ -114,9 +133,10 @@ def _check_present(labels: pd.Series, assigned: np.ndarray, split_by: str) -> No
     counts = pd.crosstab(labels, assigned).reindex(columns=SPLITS, fill_value=0)
     empty = [f"no {label} in {name}" for label, row in counts.iterrows() for name in SPLITS if row[name] == 0]
     if empty:
+        why = "A group spans too many classes; lower images.near_duplicate_distance or add images."
         raise InputError(
-            f"split_by: {split_by}: the groups cannot be dealt so that every class is in every split:\n"
-            f"{listed(empty)}\nA group spans too many classes; lower images.near_duplicate_distance or add images."
+            f"split_by: {split_by}: the images cannot be dealt so that every class is in every split:\n"
+            f"{listed(empty)}\n{'Add images.' if split_by == 'folder' else why}"
         )
 
 

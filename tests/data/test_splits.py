@@ -150,3 +150,37 @@ def test_rows_of_stale_tables():
     splits = pd.DataFrame({"image_id": ["a", "z"], "split": "train"})
     with pytest.raises(InputError, match="differ in 2 images, for example 'b'"):
         rows_of(splits, index, "train")
+
+
+def in_folders(n: int = 400) -> pd.DataFrame:
+    """Pairs of look-alikes, every fifth image in Testing, some pairs across."""
+    table = pd.DataFrame({"label": np.array(CLASSES)[np.arange(n) // 2 % 4], "group": np.arange(n) // 2})
+    folders = np.where(np.arange(n) % 5 == 0, "Testing", "Training")
+    pairs = enumerate(zip(folders, table["label"], strict=True))
+    return table.assign(path=[f"{folder}/{label}/{number}.jpg" for number, (folder, label) in pairs])
+
+
+def test_the_data_sets_own_test_folder():
+    table = in_folders()
+    assigned = split(table, "folder", 0)
+    assert ((assigned == "test") == (np.arange(400) % 5 == 0)).all()
+    rest = table[assigned != "test"].assign(split=assigned[assigned != "test"])
+    assert rest.groupby("group")["split"].nunique().max() == 1, "no group in both train and validation"
+    counts = class_counts(table["label"], assigned)
+    for label in CLASSES:
+        assert counts["val"][label] == pytest.approx(sum(c[label] for n, c in counts.items() if n != "test") / 9, abs=2)
+    assert (split(table, "folder", 0) == assigned).all() and (split(table, "folder", 1) != assigned).any()
+
+
+def test_a_set_without_a_test_folder():
+    table = in_folders()
+    table["path"] = table["path"].str.replace("Testing", "Tested")
+    with pytest.raises(InputError, match="no image lies in a folder named Testing; use split_by: group or image"):
+        split(table, "folder", 0)
+
+
+def test_a_class_without_test_images():
+    table = in_folders()
+    table["path"] = table["path"].str.replace("Testing/glioma", "Training/glioma")
+    with pytest.raises(InputError, match=r"no glioma in test\nAdd images"):
+        split(table, "folder", 0)

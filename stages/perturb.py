@@ -1,0 +1,69 @@
+"""Stage perturb: the test images corrupted in nine ways at five severities, and what several models say of them.
+
+Reads models/stage2/, data/ablations/{regularisation,baselines}/networks/, data/weights/, data/processed/,
+data/splits.csv. Writes data/robustness/: predictions.csv (model, corruption, severity, then a predictions table;
+severity 0 is the clean image) and corruptions.png. The arms are those of the first seed.
+Run: dvc repro perturb.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.artifacts import atomic_path, read_csv, write_csv, write_figure
+from btlib.data.corruption_pictures import corruption_sheet
+from btlib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from btlib.data.images import load_processed, shrink
+from btlib.data.splits import rows_of
+from btlib.evaluation.tables import predictions_table
+from btlib.inference import predict
+from btlib.nets.classifier import Classifier
+from btlib.nets.store import kept_networks, load_classifier
+from btlib.params import data_note, load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+ARMS = {
+    "regularisation": ("proposed", "mixup_only", "ema_only", "neither"),
+    "baselines": ("plain_finetune",),
+}
+
+
+def main(
+    model: Path, regularisation: Path, baselines: Path, weights: Path, processed: Path, splits: Path, out: Path
+) -> None:
+    p = load_params("seed", "images.source", "robustness.images_per_class")
+    note = data_note(p.images.source)
+    images, index = load_processed(processed)
+    rows = _sample(rows_of(read_csv(splits, text=("image_id", "split")), index, "test"), index, p)
+    chosen = index.iloc[rows]
+    models: dict[str, tuple[Classifier, int]] = {"main": (load_classifier(model), images.shape[1])}
+    for folder in (regularisation, baselines):
+        for arm in ARMS[folder.name]:
+            for net, card in list(kept_networks(folder / "networks" / arm, weights))[:1]:
+                models[arm] = (net, card["recipe"]["image_size"])
+    tables = []
+    cases = [("clean", 0), *((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)]
+    for name, severity in tqdm(cases, desc="corruptions"):
+        changed = corrupt(images[rows], name, severity, p.seed, rows) if severity else images[rows]
+        for label, (net, size) in models.items():
+            seen = changed if size == changed.shape[1] else shrink(changed, size)
+            part = predictions_table(chosen["image_id"], chosen["label"], predict(net, seen), net.classes)
+            key = {"model": label, "corruption": name, "severity": severity}
+            tables.append(pd.DataFrame(key, index=part.index).join(part))
+    with atomic_path(out) as folder:
+        write_csv(folder / "predictions.csv", pd.concat(tables, ignore_index=True))
+        write_figure(folder / "corruptions.png", corruption_sheet(images[rows[0]], p.seed, rows[0], note))
+
+
+def _sample(rows: np.ndarray, index: pd.DataFrame, p) -> np.ndarray:
+    """At most `images_per_class` of each class, drawn once for all models."""
+    rng, most = keyed_rng(p.seed, "robustness"), p.robustness.images_per_class
+    by_class = [group.to_numpy() for _, group in pd.Series(rows).groupby(index["label"].to_numpy()[rows])]
+    return np.sort(np.concatenate([rng.permutation(group)[:most] for group in by_class]))
+
+
+if __name__ == "__main__":
+    run(main)
