@@ -94,6 +94,10 @@ class GradCam(Section):
     images_per_class: Count
 
 
+class Robustness(Section):
+    images_per_class: Count
+
+
 class Ablations(Section):
     """The paper's Tables 4, 5, 6 and 8: each a list of arms, `{arm: name, key: value, …}`; empty: not run."""
 
@@ -108,7 +112,17 @@ class Ablations(Section):
 
 TABLES = ("fusion", "regularisation", "baselines", "sensitivity")
 PROPOSED = "proposed"  # the arm without overrides that every table has
-NOT_OF_ONE_ARM = ("seed", "split_by", "images", "weights", "evaluation", "gradcam", "ablations", "training.devices")
+NOT_OF_ONE_ARM = (
+    "seed",
+    "split_by",
+    "images",
+    "weights",
+    "evaluation",
+    "gradcam",
+    "ablations",
+    "robustness",
+    "training.devices",
+)
 
 
 class Params(Section):
@@ -136,6 +150,7 @@ class Params(Section):
     evaluation: Evaluation
     gradcam: GradCam
     ablations: Ablations
+    robustness: Robustness
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:

@@ -14,6 +14,7 @@ PLACES = {
     "metrics/": "every number, as JSON (dvc metrics show)",
     "data/figures/": "every figure, as PNG",
     "data/predictions/": "the probabilities of each validation and test image",
+    "data/ablations/": "the same of every arm of the ablation tables, by seed",
     "models/": "the trained networks, as safetensors with a card",
 }
 
@@ -49,20 +50,27 @@ def times(stages: list[str], folder: Path = TIMINGS) -> list[str]:
     return [*lines, f"{'all':<20} {total:7.1f} s"]
 
 
+def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
+    """Names of all stages in the pipeline's order; a `foreach` stage counts once per item, as `name@item`."""
+    stages = YAML(typ="safe", pure=True).load(pipeline)["stages"]
+    return [
+        f"{name}@{item}" if item else name for name, stage in stages.items() for item in stage.get("foreach", [None])
+    ]
+
+
 def block(title: str, lines: list[str]) -> str:
     return "\n".join([title, *(f"  {line}" for line in lines)])
 
 
 def main() -> None:
     p = read_params()
-    stages = list(YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"])
     kind = "phantom images (a demo: says nothing about patients)" if p.images.source == "phantom" else p.images.root
     blocks = [
         block(
             f"Test scores on {kind}, split by {p.split_by}", headline(read_json(Path("metrics/classification.json")))
         ),
         block("Test images with a near copy in train", contamination(read_json(Path("metrics/audit.json")))),
-        block("Time of each stage's last run here", times(stages)),
+        block("Time of each stage's last run here", times(stage_names())),
         block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),
         "Research software, not a medical device.",
     ]

@@ -94,7 +94,12 @@ def test_options_are_the_parameters_of_main(name):
 
 @each_stage
 def test_data_deps_come_from_another_stage_or_from_git(name):
-    made = [path for other in STAGES.values() for path in outputs(other)]
+    made = [
+        path.replace("${item}", item)
+        for other, stage in STAGES.items()
+        for path in outputs(stage)
+        for item in [*ENTRIES[other].get("foreach", []), "${item}"]
+    ]
     for dep in data_deps(STAGES[name]):
         assert within(dep, made) or (ROOT / dep).is_file() or "${" in dep, dep
 

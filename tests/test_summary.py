@@ -2,7 +2,7 @@
 
 import json
 
-from btlib.summary import contamination, headline, times
+from btlib.summary import contamination, headline, stage_names, times
 
 
 def test_headline_shows_score_and_interval():
@@ -29,3 +29,10 @@ def test_times_add_up_and_say_what_did_not_run(tmp_path):
         ["b", "60.2", "s", "peak", "1.2", "GiB"],
         ["all", "61.8", "s"],
     ]
+
+
+def test_stages_with_items_count_once_per_item(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  a:\n    cmd: x\n  b:\n    foreach: [one, two]\n    do:\n      cmd: y ${item}\n  c:\n    cmd: z\n"
+    )
+    assert stage_names(tmp_path / "dvc.yaml") == ["a", "b@one", "b@two", "c"]
