@@ -98,6 +98,13 @@ class Robustness(Section):
     images_per_class: Count
 
 
+class Shortcuts(Section):
+    train_per_class: Count
+    test_per_class: Count
+    lesions: Count
+    contrast_subjects: Count
+
+
 class Ablations(Section):
     """The paper's Tables 4, 5, 6 and 8: each a list of arms, `{arm: name, key: value, …}`; empty: not run."""
 
@@ -121,6 +128,7 @@ NOT_OF_ONE_ARM = (
     "gradcam",
     "ablations",
     "robustness",
+    "shortcuts",
     "training.devices",
 )
 
@@ -151,6 +159,7 @@ class Params(Section):
     gradcam: GradCam
     ablations: Ablations
     robustness: Robustness
+    shortcuts: Shortcuts
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:

@@ -8,7 +8,6 @@ Run: dvc repro perturb.
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -16,7 +15,7 @@ from btlib.artifacts import atomic_path, read_csv, write_csv, write_figure
 from btlib.data.corruption_pictures import corruption_sheet
 from btlib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from btlib.data.images import load_processed, shrink
-from btlib.data.splits import rows_of
+from btlib.data.splits import rows_of, sampled
 from btlib.evaluation.tables import predictions_table
 from btlib.inference import predict
 from btlib.nets.classifier import Classifier
@@ -37,7 +36,9 @@ def main(
     p = load_params("seed", "images.source", "robustness.images_per_class")
     note = data_note(p.images.source)
     images, index = load_processed(processed)
-    rows = _sample(rows_of(read_csv(splits, text=("image_id", "split")), index, "test"), index, p)
+    test = rows_of(read_csv(splits, text=("image_id", "split")), index, "test")
+    rng, most = keyed_rng(p.seed, "robustness"), p.robustness.images_per_class
+    rows = sampled(test, index["label"].to_numpy(), most, rng)
     chosen = index.iloc[rows]
     models: dict[str, tuple[Classifier, int]] = {"main": (load_classifier(model), images.shape[1])}
     for folder in (regularisation, baselines):
@@ -56,13 +57,6 @@ def main(
     with atomic_path(out) as folder:
         write_csv(folder / "predictions.csv", pd.concat(tables, ignore_index=True))
         write_figure(folder / "corruptions.png", corruption_sheet(images[rows[0]], p.seed, rows[0], note))
-
-
-def _sample(rows: np.ndarray, index: pd.DataFrame, p) -> np.ndarray:
-    """At most `images_per_class` of each class, drawn once for all models."""
-    rng, most = keyed_rng(p.seed, "robustness"), p.robustness.images_per_class
-    by_class = [group.to_numpy() for _, group in pd.Series(rows).groupby(index["label"].to_numpy()[rows])]
-    return np.sort(np.concatenate([rng.permutation(group)[:most] for group in by_class]))
 
 
 if __name__ == "__main__":

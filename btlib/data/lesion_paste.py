@@ -10,7 +10,8 @@ import numpy as np
 
 from btlib.data.occlusion import brain_mask, head_mask, head_width
 
-GRAIN = 0.01  # of the head's width: detail finer than this is noise, or edges where it is strong
+GRAIN = 0.01  # of the head's width: detail finer than this is noise, but for edges
+SMOOTHING = 0.7  # pixels: what interpolation on the way to a web page does to noise
 SOFT = 0.01  # of the head's width: width over which a lesion ends at the skull
 OFF_CENTRE = 0.14  # of the head's width: least distance of a glioma from the midline and from the skull
 CEREBRUM = 0.55  # of the height of a head with a neck: the brain lies above
@@ -55,7 +56,7 @@ def paste_lesion(image: np.ndarray, patch: Patch, rng: np.random.Generator) -> t
     difference = cv2.warpAffine(patch.difference, placed, size, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.warpAffine(patch.mask.astype(np.float32), placed, size) * room > 0.5
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lesion = _shade(difference, grey[brain], grey[head]) + _grain(grey, brain, width)
+    lesion = _shade(difference, grey[brain], grey[head]) + _grain(grey, brain, width, rng)
     pasted = grey + opacity * (lesion - grey)
     return np.repeat(np.clip(np.rint(pasted), 0, 255).astype(np.uint8)[..., None], 3, axis=2), mask
 
@@ -71,11 +72,11 @@ def _shade(difference: np.ndarray, brain: np.ndarray, head: np.ndarray) -> np.nd
     return level + reach * np.tanh(difference * (high - low) / reach)
 
 
-def _grain(grey: np.ndarray, brain: np.ndarray, width: float) -> np.ndarray:
-    """The image's own noise [H, W], which lies over the lesion too; sulci and other edges are cut down to it."""
+def _grain(grey: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise [H, W] about as strong and as smooth as the image's own; the median leaves out sulci and other edges."""
     fine = grey - cv2.GaussianBlur(grey, (0, 0), GRAIN * width)
-    usual = np.median(np.abs(fine[brain]))
-    return np.clip(fine, -usual, usual)
+    drawn = rng.normal(0, np.median(np.abs(fine[brain])), grey.shape)
+    return cv2.GaussianBlur(drawn, (0, 0), SMOOTHING)
 
 
 def _site(

@@ -45,6 +45,17 @@ def class_counts(labels: pd.Series, assigned: np.ndarray) -> dict[str, dict[str,
     return {name: {label: int(((labels == label) & (assigned == name)).sum()) for label in CLASSES} for name in SPLITS}
 
 
+def sampled(rows: np.ndarray, labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """At most `most` rows of each class, ascending.
+
+    Args:
+        rows: row numbers.
+        labels: class of each row of the whole set, by row number.
+    """
+    by_class = [rows[labels[rows] == name] for name in np.unique(labels[rows])]
+    return np.sort(np.concatenate([rng.permutation(part)[:most] for part in by_class]))
+
+
 def shares(class_sizes: np.ndarray) -> np.ndarray:
     """How many images of each class each split gets; gives the paper's Table 2 on the paper's class totals.
 

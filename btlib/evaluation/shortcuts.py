@@ -1,0 +1,114 @@
+"""Does a classifier read the lesion, or what comes with it? Scores of three experiments, from predictions tables.
+
+Views that hide the lesion (brain blacked out, background or border alone), lesions pasted into images without tumour,
+and one slice shown in every MRI contrast.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from btlib.evaluation.resampling import exact_ci95, interval, stratified_weights
+from btlib.evaluation.tables import Predictions
+
+NO_TUMOR = "no_tumor"
+
+READING = {
+    "views": (
+        "Accuracy above chance on a view without the lesion is what a net can get from the rest: outline, margins, "
+        "scalp, marks. `main` saw whole images in training; `probe` was trained for the view."
+    ),
+    "chance": "The share of the largest class, which always guessing it would get.",
+    "pasted": (
+        "Test images without tumour, before and after a phantom lesion of a class is pasted in. A net that reads "
+        "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out of "
+        "place on slices above the sella, so it is a bright mass in the midline and no more."
+    ),
+    "contrasts": (
+        "Phantom slices, alike but for the contrast. A net that reads the lesion calls a healthy slice no tumour in "
+        "every contrast, and one with a tumour in none."
+    ),
+}
+
+
+def view_scores(
+    runs: Mapping[str, Mapping[str, Predictions]],
+    resamples: int,
+    rng: np.random.Generator,
+    groups: np.ndarray | None = None,
+) -> dict:
+    """{model: {view: {accuracy, chance, sensitivity, predicted_share, ci95}}}.
+
+    Args:
+        runs: model -> view -> predictions of the same images.
+        resamples: bootstrap resamples within the classes, the same for all.
+        groups: [N] group of each image, drawn together.
+    """
+    first = next(iter(next(iter(runs.values())).values()))
+    weights = stratified_weights(first.labels, resamples, rng, groups)
+    return {model: {view: _view(made, weights) for view, made in views.items()} for model, views in runs.items()}
+
+
+def _view(made: Predictions, weights: np.ndarray) -> dict:
+    hits, onehot = made.correct.astype(float), made.onehot
+    found = weights @ (onehot * hits[:, None]) / (weights @ onehot)
+    said = np.bincount(made.predicted, minlength=len(made.classes)) / len(made.labels)
+    recall = (onehot * hits[:, None]).sum(axis=0) / onehot.sum(axis=0)
+    return {
+        "accuracy": float(hits.mean()),
+        "chance": float(onehot.mean(axis=0).max()),
+        "sensitivity": dict(zip(made.classes, recall.tolist(), strict=True)),
+        "predicted_share": dict(zip(made.classes, said.tolist(), strict=True)),
+        "ci95": {
+            "accuracy": interval(weights @ hits / weights.sum(axis=1)),
+            "sensitivity": {name: interval(found[:, k]) for k, name in enumerate(made.classes)},
+        },
+    }
+
+
+def pasted_scores(table: pd.DataFrame) -> dict:
+    """{pasted class: {n, called_tumor, called_so, ci95}}: shares of images, with exact binomial intervals.
+
+    Args:
+        table: `pasted` (a class, or '' for the image as it was) and p_<class> columns; every image without a tumour.
+    """
+    if table.empty:
+        return {}
+    said, scores = _said(table), {}
+    for pasted, rows in said.groupby(table["pasted"].to_numpy(), sort=False):
+        shares = {"called_tumor": rows != NO_TUMOR}
+        if pasted:
+            shares["called_so"] = rows == pasted
+        scores[pasted or "none"] = {
+            "n": len(rows),
+            **{name: float(hit.mean()) for name, hit in shares.items()},
+            "ci95": {name: exact_ci95(int(hit.sum()), len(hit)) for name, hit in shares.items()},
+        }
+    return scores
+
+
+def contrast_scores(table: pd.DataFrame) -> dict:
+    """{healthy or with_tumor: {contrast: {n, called_tumor, ci95, p_no_tumor}}}, with exact binomial intervals.
+
+    Args:
+        table: `contrast`, `label` and p_<class> columns; without p_no_tumor there is nothing to ask.
+    """
+    if f"p_{NO_TUMOR}" not in table.columns:
+        return {}
+    said, scores = _said(table), {}
+    kinds = np.where(table["label"] == NO_TUMOR, "healthy", "with_tumor")
+    for (kind, contrast), rows in table.groupby([kinds, "contrast"], sort=False):
+        hit = said[rows.index] != NO_TUMOR
+        scores.setdefault(kind, {})[contrast] = {
+            "n": len(rows),
+            "called_tumor": float(hit.mean()),
+            "ci95": exact_ci95(int(hit.sum()), len(hit)),
+            "p_no_tumor": float(rows[f"p_{NO_TUMOR}"].mean()),
+        }
+    return scores
+
+
+def _said(table: pd.DataFrame) -> pd.Series:
+    """The name of the most probable class of each row."""
+    return table.filter(regex="^p_").idxmax(axis=1).str.removeprefix("p_")

@@ -1,0 +1,58 @@
+"""What can be told from a view of the images that does not show the lesion: a probe trained for that view."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from btlib.data.resident import ResidentImages
+from btlib.nets.backbones import Backbone
+from btlib.nets.weights import load_features
+
+REGULARISATION = 0.01  # inverse strength; the features are many and the images few
+
+
+def probe(
+    states: Mapping[str, Mapping[str, Tensor]],
+    train_images: np.ndarray,
+    train_labels: np.ndarray,
+    test_images: np.ndarray,
+) -> np.ndarray:
+    """Probabilities [N_test, K] of a logistic regression on frozen pretrained features.
+
+    Linear and on features that know nothing of the task: what it finds is there to be found by any training.
+
+    Args:
+        states: backbone name -> pretrained feature state.
+        train_images, test_images: uint8 [N, S, S, 3], all of the same view.
+        train_labels: class numbers [N_train], all of 0 … K-1 among them.
+    """
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=1000))
+    classifier.fit(pooled_features(states, train_images), train_labels)
+    return classifier.predict_proba(pooled_features(states, test_images))
+
+
+@torch.inference_mode()
+def pooled_features(states: Mapping[str, Mapping[str, Tensor]], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """Spatial means of the last feature maps of the pretrained backbones, side by side: float [N, ΣD]."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbones = [_pretrained(name, state).to(device) for name, state in states.items()]
+    data = ResidentImages(images, np.zeros(len(images)), device)
+    batches = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
+    rows = [_pooled(backbones, data.batch(batch)) for batch in tqdm(batches, desc="features", leave=False)]
+    return torch.cat(rows).float().cpu().numpy()
+
+
+def _pretrained(name: str, state: Mapping[str, Tensor]) -> nn.Module:
+    backbone = Backbone(name)
+    load_features(backbone.net, dict(state), f"weights of {name}")
+    return backbone.to(memory_format=torch.channels_last).eval()
+
+
+def _pooled(backbones: Sequence[nn.Module], images: Tensor) -> Tensor:
+    return torch.cat([backbone(images).mean(dim=(2, 3)) for backbone in backbones], dim=1)

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, recall_score
+
+from btlib.evaluation.shortcut_figures import examples_figure, shortcut_figure
+from btlib.evaluation.shortcuts import contrast_scores, pasted_scores, view_scores
+from btlib.evaluation.tables import Predictions
+
+CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def sure(said):
+    """A table's p_ columns for a list of class names."""
+    return pd.DataFrame({f"p_{name}": [0.7 if s == name else 0.1 for s in said] for name in CLASSES})
+
+
+def test_views_by_scikit_learn(predictions):
+    blind = Predictions(
+        predictions.image_ids, predictions.labels, np.tile([0.4, 0.3, 0.2, 0.1], (157, 1)), predictions.classes
+    )
+    scores = view_scores({"main": {"whole": predictions, "border_only": blind}}, 200, rng())["main"]
+    recalls = recall_score(predictions.labels, predictions.predicted, average=None)
+    assert scores["whole"]["accuracy"] == pytest.approx(accuracy_score(predictions.labels, predictions.predicted))
+    assert list(scores["whole"]["sensitivity"].values()) == pytest.approx(recalls)
+    low, high = scores["whole"]["ci95"]["accuracy"]
+    assert low < scores["whole"]["accuracy"] < high
+    always = scores["border_only"]
+    assert list(always["predicted_share"].values()) == [1, 0, 0, 0]
+    assert list(always["sensitivity"].values()) == [1, 0, 0, 0]
+    shares = np.bincount(predictions.labels) / 157
+    assert always["chance"] == pytest.approx(shares.max()) and always["accuracy"] == pytest.approx(shares[0])
+    assert always["ci95"]["accuracy"] == pytest.approx([shares[0]] * 2)  # classes keep their sizes
+
+
+def test_pasted_lesions_by_hand():
+    said = ["no_tumor"] * 9 + ["glioma"] + ["glioma"] * 6 + ["pituitary"] * 2 + ["no_tumor"] * 2
+    table = sure(said).assign(pasted=[""] * 10 + ["glioma"] * 10)
+    scores = pasted_scores(table)
+    assert scores["none"]["called_tumor"] == 0.1 and "called_so" not in scores["none"]
+    assert scores["glioma"]["called_tumor"] == 0.8 and scores["glioma"]["called_so"] == 0.6
+    exact = binomtest(8, 10).proportion_ci(method="exact")
+    assert scores["glioma"]["ci95"]["called_tumor"] == pytest.approx([exact.low, exact.high])
+    assert pasted_scores(table[:0]) == {}
+
+
+def test_contrasts_by_hand():
+    said = ["no_tumor", "glioma", "no_tumor", "no_tumor", "glioma", "no_tumor"]
+    table = sure(said).assign(label=["no_tumor"] * 4 + ["glioma"] * 2, contrast=["t1", "t1ce"] * 3)
+    scores = contrast_scores(table)
+    assert scores["healthy"]["t1"]["called_tumor"] == 0 and scores["healthy"]["t1ce"]["called_tumor"] == 0.5
+    assert scores["healthy"]["t1ce"]["p_no_tumor"] == pytest.approx(0.4)
+    assert scores["with_tumor"]["t1"]["called_tumor"] == 1 and scores["with_tumor"]["t1ce"]["n"] == 1
+    assert contrast_scores(table.drop(columns="p_no_tumor")) == {}
+
+
+def test_the_figures_hold_everything(predictions):
+    scores = {
+        "views": view_scores({who: {"whole": predictions} for who in ("main", "probe")}, 50, rng()),
+        "pasted": pasted_scores(sure(["glioma"] * 4).assign(pasted=["", "", "glioma", "glioma"])),
+        "contrasts": contrast_scores(sure(["glioma"] * 2).assign(label=["no_tumor", "glioma"], contrast="t1")),
+    }
+    json.dumps(scores, allow_nan=False)
+    figure = shortcut_figure(scores, "phantom data")
+    assert [len(axes.patches) for axes in figure.axes] == [2, 2, 2]
+    assert "phantom data" in figure.get_suptitle()
+    empty = shortcut_figure(scores | {"pasted": {}, "contrasts": {}}, "")
+    assert [len(axes.patches) for axes in empty.axes] == [2, 0, 0]
+    images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    shown = examples_figure({"whole": images, "glioma pasted": images[:1]}, "")
+    assert sum(bool(axes.images) for axes in shown.axes) == 4

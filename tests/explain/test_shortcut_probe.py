@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+
+from btlib.explain.shortcut_probe import pooled_features, probe
+from btlib.nets.backbones import Backbone
+
+NAMES = ("test_efficientnet", "test_convnext")
+
+
+@pytest.fixture(scope="module")
+def states():
+    torch.manual_seed(0)
+    return {name: Backbone(name).net.state_dict() for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def coloured():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
+    images = (colours[labels][:, None, None] + rng.normal(0, 20, (40, 64, 64, 3))).clip(0, 255).astype(np.uint8)
+    return images, labels
+
+
+def test_features_are_those_of_the_backbones_side_by_side(states, coloured):
+    images, _ = coloured
+    found = pooled_features(states, images, batch_size=7)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    expected = []
+    for name, state in states.items():
+        backbone = Backbone(name).eval()
+        backbone.net.load_state_dict(state)
+        expected.append(backbone(batch).mean((2, 3)))
+    np.testing.assert_allclose(found, torch.cat(expected, 1).detach().numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_probe_finds_what_is_there_and_nothing_in_black(states, coloured):
+    images, labels = coloured
+    found = probe(states, images[:28], labels[:28], images[28:])
+    assert found.shape == (12, 4)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert (found.argmax(axis=1) == labels[28:]).mean() == 1
+    black = np.zeros_like(images)
+    np.testing.assert_allclose(probe(states, black[:28], labels[:28], black[28:]), 0.25, atol=1e-3)
