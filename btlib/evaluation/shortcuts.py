@@ -22,8 +22,8 @@ READING = {
     "chance": "The share of the largest class, which always guessing it would get.",
     "pasted": (
         "Test images without tumour, before and after a phantom lesion of a class is pasted in. A net that reads "
-        "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out of "
-        "place on slices above the sella, so it is a bright mass in the midline and no more."
+        "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out "
+        "of place on slices above the sella, so it is a bright mass in the midline and no more."
     ),
     "contrasts": (
         "Phantom slices, alike but for the contrast. A net that reads the lesion calls a healthy slice no tumour in "

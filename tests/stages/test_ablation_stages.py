@@ -1,4 +1,4 @@
-"""Stages ablate, compare and consistency, one after the other on 60 tiny images."""
+"""The stages behind the tables, one after the other on 60 tiny images: ablations, robustness, shortcuts."""
 
 import importlib.util
 from pathlib import Path
@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from btlib.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
 from btlib.data.classes import CLASSES
 from btlib.nets.backbones import Backbone
+from btlib.nets.classifier import Architecture, build_classifier
+from btlib.nets.store import read_states, save_classifier
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -106,6 +108,49 @@ def test_from_arms_to_table_figure_and_agreement_of_maps(project):
     assert agreement["seeds"] == 2
     assert set(agreement["maps"]) == {*BACKBONES, "fused"}
     assert set(agreement["maps"]["fused"]) == {"all", *CLASSES}
+
+
+def main_model(project):
+    """A network as stage train_stage2 leaves it, untrained."""
+    states = read_states(Path("data/weights"), BACKBONES)
+    architecture = Architecture(tuple(BACKBONES), "gated_cross_attention", 16, 2, 0.3, CLASSES)
+    save_classifier(Path("models/stage2"), build_classifier(architecture, states, 0), {})
+    return Path("models/stage2")
+
+
+def test_robustness_of_the_main_model_and_of_kept_arms(project):
+    set_arms(project, regularisation=[{"arm": "ema_only", "mixup_alpha": 0.0}], seeds=[0])
+    set_arms(project, keep_networks={"regularisation": ["proposed", "ema_only"]})
+    folders = [ablate("regularisation"), ablate("baselines")]
+    model, out = main_model(project), Path("data/robustness")
+    places = map(Path, ("data/weights", "data/processed", "data/splits.csv"))
+    stage("perturb")(model, *folders, *places, out)
+    table = read_csv(out / "predictions.csv")
+    assert table.groupby("model").size().to_dict() == dict.fromkeys(("main", "proposed", "ema_only"), 16 * (1 + 9 * 5))
+    assert (out / "corruptions.png").stat().st_size > 10_000
+    figures = Path("data/figures/robustness")
+    stage("robustness")(out / "predictions.csv", Path("data/manifest.csv"), Path("metrics/r.json"), figures)
+    scores = read_json(Path("metrics/r.json"))
+    assert scores["n_test"] == 16 and set(scores["models"]) == {"main", "proposed", "ema_only"}
+    assert {path.name for path in figures.iterdir()} == {"accuracy.png", "sensitivity.png"}
+
+
+def test_shortcuts_of_the_main_model(project):
+    params = yaml.load(project / "params.yaml")
+    params["shortcuts"] = {"train_per_class": 6, "test_per_class": 3, "lesions": 1, "contrast_subjects": 1}
+    yaml.dump(params, project / "params.yaml")
+    out = Path("data/shortcuts")
+    stage("probe_shortcuts")(
+        main_model(project), *map(Path, ("data/weights", "data/processed", "data/splits.csv")), out
+    )
+    assert len(read_csv(out / "views.csv")) == 2 * 4 * 12
+    assert len(read_csv(out / "pasted.csv")) == 4 * 3 and len(read_csv(out / "contrasts.csv")) == 4 * 4
+    files = (*(out / f"{name}.csv" for name in ("views", "pasted", "contrasts")), Path("data/manifest.csv"))
+    stage("shortcuts")(*files, Path("metrics/s.json"), Path("data/figures/shortcuts.png"))
+    scores = read_json(Path("metrics/s.json"))
+    assert set(scores["views"]) == {"main", "probe"} and len(scores["views"]["probe"]) == 4
+    assert set(scores["pasted"]) == {"none", "glioma", "meningioma", "pituitary"}
+    assert set(scores["contrasts"]) == {"healthy", "with_tumor"} and len(scores["contrasts"]["healthy"]) == 4
 
 
 def test_the_same_command_gives_the_same_files(project):
