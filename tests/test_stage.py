@@ -24,12 +24,20 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def stage(tmp_path):
+def stage(tmp_path, monkeypatch):
     def call(body, *options):
         (tmp_path / "demo.py").write_text(SCRIPT.format(body=body), encoding="utf-8")
         return subprocess.run([sys.executable, "demo.py", *options], cwd=tmp_path, capture_output=True, text=True)
 
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+
     return call
+
+
+def test_of_several_stages_with_one_script_each_has_its_own_record(stage, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "demo@fusion")
+    assert stage("pass", *PATHS).returncode == 0
+    assert [path.name for path in (tmp_path / ".btlib/timings").iterdir()] == ["demo@fusion.json"]
 
 
 PATHS = ("--manifest", "a b.csv", "--out-folder", "out")
