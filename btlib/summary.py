@@ -29,8 +29,8 @@ def headline(scores: Mapping) -> list[str]:
 
 
 def contamination(audit: Mapping) -> list[str]:
-    """Share of test images with a near copy in train, for both ways of splitting."""
-    shares = audit["test_near_duplicates_in_train_by_split"]
+    """Share of test images with a near copy in train, mirrored and turned ones included, for each way of splitting."""
+    shares = audit["test_near_duplicates_in_train_any_orientation_by_split"]
     return [
         f"split by {kind:<6} " + ("not possible here" if share is None else f"{share:.1%}")
         for kind, share in sorted(shares.items())

@@ -25,12 +25,14 @@ def main(ingested: Path, unreadable: Path, manifest: Path, metrics: Path) -> Non
     audit = summary(kept, distance) | {
         "unreadable": len(read_csv(unreadable, text=("fault",))),
         "label_conflicts": int(label_conflicts(found).sum()),
-        "test_near_duplicates_in_train": leaks[p.split_by],
-        "test_near_duplicates_in_train_by_split": leaks,
+        "test_near_duplicates_in_train": leaks[False][p.split_by],
+        "test_near_duplicates_in_train_by_split": leaks[False],
+        "test_near_duplicates_in_train_any_orientation": leaks[True][p.split_by],
+        "test_near_duplicates_in_train_any_orientation_by_split": leaks[True],
     }
-    write_csv(manifest, kept)
+    write_csv(manifest, kept.drop(columns="phash_turned"))
     write_json(metrics, audit)
-    print(f"{audit['images']} images in {audit['groups']} groups; test images with a near copy in train: {leaks}")
+    print(f"{audit['images']} images in {audit['groups']} groups; test images with a near copy in train: {leaks[True]}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import json
 
 from btlib.summary import contamination, headline, stage_names, times
 
+KEY = "test_near_duplicates_in_train_any_orientation_by_split"
+
 
 def test_headline_shows_score_and_interval():
     names = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
@@ -15,9 +17,9 @@ def test_headline_shows_score_and_interval():
 
 
 def test_contamination_of_both_splits_even_where_one_is_impossible():
-    lines = contamination({"test_near_duplicates_in_train_by_split": {"image": 0.2537, "group": 0.0}})
+    lines = contamination({KEY: {"image": 0.2537, "group": 0.0}})
     assert lines == ["split by group  0.0%", "split by image  25.4%"]
-    assert "not possible here" in contamination({"test_near_duplicates_in_train_by_split": {"image": None}})[0]
+    assert "not possible here" in contamination({KEY: {"image": None}})[0]
 
 
 def test_times_add_up_and_say_what_did_not_run(tmp_path):

@@ -29,7 +29,22 @@ def difference_hash(image: np.ndarray) -> str:
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes().hex()
 
 
+def turned_hashes(image: np.ndarray) -> str:
+    """`difference_hash` of the image's seven other orientations, one after the other: 448 hex digits.
+
+    Public sets hold mirrored and turned copies of their images, which share no hash with the original. The hash of a
+    mirrored image cannot be had from that of the image: where neighbours are equal, as in a black background, both say
+    "not darker".
+    """
+    return "".join(difference_hash(np.ascontiguousarray(turned)) for turned in orientations(image)[1:])
+
+
+def orientations(image: np.ndarray) -> list[np.ndarray]:
+    """The image as it is, by quarter turns, then mirrored and by quarter turns: eight views of [H, W, …]."""
+    return [np.rot90(start, turns) for start in (image, image[:, ::-1]) for turns in range(4)]
+
+
 def hash_words(hashes: list[str]) -> np.ndarray:
-    """64-digit hexadecimal hashes as uint64 [N, 4]."""
+    """Hexadecimal hashes of 64 digits as uint64 [N, 4]; of k times as many digits, one after the other, as [N·k, 4]."""
     raw = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=">u8")
-    return raw.reshape(len(hashes), 4).astype(np.uint64)
+    return raw.reshape(-1, 4).astype(np.uint64)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from btlib.data.hashing import difference_hash, pixel_sha256
+from btlib.data.hashing import difference_hash, pixel_sha256, turned_hashes
 from btlib.data.manifest import image_id
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources import figshare, folder, phantom
@@ -25,8 +25,8 @@ def ingest(source: str, root: Path, allow_unreadable: bool) -> tuple[pd.DataFram
         allow_unreadable: leave unreadable files out instead of stopping.
 
     Returns:
-        the manifest (`image_id, path, label, patient, source, sha256, phash, width, height, mask_path`), sorted by
-        path, and a table `fault` of the files left out.
+        the manifest (`image_id, path, label, patient, source, sha256, phash, phash_turned, width, height, mask_path`),
+        sorted by path, and a table `fault` of the files left out.
 
     Raises:
         InputError: the layout is broken or files are unreadable; all faults are in one list.
@@ -59,6 +59,7 @@ def _inspect(root: Path, source: str, entry: Entry) -> dict | str:
         "source": source,
         "sha256": pixel_sha256(image),
         "phash": difference_hash(image),
+        "phash_turned": turned_hashes(image),
         "width": image.shape[1],
         "height": image.shape[0],
         "mask_path": entry.mask_path,

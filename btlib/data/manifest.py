@@ -8,7 +8,7 @@ import pandas as pd
 
 from btlib.artifacts import read_csv
 
-TEXT_COLUMNS = ("image_id", "path", "label", "patient", "source", "sha256", "phash", "mask_path")
+TEXT_COLUMNS = ("image_id", "path", "label", "patient", "source", "sha256", "phash", "phash_turned", "mask_path")
 
 
 def read_manifest(path: Path) -> pd.DataFrame:

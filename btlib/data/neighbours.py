@@ -21,9 +21,7 @@ def near_pairs(words: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, n
         words: uint64 [N, 4].
         distance: bits, 0..256.
     """
-    weight = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    order = np.argsort(weight, kind="stable")
-    words, weight = words[order], weight[order]
+    words, weight, order = _by_weight(words)
     folded = np.bitwise_xor.reduce(words, axis=1)
     window_end = np.searchsorted(weight, weight + distance, side="right")
     for row in range(0, len(words), ROWS):
@@ -36,6 +34,37 @@ def near_pairs(words: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, n
             near = np.bitwise_count(words[i] ^ words[j]).sum(axis=1, dtype=np.int64) <= distance
             if near.any():
                 yield order[i[near]], order[j[near]]
+
+
+def near_pairs_between(words: np.ndarray, others: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `near_pairs`, but from `words` (i) to `others` (j): every pair of the two at most `distance` bits apart.
+
+    Args:
+        words, others: uint64 [N, 4] and [M, 4].
+        distance: bits, 0..256.
+    """
+    words, weight, order = _by_weight(words)
+    others, other_weight, other_order = _by_weight(others)
+    folded, other_folded = (np.bitwise_xor.reduce(hashes, axis=1) for hashes in (words, others))
+    first = np.searchsorted(other_weight, weight - distance, side="left")
+    end = np.searchsorted(other_weight, weight + distance, side="right")
+    for row in range(0, len(words), ROWS):
+        rows = slice(row, min(row + ROWS, len(words)))
+        for column in range(first[row], end[rows.stop - 1], COLUMNS):
+            columns = slice(column, min(column + COLUMNS, end[rows.stop - 1]))
+            apart = np.bitwise_count(folded[rows, None] ^ other_folded[None, columns])
+            i, j = np.nonzero(apart <= distance)
+            i, j = i + row, j + column
+            near = np.bitwise_count(words[i] ^ others[j]).sum(axis=1, dtype=np.int64) <= distance
+            if near.any():
+                yield order[i[near]], other_order[j[near]]
+
+
+def _by_weight(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The hashes sorted by their number of set bits, these numbers, and the order [N] that sorts them."""
+    weight = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    order = np.argsort(weight, kind="stable")
+    return words[order], weight[order], order
 
 
 def components(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
@@ -53,10 +82,10 @@ def components(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np
     return _by_first_appearance(_fold(number, held))
 
 
-def spread(words: np.ndarray, marks: np.ndarray, distance: int) -> np.ndarray:
-    """Which marks the *other* hashes within `distance` of each hash carry. bool [N, M] -> bool [N, M]."""
+def spread(pairs: Iterator[tuple[np.ndarray, np.ndarray]], marks: np.ndarray) -> np.ndarray:
+    """Which marks the neighbours of each node carry, over pairs of nodes. bool [N, M] -> bool [N, M]."""
     reached = np.zeros_like(marks)
-    for i, j in near_pairs(words, distance):
+    for i, j in pairs:
         np.logical_or.at(reached, i, marks[j])
         np.logical_or.at(reached, j, marks[i])
     return reached

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from btlib.data.hashing import difference_hash, hash_words, pixel_sha256
+from btlib.data.hashing import difference_hash, hash_words, orientations, pixel_sha256, turned_hashes
 from tests.data.samples import picture
 
 
@@ -54,3 +54,20 @@ def test_hash_words():
     assert words.tolist() == [[0, 0, 0, 3], [2**63, 0, 0, 0]]
     with pytest.raises(ValueError, match="hex"):
         hash_words(["x" * 64])
+
+
+def test_the_eight_orientations_are_different_and_closed():
+    image = picture(0)[:, :24]
+    views = {view.tobytes() for view in orientations(image)}
+    assert len(views) == 8
+    assert {view.tobytes() for view in orientations(image[::-1])} == views
+
+
+def test_turned_hashes_are_those_of_the_turned_image():
+    image = picture(0)
+    hashes = [turned_hashes(image)[start : start + 64] for start in range(0, 448, 64)]
+    assert difference_hash(np.ascontiguousarray(image[:, ::-1])) in hashes
+    assert difference_hash(np.ascontiguousarray(image[::-1])) in hashes
+    assert difference_hash(np.ascontiguousarray(np.rot90(image))) in hashes
+    assert difference_hash(image) not in hashes
+    assert hash_words([turned_hashes(image), turned_hashes(image)]).shape == (14, 4)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from btlib.data import neighbours
-from btlib.data.neighbours import components, near_pairs, spread
+from btlib.data.neighbours import components, near_pairs, near_pairs_between, spread
 
 
 def related_hashes(count: int) -> np.ndarray:
@@ -38,6 +38,21 @@ def test_pairs_equal_brute_force(distance, monkeypatch):
     assert len(expected) > 5
 
 
+@pytest.mark.parametrize("distance", [0, 5, 12, 64, 256])
+def test_pairs_between_two_sets_equal_brute_force(distance, monkeypatch):
+    monkeypatch.setattr(neighbours, "ROWS", 64)
+    monkeypatch.setattr(neighbours, "COLUMNS", 100)
+    words = related_hashes(400)
+    order = np.random.default_rng(0).permutation(400)
+    one, other = words[order[:150]], words[order[150:]]
+    bits = [np.unpackbits(part.view(np.uint8), axis=1).astype(int) for part in (one, other)]
+    apart = (bits[0][:, None] != bits[1][None]).sum(axis=2)
+    expected = sorted(zip(*np.nonzero(apart <= distance), strict=True))
+    found = near_pairs_between(one, other, distance)
+    assert sorted((a, b) for i, j in found for a, b in zip(i.tolist(), j.tolist(), strict=True)) == expected
+    assert len(expected) > 2
+
+
 def test_nearly_blank_hashes_are_compared_too():
     words = np.zeros((50, 4), np.uint64)
     words[:, 1] = np.arange(50)
@@ -67,7 +82,7 @@ def test_spread_tells_of_direct_neighbours_and_not_of_oneself():
     words = np.zeros((3, 4), np.uint64)
     words[1, 0], words[2, 0] = 0b11, 0b1111  # a chain: 0 –2– 1 –2– 2
     marks = np.array([[True, False], [False, False], [False, True]])
-    assert spread(words, marks, 2).tolist() == [[False, False], [True, True], [False, False]]
+    assert spread(near_pairs(words, 2), marks).tolist() == [[False, False], [True, True], [False, False]]
     assert marks.tolist() == [[True, False], [False, False], [False, True]]
 
 
