@@ -24,7 +24,7 @@ COLUMNS = ("path", "label", "patient", "mask_path", "plane", "modality")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to make; `duplicates` counts copies, half of them exact and half re-encoded."""
+    """How much to make; `duplicates` counts copies: exact, re-encoded and mirrored ones in turn."""
 
     seed: int
     subjects_per_class: int
@@ -107,19 +107,21 @@ def _write_slice(folder: Path, label: str, name: str, item: Slice) -> dict[str, 
 
 
 def _write_duplicates(folder: Path, rows: list[dict[str, str]], plan: Plan) -> list[dict[str, str]]:
-    """Copies of randomly chosen slices: exact (even) or through JPEG (odd), without a patient."""
+    """Copies of randomly chosen slices without a patient: exact, through JPEG, or mirrored left to right, in turn."""
     rng = keyed_rng(plan.seed, "phantom duplicates")
     chosen = rng.choice(len(rows), min(plan.duplicates, len(rows)), replace=False)
     copies = []
     for number, original in enumerate(rows[i] for i in chosen):
         name = f"{original['label']}_copy_{number:02d}"
         image = cv2.imread(str(folder / original["path"]), cv2.IMREAD_GRAYSCALE)
-        path = f"images/{original['label']}/{name}.{'jpg' if number % 2 else 'png'}"
-        _write_image(folder / path, image)
+        mirrored = number % 3 == 2
+        path = f"images/{original['label']}/{name}.{'jpg' if number % 3 == 1 else 'png'}"
+        _write_image(folder / path, image[:, ::-1] if mirrored else image)
         mask_path = ""
         if original["mask_path"]:
             mask_path = f"masks/{original['label']}/{name}.png"
-            (folder / mask_path).write_bytes((folder / original["mask_path"]).read_bytes())
+            mask = cv2.imread(str(folder / original["mask_path"]), cv2.IMREAD_GRAYSCALE)
+            _write_image(folder / mask_path, mask[:, ::-1] if mirrored else mask)
         copies.append(original | {"path": path, "mask_path": mask_path, "patient": ""})
     return copies
 
