@@ -43,11 +43,11 @@ def times(stages: list[str], folder: Path = TIMINGS) -> list[str]:
     for stage in stages:
         record = read_json(folder / f"{stage}.json") if (folder / f"{stage}.json").is_file() else None
         if record is None:
-            lines.append(f"{stage:<20} not run here (taken from the cache)")
+            lines.append(f"{stage:<24} not run here (taken from the cache)")
             continue
         total += record["seconds"]
-        lines.append(f"{stage:<20} {record['seconds']:7.1f} s   peak {record['peak_gib']:.1f} GiB")
-    return [*lines, f"{'all':<20} {total:7.1f} s"]
+        lines.append(f"{stage:<24} {record['seconds']:7.1f} s   peak {record['peak_gib']:.1f} GiB")
+    return [*lines, f"{'all':<24} {total:7.1f} s"]
 
 
 def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:

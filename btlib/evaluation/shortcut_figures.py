@@ -40,7 +40,7 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
     for axes in (views, pasted, contrasts):
         axes.set_ylim(0, 1.02)
         if axes.containers:
-            axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
+            axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     figure.suptitle(titled("Does the classifier read the lesion?", note))
     return figure
 
@@ -55,7 +55,7 @@ def _grouped(axes: Axes, bars: dict[str, dict[str, tuple[float, list[float]]]], 
         x = np.arange(len(groups)) + (number - (len(bars) - 1) / 2) * width
         errors = np.abs(ends - heights)
         axes.bar(x, heights, width * 0.92, yerr=errors, capsize=2, color=COLOURS[number], label=spoken(series))
-    axes.set_xticks(range(len(groups)), [spoken(group) for group in groups], fontsize=9)
+    axes.set_xticks(range(len(groups)), [spoken(group).replace(" ", "\n") for group in groups], fontsize=9)
     axes.set_ylabel(label)
     axes.spines[["top", "right"]].set_visible(False)
 
