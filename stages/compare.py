@@ -36,12 +36,14 @@ def main(predictions: Path, runs: Path, manifest: Path, split: Path, metrics: Pa
     rng = keyed_rng(p.seed, "bootstrap", table)
     settings = (n_train, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
     compared = ablation_table(arms, TABLES[table], *settings) if arms else {"rows": [], "assumptions": {}}
-    write_json(metrics, compared)
+    write_json(metrics, {"rows": compared["rows"]})
     with atomic_path(figures) as folder:
         folder.mkdir()
         if arms:
             write_figure(folder / "forest.png", forest_figure(compared, f"Ablation: {table}", note))
-        (folder / "table.md").write_text(ablation_markdown(compared) + "\n", encoding="utf-8")
+        words = [f"- {name}: {sentence}" for name, sentence in compared["assumptions"].items()]
+        text = "\n".join([ablation_markdown(compared), "", *words, ""])
+        (folder / "table.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Stage robustness: accuracy, ECE and sensitivity under nine corruptions at five severities, model beside model.
 
 Reads data/robustness/predictions.csv, data/manifest.csv. Writes metrics/robustness.json, data/figures/robustness/
-(accuracy.png, sensitivity.png). Run: dvc repro robustness.
+(accuracy.png, sensitivity.png, reading.md). Run: dvc repro robustness.
 """
 
 from pathlib import Path
 
-from btlib.artifacts import read_csv, write_figure, write_json
+from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
 from btlib.data.classes import CLASSES
 from btlib.evaluation.robustness import read_runs, robustness_table
 from btlib.evaluation.robustness_figures import accuracy_figure, sensitivity_figure
@@ -27,9 +27,12 @@ def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> Non
     groups = group_of[list(first.image_ids)].to_numpy()
     rng = keyed_rng(p.seed, "bootstrap", "robustness")
     table = robustness_table(runs, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
-    write_json(metrics, {"n_test": len(first.labels), **table})
-    write_figure(figures / "accuracy.png", accuracy_figure(table, note))
-    write_figure(figures / "sensitivity.png", sensitivity_figure(table, WORST, note))
+    write_json(metrics, {"n_test": len(first.labels), "models": table["models"]})
+    with atomic_path(figures) as folder:
+        write_figure(folder / "accuracy.png", accuracy_figure(table, note))
+        write_figure(folder / "sensitivity.png", sensitivity_figure(table, WORST, note))
+        words = "".join(f"- {name}: {text}\n" for name, text in table["reading"].items())
+        (folder / "reading.md").write_text(words, encoding="utf-8")
 
 
 if __name__ == "__main__":
