@@ -44,7 +44,7 @@ SETTINGS = {
     "patience": 9,
 }
 BATCH = 32
-STEPS = 4
+STEPS = 12
 
 
 class Bench:
