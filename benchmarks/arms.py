@@ -47,8 +47,14 @@ BATCH = 32
 STEPS = 12
 
 
+def machine() -> str:
+    """Date, device and versions, for the head of every benchmark's output."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return f"{date.today()}, {device}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
 class Bench:
-    """Networks and data; `seconds(arms)` times one call of the trainer, without building and validating."""
+    """Networks and data; `seconds(arms)` times one call of the trainer, without building the networks."""
 
     def __init__(self, backbones: list[str], size: int, unfreeze_fraction: float):
         self.fabric = make_fabric(1, "auto")
@@ -96,8 +102,7 @@ def fit(bench: Bench, repeats: int) -> tuple[float, float]:
 
 
 def main(size: int, repeats: int, backbones: list[str]) -> None:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    print(f"{date.today()}, {device}, torch {torch.__version__}, Python {platform.python_version()}")
+    print(machine())
     print(f"{' + '.join(backbones)}, {size} px, batch {BATCH}, {len(ARMS)} arms, medians of {repeats}")
     for stage, fraction in ((1, 0.0), (2, 0.2)):
         bench = Bench(backbones, size, fraction)

@@ -6,21 +6,18 @@ Run: python -m benchmarks.growth [--size 96]
 """
 
 import argparse
-import platform
 import resource
 import subprocess
 import sys
 import time
-from datetime import date
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from benchmarks.arms import ARMS, BATCH, SETTINGS, Bench
+from benchmarks.arms import ARMS, BATCH, SETTINGS, Bench, machine
 from btlib.data.resident import ResidentImages
 from btlib.training.arms import ArmSettings
-from btlib.training.loop import Stream, train_arms
+from btlib.training.loop import train_arms
 
 BACKBONES = ["tf_efficientnet_lite0", "tf_efficientnet_lite2"]
 ARM_COUNTS, IMAGE_COUNTS = (1, 2, 4, 8), (100, 300, 1000, 3000, 7000)
@@ -32,18 +29,15 @@ def measure(size: int, arms: int, images: int) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (images, size, size, 3), dtype=np.uint8)
     data = ResidentImages(pixels, np.arange(images) % 4, bench.fabric.device)
-    stream = Stream(0, 1, BATCH, 0.2, bench.stream.augmentation, 0.0, train_batchnorm=False)
     pairs = [(ArmSettings(name=f"arm {n}", **SETTINGS | c), bench.net(f)) for n, (f, c) in enumerate(ARMS[:arms])]
     rows, started = np.arange(images), time.perf_counter()
-    train_arms(pairs, data, rows[: -images // 10], rows[-images // 10 :], stream, bench.fabric)
+    train_arms(pairs, data, rows[: -images // 10], rows[-images // 10 :], bench.stream, bench.fabric)
     seconds = time.perf_counter() - started
     print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)
 
 
 def main(size: int) -> None:
-    print(
-        f"{date.today()}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}, {platform.python_version()}"
-    )
+    print(machine())
     print(f"{' + '.join(BACKBONES)}, {size} px, batch {BATCH}, one epoch of stage 1")
     cases = [(arms, 300) for arms in ARM_COUNTS] + [(1, images) for images in IMAGE_COUNTS]
     for arms, images in tqdm(cases, desc="cases"):

@@ -9,10 +9,8 @@ Run: python -m benchmarks.plain_loop [--images 512] [--epochs 3] [--size 96] [--
 """
 
 import argparse
-import platform
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import cv2
@@ -23,7 +21,7 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from benchmarks.arms import SETTINGS
+from benchmarks.arms import SETTINGS, machine
 from btlib.data.classes import CLASSES
 from btlib.data.images import Clahe, load_processed, preprocess
 from btlib.data.processing import write_processed
@@ -132,8 +130,7 @@ def main(images: int, epochs: int, size: int, repeats: int) -> None:
                 if fabric.device.type == "cuda":
                     torch.cuda.synchronize()
                 times[which].append(time.perf_counter() - started)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    print(f"{date.today()}, {device}, torch {torch.__version__}, Python {platform.python_version()}")
+    print(machine())
     medians = {which: float(np.median(seconds[1:])) for which, seconds in times.items()}
     print(
         f"{images} files, {epochs} epochs of stage 1 at {size} px, medians of {repeats}: "
