@@ -63,10 +63,9 @@ def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
             runs.append(key | {"failed": done.failed})
             if done.failed:
                 continue
-            images = data.pixels_at(done.recipe["image_size"])
             for split, rows in (("val", data.val), ("test", data.test)):
                 chosen = data.index.iloc[rows]
-                probabilities = predict(done.net, images[rows])
+                probabilities = predict(done.net, data.pixels_at(done.recipe["image_size"], rows))
                 part = predictions_table(chosen["image_id"], chosen["label"], probabilities, done.net.classes)
                 predictions.append(pd.DataFrame(key | {"split": split}, index=part.index).join(part))
             if done.arm in settings.keep_networks.get(table, []):

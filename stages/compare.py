@@ -8,11 +8,10 @@ Run: dvc repro compare@fusion (or regularisation, baselines, sensitivity).
 from pathlib import Path
 
 from btlib.artifacts import atomic_path, read_csv, read_json, write_figure, write_json
-from btlib.data.classes import CLASSES
 from btlib.evaluation.ablation import Failed, ablation_table
 from btlib.evaluation.forest import ablation_markdown, forest_figure
 from btlib.evaluation.paper import TABLES
-from btlib.evaluation.tables import checked_predictions
+from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
@@ -23,15 +22,14 @@ def main(predictions: Path, runs: Path, manifest: Path, split: Path, metrics: Pa
     table, note = figures.name, data_note(p.images.source)
     every = read_csv(predictions, text=("arm", "split", "image_id", "label"))
     test = every[every["split"] == "test"]
-    classes = [name for name in CLASSES if f"p_{name}" in test.columns]
+    classes = classes_in(test)
     arms: dict = {}
     for run_ in read_csv(runs, text=("arm", "failed")).itertuples():
         rows = test[(test["arm"] == run_.arm) & (test["seed"] == run_.seed)].reset_index(drop=True)
         origin = f"{predictions}, arm {run_.arm}, seed {run_.seed}"
         found = Failed(run_.failed) if run_.failed else checked_predictions(rows, classes, origin)
         arms.setdefault(run_.arm, {})[run_.seed] = found
-    group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
-    groups = group_of[list(dict.fromkeys(test["image_id"]))].to_numpy()
+    groups = groups_of(manifest, dict.fromkeys(test["image_id"]))
     n_train = sum(read_json(split)["train"].values())
     rng = keyed_rng(p.seed, "bootstrap", table)
     settings = (n_train, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)

@@ -19,6 +19,7 @@ from btlib.explain.gradcam import gradcam
 from btlib.nets.store import kept_networks
 from btlib.params import load_params
 from btlib.reproducibility import keyed_rng
+from btlib.schema import PROPOSED
 from btlib.stage import run
 
 
@@ -28,7 +29,7 @@ def main(ablation: Path, weights: Path, processed: Path, splits: Path, metrics: 
     rows = rows_of(read_csv(splits, text=("image_id", "split")), index, "test")
     chosen = index.iloc[rows]
     by_seed: list[dict[str, np.ndarray]] = []
-    for net, card in kept_networks(ablation / "networks" / "proposed", weights):
+    for net, card in kept_networks(ablation / "networks" / PROPOSED, weights):
         # The true class for every seed, so that all maps of an image answer the same question.
         targets = np.array([net.classes.index(label) for label in chosen["label"]])
         by_seed.append(gradcam(net, shrink(images[rows], card["recipe"]["image_size"]), targets))

@@ -14,7 +14,7 @@ from btlib.evaluation import curves, figures
 from btlib.evaluation.calibration import fit_temperature
 from btlib.evaluation.classification import classification_metrics
 from btlib.evaluation.selection import shown_rows
-from btlib.evaluation.tables import predictions_table, read_predictions
+from btlib.evaluation.tables import groups_of, predictions_table, read_predictions
 from btlib.inference import predict
 from btlib.nets.store import load_classifier
 from btlib.params import data_note, load_params
@@ -50,8 +50,7 @@ def main(
     val, test = tables["val"], tables["test"]
     temperature, bins = fit_temperature(val.probabilities, val.labels), p.evaluation.ece_bins
     rng = keyed_rng(p.seed, "bootstrap")
-    group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
-    groups = group_of[list(test.image_ids)].to_numpy()
+    groups = groups_of(manifest, test.image_ids)
     scores = classification_metrics(test, groups, temperature, bins, p.evaluation.bootstrap, rng)
     write_json(metrics, scores)
 

@@ -22,10 +22,11 @@ from btlib.nets.classifier import Classifier
 from btlib.nets.store import kept_networks, load_classifier
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
+from btlib.schema import PROPOSED
 from btlib.stage import run
 
 ARMS = {
-    "regularisation": ("proposed", "mixup_only", "ema_only", "neither"),
+    "regularisation": (PROPOSED, "mixup_only", "ema_only", "neither"),
     "baselines": ("plain_finetune",),
 }
 

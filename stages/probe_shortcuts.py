@@ -1,9 +1,10 @@
 """Stage probe_shortcuts: what the main model and probes say where the lesion is hidden, pasted in, or recoloured.
 
 Reads models/stage2/, data/weights/, data/processed/, data/splits.csv. Writes data/shortcuts/: views.csv (model, view,
-then a predictions table), pasted.csv, contrasts.csv and examples.png. Run: dvc repro probe_shortcuts.
+then a predictions table), pasted.csv, contrasts.csv, matched.csv and examples.png. Run: dvc repro probe_shortcuts.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from btlib.data.lesion_paste import paste_lesion
 from btlib.data.splits import rows_of, sampled
 from btlib.evaluation.shortcut_figures import examples_figure
 from btlib.evaluation.tables import predictions_table
+from btlib.explain.contrast_match import contrast_scores, matched
 from btlib.explain.shortcut_probe import probe
 from btlib.inference import predict
 from btlib.nets.store import load_classifier, read_states
@@ -30,6 +32,7 @@ from btlib.stage import run
 FRAME = 0.06  # width of the border view's frame, as a share of the side
 SLICE = 224  # pixels of the phantom slices, before they are preprocessed like all images
 TUMOURS = ("glioma", "meningioma", "pituitary")
+CONTROL = "control"  # pasted in like a glioma, but no brighter or darker than the brain: what pasting itself does
 
 
 def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -> None:
@@ -61,10 +64,13 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
     healthy = chosen[chosen["label"] == "no_tumor"]
     rows = test[(chosen["label"] == "no_tumor").to_numpy()]
     atlas, pasted = load_atlas(), {"": images[rows]}
-    for label in [name for name in TUMOURS if name in net.classes and len(rows)]:
-        patches = [lesion_patch(p.seed, label, -1 - number, "t1ce", atlas) for number in range(p.shortcuts.lesions)]
+    for label in [name for name in (*TUMOURS, CONTROL) if name in (*net.classes, CONTROL) and len(rows)]:
+        kind = "glioma" if label == CONTROL else label
+        patches = [lesion_patch(p.seed, kind, -1 - number, "t1ce", atlas) for number in range(p.shortcuts.lesions)]
+        if label == CONTROL:
+            patches = [replace(patch, difference=np.zeros_like(patch.difference)) for patch in patches]
         made = [
-            paste_lesion(images[row], patches[i % len(patches)], keyed_rng(p.seed, "paste", label, int(row)))[0]
+            paste_lesion(images[row], patches[i % len(patches)], keyed_rng(p.seed, "paste", kind, int(row)))[0]
             for i, row in enumerate(rows)
         ]
         pasted[label] = np.stack(made)
@@ -77,10 +83,17 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
     contrast_images = np.stack([preprocess(image, size, p.images.clahe) for image in slices])
     names = [f"contrast{number}" for number in range(len(contrasts))]
     shown = predictions_table(names, contrast_labels, predict(net, contrast_images), net.classes)
+    alike = pd.DataFrame({"image_id": chosen["image_id"], "label": chosen["label"], "score": np.nan, "matched": False})
+    if len(rows):
+        tumour = (alike["label"] != "no_tumor").to_numpy()
+        train_tumour = index["label"].iloc[train].to_numpy() != "no_tumor"
+        alike["score"] = contrast_scores(images[train], train_tumour, images[test])
+        alike["matched"] = matched(alike["score"].to_numpy(), tumour)
     with atomic_path(out) as folder:
         write_csv(folder / "views.csv", pd.concat(tables, ignore_index=True))
         write_csv(folder / "pasted.csv", pd.concat(parts, ignore_index=True))
         write_csv(folder / "contrasts.csv", shown.assign(contrast=contrasts))
+        write_csv(folder / "matched.csv", alike)
         write_figure(folder / "examples.png", examples_figure(examples, data_note(p.images.source)))
 
 

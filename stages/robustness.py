@@ -7,9 +7,9 @@ Reads data/robustness/predictions.csv, data/manifest.csv. Writes metrics/robustn
 from pathlib import Path
 
 from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
-from btlib.data.classes import CLASSES
 from btlib.evaluation.robustness import read_runs, robustness_table
 from btlib.evaluation.robustness_figures import accuracy_figure, sensitivity_figure
+from btlib.evaluation.tables import classes_in, groups_of
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
@@ -20,11 +20,9 @@ WORST = 3  # corruptions whose sensitivities are shown class by class
 def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> None:
     p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
     note = data_note(p.images.source)
-    columns = read_csv(predictions).columns
-    runs = read_runs(predictions, [name for name in CLASSES if f"p_{name}" in columns])
+    runs = read_runs(predictions, classes_in(read_csv(predictions)))
     first = next(iter(next(iter(runs.values())).values()))
-    group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
-    groups = group_of[list(first.image_ids)].to_numpy()
+    groups = groups_of(manifest, first.image_ids)
     rng = keyed_rng(p.seed, "bootstrap", "robustness")
     table = robustness_table(runs, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
     write_json(metrics, {"n_test": len(first.labels), "models": table["models"]})

@@ -1,36 +1,37 @@
 """Stage shortcuts: does the classifier read the lesion, or what comes with it?
 
-Reads data/shortcuts/ (views.csv, pasted.csv, contrasts.csv), data/manifest.csv. Writes metrics/shortcuts.json,
-data/figures/shortcuts/ (shortcuts.png, reading.md). Run: dvc repro shortcuts.
+Reads data/shortcuts/ (views.csv, pasted.csv, contrasts.csv, matched.csv), data/manifest.csv. Writes
+metrics/shortcuts.json, data/figures/shortcuts/ (shortcuts.png, reading.md). Run: dvc repro shortcuts.
 """
 
 from pathlib import Path
 
 from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
-from btlib.data.classes import CLASSES
 from btlib.evaluation.shortcut_figures import shortcut_figure
-from btlib.evaluation.shortcuts import READING, contrast_scores, pasted_scores, view_scores
-from btlib.evaluation.tables import checked_predictions
+from btlib.evaluation.shortcuts import READING, contrast_scores, matched_scores, pasted_scores, view_scores
+from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
 
-def main(views: Path, pasted: Path, contrasts: Path, manifest: Path, metrics: Path, figures: Path) -> None:
+def main(
+    views: Path, pasted: Path, contrasts: Path, matched: Path, manifest: Path, metrics: Path, figures: Path
+) -> None:
     p = load_params("seed", "images.source", "evaluation.bootstrap")
     table = read_csv(views, text=("model", "view", "image_id", "label"))
-    classes = [name for name in CLASSES if f"p_{name}" in table.columns]
+    classes = classes_in(table)
     runs: dict = {}
     for (model, view), rows in table.groupby(["model", "view"], sort=False):
         made = checked_predictions(rows.reset_index(drop=True), classes, f"{views}, {model}, {view}")
         runs.setdefault(model, {})[view] = made
-    group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
-    groups = group_of[list(made.image_ids)].to_numpy()
+    groups = groups_of(manifest, made.image_ids)
     rng = keyed_rng(p.seed, "bootstrap", "shortcuts")
     scores = {
         "views": view_scores(runs, p.evaluation.bootstrap, rng, groups),
         "pasted": pasted_scores(read_csv(pasted, text=("image_id", "label", "pasted"))),
         "contrasts": contrast_scores(read_csv(contrasts, text=("image_id", "label", "contrast"))),
+        "matched": matched_scores(read_csv(matched, text=("image_id", "label")), runs["main"]["whole"]),
     }
     write_json(metrics, scores)
     with atomic_path(figures) as folder:

@@ -10,9 +10,9 @@ from btlib.evaluation.bootstrap import CHUNK, resampled_scores
 from btlib.evaluation.resampling import interval, stratified_weights
 from btlib.evaluation.scores import headline
 from btlib.evaluation.significance import ASSUMPTIONS, corrected_paired_t, holm, mcnemar, paired_t
-from btlib.evaluation.tables import Predictions
+from btlib.evaluation.tables import Predictions, mismatch
+from btlib.schema import PROPOSED
 
-PROPOSED = "proposed"
 SCORES = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
 AS_PREDICTED = 1.0  # temperature; none of the four scores looks at scaled probabilities
 
@@ -112,26 +112,13 @@ def _common_labels(arms: Mapping[str, Mapping], finished: Mapping[str, Finished]
     if not runs:
         raise InputError(f"none of the arms ({', '.join(arms)}) has predictions, so there is nothing to compare")
     first, *others = runs
-    faults = [f"{name}: {fault}" for name in others if (fault := _mismatch(runs[first], runs[name]))]
+    faults = [f"{name}: {fault}" for name in others if (fault := mismatch(runs[first], runs[name]))]
     if faults:
         raise InputError(
             f"the arms were not tested on the same images; other than in {first}, in\n{listed(faults)}\n"
             "Train and evaluate every arm on one split."
         )
     return runs[first].labels
-
-
-def _mismatch(first: Predictions, other: Predictions) -> str | None:
-    if first.classes != other.classes:
-        return f"the classes are {', '.join(other.classes)}, not {', '.join(first.classes)}"
-    strays = sorted(set(first.image_ids) ^ set(other.image_ids))
-    if strays:
-        return f"{len(strays)} image ids are in one of the two only, such as '{strays[0]}'"
-    if not np.array_equal(first.image_ids, other.image_ids):
-        return "the images stand in another order"
-    if not np.array_equal(first.labels, other.labels):
-        return f"{(first.labels != other.labels).sum()} images have another label"
-    return None
 
 
 def _scores(runs: Mapping[int, Predictions | Failed], finished: Finished, bins: int, weights: np.ndarray) -> dict:

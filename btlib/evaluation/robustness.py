@@ -9,7 +9,7 @@ from btlib.artifacts import read_csv
 from btlib.errors import InputError, listed
 from btlib.evaluation.bootstrap import ece
 from btlib.evaluation.resampling import interval, stratified_weights
-from btlib.evaluation.tables import Predictions, checked_predictions
+from btlib.evaluation.tables import Predictions, checked_predictions, mismatch
 
 Case = tuple[str, int]  # corruption, severity
 CLEAN: Case = ("clean", 0)
@@ -89,18 +89,10 @@ def _checked(runs: Mapping[str, Mapping[Case, Predictions]]) -> Predictions:
     for other, made in runs.items():
         odd = sorted(set(made) ^ set(cases))
         faults += [f"{other}: {case} is there for it or for {name}, but not for both" for case in odd]
-        faults += [f"{other}, {case}: other images, labels or classes" for case in made if _differ(first, made[case])]
+        faults += [f"{other}, {case}: {fault}" for case in made if (fault := mismatch(first, made[case]))]
     if faults:
         raise InputError(f"not comparable with {name}, clean:\n{listed(faults)}\nRun `dvc repro` to make them anew.")
     return first
-
-
-def _differ(first: Predictions, other: Predictions) -> bool:
-    return (
-        first.classes != other.classes
-        or not np.array_equal(first.image_ids, other.image_ids)
-        or not np.array_equal(first.labels, other.labels)
-    )
 
 
 def _scores(predictions: Predictions, bins: int, weights: np.ndarray) -> np.ndarray:

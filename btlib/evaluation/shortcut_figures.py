@@ -1,4 +1,4 @@
-"""The three experiments on shortcuts (`btlib.evaluation.shortcuts`) as one figure."""
+"""The experiments on shortcuts (`btlib.evaluation.shortcuts`) as one figure."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,14 +10,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 
 
 def shortcut_figure(scores: dict, note: str) -> Figure:
-    """Accuracy by view and model, share called a tumour by pasted lesion, and by contrast.
+    """Accuracy by view and model, share called a tumour by pasted lesion and by contrast, accuracy at equal greys.
 
     Args:
-        scores: `views`, `pasted`, `contrasts` as the scores of those names give them.
+        scores: `views`, `pasted`, `contrasts`, `matched` as the scores of those names give them.
         note: added to the title, such as "phantom data"; empty adds nothing.
     """
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    views, pasted, contrasts = figure.subplots(1, 3)
+    figure = Figure(figsize=(16, 4.4), layout="constrained")
+    views, pasted, contrasts, matched = figure.subplots(1, 4, width_ratios=(4, 4, 4, 2.5))
     bars = {
         model: {view: (s["accuracy"], s["ci95"]["accuracy"]) for view, s in of.items()}
         for model, of in scores["views"].items()
@@ -37,7 +37,16 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
     if bars:
         _grouped(contrasts, bars, "share called a tumour")
     contrasts.set_title("phantoms, one slice in every contrast")
-    for axes in (views, pasted, contrasts):
+    bars = {
+        subset: {what: (of[what]["share"], of[what]["ci95"]) for what in ("tumor_or_none", "class")}
+        for subset, of in scores["matched"].items()
+        if subset != "grey_level_auc" and of["n"]
+    }
+    if bars:
+        _grouped(matched, bars, "accuracy")
+        matched.axhline(0.5, color="0.3", linestyle="--", linewidth=1)
+    matched.set_title("equal grey levels")
+    for axes in (views, pasted, contrasts, matched):
         axes.set_ylim(0, 1.02)
         if axes.containers:
             axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)

@@ -1,13 +1,14 @@
-"""Does a classifier read the lesion, or what comes with it? Scores of three experiments, from predictions tables.
+"""Does a classifier read the lesion, or what comes with it? Scores of four experiments, from predictions tables.
 
 Views that hide the lesion (brain blacked out, background or border alone), lesions pasted into images without tumour,
-and one slice shown in every MRI contrast.
+one slice shown in every MRI contrast, and images with and without tumour whose grey levels are alike.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from btlib.evaluation.resampling import exact_ci95, interval, stratified_weights
 from btlib.evaluation.tables import Predictions
@@ -23,11 +24,17 @@ READING = {
     "pasted": (
         "Test images without tumour, before and after a phantom lesion of a class is pasted in. A net that reads "
         "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out "
-        "of place on slices above the sella, so it is a bright mass in the midline and no more."
+        "of place on slices above the sella, so it is a bright mass in the midline and no more. The control is pasted "
+        "like a glioma but as grey as the brain: what it changes, pasting itself changes."
     ),
     "contrasts": (
         "Phantom slices, alike but for the contrast. A net that reads the lesion calls a healthy slice no tumour in "
         "every contrast, and one with a tumour in none."
+    ),
+    "matched": (
+        "`grey_level_auc`: how well the histogram of grey levels alone tells tumour from none. Matched images come in "
+        "pairs, one with and one without a tumour, whose grey levels say the same: a net that goes by the contrast is "
+        "right on half of them."
     ),
 }
 
@@ -68,7 +75,7 @@ def _view(made: Predictions, weights: np.ndarray) -> dict:
 
 
 def pasted_scores(table: pd.DataFrame) -> dict:
-    """{pasted class: {n, called_tumor, called_so, ci95}}: shares of images, with exact binomial intervals.
+    """{pasted class or control: {n, called_tumor, called_so, ci95}}: shares of images, with exact binomial intervals.
 
     Args:
         table: `pasted` (a class, or '' for the image as it was) and p_<class> columns; every image without a tumour.
@@ -78,7 +85,7 @@ def pasted_scores(table: pd.DataFrame) -> dict:
     said, scores = _said(table), {}
     for pasted, rows in said.groupby(table["pasted"].to_numpy(), sort=False):
         shares = {"called_tumor": rows != NO_TUMOR}
-        if pasted:
+        if f"p_{pasted}" in table.columns:
             shares["called_so"] = rows == pasted
         scores[pasted or "none"] = {
             "n": len(rows),
@@ -107,6 +114,32 @@ def contrast_scores(table: pd.DataFrame) -> dict:
             "p_no_tumor": float(rows[f"p_{NO_TUMOR}"].mean()),
         }
     return scores
+
+
+def matched_scores(table: pd.DataFrame, whole: Predictions) -> dict:
+    """{grey_level_auc, all, matched}: shares right on tumour or none, and on the class, with exact intervals.
+
+    The intervals take each image for itself. Empty when there is no class without tumour.
+
+    Args:
+        table: image_id, label, `score` (of `btlib.explain.contrast_match`), `matched`; the images of `whole`.
+        whole: the main model's predictions of the unchanged images.
+    """
+    if NO_TUMOR not in whole.classes:
+        return {}
+    rows = table.set_index("image_id").loc[list(whole.image_ids)]
+    none = whole.classes.index(NO_TUMOR)
+    right = {"tumor_or_none": (whole.predicted == none) == (whole.labels == none), "class": whole.correct}
+    subsets = {"all": np.ones(len(rows), bool), "matched": rows["matched"].to_numpy(bool)}
+    return {"grey_level_auc": float(roc_auc_score(whole.labels != none, rows["score"]))} | {
+        name: {"n": int(chosen.sum()), **{what: _share(hits[chosen]) for what, hits in right.items()}}
+        for name, chosen in subsets.items()
+    }
+
+
+def _share(hits: np.ndarray) -> dict | None:
+    """Share of hits with its interval; None without any image."""
+    return {"share": float(hits.mean()), "ci95": exact_ci95(int(hits.sum()), len(hits))} if len(hits) else None
 
 
 def _said(table: pd.DataFrame) -> pd.Series:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from btlib.artifacts import read_csv
+from btlib.data.classes import CLASSES
 from btlib.errors import InputError, listed
 
 ROW_SUM_TOLERANCE = 1e-4  # float32 softmax rows are off by about 1e-7
@@ -94,6 +95,31 @@ def checked_predictions(table: pd.DataFrame, classes: Sequence[str], origin: str
         probabilities=table[columns].to_numpy(dtype=np.float64),
         classes=tuple(classes),
     )
+
+
+def classes_in(table: pd.DataFrame) -> list[str]:
+    """The classes that a predictions table has columns for, in their usual order."""
+    return [name for name in CLASSES if f"p_{name}" in table.columns]
+
+
+def groups_of(manifest: Path, image_ids: Sequence[str]) -> np.ndarray:
+    """[N] number of the group of near copies that each image belongs to, from the manifest."""
+    group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
+    return group_of[list(image_ids)].to_numpy()
+
+
+def mismatch(first: Predictions, other: Predictions) -> str | None:
+    """Why two tables cannot be compared image by image; None when they can."""
+    if first.classes != other.classes:
+        return f"the classes are {', '.join(other.classes)}, not {', '.join(first.classes)}"
+    strays = sorted(set(first.image_ids) ^ set(other.image_ids))
+    if strays:
+        return f"{len(strays)} image ids are in one of the two only, such as '{strays[0]}'"
+    if not np.array_equal(first.image_ids, other.image_ids):
+        return "the images stand in another order"
+    if not np.array_equal(first.labels, other.labels):
+        return f"{(first.labels != other.labels).sum()} images have another label"
+    return None
 
 
 def _label_faults(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:

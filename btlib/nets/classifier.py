@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from btlib.nets import attention_cnn
 from btlib.nets.backbones import Backbone
 from btlib.nets.fusion import Fused, PairFusion, Pooling
 from btlib.nets.weights import load_features
@@ -82,7 +83,7 @@ class Classifier(nn.Module):
 
 
 def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:
-    """A classifier with pretrained backbones and freshly drawn fusion and linear layer.
+    """A classifier with pretrained backbones and freshly drawn fusion and linear layer (and `attention_cnn`).
 
     Args:
         states: backbone name -> feature state (see `features_state`).
@@ -92,5 +93,7 @@ def build_classifier(architecture: Architecture, states: dict[str, dict[str, Ten
         torch.manual_seed(keyed_seed(seed, "init"))
         net = Classifier(architecture)
     for backbone in net.backbones:
+        if backbone.name == attention_cnn.NAME:
+            continue  # trained from scratch, so it keeps the draw of this seed
         load_features(backbone.net, states[backbone.name], f"weights of {backbone.name}")
     return net.eval()

@@ -24,7 +24,8 @@ def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
     """A timm network with its ImageNet classifier, or `attention_cnn`; in eval mode.
 
     `attention_cnn` is trained from scratch: it is drawn at random (He et al. 2015) whatever the source. A random draw
-    depends on the network's name alone, so that the stage writes the same file every time.
+    depends on the network's name alone, so that the stage writes the same file every time; `build_classifier` draws
+    `attention_cnn` anew for each seed.
 
     Args:
         name: timm's name of the network, or `attention_cnn`.

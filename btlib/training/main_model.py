@@ -50,12 +50,13 @@ class TrainingData:
     def resident_at(self, size: int) -> ResidentImages:
         """The images at `size` pixels, made once."""
         if size not in self._resident:
-            self._resident[size] = ResidentImages(self.pixels_at(size), self.labels, self.device)
+            self._resident[size] = ResidentImages(self.pixels_at(size, slice(None)), self.labels, self.device)
         return self._resident[size]
 
-    def pixels_at(self, size: int) -> np.ndarray:
-        """uint8 [N, size, size, 3]: as stored, or smaller."""
-        return self.pixels if size == self.pixels.shape[1] else shrink(self.pixels, size)
+    def pixels_at(self, size: int, rows: np.ndarray | slice) -> np.ndarray:
+        """uint8 [N, size, size, 3] of these row numbers: as stored, or smaller."""
+        pixels = self.pixels[rows]
+        return pixels if size == pixels.shape[1] else shrink(pixels, size)
 
 
 def train_main(

@@ -4,7 +4,7 @@ import pytest
 
 from btlib.artifacts import write_csv
 from btlib.errors import InputError
-from btlib.evaluation.tables import predictions_table, read_predictions
+from btlib.evaluation.tables import classes_in, groups_of, predictions_table, read_predictions
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 
@@ -31,6 +31,14 @@ def test_column_order_is_by_name_not_by_place(tmp_path):
     written = table()
     read = read_back(tmp_path, written[["p_pituitary", "label", "p_no_tumor", "p_glioma", "image_id", "p_meningioma"]])
     np.testing.assert_array_equal(read.probabilities[:, 3], written["p_pituitary"])
+
+
+def test_classes_and_groups_are_looked_up(tmp_path):
+    assert classes_in(table().drop(columns="p_glioma")) == ["meningioma", "no_tumor", "pituitary"]
+    write_csv(tmp_path / "manifest.csv", pd.DataFrame({"image_id": ["00", "01", "02"], "group": [5, 7, 5]}))
+    assert groups_of(tmp_path / "manifest.csv", ["02", "01"]).tolist() == [5, 7]
+    with pytest.raises(KeyError, match="03"):
+        groups_of(tmp_path / "manifest.csv", ["03"])
 
 
 def test_derived_columns(predictions):

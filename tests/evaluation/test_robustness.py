@@ -104,7 +104,7 @@ def test_what_cannot_be_compared_is_named(runs):
         table(runs | {"slow": other})
     strange = wrong_in([0])
     strange.image_ids[0] = "elsewhere"
-    with pytest.raises(InputError, match=r"main, \('blur', 1\): other images, labels or classes"):
+    with pytest.raises(InputError, match=r"main, \('blur', 1\): 2 image ids are in one of the two only"):
         table({"main": runs["main"] | {("blur", 1): strange}})
     with pytest.raises(InputError, match="found 1 cases, expected"):
         table({"main": {CLEAN: wrong_in([])}})

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, recall_score
 
 from btlib.evaluation.shortcut_figures import examples_figure, shortcut_figure
-from btlib.evaluation.shortcuts import contrast_scores, pasted_scores, view_scores
+from btlib.evaluation.shortcuts import contrast_scores, matched_scores, pasted_scores, view_scores
 from btlib.evaluation.tables import Predictions
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
@@ -49,6 +49,8 @@ def test_pasted_lesions_by_hand():
     exact = binomtest(8, 10).proportion_ci(method="exact")
     assert scores["glioma"]["ci95"]["called_tumor"] == pytest.approx([exact.low, exact.high])
     assert pasted_scores(table[:0]) == {}
+    control = pasted_scores(sure(["no_tumor", "glioma"]).assign(pasted="control"))["control"]
+    assert control["called_tumor"] == 0.5 and "called_so" not in control
 
 
 def test_contrasts_by_hand():
@@ -61,18 +63,40 @@ def test_contrasts_by_hand():
     assert contrast_scores(table.drop(columns="p_no_tumor")) == {}
 
 
+def test_matched_images_by_hand():
+    said = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.7, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]])
+    whole = Predictions(np.array(["a", "b", "c", "d"], dtype=object), np.array([0, 1, 2, 2]), said, CLASSES)
+    table = pd.DataFrame(
+        {"image_id": list("dcba"), "score": [0.1, 0.4, 0.4, 0.9], "matched": [False, True, True, False]}
+    )
+    scores = matched_scores(table, whole)
+    assert scores["grey_level_auc"] == pytest.approx(3.5 / 4)  # of four pairs three in order, one tied
+    assert scores["all"]["n"] == 4 and scores["matched"]["n"] == 2
+    assert scores["all"]["tumor_or_none"]["share"] == 0.5 and scores["matched"]["tumor_or_none"]["share"] == 0
+    exact = binomtest(2, 4).proportion_ci(method="exact")
+    assert scores["all"]["class"] == {"share": 0.5, "ci95": pytest.approx([exact.low, exact.high])}
+    alone = matched_scores(table.assign(matched=False), whole)["matched"]
+    assert alone == {"n": 0, "tumor_or_none": None, "class": None}
+    figshare = Predictions(
+        whole.image_ids, whole.labels[[0, 0, 1, 1]], said[:, [0, 1, 3]], ("glioma", "meningioma", "x")
+    )
+    assert matched_scores(table, figshare) == {}
+
+
 def test_the_figures_hold_everything(predictions):
+    alike = pd.DataFrame({"image_id": predictions.image_ids, "score": np.linspace(0, 1, 157), "matched": True})
     scores = {
         "views": view_scores({who: {"whole": predictions} for who in ("main", "probe")}, 50, rng()),
         "pasted": pasted_scores(sure(["glioma"] * 4).assign(pasted=["", "", "glioma", "glioma"])),
         "contrasts": contrast_scores(sure(["glioma"] * 2).assign(label=["no_tumor", "glioma"], contrast="t1")),
+        "matched": matched_scores(alike, predictions),
     }
     json.dumps(scores, allow_nan=False)
     figure = shortcut_figure(scores, "phantom data")
-    assert [len(axes.patches) for axes in figure.axes] == [2, 2, 2]
+    assert [len(axes.patches) for axes in figure.axes] == [2, 2, 2, 4]
     assert "phantom data" in figure.get_suptitle()
-    empty = shortcut_figure(scores | {"pasted": {}, "contrasts": {}}, "")
-    assert [len(axes.patches) for axes in empty.axes] == [2, 0, 0]
+    empty = shortcut_figure(scores | {"pasted": {}, "contrasts": {}, "matched": {}}, "")
+    assert [len(axes.patches) for axes in empty.axes] == [2, 0, 0, 0]
     images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
     shown = examples_figure({"whole": images, "glioma pasted": images[:1]}, "")
     assert sum(bool(axes.images) for axes in shown.axes) == 4

@@ -144,13 +144,14 @@ def test_shortcuts_of_the_main_model(project):
         main_model(project), *map(Path, ("data/weights", "data/processed", "data/splits.csv")), out
     )
     assert len(read_csv(out / "views.csv")) == 2 * 4 * 12
-    assert len(read_csv(out / "pasted.csv")) == 4 * 3 and len(read_csv(out / "contrasts.csv")) == 4 * 4
-    files = (*(out / f"{name}.csv" for name in ("views", "pasted", "contrasts")), Path("data/manifest.csv"))
+    assert len(read_csv(out / "pasted.csv")) == 5 * 3 and len(read_csv(out / "contrasts.csv")) == 4 * 4
+    files = (*(out / f"{name}.csv" for name in ("views", "pasted", "contrasts", "matched")), Path("data/manifest.csv"))
     stage("shortcuts")(*files, Path("metrics/s.json"), Path("data/figures/shortcuts"))
     scores = read_json(Path("metrics/s.json"))
     assert set(scores["views"]) == {"main", "probe"} and len(scores["views"]["probe"]) == 4
-    assert set(scores["pasted"]) == {"none", "glioma", "meningioma", "pituitary"}
+    assert set(scores["pasted"]) == {"none", "glioma", "meningioma", "pituitary", "control"}
     assert set(scores["contrasts"]) == {"healthy", "with_tumor"} and len(scores["contrasts"]["healthy"]) == 4
+    assert scores["matched"]["all"]["n"] == 12 and scores["matched"]["matched"]["n"] % 2 == 0
 
 
 def test_the_same_command_gives_the_same_files(project):

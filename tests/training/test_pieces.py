@@ -67,6 +67,14 @@ def test_movements_by_hand():
     torch.testing.assert_close(augment.apply(image, one_draw()), image)
 
 
+def test_movements_keep_fine_detail():
+    """Half a pixel aside, noise keeps 0.85 of its deviation with Keys' cubic at a = -0.75, and 0.71 if bilinear."""
+    image = 0.5 + 0.1 * torch.rand(1, 1, 64, 64)
+    moved = augment.apply(image, one_draw(right=0.5 / 64))[..., 2:-2]
+    weights = np.array([-0.09375, 0.59375, 0.59375, -0.09375])
+    assert moved.std() / image.std() == pytest.approx(np.sqrt((weights**2).sum()), rel=0.03)
+
+
 def test_noise_is_keyed_grey_and_has_its_deviation():
     image = torch.full((1, 3, 64, 64), 0.5)
     noisy = augment.apply(image, one_draw(deviation=0.05))

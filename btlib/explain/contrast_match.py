@@ -1,0 +1,57 @@
+"""Do grey levels alone give the tumour away? Images with and without one, matched by what their grey levels say.
+
+Where the tumour classes are T1 post-contrast and the healthy ones a mixture of contrasts, a classifier can be right
+without seeing a lesion. Among images whose grey levels are alike, it cannot.
+"""
+
+import numpy as np
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from btlib.data.occlusion import head_mask
+
+BINS = 32
+CALIPER = 0.2  # standard deviations of the logit (Austin, Pharmaceutical Statistics 10, 2011)
+
+
+def contrast_scores(train_images: np.ndarray, train_tumour: np.ndarray, test_images: np.ndarray) -> np.ndarray:
+    """Probability [N_test] of a tumour from the grey levels of the head alone, by logistic regression.
+
+    Args:
+        train_images, test_images: uint8 [N, S, S, 3].
+        train_tumour: bool [N_train], both kinds among them.
+    """
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier.fit(grey_levels(train_images), train_tumour)
+    return classifier.predict_proba(grey_levels(test_images))[:, 1]
+
+
+def grey_levels(images: np.ndarray) -> np.ndarray:
+    """[N, BINS] share of the head's pixels in each bin of grey levels: contrast and window, nothing of the anatomy."""
+    heads = head_mask(images)
+    counts = [np.histogram(i[h].mean(axis=1), BINS, (0, 256))[0] for i, h in zip(images, heads, strict=True)]
+    return np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
+
+
+def matched(scores: np.ndarray, tumour: np.ndarray) -> np.ndarray:
+    """Which images [N] have a partner: the nearest one of the other kind, one to one, within the caliper.
+
+    Greedy, the closest pairs first, so that the result depends on no order and no draw.
+
+    Args:
+        scores: [N] of `contrast_scores`.
+        tumour: bool [N].
+    """
+    place = logit(np.clip(scores, 1e-6, 1 - 1e-6))
+    with_tumour, without = np.flatnonzero(tumour), np.flatnonzero(~tumour)
+    distance = np.abs(place[with_tumour][:, None] - place[without][None])
+    chosen = np.zeros(len(scores), bool)
+    for pair in np.argsort(distance, axis=None, kind="stable"):
+        row, column = np.unravel_index(pair, distance.shape)
+        if distance[row, column] > CALIPER * place.std():
+            break
+        if not chosen[with_tumour[row]] and not chosen[without[column]]:
+            chosen[[with_tumour[row], without[column]]] = True
+    return chosen
