@@ -6,6 +6,7 @@ then a predictions table), pasted.csv, contrasts.csv, matched.csv and examples.p
 
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,13 @@ from btlib.nets.store import load_classifier, read_states
 from btlib.params import data_note, load_params
 from btlib.phantom.atlas import load_atlas
 from btlib.phantom.contrast_probe import contrast_slices
-from btlib.phantom.lesion_patches import lesion_patch
+from btlib.phantom.lesion_patches import LesionPatch, lesion_patch
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
 FRAME = 0.06  # width of the border view's frame, as a share of the side
 SLICE = 224  # pixels of the phantom slices, before they are preprocessed like all images
 TUMOURS = ("glioma", "meningioma", "pituitary")
-CONTROL = "control"  # pasted in like a glioma, but no brighter or darker than the brain: what pasting itself does
 
 
 def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -> None:
@@ -64,17 +64,20 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
     healthy = chosen[chosen["label"] == "no_tumor"]
     rows = test[(chosen["label"] == "no_tumor").to_numpy()]
     atlas, pasted = load_atlas(), {"": images[rows]}
-    for label in [name for name in (*TUMOURS, CONTROL) if name in (*net.classes, CONTROL) and len(rows)]:
-        kind = "glioma" if label == CONTROL else label
-        patches = [lesion_patch(p.seed, kind, -1 - number, "t1ce", atlas) for number in range(p.shortcuts.lesions)]
-        if label == CONTROL:
-            patches = [replace(patch, difference=np.zeros_like(patch.difference)) for patch in patches]
+    lesions = {
+        label: [lesion_patch(p.seed, label, -1 - number, "t1ce", atlas) for number in range(p.shortcuts.lesions)]
+        for label in TUMOURS
+        if label in net.classes and len(rows)
+    }
+    if "glioma" in lesions:
+        lesions = {"control": [control(patch) for patch in lesions["glioma"]]} | lesions
+    for name, patches in lesions.items():
         made = [
-            paste_lesion(images[row], patches[i % len(patches)], keyed_rng(p.seed, "paste", kind, int(row)))[0]
-            for i, row in enumerate(rows)
+            paste_lesion(image, patch, keyed_rng(p.seed, "paste", patch.label, int(row)))[0]
+            for image, patch, row in zip(images[rows], cycle(patches), rows, strict=False)
         ]
-        pasted[label] = np.stack(made)
-        examples[f"{label} pasted"] = pasted[label][:6]
+        pasted[name] = np.stack(made)
+        examples[f"{name} pasted"] = pasted[name][:6]
     parts = [pd.DataFrame(columns=["image_id", "label", "pasted"])]
     for label, seen in pasted.items() if len(rows) else ():
         part = predictions_table(healthy["image_id"], healthy["label"], predict(net, seen), net.classes)
@@ -95,6 +98,11 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
         write_csv(folder / "contrasts.csv", shown.assign(contrast=contrasts))
         write_csv(folder / "matched.csv", alike)
         write_figure(folder / "examples.png", examples_figure(examples, data_note(p.images.source)))
+
+
+def control(patch: LesionPatch) -> LesionPatch:
+    """The patch no brighter or darker than the brain: what pasting does by itself. Its label keeps site and draws."""
+    return replace(patch, difference=np.zeros_like(patch.difference))
 
 
 if __name__ == "__main__":

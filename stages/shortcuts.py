@@ -31,7 +31,9 @@ def main(
         "views": view_scores(runs, p.evaluation.bootstrap, rng, groups),
         "pasted": pasted_scores(read_csv(pasted, text=("image_id", "label", "pasted"))),
         "contrasts": contrast_scores(read_csv(contrasts, text=("image_id", "label", "contrast"))),
-        "matched": matched_scores(read_csv(matched, text=("image_id", "label")), runs["main"]["whole"]),
+        "matched": matched_scores(
+            read_csv(matched, text=("image_id", "label")), runs["main"]["whole"], p.evaluation.bootstrap, rng, groups
+        ),
     }
     write_json(metrics, scores)
     with atomic_path(figures) as folder:

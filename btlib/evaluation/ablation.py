@@ -11,8 +11,8 @@ from btlib.evaluation.resampling import interval, stratified_weights
 from btlib.evaluation.scores import headline
 from btlib.evaluation.significance import ASSUMPTIONS, corrected_paired_t, holm, mcnemar, paired_t
 from btlib.evaluation.tables import Predictions, mismatch
-from btlib.schema import PROPOSED
 
+PROPOSED = "proposed"
 SCORES = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
 AS_PREDICTED = 1.0  # temperature; none of the four scores looks at scaled probabilities
 

@@ -16,8 +16,8 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
         scores: `views`, `pasted`, `contrasts`, `matched` as the scores of those names give them.
         note: added to the title, such as "phantom data"; empty adds nothing.
     """
-    figure = Figure(figsize=(16, 4.4), layout="constrained")
-    views, pasted, contrasts, matched = figure.subplots(1, 4, width_ratios=(4, 4, 4, 2.5))
+    figure = Figure(figsize=(18, 4.4), layout="constrained")
+    views, pasted, contrasts, matched = figure.subplots(1, 4, width_ratios=(4, 4.4, 4, 3.4))
     bars = {
         model: {view: (s["accuracy"], s["ci95"]["accuracy"]) for view, s in of.items()}
         for model, of in scores["views"].items()
@@ -38,13 +38,14 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
         _grouped(contrasts, bars, "share called a tumour")
     contrasts.set_title("phantoms, one slice in every contrast")
     bars = {
-        subset: {what: (of[what]["share"], of[what]["ci95"]) for what in ("tumor_or_none", "class")}
+        f"{subset} ({of['n']})": {what: of[what] for what in ("grey_level_auc", "tumor_or_none", "class")}
         for subset, of in scores["matched"].items()
-        if subset != "grey_level_auc" and of["n"]
+        if of["n"]
     }
     if bars:
-        _grouped(matched, bars, "accuracy")
-        matched.axhline(0.5, color="0.3", linestyle="--", linewidth=1)
+        heights = {subset: {w: (s["value"], s["ci95"]) for w, s in of.items()} for subset, of in bars.items()}
+        _grouped(matched, heights, "AUC, accuracy")
+        _chance_marks(matched, [s["chance"] for of in bars.values() for s in of.values()])
     matched.set_title("equal grey levels")
     for axes in (views, pasted, contrasts, matched):
         axes.set_ylim(0, 1.02)
@@ -67,6 +68,14 @@ def _grouped(axes: Axes, bars: dict[str, dict[str, tuple[float, list[float]]]], 
     axes.set_xticks(range(len(groups)), [spoken(group).replace(" ", "\n") for group in groups], fontsize=9)
     axes.set_ylabel(label)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _chance_marks(axes: Axes, chances: list[float]) -> None:
+    """A dashed mark across each bar at its own chance; bars in the order in which they were drawn."""
+    left = np.array([bar.get_x() for bar in axes.patches])
+    right = left + [bar.get_width() for bar in axes.patches]
+    axes.hlines(chances, left, right, color="white", linewidth=2.5)  # a bar's colour would hide the dashes
+    axes.hlines(chances, left, right, color="0.1", linestyle="--", linewidth=1, label="chance")
 
 
 def examples_figure(examples: dict[str, np.ndarray], note: str) -> Figure:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
+from btlib.evaluation.bootstrap import ranking_scores
 from btlib.evaluation.resampling import exact_ci95, interval, stratified_weights
 from btlib.evaluation.tables import Predictions
 
@@ -25,7 +25,8 @@ READING = {
         "Test images without tumour, before and after a phantom lesion of a class is pasted in. A net that reads "
         "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out "
         "of place on slices above the sella, so it is a bright mass in the midline and no more. The control is pasted "
-        "like a glioma but as grey as the brain: what it changes, pasting itself changes."
+        "like a glioma but as grey as the brain: what it changes, pasting itself changes. It too wipes out the anatomy "
+        "below, so it is more than an edge and grain, and a net may rightly take it for a mass."
     ),
     "contrasts": (
         "Phantom slices, alike but for the contrast. A net that reads the lesion calls a healthy slice no tumour in "
@@ -33,8 +34,9 @@ READING = {
     ),
     "matched": (
         "`grey_level_auc`: how well the histogram of grey levels alone tells tumour from none. Matched images come in "
-        "pairs, one with and one without a tumour, whose grey levels say the same: a net that goes by the contrast is "
-        "right on half of them."
+        "pairs, one with and one without a tumour, whose grey levels say the same, so that there it is about one half: "
+        "a net that goes by the contrast is right on half of them. A bright lesion is among the grey levels, so pairs "
+        "lean to lesions that show little; and source, plane and outline are not matched."
     ),
 }
 
@@ -116,30 +118,58 @@ def contrast_scores(table: pd.DataFrame) -> dict:
     return scores
 
 
-def matched_scores(table: pd.DataFrame, whole: Predictions) -> dict:
-    """{grey_level_auc, all, matched}: shares right on tumour or none, and on the class, with exact intervals.
+def matched_scores(
+    table: pd.DataFrame, whole: Predictions, resamples: int, rng: np.random.Generator, groups: np.ndarray
+) -> dict:
+    """{all or matched: {n, grey_level_auc, tumor_or_none, class}}, each {value, chance, ci95}, None without images.
 
-    The intervals take each image for itself. Empty when there is no class without tumour.
+    Shares right on tumour or none and on the class have exact intervals, which take each image for itself; the AUC's is
+    a bootstrap. Empty when there is no class without tumour.
 
     Args:
         table: image_id, label, `score` (of `btlib.explain.contrast_match`), `matched`; the images of `whole`.
         whole: the main model's predictions of the unchanged images.
+        resamples: bootstrap resamples within the classes.
+        groups: [N] group of each image, drawn together.
     """
     if NO_TUMOR not in whole.classes:
         return {}
     rows = table.set_index("image_id").loc[list(whole.image_ids)]
-    none = whole.classes.index(NO_TUMOR)
-    right = {"tumor_or_none": (whole.predicted == none) == (whole.labels == none), "class": whole.correct}
-    subsets = {"all": np.ones(len(rows), bool), "matched": rows["matched"].to_numpy(bool)}
-    return {"grey_level_auc": float(roc_auc_score(whole.labels != none, rows["score"]))} | {
-        name: {"n": int(chosen.sum()), **{what: _share(hits[chosen]) for what, hits in right.items()}}
-        for name, chosen in subsets.items()
+    scores, matched = rows["score"].to_numpy(), rows["matched"].to_numpy(bool)
+    return {
+        name: _grey_levels(whole, scores, chosen, resamples, rng, groups)
+        for name, chosen in (("all", np.arange(len(rows))), ("matched", np.flatnonzero(matched)))
     }
 
 
-def _share(hits: np.ndarray) -> dict | None:
-    """Share of hits with its interval; None without any image."""
-    return {"share": float(hits.mean()), "ci95": exact_ci95(int(hits.sum()), len(hits))} if len(hits) else None
+def _grey_levels(
+    whole: Predictions,
+    scores: np.ndarray,
+    rows: np.ndarray,
+    resamples: int,
+    rng: np.random.Generator,
+    groups: np.ndarray,
+) -> dict:
+    """What `matched_scores` gives for the rows."""
+    if not len(rows):
+        return {"n": 0, **dict.fromkeys(("grey_level_auc", "tumor_or_none", "class"))}
+    none = whole.classes.index(NO_TUMOR)
+    labels, predicted = whole.labels[rows], whole.predicted[rows]
+    drawn = stratified_weights(labels, resamples, rng, groups[rows])
+    (auc, *resampled), _ = ranking_scores(labels != none, scores[rows], np.vstack([np.ones(len(rows)), drawn]))
+    return {
+        "n": len(rows),
+        "grey_level_auc": {"value": float(auc), "chance": 0.5, "ci95": interval(np.array(resampled))},
+        "tumor_or_none": _share(labels == none, predicted == none),
+        "class": _share(labels, predicted),
+    }
+
+
+def _share(labels: np.ndarray, said: np.ndarray) -> dict:
+    """Share of what was said that is right, and what always saying the most frequent label would get."""
+    hits = int((said == labels).sum())
+    chance = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return {"value": hits / len(labels), "chance": float(chance), "ci95": exact_ci95(hits, len(labels))}
 
 
 def _said(table: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,6 @@ from typing import Any
 
 from btlib.nested import flatten
 from btlib.nets.classifier import Architecture
-from btlib.schema import PROPOSED
 from btlib.training.arms import ArmSettings
 from btlib.training.augment import Strength
 from btlib.training.loop import Stream
@@ -23,7 +22,7 @@ def arms_of(recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping
     """
     base = {**recipe, **flatten(common)}
     arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
-    return {name: base | overrides for name, overrides in ({PROPOSED: {}} | arms).items()} if arms else {}
+    return {name: base | overrides for name, overrides in ({"proposed": {}} | arms).items()} if arms else {}
 
 
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:

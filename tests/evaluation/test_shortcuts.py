@@ -69,18 +69,21 @@ def test_matched_images_by_hand():
     table = pd.DataFrame(
         {"image_id": list("dcba"), "score": [0.1, 0.4, 0.4, 0.9], "matched": [False, True, True, False]}
     )
-    scores = matched_scores(table, whole)
-    assert scores["grey_level_auc"] == pytest.approx(3.5 / 4)  # of four pairs three in order, one tied
+    given = (whole, 200, rng(), np.arange(4))
+    scores = matched_scores(table, *given)
+    # of four pairs three in order, one tied; resamples have c twice (0.75), both, or d twice (1)
+    assert scores["all"]["grey_level_auc"] == {"value": 3.5 / 4, "chance": 0.5, "ci95": [0.75, 1]}
+    assert scores["matched"]["grey_level_auc"]["value"] == 0.5
+    together = matched_scores(table, whole, 200, rng(), np.array([0, 1, 2, 2]))
+    assert together["all"]["grey_level_auc"]["ci95"] == [3.5 / 4] * 2  # c and d are drawn as one
     assert scores["all"]["n"] == 4 and scores["matched"]["n"] == 2
-    assert scores["all"]["tumor_or_none"]["share"] == 0.5 and scores["matched"]["tumor_or_none"]["share"] == 0
+    assert scores["all"]["tumor_or_none"]["value"] == 0.5 and scores["matched"]["tumor_or_none"]["value"] == 0
     exact = binomtest(2, 4).proportion_ci(method="exact")
-    assert scores["all"]["class"] == {"share": 0.5, "ci95": pytest.approx([exact.low, exact.high])}
-    alone = matched_scores(table.assign(matched=False), whole)["matched"]
-    assert alone == {"n": 0, "tumor_or_none": None, "class": None}
-    figshare = Predictions(
-        whole.image_ids, whole.labels[[0, 0, 1, 1]], said[:, [0, 1, 3]], ("glioma", "meningioma", "x")
-    )
-    assert matched_scores(table, figshare) == {}
+    assert scores["all"]["class"] == {"value": 0.5, "chance": 0.5, "ci95": pytest.approx([exact.low, exact.high])}
+    alone = matched_scores(table.assign(matched=False), *given)["matched"]
+    assert alone == {"n": 0, "grey_level_auc": None, "tumor_or_none": None, "class": None}
+    figshare = Predictions(whole.image_ids, np.array([0, 0, 1, 1]), said[:, :2], ("glioma", "meningioma"))
+    assert matched_scores(table, figshare, *given[1:]) == {}
 
 
 def test_the_figures_hold_everything(predictions):
@@ -89,14 +92,16 @@ def test_the_figures_hold_everything(predictions):
         "views": view_scores({who: {"whole": predictions} for who in ("main", "probe")}, 50, rng()),
         "pasted": pasted_scores(sure(["glioma"] * 4).assign(pasted=["", "", "glioma", "glioma"])),
         "contrasts": contrast_scores(sure(["glioma"] * 2).assign(label=["no_tumor", "glioma"], contrast="t1")),
-        "matched": matched_scores(alike, predictions),
+        "matched": matched_scores(alike, predictions, 50, rng(), np.arange(157)),
     }
     json.dumps(scores, allow_nan=False)
     figure = shortcut_figure(scores, "phantom data")
-    assert [len(axes.patches) for axes in figure.axes] == [2, 2, 2, 4]
+    assert [len(axes.patches) for axes in figure.axes] == [2, 2, 2, 6]
     assert "phantom data" in figure.get_suptitle()
     empty = shortcut_figure(scores | {"pasted": {}, "contrasts": {}, "matched": {}}, "")
     assert [len(axes.patches) for axes in empty.axes] == [2, 0, 0, 0]
+    alone = matched_scores(alike.assign(matched=False), predictions, 50, rng(), np.arange(157))
+    assert len(shortcut_figure(scores | {"matched": alone}, "").axes[3].patches) == 3
     images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
     shown = examples_figure({"whole": images, "glioma pasted": images[:1]}, "")
     assert sum(bool(axes.images) for axes in shown.axes) == 4

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +12,11 @@ from ruamel.yaml import YAML
 
 from btlib.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
 from btlib.data.classes import CLASSES
+from btlib.data.lesion_paste import paste_lesion
 from btlib.nets.backbones import Backbone
 from btlib.nets.classifier import Architecture, build_classifier
 from btlib.nets.store import read_states, save_classifier
+from btlib.phantom.lesion_patches import LesionPatch
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -51,11 +54,15 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def stage(name):
+def script(name):
     spec = importlib.util.spec_from_file_location(f"{name}_stage", ROOT / f"stages/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    return module
+
+
+def stage(name):
+    return script(name).main
 
 
 def set_arms(project, **changes):
@@ -150,8 +157,25 @@ def test_shortcuts_of_the_main_model(project):
     scores = read_json(Path("metrics/s.json"))
     assert set(scores["views"]) == {"main", "probe"} and len(scores["views"]["probe"]) == 4
     assert set(scores["pasted"]) == {"none", "glioma", "meningioma", "pituitary", "control"}
+    assert set(scores["pasted"]["control"]["ci95"]) == {"called_tumor"}
     assert set(scores["contrasts"]) == {"healthy", "with_tumor"} and len(scores["contrasts"]["healthy"]) == 4
     assert scores["matched"]["all"]["n"] == 12 and scores["matched"]["matched"]["n"] % 2 == 0
+
+
+def test_the_control_is_pasted_where_the_glioma_is_and_as_grey_as_the_brain():
+    y, x = np.mgrid[:128, :128] - 64
+    brain = np.hypot(y / 48, x / 38) <= 1
+    grey = np.where(np.hypot(y / 56, x / 46) <= 1, 220.0, 0)
+    grey[brain] = (100 + 14 * np.sin(y / 3))[brain]
+    image = np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+    disc = np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 31
+    lesion = LesionPatch(disc.astype(np.float32), disc.astype(np.float32), disc, 0.3, "glioma")
+    glioma, where = paste_lesion(image, lesion, np.random.default_rng(0))
+    control, same = paste_lesion(image, script("probe_shortcuts").control(lesion), np.random.default_rng(0))
+    assert (where == same).all() and where.sum() > 500
+    far = cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0  # the edge is half a pixel soft
+    assert (control[far] == image[far]).all() and (control[where] != image[where]).mean() > 0.5
+    assert control[where].mean() == pytest.approx(100, abs=3) and glioma[where].mean() > 120
 
 
 def test_the_same_command_gives_the_same_files(project):
