@@ -19,7 +19,7 @@ from btlib.data.lesion_paste import paste_lesion
 from btlib.data.splits import rows_of, sampled
 from btlib.evaluation.shortcut_figures import examples_figure
 from btlib.evaluation.tables import predictions_table
-from btlib.explain.contrast_match import contrast_scores, matched
+from btlib.explain.contrast_match import grey_level_scores, matched
 from btlib.explain.shortcut_probe import probe
 from btlib.inference import predict
 from btlib.nets.store import load_classifier, read_states
@@ -90,7 +90,7 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
     if len(rows):
         tumour = (alike["label"] != "no_tumor").to_numpy()
         train_tumour = index["label"].iloc[train].to_numpy() != "no_tumor"
-        alike["score"] = contrast_scores(images[train], train_tumour, images[test])
+        alike["score"] = grey_level_scores(images[train], train_tumour, images[test])
         alike["matched"] = matched(alike["score"].to_numpy(), tumour)
     with atomic_path(out) as folder:
         write_csv(folder / "views.csv", pd.concat(tables, ignore_index=True))

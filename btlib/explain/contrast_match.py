@@ -18,7 +18,7 @@ CALIPER = 0.2  # standard deviations of the logit (Austin, Pharmaceutical Statis
 EDGE = np.finfo(float).eps  # keeps the logit of a score of 0 or 1 finite
 
 
-def contrast_scores(train_images: np.ndarray, train_tumour: np.ndarray, test_images: np.ndarray) -> np.ndarray:
+def grey_level_scores(train_images: np.ndarray, train_tumour: np.ndarray, test_images: np.ndarray) -> np.ndarray:
     """Probability [N_test] of a tumour from the grey levels of the head alone, by logistic regression.
 
     Args:
@@ -45,7 +45,7 @@ def matched(scores: np.ndarray, tumour: np.ndarray) -> np.ndarray:
     and would pair images that the scores still tell apart.
 
     Args:
-        scores: [N] of `contrast_scores`.
+        scores: [N] of `grey_level_scores`.
         tumour: bool [N], both kinds among them.
     """
     place = logit(np.clip(scores, EDGE, 1 - EDGE))

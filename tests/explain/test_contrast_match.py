@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from btlib.explain.contrast_match import BINS, contrast_scores, grey_levels, matched
+from btlib.explain.contrast_match import BINS, grey_level_scores, grey_levels, matched
 
 
 def heads(grey, count, rng):
@@ -24,7 +24,7 @@ def test_where_only_the_contrast_differs_it_tells_all_and_nothing_matches():
     rng = np.random.default_rng(0)
     train, test = (np.concatenate([heads(90, 20, rng), heads(200, 20, rng)]) for _ in range(2))
     tumour = np.arange(40) >= 20
-    scores = contrast_scores(train, tumour, test)
+    scores = grey_level_scores(train, tumour, test)
     assert scores[tumour].min() > 0.9 > 0.1 > scores[~tumour].max()
     assert not matched(scores, tumour).any()
 
