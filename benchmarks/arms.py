@@ -20,10 +20,9 @@ from btlib.data.classes import CLASSES
 from btlib.data.resident import ResidentImages
 from btlib.nets.classifier import Architecture, Classifier, build_classifier
 from btlib.nets.weights import features_state, pretrained
-from btlib.training.arms import ArmSettings
 from btlib.training.augment import Strength
+from btlib.training.classification import ClassifierSettings, Stream, train_arms
 from btlib.training.devices import make_fabric
-from btlib.training.loop import Stream, train_arms
 
 # Eight arms as in Tables 4 and 8: fusions, and settings of the loss.
 FUSIONS = ("gated_cross_attention", "concatenation", "gated", "cross_attention", "pooled_attention")
@@ -71,7 +70,7 @@ class Bench:
 
     def seconds(self, arms: list[tuple[str, dict]]) -> float:
         """Of one epoch of `STEPS` steps, with a validation set of four images."""
-        pairs = [(ArmSettings(name=f"arm {n}", **SETTINGS | c), self.net(f)) for n, (f, c) in enumerate(arms)]
+        pairs = [(ClassifierSettings(name=f"arm {n}", **SETTINGS | c), self.net(f)) for n, (f, c) in enumerate(arms)]
         rows = np.arange(len(self.data.labels))
         started = time.perf_counter()
         train_arms(pairs, self.data, rows[:-4], rows[-4:], self.stream, self.fabric)

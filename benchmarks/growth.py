@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.arms import ARMS, BATCH, SETTINGS, Bench, machine
 from btlib.data.resident import ResidentImages
-from btlib.training.arms import ArmSettings
-from btlib.training.loop import train_arms
+from btlib.training.classification import ClassifierSettings, train_arms
 
 BACKBONES = ["tf_efficientnet_lite0", "tf_efficientnet_lite2"]
 ARM_COUNTS, IMAGE_COUNTS = (1, 2, 4, 8), (100, 300, 1000, 3000, 7000)
@@ -29,7 +28,8 @@ def measure(size: int, arms: int, images: int) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (images, size, size, 3), dtype=np.uint8)
     data = ResidentImages(pixels, np.arange(images) % 4, bench.fabric.device)
-    pairs = [(ArmSettings(name=f"arm {n}", **SETTINGS | c), bench.net(f)) for n, (f, c) in enumerate(ARMS[:arms])]
+    named = [ClassifierSettings(name=f"arm {n}", **SETTINGS | changes) for n, (_, changes) in enumerate(ARMS[:arms])]
+    pairs = [(settings, bench.net(fusion)) for settings, (fusion, _) in zip(named, ARMS, strict=False)]
     rows, started = np.arange(images), time.perf_counter()
     train_arms(pairs, data, rows[: -images // 10], rows[-images // 10 :], bench.stream, bench.fabric)
     seconds = time.perf_counter() - started

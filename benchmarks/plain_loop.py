@@ -1,9 +1,18 @@
-"""One arm against a plain training loop: DataLoader over image files, Keras-like steps, the same network and steps.
+"""One arm against a plain training loop and against timm's: the same image files, network and number of steps.
 
-Both start from the same JPEG files and end after the same number of optimiser steps of stage 1. The plain loop decodes,
-equalises (CLAHE) and resizes each image whenever it is seen, in DataLoader workers, as published code for this task
-does, and runs the frozen backbones as they come from timm. btlib preprocesses once, in parallel, which counts here,
-and folds BatchNorm into the frozen convolutions. Alternating order, medians.
+All start from the same JPEG files and end after the same number of optimiser steps of stage 1, with Mixup, focal loss,
+Adam, EMA and a pass over the validation images each epoch.
+
+- plain: decodes, equalises (CLAHE) and resizes each image whenever it is seen, in DataLoader workers, as published code
+  for this task does, and runs the frozen backbones as they come from timm.
+- timm: what its train.py is made of, with the settings that can be the same: its folder dataset, transforms, loader,
+  Mixup, optimiser factory and ModelEmaV3; channels_last; bf16 autocast and the prefetching loader on a GPU only, since
+  most CPUs emulate bf16. It does not equalise, since its pipeline has no CLAHE, and validates once an epoch (the
+  average) where train.py does twice (the network too): both are to its advantage.
+- btlib: preprocesses once, in parallel, which counts here, and folds BatchNorm into the frozen convolutions.
+
+plain and timm may pick the fastest kernels; btlib keeps to deterministic ones. All run after btlib has told glibc to
+keep freed memory. Alternating order, medians.
 
 Run: python -m benchmarks.plain_loop [--images 512] [--epochs 3] [--size 96] [--repeats 5]
 """
@@ -11,12 +20,17 @@ Run: python -m benchmarks.plain_loop [--images 512] [--epochs 3] [--size 96] [--
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import torch
+from timm.data import Mixup, create_dataset, create_loader
+from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
 from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -29,22 +43,25 @@ from btlib.data.resident import ResidentImages
 from btlib.losses.focal import class_weights, focal_loss, smooth
 from btlib.nets.classifier import Architecture, build_classifier
 from btlib.nets.weights import features_state, pretrained
-from btlib.training.arms import ArmSettings
+from btlib.reproducibility import deterministic_torch
 from btlib.training.augment import Strength
+from btlib.training.classification import ClassifierSettings, Stream, train_arms
 from btlib.training.devices import make_fabric
-from btlib.training.loop import Stream, train_arms
 
 BACKBONES = ("tf_efficientnet_lite0", "tf_efficientnet_lite2")
 BATCH, VALIDATION = 32, 32
 CLAHE = Clahe(True, 2.0, 8)
 WORKERS = 2
+LEARNING_RATE, DECAY, ALPHA, SMOOTHING, GAMMA = 1e-4, 0.999, 0.2, 0.05, 2.0
 
 
 def write_images(folder: Path, count: int) -> list[str]:
-    """Smooth noise as 224 px JPEGs, about as large as slices of a head."""
+    """Smooth noise as 224 px JPEGs, about as large as slices of a head, in train/ and val/ by class."""
     rng = np.random.default_rng(0)
-    names = [f"{number:05}.jpg" for number in range(count)]
+    parts = ["train"] * (count - VALIDATION) + ["val"] * VALIDATION
+    names = [f"{part}/{CLASSES[number % 4]}/{number:05}.jpg" for number, part in enumerate(parts)]
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         coarse = rng.integers(0, 256, (14, 14, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / name), cv2.resize(coarse, (224, 224), interpolation=cv2.INTER_CUBIC))
     return names
@@ -60,42 +77,95 @@ class Files(Dataset):
         return len(self.names)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-        image = cv2.cvtColor(cv2.imread(str(self.folder / self.names[number])), cv2.COLOR_BGR2RGB)
+        path = self.folder / self.names[number]
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         image = torch.from_numpy(preprocess(image, self.size, CLAHE)).permute(2, 0, 1).float() / 255
         for axis in (1, 2):
             if torch.rand(()) < 0.5:
                 image = image.flip(axis)
         mean, (factor, shift) = image.mean(), 0.2 * torch.rand(2) - 0.1
-        return ((image - mean) * (1 + factor) + mean + shift).clamp(0, 1), number % 4
+        image = ((image - mean) * (1 + factor) + mean + shift).clamp(0, 1)
+        return image, CLASSES.index(path.parent.name)
 
 
 def plain(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, device: torch.device) -> None:
-    """Stage 1 as a plain loop: frozen backbones in eval mode, Mixup, focal loss, Adam, EMA, validation each epoch."""
+    """Stage 1 as a plain loop, with the frozen backbones in eval mode."""
     cv2.setNumThreads(1)
     net = net.to(device, memory_format=torch.channels_last)
     for parameter in net.backbones.parameters():
         parameter.requires_grad_(False)
     head = [p for p in net.parameters() if p.requires_grad]
-    optimizer, average = torch.optim.Adam(head, lr=1e-4), [p.detach().clone() for p in head]
+    optimizer, average = torch.optim.Adam(head, lr=LEARNING_RATE), [p.detach().clone() for p in head]
     train, val = Files(folder, names[:-VALIDATION], size), Files(folder, names[-VALIDATION:], size)
     batches = DataLoader(train, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
     alpha = class_weights("inverse_frequency", torch.full((4,), len(train) // 4)).to(device)
-    beta = torch.distributions.Beta(0.2, 0.2)
+    beta = torch.distributions.Beta(ALPHA, ALPHA)
     for _ in range(epochs):
         for images, labels in batches:
             images = images.to(device, memory_format=torch.channels_last)
             target = one_hot(labels, 4).float().to(device)
             weight, order = beta.sample(), torch.randperm(len(images))
             images = weight * images + (1 - weight) * images[order]
-            target = smooth(weight * target + (1 - weight) * target[order], 0.05)
-            focal_loss(net(images), target, 2.0, alpha).mean().backward()
+            target = smooth(weight * target + (1 - weight) * target[order], SMOOTHING)
+            focal_loss(net(images), target, GAMMA, alpha).mean().backward()
             optimizer.step()
             optimizer.zero_grad()
             for kept, live in zip(average, head, strict=True):
-                kept.lerp_(live.detach(), 0.001)
+                kept.lerp_(live.detach(), 1 - DECAY)
         with torch.inference_mode():
             for images, _ in DataLoader(val, BATCH, num_workers=WORKERS):
                 net(images.to(device, memory_format=torch.channels_last))
+
+
+def timms(net: torch.nn.Module, folder: Path, size: int, epochs: int, device: torch.device) -> None:
+    """Stage 1 from the parts of timm's train.py; the frozen backbones stay in eval mode, as everywhere here."""
+    on_gpu = device.type == "cuda"
+    net = net.to(device, memory_format=torch.channels_last)
+    net.backbones.requires_grad_(False)
+    optimizer = create_optimizer_v2(net, opt="adam", lr=LEARNING_RATE, weight_decay=0.0)
+    average = ModelEmaV3(net, decay=DECAY)
+    mixup = Mixup(mixup_alpha=ALPHA, label_smoothing=SMOOTHING, num_classes=4)
+    loading = {
+        "input_size": (3, size, size),
+        "batch_size": BATCH,
+        "mean": (0.0, 0.0, 0.0),  # the network normalises
+        "std": (1.0, 1.0, 1.0),
+        "num_workers": WORKERS,
+        "use_prefetcher": on_gpu,
+        "pin_memory": on_gpu,
+        "device": device,
+    }
+    augmentation = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0), "vflip": 0.5, "color_jitter": (0.1, 0.1, 0.0)}
+    train = create_dataset("", root=str(folder), split="train")
+    batches = create_loader(train, is_training=True, **augmentation, **loading)
+    validation = create_loader(create_dataset("", root=str(folder), split="val"), crop_pct=1.0, **loading)
+    alpha = class_weights("inverse_frequency", torch.full((4,), len(train) // 4)).to(device)
+    precision = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
+    for _ in range(epochs):
+        for images, labels in batches:
+            images, target = mixup(images.to(device), labels.to(device))
+            with precision:
+                logits = net(images.contiguous(memory_format=torch.channels_last))
+                loss = focal_loss(logits.float(), target, GAMMA, alpha).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            average.update(net)
+        with torch.inference_mode(), precision:
+            for images, _ in validation:
+                average.module(images.to(device).contiguous(memory_format=torch.channels_last))
+
+
+@contextmanager
+def fastest_kernels() -> Iterator[None]:
+    """PyTorch as scripts usually have it, not held to the deterministic kernels that btlib sets up for the process."""
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        deterministic_torch()
 
 
 def ours(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, fabric) -> None:
@@ -105,17 +175,28 @@ def ours(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs
         write_processed(Path(place) / "processed", folder, manifest, size, CLAHE)
         images, _ = load_processed(Path(place) / "processed")
         data = ResidentImages(images, np.arange(len(names)) % 4, fabric.device)
-        stream = Stream(0, epochs, BATCH, 0.2, Strength(0.5, 0.5, 0.1, 0.1), 0.0, train_batchnorm=False)
+        stream = Stream(0, epochs, BATCH, ALPHA, Strength(0.5, 0.5, 0.1, 0.1), 0.0, train_batchnorm=False)
         rows = np.arange(len(names))
-        arm = ArmSettings(name="main", **SETTINGS)
+        arm = ClassifierSettings(name="main", **SETTINGS)
         train_arms([(arm, net)], data, rows[:-VALIDATION], rows[-VALIDATION:], stream, fabric)
+
+
+def train(which: str, net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, fabric) -> None:
+    if which == "btlib":
+        ours(net, folder, names, size, epochs, fabric)
+        return
+    with fastest_kernels():
+        if which == "timm":
+            timms(net, folder, size, epochs, fabric.device)
+        else:
+            plain(net, folder, names, size, epochs, fabric.device)
 
 
 def main(images: int, epochs: int, size: int, repeats: int) -> None:
     fabric = make_fabric(1, "auto")
     states = {name: features_state(pretrained(name, "wheel")) for name in BACKBONES}
     architecture = Architecture(BACKBONES, "gated_cross_attention", 256, 4, 0.0, CLASSES)
-    times: dict[str, list[float]] = {"plain": [], "btlib": []}
+    times: dict[str, list[float]] = {"plain": [], "timm": [], "btlib": []}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         names = write_images(folder, images)
@@ -123,10 +204,7 @@ def main(images: int, epochs: int, size: int, repeats: int) -> None:
             for which in list(times)[:: 1 if number % 2 else -1]:
                 net = build_classifier(architecture, states, 0)
                 started = time.perf_counter()
-                if which == "plain":
-                    plain(net, folder, names, size, epochs, fabric.device)
-                else:
-                    ours(net, folder, names, size, epochs, fabric)
+                train(which, net, folder, names, size, epochs, fabric)
                 if fabric.device.type == "cuda":
                     torch.cuda.synchronize()
                 times[which].append(time.perf_counter() - started)
@@ -134,8 +212,8 @@ def main(images: int, epochs: int, size: int, repeats: int) -> None:
     medians = {which: float(np.median(seconds[1:])) for which, seconds in times.items()}
     print(
         f"{images} files, {epochs} epochs of stage 1 at {size} px, medians of {repeats}: "
-        f"plain {medians['plain']:.2f} s, btlib {medians['btlib']:.2f} s, "
-        f"ratio {medians['plain'] / medians['btlib']:.2f}"
+        + ", ".join(f"{which} {seconds:.2f} s" for which, seconds in medians.items())
+        + "".join(f"; {which} / btlib {medians[which] / medians['btlib']:.2f}" for which in ("plain", "timm"))
     )
 
 

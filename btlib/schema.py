@@ -3,12 +3,14 @@
 import difflib
 import re
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
+from btlib.arm_names import FULL, PROPOSED
 from btlib.errors import InputError, listed
 from btlib.nested import flatten
 
@@ -105,6 +107,66 @@ class Shortcuts(Section):
     contrast_subjects: Count
 
 
+class PhantomVolumes(Section):
+    cases: Annotated[int, Field(ge=10)]
+    spacing: Annotated[float, Field(gt=0)]
+
+
+class Volumes(Section):
+    source: Literal["phantom", "folder"]
+    root: str
+    resample: bool
+    held_out: Annotated[float, Field(gt=0, lt=1)]
+    spacing: Annotated[float, Field(gt=0)]
+    clip_percentiles: Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=2, max_length=2)]
+    phantom: PhantomVolumes
+
+
+class JointAugment(Section):
+    flip: Fraction
+    affine: Fraction
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    zoom: Fraction
+    shift: Fraction
+    brightness: Annotated[float, Field(ge=0)]
+    contrast: Fraction
+    noise: Annotated[float, Field(ge=0)]
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class JointAblation(Section):
+    """Arms of the 3D network, each a list entry `{arm: name, key of joint: value, …}`; no arms: not run."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    common: dict[str, Any] | None
+    arms: list[dict[str, Any]]
+
+
+class Joint(Section):
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    width: Annotated[int, Field(ge=8, multiple_of=8)]
+    attention: bool
+    segmentation: bool
+    grading: Literal["none", "global", "regions"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_size: Count
+    epochs: Count
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    clip_norm: Annotated[float, Field(ge=0)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    patience: Count
+    grade_weight: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    precision: Literal["auto", "fp32", "bf16"]
+    augment: JointAugment
+    mc_samples: Annotated[int, Field(ge=2)]
+    explained_cases: Count
+    ablation: JointAblation
+
+
 class Ablations(Section):
     """The paper's Tables 4, 5, 6 and 8: each a list of arms, `{arm: name, key: value, …}`; empty: not run."""
 
@@ -118,7 +180,6 @@ class Ablations(Section):
 
 
 TABLES = ("fusion", "regularisation", "baselines", "sensitivity")
-PROPOSED = "proposed"  # the arm without overrides that every table has
 NOT_OF_ONE_ARM = (
     "seed",
     "split_by",
@@ -129,8 +190,11 @@ NOT_OF_ONE_ARM = (
     "ablations",
     "robustness",
     "shortcuts",
+    "volumes",
+    "joint",
     "training.devices",
 )
+NOT_OF_ONE_JOINT_ARM = ("joint.precision", "joint.mc_samples", "joint.explained_cases", "joint.ablation")
 
 
 class Params(Section):
@@ -160,6 +224,8 @@ class Params(Section):
     ablations: Ablations
     robustness: Robustness
     shortcuts: Shortcuts
+    volumes: Volumes
+    joint: Joint
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:
@@ -188,7 +254,7 @@ def check_params(raw: Any, origin: str) -> Params:
         params = Params.model_validate(raw)
     except ValidationError as error:
         raise InputError(f"{origin}:\n{listed(_faults(error))}") from None
-    faults = _cross_checks(params) or _ablation_faults(params)
+    faults = _cross_checks(params) or _ablation_faults(params) + _joint_ablation_faults(params)
     if faults:
         raise InputError(f"{origin}:\n{listed(faults)}")
     return params
@@ -264,20 +330,32 @@ def _cross_checks(params: Params) -> list[str]:
         faults.append("training.train_batchnorm: batch statistics are per process; use training.devices: 1")
     if params.weights.source == "file" and params.weights.folder is None:
         faults.append("weights.folder: name the folder that holds <backbone>.safetensors")
+    low, high = params.volumes.clip_percentiles
+    if low >= high:
+        faults.append(f"volumes.clip_percentiles: {low} is not below {high}")
+    return faults + _joint_checks(params.joint)
+
+
+def _joint_checks(joint: Joint) -> list[str]:
+    faults = []
+    if not joint.segmentation and joint.grading == "none":
+        faults.append("joint.segmentation and joint.grading: both are off, so nothing would be trained")
+    if not joint.segmentation and joint.attention:
+        faults.append("joint.attention: the gates are in the segmentation's decoder; set it to false without one")
+    if not joint.segmentation and joint.grading == "regions":
+        faults.append("joint.grading: 'regions' needs the segmentation; use 'global' without it")
     return faults
 
 
 def _ablation_faults(params: Params) -> list[str]:
     """What is wrong with the arms: each one's overrides are put into the whole file, which is then checked as such."""
-    faults = [f"ablations.common: {fault}" for fault in _override_faults(params, {})]
+    faults = [f"ablations.common: {fault}" for fault in _arm_faults(params, {})]
     if faults:
         return faults  # each arm would repeat them
     for table in TABLES:
         arms = getattr(params.ablations, table)
         names = [PROPOSED, *(str(arm.get("arm", "")) for arm in arms)]
-        faults += [f"ablations.{table}: an arm has no name; give it `arm: …`"] * names.count("")
-        twice = sorted({name for name in names if name and names.count(name) > 1})
-        faults += [f"ablations.{table}: '{name}' is the name of more than one arm" for name in twice]
+        faults += _name_faults(f"ablations.{table}", names)
         kept = params.ablations.keep_networks.get(table, [])
         faults += [
             f"ablations.keep_networks.{table}: there is no arm '{name}'{_nearest(name, names)}"
@@ -286,18 +364,50 @@ def _ablation_faults(params: Params) -> list[str]:
         ]
         for name, arm in zip(names[1:], arms, strict=True):
             overrides = {key: value for key, value in arm.items() if key != "arm"}
-            faults += [f"ablations.{table}, arm {name}: {fault}" for fault in _override_faults(params, overrides)]
+            faults += [f"ablations.{table}, arm {name}: {fault}" for fault in _arm_faults(params, overrides)]
     unknown = sorted(set(params.ablations.keep_networks) - set(TABLES))
     faults += [f"ablations.keep_networks: no table '{table}'{_nearest(table, list(TABLES))}" for table in unknown]
     return faults
 
 
-def _override_faults(params: Params, overrides: dict[str, Any]) -> list[str]:
-    """Faults of `params` with the common overrides and these."""
+def _joint_ablation_faults(params: Params) -> list[str]:
+    """As `_ablation_faults`, of the joint network's arms, whose keys are those of section joint."""
+    ablation = params.joint.ablation
+    common = _under_joint(ablation.common or {})
+    faults = [f"joint.ablation.common: {fault}" for fault in _override_faults(params, common, NOT_OF_ONE_JOINT_ARM)]
+    if faults:
+        return faults
+    names = [FULL, *(str(arm.get("arm", "")) for arm in ablation.arms)]
+    faults += _name_faults("joint.ablation.arms", names)
+    for name, arm in zip(names[1:], ablation.arms, strict=True):
+        overrides = common | _under_joint({key: value for key, value in arm.items() if key != "arm"})
+        found = _override_faults(params, overrides, NOT_OF_ONE_JOINT_ARM)
+        faults += [f"joint.ablation.arms, arm {name}: {fault}" for fault in found]
+    return faults
+
+
+def _under_joint(overrides: dict[str, Any]) -> dict[str, Any]:
+    return {f"joint.{key}": value for key, value in flatten(overrides).items()}
+
+
+def _name_faults(place: str, names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    faults = [f"{place}: an arm has no name; give it `arm: …`"] * names.count("")
+    return faults + [f"{place}: '{name}' is the name of more than one arm" for name in twice]
+
+
+def _arm_faults(params: Params, overrides: dict[str, Any]) -> list[str]:
+    """Faults of `params` with an arm's overrides and the common ones."""
+    return _override_faults(params, flatten(params.ablations.common or {}) | flatten(overrides), NOT_OF_ONE_ARM)
+
+
+def _override_faults(params: Params, overrides: dict[str, Any], fixed_keys: Sequence[str]) -> list[str]:
+    """Faults of `params` with these dotted keys put in; none of `fixed_keys` may be among them."""
     raw = params.model_dump()
     raw["ablations"] |= {"common": None, "keep_networks": {}} | {table: [] for table in TABLES}
-    for key, value in (flatten(params.ablations.common or {}) | flatten(overrides)).items():
-        if any(key == fixed or key.startswith(f"{fixed}.") for fixed in NOT_OF_ONE_ARM):
+    raw["joint"]["ablation"] |= {"common": None, "arms": []}
+    for key, value in overrides.items():
+        if any(key == fixed or key.startswith(f"{fixed}.") for fixed in fixed_keys):
             return [f"'{key}' is the same for all arms; change it at its place in params.yaml"]
         *sections, last = key.split(".")
         section = raw
@@ -310,5 +420,9 @@ def _override_faults(params: Params, overrides: dict[str, Any]) -> list[str]:
         changed = Params.model_validate(raw)
     except ValidationError as error:
         return _faults(error)
-    too_large = changed.image_size > params.image_size
-    return _cross_checks(changed) + (["image_size: more than the images are stored with"] if too_large else [])
+    faults = _cross_checks(changed)
+    if changed.image_size > params.image_size:
+        faults.append("image_size: more than the images are stored with")
+    if changed.joint.size > params.joint.size:
+        faults.append("size: more than joint.size, which decides how much of the volume is seen")
+    return faults

@@ -12,7 +12,7 @@ import pandas as pd
 
 from btlib.artifacts import atomic_path, write_csv
 from btlib.evaluation.tables import predictions_table
-from btlib.inference import predict
+from btlib.inference.images import predict
 from btlib.nested import flatten
 from btlib.nets.store import read_states, save_trained
 from btlib.params import load_params

@@ -12,6 +12,7 @@ from btlib.evaluation.ablation import Failed, ablation_table
 from btlib.evaluation.forest import ablation_markdown, forest_figure
 from btlib.evaluation.paper import TABLES
 from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
+from btlib.evaluation.wording import bullets
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
@@ -39,8 +40,7 @@ def main(predictions: Path, runs: Path, manifest: Path, split: Path, metrics: Pa
         folder.mkdir()
         if arms:
             write_figure(folder / "forest.png", forest_figure(compared, f"Ablation: {table}", note))
-        words = [f"- {name}: {sentence}" for name, sentence in compared["assumptions"].items()]
-        text = "\n".join([ablation_markdown(compared), "", *words, ""])
+        text = f"{ablation_markdown(compared)}\n\n{bullets(compared['assumptions'])}"
         (folder / "table.md").write_text(text, encoding="utf-8")
 
 

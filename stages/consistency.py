@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from btlib.arm_names import PROPOSED
 from btlib.artifacts import read_csv, write_csv, write_json
 from btlib.data.images import load_processed, shrink
 from btlib.data.splits import rows_of
@@ -19,7 +20,6 @@ from btlib.explain.gradcam import gradcam
 from btlib.nets.store import kept_networks
 from btlib.params import load_params
 from btlib.reproducibility import keyed_rng
-from btlib.schema import PROPOSED
 from btlib.stage import run
 
 

@@ -15,7 +15,7 @@ from btlib.evaluation.calibration import fit_temperature
 from btlib.evaluation.classification import classification_metrics
 from btlib.evaluation.selection import shown_rows
 from btlib.evaluation.tables import groups_of, predictions_table, read_predictions
-from btlib.inference import predict
+from btlib.inference.images import predict
 from btlib.nets.store import load_classifier
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng

@@ -11,18 +11,18 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from btlib.arm_names import PROPOSED
 from btlib.artifacts import atomic_path, read_csv, write_csv, write_figure
 from btlib.data.corruption_pictures import corruption_sheet
 from btlib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from btlib.data.images import load_processed, shrink
 from btlib.data.splits import rows_of, sampled
 from btlib.evaluation.tables import predictions_table
-from btlib.inference import predict
+from btlib.inference.images import predict
 from btlib.nets.classifier import Classifier
 from btlib.nets.store import kept_networks, load_classifier
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
-from btlib.schema import PROPOSED
 from btlib.stage import run
 
 ARMS = {

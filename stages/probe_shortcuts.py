@@ -4,105 +4,128 @@ Reads models/stage2/, data/weights/, data/processed/, data/splits.csv. Writes da
 then a predictions table), pasted.csv, contrasts.csv, matched.csv and examples.png. Run: dvc repro probe_shortcuts.
 """
 
-from dataclasses import replace
-from functools import partial
-from itertools import cycle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from btlib.artifacts import atomic_path, read_csv, write_csv, write_figure
-from btlib.data import occlusion
-from btlib.data.images import load_processed, preprocess
-from btlib.data.lesion_paste import paste_lesion
+from btlib.data.images import Clahe, load_processed, preprocess
 from btlib.data.splits import rows_of, sampled
 from btlib.evaluation.shortcut_figures import examples_figure
 from btlib.evaluation.tables import predictions_table
 from btlib.explain.contrast_match import grey_level_scores, matched
-from btlib.explain.shortcut_probe import probe
-from btlib.inference import predict
+from btlib.explain.lesion_insertion import insert_lesions, sample_lesions
+from btlib.explain.shortcut_probe import probe, views
+from btlib.inference.images import predict
+from btlib.nets.classifier import Classifier
 from btlib.nets.store import load_classifier, read_states
 from btlib.params import data_note, load_params
-from btlib.phantom.atlas import load_atlas
+from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrast_probe import contrast_slices
-from btlib.phantom.lesion_patches import LesionPatch, lesion_patch
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
 
-FRAME = 0.06  # width of the border view's frame, as a share of the side
+NO_TUMOR = "no_tumor"
 SLICE = 224  # pixels of the phantom slices, before they are preprocessed like all images
-TUMOURS = ("glioma", "meningioma", "pituitary")
+SHOWN = 6  # images in a row of examples.png
+
+
+class Sample(NamedTuple):
+    """N of the images: their row numbers in data/processed/, uint8 [N, S, S, 3], ids, and names of their classes."""
+
+    rows: np.ndarray
+    images: np.ndarray
+    image_ids: np.ndarray
+    labels: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> "Sample":
+        return Sample(*(values[chosen] for values in self))
 
 
 def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -> None:
     p = load_params("seed", "images.source", "images.clahe", "shortcuts")
-    net = load_classifier(model)
-    images, index = load_processed(processed)
-    split = read_csv(splits, text=("image_id", "split"))
-    rng = keyed_rng(p.seed, "shortcuts")
-    train, test = (
-        sampled(rows_of(split, index, part), index["label"].to_numpy(), most, rng)
-        for part, most in (("train", p.shortcuts.train_per_class), ("test", p.shortcuts.test_per_class))
-    )
-    size, chosen = images.shape[1], index.iloc[test]
-    labels = np.array([net.classes.index(label) for label in index["label"].iloc[train]])
-    states = read_states(weights, net.backbone_names)
-    views = {
-        "whole": lambda given: given,
-        "without_brain": occlusion.without_brain,
-        "background_only": occlusion.background_only,
-        "border_only": partial(occlusion.border_only, pixels=max(1, round(FRAME * size))),
-    }
-    tables, examples = [], {"whole": images[test[:6]]}
-    for view, make in views.items():
-        seen, learnt = make(images[test]), make(images[train])
-        examples[view] = seen[:6]
-        for who, probabilities in (("main", predict(net, seen)), ("probe", probe(states, learnt, labels, seen))):
-            part = predictions_table(chosen["image_id"], chosen["label"], probabilities, net.classes)
-            tables.append(pd.DataFrame({"model": who, "view": view}, index=part.index).join(part))
-    healthy = chosen[chosen["label"] == "no_tumor"]
-    rows = test[(chosen["label"] == "no_tumor").to_numpy()]
-    atlas, pasted = load_atlas(), {"": images[rows]}
-    lesions = {
-        label: [lesion_patch(p.seed, label, -1 - number, "t1ce", atlas) for number in range(p.shortcuts.lesions)]
-        for label in TUMOURS
-        if label in net.classes and len(rows)
-    }
-    if "glioma" in lesions:
-        lesions = {"control": [control(patch) for patch in lesions["glioma"]]} | lesions
-    for name, patches in lesions.items():
-        made = [
-            paste_lesion(image, patch, keyed_rng(p.seed, "paste", patch.label, int(row)))[0]
-            for image, patch, row in zip(images[rows], cycle(patches), rows, strict=False)
-        ]
-        pasted[name] = np.stack(made)
-        examples[f"{name} pasted"] = pasted[name][:6]
-    parts = [pd.DataFrame(columns=["image_id", "label", "pasted"])]
-    for label, seen in pasted.items() if len(rows) else ():
-        part = predictions_table(healthy["image_id"], healthy["label"], predict(net, seen), net.classes)
-        parts.append(part.assign(pasted=label))
-    slices, contrast_labels, contrasts = contrast_slices(p.seed, p.shortcuts.contrast_subjects, SLICE, atlas)
-    contrast_images = np.stack([preprocess(image, size, p.images.clahe) for image in slices])
-    names = [f"contrast{number}" for number in range(len(contrasts))]
-    shown = predictions_table(names, contrast_labels, predict(net, contrast_images), net.classes)
-    alike = pd.DataFrame({"image_id": chosen["image_id"], "label": chosen["label"], "score": np.nan, "matched": False})
-    if len(rows):
-        tumour = (alike["label"] != "no_tumor").to_numpy()
-        train_tumour = index["label"].iloc[train].to_numpy() != "no_tumor"
-        alike["score"] = grey_level_scores(images[train], train_tumour, images[test])
-        alike["matched"] = matched(alike["score"].to_numpy(), tumour)
+    net, atlas, rng = load_classifier(model), load_atlas(), keyed_rng(p.seed, "shortcuts")
+    train = draw_sample(processed, splits, "train", p.shortcuts.train_per_class, rng)
+    test = draw_sample(processed, splits, "test", p.shortcuts.test_per_class, rng)
+    healthy, size = test.where(test.labels == NO_TUMOR), test.images.shape[1]
+    occluded, shown = occlusion(net, read_states(weights, net.backbone_names), train, test)
+    pasted, with_lesion = lesion_insertion(net, healthy, p.seed, p.shortcuts.lesions, atlas)
+    contrasts = contrast_swap(net, p.seed, p.shortcuts.contrast_subjects, size, p.images.clahe, atlas)
+    alike = grey_level_matching(train, test)
     with atomic_path(out) as folder:
-        write_csv(folder / "views.csv", pd.concat(tables, ignore_index=True))
-        write_csv(folder / "pasted.csv", pd.concat(parts, ignore_index=True))
-        write_csv(folder / "contrasts.csv", shown.assign(contrast=contrasts))
+        write_csv(folder / "views.csv", occluded)
+        write_csv(folder / "pasted.csv", pasted)
+        write_csv(folder / "contrasts.csv", contrasts)
         write_csv(folder / "matched.csv", alike)
-        write_figure(folder / "examples.png", examples_figure(examples, data_note(p.images.source)))
+        write_figure(folder / "examples.png", examples_figure(shown | with_lesion, data_note(p.images.source)))
 
 
-def control(patch: LesionPatch) -> LesionPatch:
-    """The patch no brighter or darker than the brain: what pasting does by itself. Its label keeps site and draws."""
-    return replace(patch, difference=np.zeros_like(patch.difference))
+def draw_sample(processed: Path, splits: Path, part: str, most: int, rng: np.random.Generator) -> Sample:
+    """At most `most` images of each class of one part of the split."""
+    images, index = load_processed(processed)
+    names = index["label"].to_numpy()
+    rows = sampled(rows_of(read_csv(splits, text=("image_id", "split")), index, part), names, most, rng)
+    return Sample(rows, images[rows], index["image_id"].to_numpy()[rows], names[rows])
+
+
+def occlusion(
+    net: Classifier, states: Mapping[str, Mapping[str, Tensor]], train: Sample, test: Sample
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """What the main model and a linear probe say of each view, and some of the images by view.
+
+    Without pretrained backbones there are no features that know nothing of the task, hence no probe.
+    """
+    tables, shown = [], {}
+    numbers = np.array([net.classes.index(label) for label in train.labels])
+    for view, make in views(test.images.shape[1]).items():
+        seen = make(test.images)
+        said = {"main": predict(net, seen)}
+        if states:
+            said["probe"] = probe(states, make(train.images), numbers, seen)
+        for who, probabilities in said.items():
+            part = predictions_table(test.image_ids, test.labels, probabilities, net.classes)
+            tables.append(pd.DataFrame({"model": who, "view": view}, index=part.index).join(part))
+        shown[view] = seen[:SHOWN]
+    return pd.concat(tables, ignore_index=True), shown
+
+
+def lesion_insertion(
+    net: Classifier, healthy: Sample, seed: int, count: int, atlas: Atlas
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """What the main model says of images without a tumour before and after `count` lesions of a class are pasted in."""
+    parts, shown = [pd.DataFrame(columns=["image_id", "label", "pasted"])], {}
+    made = {}
+    if len(healthy.rows):
+        lesions = sample_lesions(seed, net.classes, count, atlas)
+        made = {name: insert_lesions(healthy.images, of, seed, healthy.rows) for name, of in lesions.items()}
+        shown = {f"{name} pasted": images[:SHOWN] for name, images in made.items()}
+        made = {"": healthy.images} | made
+    for name, images in made.items():
+        part = predictions_table(healthy.image_ids, healthy.labels, predict(net, images), net.classes)
+        parts.append(part.assign(pasted=name))
+    return pd.concat(parts, ignore_index=True), shown
+
+
+def contrast_swap(net: Classifier, seed: int, subjects: int, size: int, clahe: Clahe, atlas: Atlas) -> pd.DataFrame:
+    """What the main model says of phantom slices, each in every contrast, at `size` pixels."""
+    slices, labels, contrasts = contrast_slices(seed, subjects, SLICE, atlas)
+    images = np.stack([preprocess(image, size, clahe) for image in slices])
+    names = [f"contrast{number}" for number in range(len(contrasts))]
+    return predictions_table(names, labels, predict(net, images), net.classes).assign(contrast=contrasts)
+
+
+def grey_level_matching(train: Sample, test: Sample) -> pd.DataFrame:
+    """The probability of a tumour by grey levels alone, and which images with and without one it makes pairs of."""
+    table = pd.DataFrame({"image_id": test.image_ids, "label": test.labels, "score": np.nan, "matched": False})
+    tumour = test.labels != NO_TUMOR
+    if tumour.all():
+        return table
+    scores = grey_level_scores(train.images, train.labels != NO_TUMOR, test.images)
+    return table.assign(score=scores, matched=matched(scores, tumour))
 
 
 if __name__ == "__main__":

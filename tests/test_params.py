@@ -42,7 +42,8 @@ def faults(raw):
 
 
 def test_committed_file_is_valid_and_holds_every_known_key(committed):
-    free = {"ablations.common", "ablations.keep_networks"}  # their keys are keys of others, or names
+    # their keys are keys of others, or names
+    free = {"ablations.common", "ablations.keep_networks", "joint.ablation.common"}
 
     def dotted(section, prefix=""):
         for key, value in section.items():
@@ -175,3 +176,28 @@ def test_networks_to_keep_must_be_arms(committed):
     committed["ablations"]["keep_networks"] = {"fusin": []}
     with pytest.raises(InputError, match=r"no table 'fusin' \(did you mean 'fusion'\?\)"):
         check_params(committed, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"joint__size": 60}, "joint.size: should be a multiple of 8, found 60"),
+        (
+            {"joint__grading": "none", "joint__segmentation": False},
+            "joint.segmentation and joint.grading: both are off",
+        ),
+        ({"joint__segmentation": False}, "joint.attention: the gates are in the segmentation's decoder"),
+        ({"joint__segmentation": False}, "joint.grading: 'regions' needs the segmentation"),
+        ({"joint__attenton": True}, r"unknown key 'joint.attenton' \(did you mean 'joint.attention'\?\)"),
+        ({"volumes__clip_percentiles": [99.5, 0.5]}, "volumes.clip_percentiles: 99.5 is not below 0.5"),
+        ({"joint__ablation__arms": [{"grading": "none"}]}, "joint.ablation.arms: an arm has no name"),
+        ({"joint__ablation__arms": [{"arm": "full"}]}, "'full' is the name of more than one arm"),
+        ({"joint__ablation__arms": [{"arm": "x", "gradin": "none"}]}, "arm x: unknown key 'joint.gradin' .*grading"),
+        ({"joint__ablation__arms": [{"arm": "x", "mc_samples": 3}]}, "arm x: 'joint.mc_samples' is the same for all"),
+        ({"joint__ablation__arms": [{"arm": "x", "segmentation": False}]}, "arm x: joint.attention: the gates"),
+        ({"joint__ablation__common": {"size": 128}}, "joint.ablation.common: size: more than joint.size"),
+    ],
+)
+def test_faults_of_the_joint_study_are_named(committed, values, message):
+    with pytest.raises(InputError, match=message):
+        check_params(changed(committed, **values), "params.yaml")

@@ -12,7 +12,6 @@ from btlib.reproducibility import keyed_rng
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = 0.2  # validation and test together; each gets half of it
-SHARES = {"train": 1 - HELD_OUT, "val": HELD_OUT / 2, "test": HELD_OUT / 2}
 KINDS = ("group", "image", "folder")
 TEST_FOLDERS = {"test", "testing"}  # the data set's own test images; case does not matter
 
@@ -35,7 +34,7 @@ def split(manifest: pd.DataFrame, split_by: str, seed: int) -> np.ndarray:
     """
     unit = manifest["group"] if split_by == "group" else pd.Series(np.arange(len(manifest)), index=manifest.index)
     _check_enough(manifest["label"], unit, split_by)
-    assigned = {"group": _by_group, "image": _by_image, "folder": _by_folder}[split_by](manifest, seed)
+    assigned = {"group": by_group, "image": _by_image, "folder": _by_folder}[split_by](manifest, seed)
     _check_present(manifest["label"], assigned, split_by)
     return assigned
 
@@ -43,6 +42,20 @@ def split(manifest: pd.DataFrame, split_by: str, seed: int) -> np.ndarray:
 def class_counts(labels: pd.Series, assigned: np.ndarray) -> dict[str, dict[str, int]]:
     """Images of each class in each split: {"train": {"glioma": n, …}, …}."""
     return {name: {label: int(((labels == label) & (assigned == name)).sum()) for label in CLASSES} for name in SPLITS}
+
+
+def by_group(manifest: pd.DataFrame, seed: int, held_out: float = HELD_OUT) -> np.ndarray:
+    """Deals groups, largest first, to the split that then lies closest to its share in every class.
+
+    Args:
+        manifest: `label, group`.
+        seed: same seed, same split.
+        held_out: share of validation and test together; each gets half of it.
+
+    Returns:
+        text [N]. A class of fewer than three groups is not in every split: `split` refuses it.
+    """
+    return _dealt_by_group(manifest, seed, {"train": 1 - held_out, "val": held_out / 2, "test": held_out / 2})
 
 
 def sampled(rows: np.ndarray, labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -102,12 +115,11 @@ def _by_folder(manifest: pd.DataFrame, seed: int) -> np.ndarray:
     if rest.all():
         raise InputError("split_by: folder: no image lies in a folder named Testing; use split_by: group or image")
     held_out = HELD_OUT / 2 / (1 - HELD_OUT / 2)  # validation, as a share of what is not test
-    assigned[rest] = _by_group(manifest[rest], seed, {"train": 1 - held_out, "val": held_out})
+    assigned[rest] = _dealt_by_group(manifest[rest], seed, {"train": 1 - held_out, "val": held_out})
     return assigned
 
 
-def _by_group(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float] = SHARES) -> np.ndarray:
-    """Deals groups, largest first, to the split that then lies closest to its share in every class."""
+def _dealt_by_group(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float]) -> np.ndarray:
     table = pd.crosstab(manifest["group"], manifest["label"])
     table = table.iloc[keyed_rng(seed, "split by group").permutation(len(table))]
     table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]

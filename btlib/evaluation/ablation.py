@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from btlib.arm_names import PROPOSED
 from btlib.errors import InputError, listed
 from btlib.evaluation.bootstrap import CHUNK, resampled_scores
 from btlib.evaluation.resampling import interval, stratified_weights
@@ -12,7 +13,6 @@ from btlib.evaluation.scores import headline
 from btlib.evaluation.significance import ASSUMPTIONS, corrected_paired_t, holm, mcnemar, paired_t
 from btlib.evaluation.tables import Predictions, mismatch
 
-PROPOSED = "proposed"
 SCORES = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
 AS_PREDICTED = 1.0  # temperature; none of the four scores looks at scaled probabilities
 

@@ -9,7 +9,7 @@ from btlib.artifacts import read_csv
 from btlib.errors import InputError, listed
 from btlib.evaluation.bootstrap import ece
 from btlib.evaluation.resampling import interval, stratified_weights
-from btlib.evaluation.tables import Predictions, checked_predictions, mismatch
+from btlib.evaluation.tables import Predictions, checked_predictions, classes_in, mismatch
 
 Case = tuple[str, int]  # corruption, severity
 CLEAN: Case = ("clean", 0)
@@ -25,8 +25,8 @@ READING = {
 }
 
 
-def read_runs(path: Path, classes: Sequence[str]) -> dict[str, dict[Case, Predictions]]:
-    """Reads predictions tables stacked under each other with the columns `KEYS` before them.
+def read_runs(path: Path) -> dict[str, dict[Case, Predictions]]:
+    """Reads predictions tables of the same classes, stacked under each other with the columns `KEYS` before them.
 
     Returns:
         model -> (corruption, severity) -> predictions, in the order of the file; CLEAN is one of the cases.
@@ -38,6 +38,7 @@ def read_runs(path: Path, classes: Sequence[str]) -> dict[str, dict[Case, Predic
     missing = [name for name in KEYS if name not in table.columns]
     if missing:
         raise InputError(f"{path}: missing columns {missing}; run `dvc repro` again")
+    classes = classes_in(table)
     runs: dict[str, dict[Case, Predictions]] = {}
     for (model, corruption, severity), part in table.groupby(list(KEYS), sort=False):
         rows = part.drop(columns=list(KEYS)).reset_index(drop=True)

@@ -38,6 +38,13 @@ READING = {
         "a net that goes by the contrast is right on half of them. A bright lesion is among the grey levels, so pairs "
         "lean to lesions that show little; and source, plane and outline are not matched."
     ),
+    "ci95": (
+        "Of views and of `grey_level_auc`, a bootstrap that draws near copies and slices of one patient (a group) "
+        "together. Of all other shares, exact binomial: it keeps its width at none or all, but takes every image for "
+        "itself, so for `pasted` and `matched` it is too narrow, the more so the fewer `groups` there are to the `n` "
+        "images. Of `contrasts` every image is another subject, so there it holds. Pasted lesions are a few that take "
+        "turns: the interval speaks of these."
+    ),
 }
 
 
@@ -76,21 +83,26 @@ def _view(made: Predictions, weights: np.ndarray) -> dict:
     }
 
 
-def pasted_scores(table: pd.DataFrame) -> dict:
-    """{pasted class or control: {n, called_tumor, called_so, ci95}}: shares of images, with exact binomial intervals.
+def pasted_scores(table: pd.DataFrame, groups: np.ndarray) -> dict:
+    """{pasted class or control: {n, groups, called_tumor, called_so, ci95}}: shares of images.
+
+    The intervals are exact binomial and take each image for itself; `groups` says how many independent ones there are.
 
     Args:
         table: `pasted` (a class, or '' for the image as it was) and p_<class> columns; every image without a tumour.
+        groups: [N] group of each row's image.
     """
     if table.empty:
         return {}
     said, scores = _said(table), {}
+    group_of = pd.Series(groups, index=table.index)
     for pasted, rows in said.groupby(table["pasted"].to_numpy(), sort=False):
         shares = {"called_tumor": rows != NO_TUMOR}
         if f"p_{pasted}" in table.columns:
             shares["called_so"] = rows == pasted
         scores[pasted or "none"] = {
             "n": len(rows),
+            "groups": group_of[rows.index].nunique(),
             **{name: float(hit.mean()) for name, hit in shares.items()},
             "ci95": {name: exact_ci95(int(hit.sum()), len(hit)) for name, hit in shares.items()},
         }
@@ -99,6 +111,8 @@ def pasted_scores(table: pd.DataFrame) -> dict:
 
 def contrast_scores(table: pd.DataFrame) -> dict:
     """{healthy or with_tumor: {contrast: {n, called_tumor, ci95, p_no_tumor}}}, with exact binomial intervals.
+
+    In one contrast every image is of another subject, so that they are independent, as the intervals assume.
 
     Args:
         table: `contrast`, `label` and p_<class> columns; without p_no_tumor there is nothing to ask.
@@ -121,10 +135,10 @@ def contrast_scores(table: pd.DataFrame) -> dict:
 def matched_scores(
     table: pd.DataFrame, whole: Predictions, resamples: int, rng: np.random.Generator, groups: np.ndarray
 ) -> dict:
-    """{all or matched: {n, grey_level_auc, tumor_or_none, class}}, each {value, chance, ci95}, None without images.
+    """{all or matched: {n, groups, grey_level_auc, tumor_or_none, class}}, each {value, chance, ci95} or None (n = 0).
 
-    Shares right on tumour or none and on the class have exact intervals, which take each image for itself; the AUC's is
-    a bootstrap. Empty when there is no class without tumour.
+    Shares right on tumour or none and on the class have exact intervals, which take each image for itself; `groups`
+    says how many independent ones there are. The AUC's is a bootstrap. Empty when there is no class without tumour.
 
     Args:
         table: image_id, label, `score` (of `btlib.explain.contrast_match`), `matched`; the images of `whole`.
@@ -152,13 +166,14 @@ def _grey_levels(
 ) -> dict:
     """What `matched_scores` gives for the rows."""
     if not len(rows):
-        return {"n": 0, **dict.fromkeys(("grey_level_auc", "tumor_or_none", "class"))}
+        return {"n": 0, "groups": 0, **dict.fromkeys(("grey_level_auc", "tumor_or_none", "class"))}
     none = whole.classes.index(NO_TUMOR)
     labels, predicted = whole.labels[rows], whole.predicted[rows]
     drawn = stratified_weights(labels, resamples, rng, groups[rows])
     (auc, *resampled), _ = ranking_scores(labels != none, scores[rows], np.vstack([np.ones(len(rows)), drawn]))
     return {
         "n": len(rows),
+        "groups": len(np.unique(groups[rows])),
         "grey_level_auc": {"value": float(auc), "chance": 0.5, "ci95": interval(np.array(resampled))},
         "tumor_or_none": _share(labels == none, predicted == none),
         "class": _share(labels, predicted),

@@ -1,4 +1,6 @@
-"""How classes, titles and predictions are put in figures."""
+"""How classes, titles, predictions and explanations are put in figures and beside them."""
+
+from collections.abc import Mapping
 
 from btlib.evaluation.tables import Predictions
 
@@ -11,6 +13,11 @@ def spoken(class_name: str) -> str:
 def titled(title: str, note: str) -> str:
     """The title, with the note behind a dash when there is one."""
     return f"{title} – {note}" if note else title
+
+
+def bullets(sentences: Mapping[str, str]) -> str:
+    """A Markdown list with a line `- name: sentence` for each, or the empty text."""
+    return "".join(f"- {name}: {sentence}\n" for name, sentence in sentences.items())
 
 
 def caption(predictions: Predictions, number: int) -> str:

@@ -1,5 +1,7 @@
-"""Grad-CAM (Selvaraju et al. 2017) of each backbone and of both together, without hooks."""
+"""Grad-CAM (Selvaraju et al. 2017) of each backbone and of both together, without hooks, in 2D and in 3D."""
 
+from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,15 +13,16 @@ from tqdm import tqdm
 from btlib.data.resident import ResidentImages
 
 FUSED = "fused"
+INTERPOLATION = {3: "bilinear", 4: "trilinear"}  # by the dimensions of maps [B, ...]
 
 
 class Explainable(Protocol):
-    """What a network must offer: `btlib.nets.classifier.Classifier` does, and so can any two-part network."""
+    """What a network must offer: `btlib.nets.classifier.Classifier` and `btlib.nets.joint.JointNet` do."""
 
     backbone_names: tuple[str, ...]
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images [B, 3, H, W] in 0 … 1 to one feature map [B, D, h, w] per backbone."""
+        """Images [B, C, *size] to one feature map [B, D, *grid] per backbone."""
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """Feature maps to logits [B, K]."""
@@ -29,7 +32,7 @@ class Explainable(Protocol):
 
 
 class RawMaps(NamedTuple):
-    """Maps on the feature grids, before upsampling: one [B, h_i, w_i] per backbone and the fused one, all ≥ 0."""
+    """Maps on the feature grids, before upsampling: one [B, *grid_i] per backbone and the fused one, all ≥ 0."""
 
     backbones: tuple[Tensor, ...]
     fused: Tensor
@@ -41,7 +44,7 @@ def raw_maps(net: Explainable, images: Tensor, targets: Tensor) -> RawMaps:
     A backbone's map is relu(Σ_c w_c A_c), w_c the spatial mean of ∂logit/∂A_c. The fused map is Grad-CAM over the
     concatenated channels of all backbones: their sums Σ_c w_c A_c are added before the relu, so that evidence of one
     backbone against the class counts against the other's evidence for it. Where the grids differ, the sums are
-    resized bilinearly to the finest grid first, and w_c is the spatial sum of the gradient, not its mean: resizing a
+    resized linearly to the finest grid first, and w_c is the spatial sum of the gradient, not its mean: resizing a
     feature map keeps that sum, so a backbone does not gain weight by having fewer positions.
 
     The backbones run without autograd, since only the feature maps are differentiated: through the head, which works
@@ -49,7 +52,7 @@ def raw_maps(net: Explainable, images: Tensor, targets: Tensor) -> RawMaps:
 
     Args:
         net: in eval mode, so that the images of a batch do not see each other.
-        images: [B, 3, H, W] in 0 … 1, on the net's device.
+        images: [B, 3, H, W] in 0 … 1, or volumes [B, 4, S, S, S], on the net's device.
         targets: [B] class numbers to explain.
     """
     assert not getattr(net, "training", False), "Grad-CAM explains a net in eval mode"
@@ -59,23 +62,34 @@ def raw_maps(net: Explainable, images: Tensor, targets: Tensor) -> RawMaps:
         features = tuple(feature.detach().requires_grad_() for feature in plain)
         logits = net.head(features).gather(1, targets[:, None]).sum()
         gradients = torch.autograd.grad(logits, features)
-    sums = [(g.sum(dim=(2, 3), keepdim=True) * f.detach()).sum(dim=1) for g, f in zip(gradients, features, strict=True)]
-    finest = max((tuple(s.shape[1:]) for s in sums), key=lambda grid: grid[0] * grid[1])
+    sums = [_weighted_sum(g, f.detach()) for g, f in zip(gradients, features, strict=True)]
+    finest = max((s.shape[1:] for s in sums), key=prod)
     fused = torch.stack([resized(s, finest) for s in sums]).sum(dim=0)
-    return RawMaps(tuple(s.relu() / s[0].numel() for s in sums), fused.relu() / (finest[0] * finest[1]))
+    return RawMaps(tuple(s.relu() / s[0].numel() for s in sums), fused.relu() / prod(finest))
 
 
-def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """[B, h, w] to [B, *size], bilinear; unchanged when it has that size."""
+def _weighted_sum(gradient: Tensor, feature: Tensor) -> Tensor:
+    """Σ_c w_c A_c, [B, D, *grid] to [B, *grid], with w_c the spatial sum of the gradient."""
+    return (gradient.sum(dim=tuple(range(2, gradient.ndim)), keepdim=True) * feature).sum(dim=1)
+
+
+def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """[B, *grid] to [B, *size], bilinear or trilinear; unchanged when it has that size."""
     if tuple(maps.shape[1:]) == tuple(size):
         return maps
-    return functional.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    mode = INTERPOLATION[maps.ndim]
+    return functional.interpolate(maps[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
 
 
 def normalised(maps: Tensor) -> Tensor:
-    """Each map [h, w] of [B, h, w] ≥ 0 divided by its maximum, so 0 … 1; a map of zeros stays zeros."""
-    peak = maps.amax(dim=(1, 2), keepdim=True)
+    """Each map of [B, *grid] ≥ 0 divided by its maximum, so 0 … 1; a map of zeros stays zeros."""
+    peak = maps.amax(dim=tuple(range(1, maps.ndim)), keepdim=True)
     return torch.where(peak > 0, maps / peak, 0.0)
+
+
+def map_names(net: Explainable) -> tuple[str, ...]:
+    """The backbones' names, and 'fused' where there are several; of one, there is nothing to fuse."""
+    return (*net.backbone_names, FUSED) if len(net.backbone_names) > 1 else net.backbone_names
 
 
 def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_size: int = 32) -> dict[str, np.ndarray]:
@@ -93,13 +107,13 @@ def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_siz
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net.to(device)
-    names = (*net.backbone_names, FUSED) if len(net.backbone_names) > 1 else net.backbone_names
+    names = map_names(net)
     found = {name: np.empty(images.shape[:3], dtype=np.float32) for name in names}
     data = ResidentImages(images, targets, device)
     starts = range(0, len(images), batch_size)
     for start in tqdm(starts, desc="Grad-CAM", unit="batch", leave=False, disable=not len(images)):
         rows = np.arange(start, min(start + batch_size, len(images)))
         backbones, fused = raw_maps(net, data.batch(rows), data.labels[rows])
-        for name, maps in zip(names, (*backbones, fused), strict=False):  # one backbone: nothing to fuse
+        for name, maps in zip(names, (*backbones, fused), strict=False):
             found[name][rows] = normalised(resized(maps, images.shape[1:3])).cpu().numpy()
     return found

@@ -1,6 +1,7 @@
 """What can be told from a view of the images that does not show the lesion: a probe trained for that view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,11 +11,27 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from btlib.data import occlusion
 from btlib.data.resident import ResidentImages
 from btlib.nets.backbones import Backbone
 from btlib.nets.weights import load_features
 
 REGULARISATION = 0.01  # inverse strength; the features are many and the images few
+FRAME = 0.06  # width of the border view's frame, as a share of the side
+
+
+def views(side: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Name of a view -> what makes it of images, uint8 [N, S, S, 3] both; `whole` first, the rest hide the lesion.
+
+    Args:
+        side: S, pixels.
+    """
+    return {
+        "whole": lambda images: images,
+        "without_brain": occlusion.without_brain,
+        "background_only": occlusion.background_only,
+        "border_only": partial(occlusion.border_only, pixels=max(1, round(FRAME * side))),
+    }
 
 
 def probe(
@@ -28,7 +45,7 @@ def probe(
     Linear and on features that know nothing of the task: what it finds is there to be found by any training.
 
     Args:
-        states: backbone name -> pretrained feature state.
+        states: backbone name -> pretrained feature state, at least one.
         train_images, test_images: uint8 [N, S, S, 3], all of the same view.
         train_labels: class numbers [N_train], all of 0 … K-1 among them.
     """

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from btlib.nets import attention_cnn
 from btlib.nets.backbones import Backbone
 from btlib.nets.fusion import Fused, PairFusion, Pooling
-from btlib.nets.weights import load_features
+from btlib.nets.weights import has_pretrained, load_features
 from btlib.reproducibility import keyed_seed
 
 
@@ -83,17 +82,16 @@ class Classifier(nn.Module):
 
 
 def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:
-    """A classifier with pretrained backbones and freshly drawn fusion and linear layer (and `attention_cnn`).
+    """A classifier with pretrained backbones; fusion, linear layer and what has no pretrained weights freshly drawn.
 
     Args:
-        states: backbone name -> feature state (see `features_state`).
+        states: backbone name -> feature state (see `features_state`), of those that `has_pretrained` weights.
         seed: what the draw depends on; equal seeds and architectures give equal weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed(seed, "init"))
         net = Classifier(architecture)
     for backbone in net.backbones:
-        if backbone.name == attention_cnn.NAME:
-            continue  # trained from scratch, so it keeps the draw of this seed
-        load_features(backbone.net, states[backbone.name], f"weights of {backbone.name}")
+        if has_pretrained(backbone.name):
+            load_features(backbone.net, states[backbone.name], f"weights of {backbone.name}")
     return net.eval()

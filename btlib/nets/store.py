@@ -10,6 +10,7 @@ from torch import Tensor
 from btlib.artifacts import read_json, read_tensors, write_json, write_tensors
 from btlib.errors import InputError
 from btlib.nets.classifier import Architecture, Classifier
+from btlib.nets.weights import has_pretrained
 
 TENSORS, CARD = "model.safetensors", "card.json"
 
@@ -33,8 +34,9 @@ def save_trained(folder: Path, net: Classifier, states: Mapping[str, Mapping[str
 
 
 def read_states(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Tensor]]:
-    """Backbone name -> pretrained feature state, as stage weights wrote them."""
-    return {name: read_tensors(folder / f"{name}.safetensors")[0] for name in sorted(set(names))}
+    """Backbone name -> pretrained feature state, as stage weights wrote it, of those that `has_pretrained` weights."""
+    wanted = sorted({name for name in names if has_pretrained(name)})
+    return {name: read_tensors(folder / f"{name}.safetensors")[0] for name in wanted}
 
 
 def load_classifier(folder: Path, states: Mapping[str, Mapping[str, Tensor]] | None = None) -> Classifier:
@@ -75,5 +77,6 @@ def _pretrained(net: Classifier, states: Mapping[str, Mapping[str, Tensor]]) -> 
     return {
         f"backbones.{number}.net.{name}": tensor
         for number, backbone in enumerate(net.backbone_names)
+        if has_pretrained(backbone)
         for name, tensor in states[backbone].items()
     }

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from btlib.artifacts import read_tensors
 from btlib.errors import InputError
 from btlib.nets import attention_cnn
-from btlib.nets.attention_cnn import AttentionCnn
 from btlib.reproducibility import keyed_seed
 
 SOURCES = {
@@ -20,22 +19,27 @@ SOURCES = {
 }
 
 
-def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
-    """A timm network with its ImageNet classifier, or `attention_cnn`; in eval mode.
+def has_pretrained(name: str) -> bool:
+    """Whether a network starts from given weights; `attention_cnn` is drawn anew for each seed, whatever the source."""
+    return name != attention_cnn.NAME
 
-    `attention_cnn` is trained from scratch: it is drawn at random (He et al. 2015) whatever the source. A random draw
-    depends on the network's name alone, so that the stage writes the same file every time; `build_classifier` draws
-    `attention_cnn` anew for each seed.
+
+def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
+    """A timm network with its ImageNet classifier, in eval mode.
+
+    The random draw of source 'none' depends on the network's name alone, so that the stage writes the same file every
+    time and all seeds share a frozen trunk.
 
     Args:
-        name: timm's name of the network, or `attention_cnn`.
+        name: timm's name of the network, one that `has_pretrained`.
         source: a key of `SOURCES`.
         folder: for 'file'; holds safetensors with timm's names, `<name>.safetensors`.
 
     Raises:
         InputError: the source does not have the weights, or their shapes do not fit.
     """
-    if source == "none" or name == attention_cnn.NAME:
+    assert has_pretrained(name)
+    if source == "none":
         return _drawn(name).eval()
     if source == "hub":
         return _from_hub(name)
@@ -98,7 +102,7 @@ def _instead_of(source: str) -> str:
 def _drawn(name: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed_seed(name, "init"))
-        return AttentionCnn() if name == attention_cnn.NAME else timm.create_model(name, pretrained=False)
+        return timm.create_model(name, pretrained=False)
 
 
 def _wheel_state(name: str) -> dict[str, Tensor]:

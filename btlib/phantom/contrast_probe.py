@@ -9,7 +9,7 @@ import numpy as np
 
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES, sample_table
-from btlib.phantom.slices import PLANES, _acquire, _tissues, plane_points
+from btlib.phantom.slices import PLANES, acquire, plane_points, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tumours import LABELS
 from btlib.reproducibility import keyed_rng
@@ -48,9 +48,9 @@ def contrast_slices(
 def _versions(subject: Subject, key: tuple, plane: str, size: int) -> list[np.ndarray]:
     """One slice [S, S] uint8 in each of MODALITIES; the generators start anew for each, so that only it differs."""
     points, pixel = plane_points(keyed_rng(*key, "geometry"), plane, subject.focus, size, tight=False)
-    fractions = _tissues(subject, points, size).fractions
+    fractions = plane_tissues(subject, points, size).fractions
     shown = []
     for modality in MODALITIES:
         ideal = (fractions @ sample_table(keyed_rng(*key, "table"), modality)).reshape(size, size)
-        shown.append(_acquire(keyed_rng(*key, "acquisition"), ideal, fractions, pixel, tight=False))
+        shown.append(acquire(keyed_rng(*key, "acquisition"), ideal, fractions, pixel, tight=False))
     return shown

@@ -66,19 +66,23 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
         geometry = np.random.default_rng(state)
         tight = geometry.random() < 0.3
         points, pixel = plane_points(geometry, plane, subject.focus + share * miss, size, tight)
-        mixture = _tissues(subject, points, size)
+        mixture = plane_tissues(subject, points, size)
         labels = lesion_labels(mixture).reshape(size, size)
         mask = (labels == LESION_LABELS["core"]) | (labels == LESION_LABELS["enhancing"])
         if subject.tumour is None or mask.mean() >= SMALLEST_LESION:
             break
     ideal = (mixture.fractions @ sample_table(rng, modality)).reshape(size, size)
     ideal *= coil(points[:, 2], rng.uniform(0.0, 1.0)).reshape(size, size)
-    image = _acquire(rng, ideal, mixture.fractions, pixel, tight)
+    image = acquire(rng, ideal, mixture.fractions, pixel, tight)
     return Slice(image, mask, plane, modality)
 
 
-def _tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
-    """`subject.tissues` where a look at every fourth row and column finds the head; air elsewhere."""
+def plane_tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
+    """What a slice goes through: air but where a look at every fourth row and column finds the head.
+
+    Args:
+        points: [size × size, 3] of `plane_points`.
+    """
     grid = points.reshape(size, size, 3)
     coarse = grid[::COARSE, ::COARSE]
     margin = 2 * COARSE * np.abs(grid[0, 1] - grid[0, 0]).max()
@@ -90,9 +94,17 @@ def _tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
     return mixture
 
 
-def _acquire(
+def acquire(
     rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool
 ) -> np.ndarray:
+    """The slice as it would be found in a data set, uint8 [S, S]: blur, bias field, noise, window and JPEG.
+
+    Args:
+        ideal: [S, S] signal without any of these.
+        fractions: [S × S, tissues] of `plane_tissues`; the window is set on what is not air.
+        pixel: size in mm.
+        tight: the narrow field of view of a crop, shown brighter.
+    """
     shape = ideal.shape
     seen = blur(ideal, rng.uniform(0.3, 0.6) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
     # The viewer's interpolation smooths the noise as well.

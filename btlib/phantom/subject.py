@@ -11,6 +11,7 @@ import numpy as np
 
 from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.brain import BrainShape, paint_brain, sample_brain
+from btlib.phantom.gliomas import GRADES, sample_glioma
 from btlib.phantom.head import HeadShape, paint_head, sample_head, skin_distance
 from btlib.phantom.tissues import Mixture
 from btlib.phantom.tumours import Tumour, paint_tumour, sample_site, sample_tumour
@@ -42,7 +43,11 @@ class Subject:
         depth = self.atlas.envelope.at(where)
         noise = partial(self.atlas.noise, offset=self.texture)
         mixture = Mixture(len(points))
-        paint_head(mixture, where, depth, self.head, noise)
+        # Deeper than this the brain covers all of the head, which takes as long to paint.
+        shell = np.flatnonzero(depth > -1)
+        around = Mixture(len(shell))
+        paint_head(around, where[shell], depth[shell], self.head, noise)
+        mixture.fractions[shell] = around.fractions
         sources = where if self.tumour is None else self.tumour.sources(where, depth)
         paint_brain(mixture, self.atlas, where, sources, depth, self.brain, noise)
         if self.tumour is not None:
@@ -51,10 +56,14 @@ class Subject:
 
 
 def sample_subject(seed: int, label: str, number: int, atlas: Atlas) -> Subject:
-    """Draws subject `number` of a class; the same arguments give the same subject, whatever else is drawn."""
+    """Draws subject `number` of a class; the same arguments give the same subject, whatever else is drawn.
+
+    Args:
+        label: one of `tumours.LABELS`, or of `gliomas.GRADES` for a glioma of that grade.
+    """
     rng = keyed_rng(seed, "phantom", label, number)
     warp = sample_warp(rng)
-    tumour = sample_tumour(rng, label, atlas)
+    tumour = sample_glioma(rng, label, atlas) if label in GRADES else sample_tumour(rng, label, atlas)
     focus = sample_site(rng, atlas) if tumour is None else tumour.centre
     return Subject(
         label=label,

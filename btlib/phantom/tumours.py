@@ -37,6 +37,7 @@ class Tumour:
     anchor: np.ndarray  # [3] the dura or sella point that it grows from; a glioma's centre
     tail: float  # reach of a dural tail
     cleft: float  # opacity of the rim of fluid between tumour and brain
+    core: float = 1.0  # opacity of what lies inside the wall: 1 is necrosis, less a matrix full of fluid
 
     @property
     def centre(self) -> np.ndarray:
@@ -112,7 +113,7 @@ def paint_tumour(mixture: Mixture, tumour: Tumour, points: np.ndarray, depth: np
     mixture.paint("enhancing", bulk * np.clip(tumour.uptake * patches, 0, 1), rows)
     if tumour.rim < tumour.radius:
         wall = tumour.rim * np.clip(1 + 0.55 * noise(where, 7.0) + 0.3 * noise(where, 3.5), 0.35, 2)
-        mixture.paint("necrosis", bulk * ramp(distance + wall, 1.8), rows)
+        mixture.paint("necrosis", tumour.core * bulk * ramp(distance + wall, 1.8), rows)
     if tumour.tail > 0:
         mixture.paint("enhancing", _dural_tail(tumour, where, inside), rows)
 

@@ -1,33 +1,24 @@
-"""An arm: a classifier with its own loss, optimiser, averages and random keys, behind a shared frozen trunk."""
+"""An arm: a network in training, with its own optimiser, schedule, averages and early stop."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from btlib.losses.focal import class_weights, focal_loss, smooth, soft_cross_entropy
-from btlib.nets.classifier import Classifier
-from btlib.reproducibility import keyed_seed
 from btlib.training.ema import Ema
 from btlib.training.schedule import learning_rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArmSettings:
-    """What may differ between arms that see the same batches.
+    """What every kind of arm is told about its optimisation.
 
     The name is for people and keys no draw: two arms that differ in nothing else end bit-equal.
     """
 
     name: str
     seed: int
-    loss: str
-    focal_gamma: float
-    focal_alpha: str | float
-    label_smoothing: float
     optimizer: str
     learning_rate: float
     weight_decay: float
@@ -35,6 +26,23 @@ class ArmSettings:
     clip_norm: float
     ema_decays: tuple[float, ...]
     patience: int
+
+
+class Learner(Protocol):
+    """A network and its task: what the trainer must know of either."""
+
+    net: nn.Module
+    trained: dict[str, Tensor]  # the tensors that training changes in place
+    score: str  # name of the score beside the loss, of which more is better
+
+    def losses(self, batch: Any, key: tuple) -> tuple[Tensor, Tensor]:
+        """Loss of each sample [b] and the sum of their scores; `key` (seed, epoch, step) keys what is drawn."""
+
+    def validate(self, batches: Any) -> dict[str, float]:
+        """`val_loss`, which decides on the best epoch, `val_<score>`, and whatever else the history should hold."""
+
+    def training_mode(self, on: bool) -> None:
+        """Called with True before an epoch's steps and with False after them."""
 
 
 @dataclass
@@ -78,34 +86,18 @@ class Readout:
 
 
 class Arm:
-    """One classifier in training.
+    """One network in training.
 
     Args:
-        net: on its device already; its frozen units must equal those of the other arms.
-        cuts: per backbone, how many leading units are frozen.
-        train_batchnorm: whether BatchNorm layers behind the cut train too; else they keep their statistics.
-        counts_K: training images per class, for inverse-frequency weights.
+        learner: its network is on its device already.
         total_steps: of the whole stage, for the schedule.
     """
 
-    def __init__(
-        self,
-        settings: ArmSettings,
-        net: Classifier,
-        cuts: Sequence[int],
-        train_batchnorm: bool,
-        counts_K: Tensor,
-        total_steps: int,
-    ):
+    def __init__(self, settings: ArmSettings, learner: Learner, total_steps: int):
         self.settings = settings
-        self.cuts = tuple(cuts)
+        self.learner = learner
         self.total_steps = total_steps
-        self.net = net
-        self.alpha_K = class_weights(settings.focal_alpha, counts_K).to(net.linear.weight.device)
-        self.trained = free_tail(net, cuts, train_batchnorm)
-        for tensor in self.trained.values():  # an earlier call may have shared them with other arms, as its trunk
-            tensor.data = tensor.data.clone()
-        self.norms = [m for m in free_modules(net, cuts) if isinstance(m, _BatchNorm)] if train_batchnorm else []
+        self.trained = learner.trained
         parameters = [t for t in self.trained.values() if isinstance(t, nn.Parameter)]
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -114,25 +106,12 @@ class Arm:
         self.failed = ""
 
     @property
+    def net(self) -> nn.Module:
+        return self.learner.net
+
+    @property
     def running(self) -> bool:
         return not self.failed and any(not readout.progress.stopped for readout in self.readouts)
-
-    def loss(self, trunk: Sequence[Tensor], target_BK: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Per-sample loss [B] and logits [B, K] of this arm."""
-        s = self.settings
-        logits = self.net.head(self.net.tail(trunk, self.cuts), keep).float()
-        smoothed = smooth(target_BK, s.label_smoothing)
-        if s.loss == "focal":
-            return focal_loss(logits, smoothed, s.focal_gamma, self.alpha_K), logits
-        return soft_cross_entropy(logits, smoothed, self.alpha_K), logits
-
-    def dropout_mask(self, batch: int, key: tuple) -> Tensor | None:
-        """The keyed dropout mask [batch, fused width] for one step; None when dropout is off."""
-        p = self.net.architecture.dropout
-        if p == 0:
-            return None
-        generator = torch.Generator().manual_seed(keyed_seed(*key, self.settings.seed, "dropout"))
-        return (torch.rand(batch, self.net.fusion.out_features, generator=generator) >= p) / (1 - p)
 
     def step(self) -> None:
         """Applies the gradients that are in place, clipped, at the schedule's rate; then updates the averages."""
@@ -146,11 +125,6 @@ class Arm:
         for readout in self.readouts:
             readout.ema.update()
         self.steps += 1
-
-    def training_mode(self, on: bool) -> None:
-        """Switches the BatchNorm layers that train; nothing else in the network has a mode."""
-        for norm in self.norms:
-            norm.train(on)
 
     def restore(self, readout: Readout) -> None:
         """Puts the weights of that readout's best epoch into the network."""
@@ -190,38 +164,3 @@ class Arm:
         for readout, progress in zip(self.readouts, plain["readouts"], strict=True):
             readout.progress = Progress(**progress)
             readout.ema.updates = self.steps
-
-
-def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:
-    """All modules behind the cuts: tails, fusion, linear layer."""
-    tops = [net.fusion, net.linear]
-    for backbone, cut in zip(net.backbones, cuts, strict=True):
-        tops += backbone.units[cut:]
-    return [module for top in tops for module in top.modules()]
-
-
-def free_tail(net: Classifier, cuts: Sequence[int], train_batchnorm: bool) -> dict[str, Tensor]:
-    """Freezes the trunk; returns name -> tensor that training changes (with BatchNorm, its buffers too)."""
-    free = set()
-    for module in free_modules(net, cuts):
-        if isinstance(module, _BatchNorm) and not train_batchnorm:
-            continue
-        free |= {id(p) for p in module.parameters(recurse=False)}
-        if isinstance(module, _BatchNorm):
-            free |= {id(b) for b in module.buffers(recurse=False)}
-    for parameter in net.parameters():
-        parameter.requires_grad_(id(parameter) in free)
-    named = [*net.named_parameters(), *net.named_buffers()]
-    return {name: tensor for name, tensor in named if id(tensor) in free}
-
-
-def share_trunk(nets: Sequence[Classifier], cuts: Sequence[int]) -> None:
-    """Lets all networks use the first one's frozen tensors, so that memory does not grow with the number of arms."""
-    reference = nets[0]
-    for net in nets[1:]:
-        for own, shared, cut in zip(net.backbones, reference.backbones, cuts, strict=True):
-            for mine, theirs in zip(own.units[:cut], shared.units[:cut], strict=True):
-                theirs_tensors = [*theirs.parameters(), *theirs.buffers()]
-                for a, b in zip([*mine.parameters(), *mine.buffers()], theirs_tensors, strict=True):
-                    assert torch.equal(a, b), "arms share a trunk only when they start from the same weights"
-                    a.data = b.data

@@ -31,13 +31,13 @@ def live_curves(folder: Path, writes: bool) -> tuple[Live, Callable[[str, dict[s
     return live, on_epoch
 
 
-def draw_curves(path: Path, history: Sequence[dict[str, Any]], title: str) -> None:
-    """Accuracy and loss against the epoch, training and validation (Figure 8 or 9), as a PNG."""
+def draw_curves(path: Path, history: Sequence[dict[str, Any]], score: str, title: str) -> None:
+    """Score (such as accuracy) and loss against the epoch, training and validation (Figure 8 or 9), as a PNG."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in history]
-    labels = {"accuracy": ("training (augmented, mixed)", "validation (EMA weights)")}
-    labels["loss"] = ("training, as optimised", "validation, log loss")
+    labels = {score: ("training (augmented)", "validation (EMA weights)")}
+    labels["loss"] = ("training, as optimised", "validation, as stopped by")
     for axis, (quantity, names) in zip(axes, labels.items(), strict=True):
         for part, label in zip(("train", "val"), names, strict=True):
             axis.plot(epochs, [row[f"{part}_{quantity}"] for row in history], marker="o", ms=3, label=label)

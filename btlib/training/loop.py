@@ -1,162 +1,140 @@
-"""Trains a list of arms over one shared frozen trunk."""
+"""Trains a list of arms on the same batches: one epoch after another, resumable, whatever their task is."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
 from tqdm import tqdm
 
-from btlib.data.resident import ResidentImages
 from btlib.errors import InputError
-from btlib.nets.classifier import Classifier
-from btlib.nets.trunk import FrozenTrunk
 from btlib.reproducibility import keyed_rng
-from btlib.training import augment, mixup
-from btlib.training.arms import Arm, ArmSettings, share_trunk
+from btlib.training.arms import Arm
 from btlib.training.resume import ResumeState
 
-VALIDATION_BATCH = 64
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
+
+OnEpoch = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Stream:
-    """What all arms of one call share: the batches that they see and the part of the backbones that is frozen."""
+class Course:
+    """How long to train, and the seed of the order."""
 
     seed: int
     epochs: int
     batch_size: int
-    mixup_alpha: float
-    augmentation: augment.Strength
-    unfreeze_fraction: float
-    train_batchnorm: bool
+
+    def steps(self, samples: int) -> int:
+        """Steps of an epoch: the ragged last batch is left out; the order changes every epoch."""
+        return samples // self.batch_size
 
 
-def train_arms(
-    arms: Sequence[tuple[ArmSettings, Classifier]],
-    data: ResidentImages,
-    train_rows: np.ndarray,
-    val_rows: np.ndarray,
-    stream: Stream,
+class Task(Protocol):
+    """What all arms of one call see."""
+
+    train_rows: np.ndarray
+    validation: Any  # handed to each learner's `validate`
+
+    def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Any:
+        """The batch of these rows, drawn by `key` (seed, epoch, step), as far as all arms share the work.
+
+        Args:
+            mine: positions in the batch that this process computes.
+        """
+
+
+def fit(
+    arms: Sequence[Arm],
+    task: Task,
+    course: Course,
     fabric: Fabric,
     resume: ResumeState | None = None,
-    on_epoch: Callable[[str, dict[str, Any]], None] = lambda arm, row: None,
-) -> list[Arm]:
+    on_epoch: OnEpoch = lambda arm, row: None,
+) -> None:
     """Trains every arm; each ends with the weights of the best validation epoch of its first readout.
 
-    One frozen forward per batch serves all arms. Each arm has its own backward pass, clipping, optimiser, schedule,
+    What the arms share is computed once per batch. Each has its own backward pass, clipping, optimiser, schedule,
     averages, early stop and dropout, so an arm's numbers do not depend on which others train beside it (bit-equal on
-    CPU).
+    CPU). An arm whose loss became NaN or infinite has `failed` set, and the others go on.
 
     Args:
-        train_rows, val_rows: row numbers into `data`.
         fabric: device, precision and processes; with several processes each takes its slice of every batch.
         resume: where to keep the state after each epoch, and to go on from.
         on_epoch: called with (arm name, history row of its first readout) after each epoch, also for epochs restored
             from `resume`.
-
-    Returns:
-        The arms in the order given. An arm whose loss became NaN or infinite has `failed` set.
-
-    Raises:
-        InputError: fewer training images than one batch.
     """
-    if len(train_rows) < stream.batch_size:
-        raise InputError(
-            f"batch_size: {stream.batch_size} is more than the {len(train_rows)} training images; make it smaller"
-        )
-    steps = len(train_rows) // stream.batch_size  # the ragged last batch is left out; the order changes every epoch
-    runs = _make_arms(arms, data, train_rows, stream, steps, fabric)
-    trunk = FrozenTrunk(runs[0].net, runs[0].cuts).to(memory_format=torch.channels_last)
-    validation = _trunk_features(trunk, data, val_rows, fabric)
-    first = _restore(runs, resume, on_epoch)
-    for epoch in range(first, stream.epochs):
-        if not any(arm.running for arm in runs):
+    first = _restore(arms, resume, on_epoch)
+    steps = course.steps(len(task.train_rows))
+    for epoch in range(first, course.epochs):
+        if not any(arm.running for arm in arms):
             break
-        sums = _train_epoch(runs, trunk, data, train_rows, stream, epoch, steps, fabric)
-        for arm in [arm for arm in runs if arm.running]:
-            loss, correct = sums[arm.settings.name]
-            seen = steps * stream.batch_size
-            row = {"epoch": epoch, "train_loss": loss / seen, "train_accuracy": correct / seen}
-            _close_epoch(arm, row, validation, data.labels[val_rows], fabric)
+        sums = _train_epoch(arms, task, course, epoch, steps, fabric)
+        for arm in [arm for arm in arms if arm.running]:
+            loss, score = sums[arm.settings.name]
+            seen = steps * course.batch_size
+            row = {"epoch": epoch, "train_loss": loss / seen, f"train_{arm.learner.score}": score / seen}
+            _close_epoch(arm, row, task.validation, fabric)
             if not arm.failed:
                 on_epoch(arm.settings.name, arm.readouts[0].progress.history[-1])
         if resume and fabric.is_global_zero:
-            finished = epoch + 1 == stream.epochs or not any(arm.running for arm in runs)
-            _save(runs, resume, epoch + 1, finished)
-    for arm in runs:
+            finished = epoch + 1 == course.epochs or not any(arm.running for arm in arms)
+            _save(arms, resume, epoch + 1, finished)
+    for arm in arms:
         arm.restore(arm.readouts[0])
-    return runs
 
 
-def refuse_failed(arm: Arm) -> None:
-    """Raises InputError when the arm has diverged; for a caller whose only arm it is."""
+def refuse_too_few(samples: int, batch_size: int, key: str, noun: str) -> None:
+    """Raises InputError when the training samples do not fill one batch; `key` is the batch size's in params.yaml."""
+    if samples < batch_size:
+        raise InputError(f"{key}: {batch_size} is more than the {samples} training {noun}; make it smaller")
+
+
+def refuse_failed(arm: Arm, rates: str) -> None:
+    """Raises InputError when the arm has diverged; for a caller whose only arm it is.
+
+    Args:
+        rates: the keys of params.yaml that hold its learning rates.
+    """
     if arm.failed:
         raise InputError(
-            f"training diverged ({arm.settings.name}: {arm.failed}). Try a smaller lr_stage1 or lr_stage2; "
-            "nothing was written."
+            f"training diverged ({arm.settings.name}: {arm.failed}). Try a smaller {rates}; nothing was written."
         )
 
 
-def _make_arms(arms, data, train_rows, stream, steps, fabric) -> list[Arm]:
-    nets = [net.to(fabric.device, memory_format=torch.channels_last) for _, net in arms]
-    cuts = nets[0].cuts_for(stream.unfreeze_fraction)
-    share_trunk(nets, cuts)
-    counts = torch.bincount(data.labels[train_rows].cpu(), minlength=len(nets[0].classes))
-    settings = [s for s, _ in arms]
-    total = steps * stream.epochs
-    return [Arm(s, net, cuts, stream.train_batchnorm, counts, total) for s, net in zip(settings, nets, strict=True)]
-
-
-def _train_epoch(runs, trunk, data, train_rows, stream, epoch, steps, fabric) -> dict[str, tuple[float, float]]:
-    """One pass over the training images; returns arm name -> (summed loss, number right)."""
-    order = keyed_rng(stream.seed, epoch, "order").permutation(train_rows)
-    sums = {arm.settings.name: torch.zeros(2, device=fabric.device) for arm in runs}
-    for arm in runs:
-        arm.training_mode(True)
-    bar = tqdm(range(steps), desc=f"epoch {epoch + 1}/{stream.epochs}", disable=not fabric.is_global_zero, leave=False)
+def _train_epoch(arms, task, course, epoch, steps, fabric) -> dict[str, tuple[float, float]]:
+    """One pass over the training samples; returns arm name -> (summed loss, summed score)."""
+    order = keyed_rng(course.seed, epoch, "order").permutation(task.train_rows)
+    sums = {arm.settings.name: torch.zeros(2, device=fabric.device) for arm in arms}
+    for arm in arms:
+        arm.learner.training_mode(True)
+    bar = tqdm(range(steps), desc=f"epoch {epoch + 1}/{course.epochs}", disable=not fabric.is_global_zero, leave=False)
     for step in bar:
-        rows = order[step * stream.batch_size : (step + 1) * stream.batch_size]
-        images, target = _batch(data, rows, stream, (stream.seed, epoch, step), len(runs[0].net.classes))
+        key = (course.seed, epoch, step)
+        rows = order[step * course.batch_size : (step + 1) * course.batch_size]
         mine = torch.tensor_split(torch.arange(len(rows)), fabric.world_size)[fabric.global_rank].to(fabric.device)
-        with fabric.autocast():
-            features = trunk(images[mine])
-        for arm in runs:
+        batch = task.batch(rows, key, mine)
+        for arm in arms:
             if arm.running:
-                sums[arm.settings.name] += _arm_step(arm, features, target, mine, (stream.seed, epoch, step), fabric)
+                sums[arm.settings.name] += _arm_step(arm, batch, len(rows), key, fabric)
         if step % CHECK_EVERY == 0 or step == steps - 1:
-            _look(runs, sums, bar, epoch, (step + 1) * stream.batch_size)
-    for arm in runs:
-        arm.training_mode(False)
+            _look(arms, sums, bar, epoch, (step + 1) * course.batch_size)
+    for arm in arms:
+        arm.learner.training_mode(False)
     return {name: tuple(s.tolist()) for name, s in sums.items()}
 
 
-def _batch(data, rows, stream, key, n_classes) -> tuple[Tensor, Tensor]:
-    """The augmented, mixed global batch: images [B, 3, H, W] and soft targets [B, K].
-
-    Every process makes the whole batch, since a Mixup partner may lie in another one's slice.
-    """
-    images = augment.apply(data.batch(rows), augment.draw(stream.augmentation, len(rows), key))
-    pairs = mixup.draw(stream.mixup_alpha, len(rows), key)
-    target = one_hot(data.labels[rows], n_classes).float()
-    return mixup.mix(images, pairs), mixup.mix(target, pairs)
-
-
-def _arm_step(arm, features, target, mine, key, fabric) -> Tensor:
-    """Forward, backward and update of one arm on this process's slice; returns (summed loss, number right)."""
-    keep = arm.dropout_mask(len(target), key)
+def _arm_step(arm: Arm, batch: Any, size: int, key: tuple, fabric: Fabric) -> Tensor:
+    """Forward, backward and update of one arm on this process's slice; returns (summed loss, summed score)."""
     with fabric.autocast():
-        losses, logits = arm.loss(features, target[mine], None if keep is None else keep.to(fabric.device)[mine])
-    (losses.sum() / len(target)).backward()
+        losses, score = arm.learner.losses(batch, key)
+    (losses.sum() / size).backward()
     if fabric.world_size > 1:
         _sum_gradients(arm, fabric)
-    right = (logits.argmax(1) == target[mine].argmax(1)).sum()
-    tally = torch.stack([losses.detach().sum(), right.float()])
+    tally = torch.stack([losses.detach().sum(), score.float()])
     arm.step()
     return fabric.all_reduce(tally, reduce_op="sum") if fabric.world_size > 1 else tally
 
@@ -168,54 +146,43 @@ def _sum_gradients(arm: Arm, fabric: Fabric) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _look(runs, sums, bar, epoch, seen) -> None:
+def _look(arms, sums, bar, epoch, seen) -> None:
     """Shows the loss, and takes arms out whose loss is no longer finite; the others go on untouched."""
-    for arm in runs:
+    for arm in arms:
         total = sums[arm.settings.name][0].item()
         if arm.running and not np.isfinite(total):
             arm.failed = f"the loss became {total} in epoch {epoch + 1}"
-    rows = [row for arm in runs for readout in arm.readouts for row in readout.progress.history]
-    best = max((row["val_accuracy"] for row in rows), default=float("nan"))
-    loss = sums[runs[0].settings.name][0].item() / seen
-    bar.set_postfix(loss=f"{loss:.4f}", val_accuracy=f"{best:.4f}")
+    shown = f"val_{arms[0].learner.score}"
+    rows = [row for arm in arms for readout in arm.readouts for row in readout.progress.history]
+    best = max((row[shown] for row in rows if shown in row), default=float("nan"))
+    loss = sums[arms[0].settings.name][0].item() / seen
+    bar.set_postfix({"loss": f"{loss:.4f}", shown: f"{best:.4f}"})
 
 
 @torch.inference_mode()
-def _trunk_features(
-    trunk: FrozenTrunk, data: ResidentImages, rows: np.ndarray, fabric: Fabric
-) -> list[tuple[Tensor, ...]]:
-    """What the frozen trunk makes of the validation images; computed once, since it never changes."""
-    parts = np.array_split(rows, max(1, -(-len(rows) // VALIDATION_BATCH)))
-    with fabric.autocast():
-        return [trunk(data.batch(part)) for part in parts]
-
-
-@torch.inference_mode()
-def _close_epoch(arm: Arm, row: dict, features: list[tuple[Tensor, ...]], labels: Tensor, fabric: Fabric) -> None:
-    """Validates each average that is still watched: mean negative log-likelihood and accuracy."""
+def _close_epoch(arm: Arm, row: dict, validation: Any, fabric: Fabric) -> None:
+    """Validates each average that is still watched."""
     for readout in [readout for readout in arm.readouts if not readout.progress.stopped]:
         with readout.ema.applied(), fabric.autocast():
-            logits = torch.cat([arm.net.head(arm.net.tail(part, arm.cuts)).float() for part in features])
-        loss = cross_entropy(logits, labels).item()
-        if not np.isfinite(loss):
-            arm.failed = f"the validation loss became {loss} in epoch {row['epoch'] + 1}"
+            found = arm.learner.validate(validation)
+        if not np.isfinite(found["val_loss"]):
+            arm.failed = f"the validation loss became {found['val_loss']} in epoch {row['epoch'] + 1}"
             return
-        accuracy = (logits.argmax(1) == labels).float().mean().item()
-        readout.close_epoch(row | {"val_loss": loss, "val_accuracy": accuracy})
+        readout.close_epoch(row | found)
 
 
-def _save(runs: Sequence[Arm], resume: ResumeState, epoch: int, finished: bool) -> None:
-    tensors = {f"{number}:{name}": t for number, arm in enumerate(runs) for name, t in arm.state(finished).items()}
-    resume.save(tensors, {"epoch": epoch, "arms": [arm.plain_state() for arm in runs]})
+def _save(arms: Sequence[Arm], resume: ResumeState, epoch: int, finished: bool) -> None:
+    tensors = {f"{number}:{name}": t for number, arm in enumerate(arms) for name, t in arm.state(finished).items()}
+    resume.save(tensors, {"epoch": epoch, "arms": [arm.plain_state() for arm in arms]})
 
 
-def _restore(runs: Sequence[Arm], resume: ResumeState | None, on_epoch: Callable) -> int:
+def _restore(arms: Sequence[Arm], resume: ResumeState | None, on_epoch: OnEpoch) -> int:
     """Puts saved state back into the arms; returns the epoch to go on with."""
     found = resume.load() if resume else None
     if found is None:
         return 0
     tensors, state = found
-    for number, arm in enumerate(runs):
+    for number, arm in enumerate(arms):
         prefix = f"{number}:"
         own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
         arm.load_state(own, state["arms"][number])

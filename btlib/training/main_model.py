@@ -1,23 +1,23 @@
 """Trains the main model for one stage: a list of one arm, with its curves, card and resumable state."""
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
 
-from btlib.artifacts import atomic_path, read_csv
+from btlib.artifacts import read_csv
 from btlib.data.classes import CLASSES
 from btlib.data.images import load_processed, shrink
 from btlib.data.resident import ResidentImages
 from btlib.data.splits import rows_of
 from btlib.nets.classifier import Classifier
 from btlib.nets.store import save_classifier
-from btlib.reproducibility import environment
-from btlib.training.arms import ArmSettings
-from btlib.training.curves import draw_curves, live_curves
-from btlib.training.loop import Stream, refuse_failed, train_arms
+from btlib.training.arms import Arm
+from btlib.training.classification import ClassifierLearner, ClassifierSettings, Stream, train_arms
+from btlib.training.loop import OnEpoch
 from btlib.training.resume import ResumeState, run_hash
+from btlib.training.single import train_single
 
 
 class TrainingData:
@@ -62,7 +62,7 @@ class TrainingData:
 def train_main(
     stage: str,
     net: Classifier,
-    settings: ArmSettings,
+    settings: ClassifierSettings,
     stream: Stream,
     data: TrainingData,
     fabric: Fabric,
@@ -80,18 +80,14 @@ def train_main(
         note: what the figure says besides its title, for example that these are phantoms; '' for nothing.
     """
     resume = ResumeState(stage, run_hash((settings, stream), (data.pixels, data.labels, data.train, data.val), start))
-    history = []
-    if stream.epochs:
-        live, on_epoch = live_curves(curves, fabric.is_global_zero)
-        arms = [(settings, net)]
-        (arm,) = train_arms(arms, data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
-        live.end()
-        refuse_failed(arm)
-        history = arm.readouts[0].progress.history
-    if not fabric.is_global_zero:
-        return
-    draw_curves(curves / "curves.png", history, f"{stage}: training and validation" + (f" ({note})" if note else ""))
-    card = {"stage": stage, "settings": asdict(settings), "history": history, "environment": environment()}
-    with atomic_path(out) as folder:
+
+    def train(resume: ResumeState, on_epoch: OnEpoch) -> list[Arm]:
+        return train_arms([(settings, net)], data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
+
+    def save(folder: Path, card: dict[str, Any]) -> None:
         save_classifier(folder, net, card)
-    resume.delete()
+
+    rates, score = "lr_stage1 or lr_stage2", ClassifierLearner.score
+    train_single(
+        stage, settings, resume, train if stream.epochs else None, save, rates, score, fabric, out, curves, note
+    )

@@ -6,23 +6,25 @@ A recipe is a mapping of dotted keys of params.yaml to values, so that an arm's 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from btlib.arm_names import PROPOSED
 from btlib.nested import flatten
 from btlib.nets.classifier import Architecture
-from btlib.training.arms import ArmSettings
 from btlib.training.augment import Strength
-from btlib.training.loop import Stream
+from btlib.training.classification import ClassifierSettings, Stream
 
 Recipe = Mapping[str, Any]
 
 
-def arms_of(recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Recipe]:
-    """Arm name -> recipe: the proposed model first, then each entry `{arm: name, key: value, …}` of a table.
+def arms_of(
+    recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], reference: str = PROPOSED
+) -> dict[str, Recipe]:
+    """Arm name -> recipe: the reference without overrides first, then each entry `{arm: name, key: value, …}`.
 
     No entries, no arms: the table is switched off.
     """
     base = {**recipe, **flatten(common)}
     arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
-    return {name: base | overrides for name, overrides in ({"proposed": {}} | arms).items()} if arms else {}
+    return {name: base | overrides for name, overrides in ({reference: {}} | arms).items()} if arms else {}
 
 
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
@@ -31,9 +33,9 @@ def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
     return Architecture(tuple(recipe["backbones"]), recipe["fusion"], *sizes, tuple(classes))
 
 
-def arm_settings(recipe: Recipe, stage: int, name: str) -> ArmSettings:
+def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
     """What is the arm's own in stage 1 or 2."""
-    return ArmSettings(
+    return ClassifierSettings(
         name=name,
         seed=recipe["seed"],
         loss=recipe["training.loss"],

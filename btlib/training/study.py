@@ -9,8 +9,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from btlib.nets.classifier import Classifier, build_classifier
-from btlib.training.arms import Arm, ArmSettings
-from btlib.training.loop import Stream, train_arms
+from btlib.training.arms import Arm
+from btlib.training.classification import ClassifierSettings, Stream, train_arms
 from btlib.training.main_model import TrainingData
 from btlib.training.recipe import Recipe, architecture, arm_settings, stream
 from btlib.training.resume import ResumeState, run_hash
@@ -129,7 +129,7 @@ def families_of(runs: Sequence[Trained], stage: int) -> list[list[Trained]]:
     return list(families.values())
 
 
-def _joint_settings(family: Sequence[Trained], stage: int) -> ArmSettings:
+def _joint_settings(family: Sequence[Trained], stage: int) -> ClassifierSettings:
     every = [arm_settings(run.recipe, stage, run.arm) for run in family]
     return replace(every[0], ema_decays=tuple(decay for settings in every for decay in settings.ema_decays))
 

@@ -117,12 +117,12 @@ def test_runs_come_back_from_one_stacked_table(runs, tmp_path):
         parts.append(pd.DataFrame({"model": "main", "corruption": corruption, "severity": severity}, part.index))
         parts[-1] = parts[-1].join(part)
     write_csv(tmp_path / "predictions.csv", pd.concat(parts))
-    again = read_runs(tmp_path / "predictions.csv", CLASSES)
+    again = read_runs(tmp_path / "predictions.csv")
     assert list(again["main"]) == list(runs["main"])
     assert table(again) == table(runs)
     write_csv(tmp_path / "predictions.csv", pd.concat(parts).drop(columns="severity"))
     with pytest.raises(InputError, match=r"missing columns \['severity'\]"):
-        read_runs(tmp_path / "predictions.csv", CLASSES)
+        read_runs(tmp_path / "predictions.csv")
 
 
 def test_a_fault_in_one_part_names_it(runs, tmp_path):
@@ -131,7 +131,7 @@ def test_a_fault_in_one_part_names_it(runs, tmp_path):
     keys = pd.DataFrame({"model": "main", "corruption": "clean", "severity": 0}, part.index)
     write_csv(tmp_path / "predictions.csv", keys.join(part))
     with pytest.raises(InputError, match=r"predictions.csv, main, clean 0:(.|\n)*class 'pituitary' has no image"):
-        read_runs(tmp_path / "predictions.csv", CLASSES)
+        read_runs(tmp_path / "predictions.csv")
 
 
 def texts(figure) -> list[str]:

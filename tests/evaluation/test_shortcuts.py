@@ -43,13 +43,15 @@ def test_views_by_scikit_learn(predictions):
 def test_pasted_lesions_by_hand():
     said = ["no_tumor"] * 9 + ["glioma"] + ["glioma"] * 6 + ["pituitary"] * 2 + ["no_tumor"] * 2
     table = sure(said).assign(pasted=[""] * 10 + ["glioma"] * 10)
-    scores = pasted_scores(table)
+    scores = pasted_scores(table, np.array([*range(10), *np.repeat(range(5), 2)]))
+    assert scores["none"]["n"] == scores["none"]["groups"] == scores["glioma"]["n"] == 10
+    assert scores["glioma"]["groups"] == 5
     assert scores["none"]["called_tumor"] == 0.1 and "called_so" not in scores["none"]
     assert scores["glioma"]["called_tumor"] == 0.8 and scores["glioma"]["called_so"] == 0.6
     exact = binomtest(8, 10).proportion_ci(method="exact")
     assert scores["glioma"]["ci95"]["called_tumor"] == pytest.approx([exact.low, exact.high])
-    assert pasted_scores(table[:0]) == {}
-    control = pasted_scores(sure(["no_tumor", "glioma"]).assign(pasted="control"))["control"]
+    assert pasted_scores(table[:0], np.arange(0)) == {}
+    control = pasted_scores(sure(["no_tumor", "glioma"]).assign(pasted="control"), np.arange(2))["control"]
     assert control["called_tumor"] == 0.5 and "called_so" not in control
 
 
@@ -76,12 +78,13 @@ def test_matched_images_by_hand():
     assert scores["matched"]["grey_level_auc"]["value"] == 0.5
     together = matched_scores(table, whole, 200, rng(), np.array([0, 1, 2, 2]))
     assert together["all"]["grey_level_auc"]["ci95"] == [3.5 / 4] * 2  # c and d are drawn as one
+    assert together["all"]["groups"] == 3 and scores["all"]["groups"] == 4
     assert scores["all"]["n"] == 4 and scores["matched"]["n"] == 2
     assert scores["all"]["tumor_or_none"]["value"] == 0.5 and scores["matched"]["tumor_or_none"]["value"] == 0
     exact = binomtest(2, 4).proportion_ci(method="exact")
     assert scores["all"]["class"] == {"value": 0.5, "chance": 0.5, "ci95": pytest.approx([exact.low, exact.high])}
     alone = matched_scores(table.assign(matched=False), *given)["matched"]
-    assert alone == {"n": 0, "grey_level_auc": None, "tumor_or_none": None, "class": None}
+    assert alone == {"n": 0, "groups": 0, "grey_level_auc": None, "tumor_or_none": None, "class": None}
     figshare = Predictions(whole.image_ids, np.array([0, 0, 1, 1]), said[:, :2], ("glioma", "meningioma"))
     assert matched_scores(table, figshare, *given[1:]) == {}
 
@@ -90,7 +93,7 @@ def test_the_figures_hold_everything(predictions):
     alike = pd.DataFrame({"image_id": predictions.image_ids, "score": np.linspace(0, 1, 157), "matched": True})
     scores = {
         "views": view_scores({who: {"whole": predictions} for who in ("main", "probe")}, 50, rng()),
-        "pasted": pasted_scores(sure(["glioma"] * 4).assign(pasted=["", "", "glioma", "glioma"])),
+        "pasted": pasted_scores(sure(["glioma"] * 4).assign(pasted=["", "", "glioma", "glioma"]), np.arange(4)),
         "contrasts": contrast_scores(sure(["glioma"] * 2).assign(label=["no_tumor", "glioma"], contrast="t1")),
         "matched": matched_scores(alike, predictions, 50, rng(), np.arange(157)),
     }

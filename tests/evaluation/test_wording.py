@@ -1,4 +1,4 @@
-from btlib.evaluation.wording import caption, spoken, titled
+from btlib.evaluation.wording import bullets, caption, spoken, titled
 
 
 def test_a_caption_says_what_how_surely_and_whether_right(predictions):
@@ -11,3 +11,7 @@ def test_a_caption_says_what_how_surely_and_whether_right(predictions):
 def test_titles_carry_the_note_if_there_is_one():
     assert titled("ROC", "phantom data") == "ROC – phantom data" and titled("ROC", "") == "ROC"
     assert spoken("no_tumor") == "no tumor"
+
+
+def test_sentences_become_a_list():
+    assert bullets({"mca": "Mean.", "drop": "Less."}) == "- mca: Mean.\n- drop: Less.\n" and bullets({}) == ""

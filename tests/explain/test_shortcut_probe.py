@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from btlib.explain.shortcut_probe import pooled_features, probe
+from btlib.explain.shortcut_probe import pooled_features, probe, views
 from btlib.nets.backbones import Backbone
 
 NAMES = ("test_efficientnet", "test_convnext")
@@ -43,3 +43,17 @@ def test_a_probe_finds_what_is_there_and_nothing_in_black(states, coloured):
     assert (found.argmax(axis=1) == labels[28:]).mean() == 1
     black = np.zeros_like(images)
     np.testing.assert_allclose(probe(states, black[:28], labels[:28], black[28:]), 0.25, atol=1e-3)
+
+
+def test_views_hide_more_and_more():
+    """A head with a brain: whole, without the brain, without the head, and a frame of 6 % of the side alone."""
+    y, x = np.mgrid[:100, :100] - 49.5
+    grey = np.where(np.hypot(y / 40, x / 34) <= 1, 180, 8).astype(np.uint8)
+    images = np.repeat(grey[None, ..., None], 3, axis=3)
+    seen = {name: make(images)[0, ..., 0] for name, make in views(100).items()}
+    assert list(seen) == ["whole", "without_brain", "background_only", "border_only"]
+    assert np.array_equal(seen["whole"], grey)
+    assert seen["without_brain"][50, 50] == 0 and seen["without_brain"][12, 50] == 180
+    assert seen["background_only"].max() == 8
+    frame = seen["border_only"]
+    assert (frame[:6] == 8).all() and (frame[:, -6:] == 8).all() and not frame[6:-6, 6:-6].any()

@@ -52,3 +52,15 @@ def test_networks_come_in_the_order_of_their_seeds(net, states, tmp_path):
         save_trained(tmp_path / f"arm/{seed}", net, states, {"seed": seed})
     assert [card["seed"] for _, card in kept_networks(tmp_path / "arm", tmp_path / "weights")] == [2, 10]
     assert list(kept_networks(tmp_path / "absent", tmp_path / "weights")) == []
+
+
+def test_what_is_trained_from_scratch_has_no_pretrained_state_and_is_kept_whole(states, tmp_path):
+    names = (NAMES[0], "attention_cnn")
+    assert list(read_states(tmp_path / "weights", names)) == [NAMES[0]]  # there is no file of the other's
+    net = build_classifier(Architecture(names, "concatenation", 16, 2, 0.3, CLASSES), states, 3)
+    save_trained(tmp_path / "arm/3", net, states, {})
+    written = read_tensors(tmp_path / "arm/3/model.safetensors")[0]
+    scratch = {f"backbones.1.net.{name}" for name in net.backbones[1].net.state_dict()}
+    assert {name for name in written if name.startswith("backbones")} == scratch
+    ((back, _),) = kept_networks(tmp_path / "arm", tmp_path / "weights")
+    assert all(torch.equal(tensor, back.state_dict()[name]) for name, tensor in net.state_dict().items())

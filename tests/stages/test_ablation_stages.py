@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,11 +11,9 @@ from ruamel.yaml import YAML
 
 from btlib.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
 from btlib.data.classes import CLASSES
-from btlib.data.lesion_paste import paste_lesion
 from btlib.nets.backbones import Backbone
 from btlib.nets.classifier import Architecture, build_classifier
 from btlib.nets.store import read_states, save_classifier
-from btlib.phantom.lesion_patches import LesionPatch
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -54,15 +51,11 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def script(name):
+def stage(name):
     spec = importlib.util.spec_from_file_location(f"{name}_stage", ROOT / f"stages/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
-
-
-def stage(name):
-    return script(name).main
+    return module.main
 
 
 def set_arms(project, **changes):
@@ -162,20 +155,13 @@ def test_shortcuts_of_the_main_model(project):
     assert scores["matched"]["all"]["n"] == 12 and scores["matched"]["matched"]["n"] % 2 == 0
 
 
-def test_the_control_is_pasted_where_the_glioma_is_and_as_grey_as_the_brain():
-    y, x = np.mgrid[:128, :128] - 64
-    brain = np.hypot(y / 48, x / 38) <= 1
-    grey = np.where(np.hypot(y / 56, x / 46) <= 1, 220.0, 0)
-    grey[brain] = (100 + 14 * np.sin(y / 3))[brain]
-    image = np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
-    disc = np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 31
-    lesion = LesionPatch(disc.astype(np.float32), disc.astype(np.float32), disc, 0.3, "glioma")
-    glioma, where = paste_lesion(image, lesion, np.random.default_rng(0))
-    control, same = paste_lesion(image, script("probe_shortcuts").control(lesion), np.random.default_rng(0))
-    assert (where == same).all() and where.sum() > 500
-    far = cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0  # the edge is half a pixel soft
-    assert (control[far] == image[far]).all() and (control[where] != image[where]).mean() > 0.5
-    assert control[where].mean() == pytest.approx(100, abs=3) and glioma[where].mean() > 120
+def test_networks_trained_from_scratch_have_no_weights_file(project):
+    set_arms(project, baselines=[{"arm": "attention_cnn", "backbones": ["attention_cnn"], "fusion": "none"}])
+    params = yaml.load(project / "params.yaml")
+    params["weights"] = {"source": "none", "folder": None}
+    yaml.dump(params, project / "params.yaml")
+    stage("weights")(Path("data/drawn"))
+    assert sorted(path.stem for path in Path("data/drawn").iterdir()) == sorted(BACKBONES)
 
 
 def test_the_same_command_gives_the_same_files(project):

@@ -1,11 +1,10 @@
 """Small settings that tests vary."""
 
-from btlib.training.arms import ArmSettings
 from btlib.training.augment import Strength
-from btlib.training.loop import Stream
+from btlib.training.classification import ClassifierSettings, Stream
 
 
-def make_settings(**changes) -> ArmSettings:
+def make_settings(**changes) -> ClassifierSettings:
     values = {
         "name": "main",
         "seed": 0,
@@ -21,7 +20,7 @@ def make_settings(**changes) -> ArmSettings:
         "ema_decays": (0.99,),
         "patience": 10,
     }
-    return ArmSettings(**values | changes)
+    return ClassifierSettings(**values | changes)
 
 
 def make_stream(**changes) -> Stream:

@@ -11,8 +11,8 @@ from btlib.data.classes import CLASSES
 from btlib.data.resident import ResidentImages
 from btlib.nets.backbones import Backbone
 from btlib.nets.classifier import Architecture, build_classifier
+from btlib.training.classification import train_arms
 from btlib.training.devices import make_fabric
-from btlib.training.loop import train_arms
 from tests.training.make import make_settings, make_stream
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from btlib.errors import InputError
-from btlib.training.loop import refuse_failed, train_arms
+from btlib.training.classification import train_arms
+from btlib.training.loop import refuse_failed
 from btlib.training.resume import ResumeState, run_hash
 from tests.training.make import make_settings, make_stream
 
@@ -83,8 +84,8 @@ def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net,
     assert_same(weights(runs[0]), weights(alone))
     (lost,) = train_arms([(bad, make_net())], *task, make_stream(), fabric)
     with pytest.raises(InputError, match=r"training diverged \(bad: .*smaller lr_stage1"):
-        refuse_failed(lost)
-    refuse_failed(alone)
+        refuse_failed(lost, "lr_stage1 or lr_stage2")
+    refuse_failed(alone, "lr_stage1 or lr_stage2")
 
 
 def test_arms_stop_early_each_by_itself(task, make_net, fabric):

@@ -8,7 +8,7 @@ import torch
 
 from btlib.data.resident import ResidentImages
 from btlib.errors import InputError
-from btlib.inference import predict
+from btlib.inference.images import predict
 from btlib.training import augment, mixup
 from btlib.training.curves import draw_curves, live_curves
 from btlib.training.ema import Ema
@@ -193,7 +193,7 @@ def test_dvclive_writes_only_into_its_folder(tmp_path, monkeypatch):
 
 def test_pictures_are_drawn(task, tmp_path):
     row = {"epoch": 0, "train_loss": 1.0, "val_loss": 1.0, "train_accuracy": 0.5, "val_accuracy": 0.5}
-    draw_curves(tmp_path / "curves.png", [row], "stage")
+    draw_curves(tmp_path / "curves.png", [row], "accuracy", "stage")
     draw_views(tmp_path / "views.png", task[0], np.arange(2), augment.Strength(0.5, 0.5, 0.1, 0.1), 0, "phantom data")
     draw_mixup(tmp_path / "mixup.png", task[0], np.arange(3), 0.2, 0, "")
     assert all((tmp_path / name).stat().st_size > 3000 for name in ("curves.png", "views.png", "mixup.png"))

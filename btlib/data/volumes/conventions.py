@@ -1,0 +1,14 @@
+"""Names and orders that every part of the 3D study shares."""
+
+import numpy as np
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+GRADES = ("LGG", "HGG")
+LABELS = {"background": 0, "core": 1, "oedema": 2, "enhancing": 3}  # core: necrotic and non-enhancing
+# BraTS's nested regions: whole tumour, tumour core, enhancing tumour
+REGIONS = {"wt": (1, 2, 3), "tc": (1, 3), "et": (3,)}
+
+
+def regions_of(seg: np.ndarray) -> np.ndarray:
+    """Labels [...] to the three nested regions, bool [3, ...] in the order of REGIONS."""
+    return np.stack([np.isin(seg, labels) for labels in REGIONS.values()])

@@ -1,0 +1,77 @@
+"""How unsure sampled predictions are, and how much of that is disagreement between the samples.
+
+Samples come from dropout at inference (Gal and Ghahramani 2016) or from the members of an ensemble. Their predictive
+entropy is high wherever the answer is open; the mutual information between answer and network is the part of it that
+another network would settle differently (BALD: Houlsby et al. 2011).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import entr
+
+
+class Uncertainty(NamedTuple):
+    """In nats: the entropy of the mean prediction, and the mutual information, 0 ≤ mutual_information ≤ entropy.
+
+    Both are arrays [...] of one shape.
+    """
+
+    entropy: np.ndarray
+    mutual_information: np.ndarray
+
+
+def binary_uncertainty(samples: np.ndarray) -> Uncertainty:
+    """Of sampled probabilities [T, ...] of yes or no, such as that a voxel is tumour; entropy at most log 2."""
+    return _uncertainty(samples, lambda p: entr(p) + entr(1 - p))
+
+
+def categorical_uncertainty(samples: np.ndarray) -> Uncertainty:
+    """Of sampled probabilities [T, ..., K] of K classes, which sum to 1; entropy at most log K."""
+    return _uncertainty(samples, lambda p: entr(p).sum(axis=-1))
+
+
+def _uncertainty(samples: np.ndarray, entropy_of: Callable[[np.ndarray], np.ndarray]) -> Uncertainty:
+    """H[E p] and H[E p] − E H[p], in float64; p · log p is 0 at p = 0."""
+    assert len(samples) and samples.min() >= 0 and samples.max() <= 1, "probabilities lie in 0 … 1"
+    probabilities = samples.astype(np.float64)
+    entropy = entropy_of(probabilities.mean(axis=0))
+    # entropy is concave, so only rounding makes the difference negative
+    return Uncertainty(entropy, np.maximum(entropy - entropy_of(probabilities).mean(axis=0), 0))
+
+
+class Method(NamedTuple):
+    """One way to be unsure of one case, in bits, so that a yes or no has at most 1.
+
+    p_wt and voxels are [X, Y, Z]: the probability of tumour that the method decides by, and how unsure it is; p_hgg and
+    grade are numbers. Both pairs are None where the network lacks the part.
+    """
+
+    p_wt: np.ndarray | None
+    voxels: np.ndarray | None
+    p_hgg: float | None
+    grade: float | None
+
+
+def methods_of(name: str, tumour: np.ndarray | None, grade: np.ndarray | None) -> dict[str, Method]:
+    """`<name>_entropy` and, of more than one sample, `<name>_mutual_information`.
+
+    Args:
+        tumour: sampled probabilities [T, X, Y, Z] of tumour, or None.
+        grade: sampled probabilities [T, 2] of LGG and HGG, or None.
+    """
+    voxels = None if tumour is None else binary_uncertainty(tumour)
+    whole = None if grade is None else categorical_uncertainty(grade)
+    p_wt = None if tumour is None else tumour.mean(axis=0)
+    p_hgg = None if grade is None else float(grade[:, 1].mean())
+    samples = len(tumour if grade is None else grade)
+    return {
+        f"{name}_{kind}": Method(
+            p_wt,
+            None if voxels is None else getattr(voxels, kind) / np.log(2),
+            p_hgg,
+            None if whole is None else float(getattr(whole, kind)) / np.log(2),
+        )
+        for kind in (Uncertainty._fields if samples > 1 else Uncertainty._fields[:1])
+    }

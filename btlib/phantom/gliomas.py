@@ -1,0 +1,65 @@
+"""Gliomas of a known grade: what tells high from low grade on MRI, and how often it does not.
+
+High grade: a necrotic core in an enhancing rim, wide oedema, mass effect. Low grade: no enhancement, little oedema, and
+in many the T2-FLAIR mismatch: bright on T2, darker on FLAIR but for a rim. One in five of either grade looks much like
+the other. Places and sizes are drawn alike for both.
+
+Source: Louis et al., The 2021 WHO classification of tumors of the central nervous system; Patel et al., T2-FLAIR
+mismatch, an imaging biomarker for IDH and 1p/19q status in diffuse gliomas, Clinical Cancer Research, 2017. The numbers
+are ours.
+"""
+
+import numpy as np
+
+from btlib.phantom.atlas import Atlas
+from btlib.phantom.tumours import Tumour, _balls, _draw, _random_stretch, _white_matter_sites
+
+GRADES = ("LGG", "HGG")
+UNTYPICAL = 0.2  # share of each grade
+
+
+def sample_glioma(rng: np.random.Generator, grade: str, atlas: Atlas) -> Tumour:
+    """Draws a glioma of a grade, one of GRADES."""
+    centre = _draw(rng, _white_matter_sites(atlas))
+    radius = rng.uniform(11, 26)
+    centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 4)))
+    untypical = rng.random() < UNTYPICAL
+    look = _high_grade if grade == "HGG" else _low_grade
+    return Tumour(
+        kind="glioma",
+        centres=centres,
+        radii=radii,
+        stretch=_random_stretch(rng, 0.22),
+        roughness=rng.uniform(0.1, 0.22),
+        anchor=centre,
+        tail=0.0,
+        cleft=0.0,
+        **look(rng, radius, untypical),
+    )
+
+
+def _high_grade(rng: np.random.Generator, radius: float, untypical: bool) -> dict[str, float]:
+    """Untypical: no necrosis, faint patches of enhancement or none, little oedema."""
+    ring = rng.random() < 0.8 and not untypical
+    return {
+        "edge": rng.uniform(1.5, 5.0),
+        "rim": rng.uniform(0.14, 0.4) * radius if ring else radius,
+        "uptake": rng.uniform(0.0, 0.45) if untypical else rng.uniform(0.45, 0.95),
+        "patchiness": rng.uniform(1.5, 3.5) if untypical else rng.uniform(0.2, 0.8),
+        "oedema": rng.uniform(4, 14) if untypical else rng.uniform(7, 28),
+        "push": rng.uniform(0.3, 0.85),
+    }
+
+
+def _low_grade(rng: np.random.Generator, radius: float, untypical: bool) -> dict[str, float]:
+    """Untypical: patches of enhancement and more oedema."""
+    mismatch = rng.random() < 0.6
+    return {
+        "edge": rng.uniform(2.0, 6.0),
+        "rim": rng.uniform(0.12, 0.3) * radius if mismatch else radius,
+        "core": rng.uniform(0.5, 0.9),
+        "uptake": rng.uniform(0.3, 0.7) if untypical else rng.uniform(0.0, 0.15),
+        "patchiness": rng.uniform(1.5, 3.5),
+        "oedema": rng.uniform(6, 18) if untypical else rng.uniform(3, 10),
+        "push": rng.uniform(0.15, 0.6),
+    }

@@ -1,0 +1,64 @@
+"""The few scanners that the volumes come from: each has its own contrasts, blur, shading, noise and scale.
+
+Which one a patient lies in has nothing to do with the grade.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from btlib.phantom.contrasts import MODALITIES, intensities
+from btlib.phantom.tissues import INDEX, TISSUES
+from btlib.reproducibility import keyed_rng
+
+SCANNERS = 5
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """What a site does to its images; M modalities in the order of `contrasts.MODALITIES`, T tissues."""
+
+    tables: np.ndarray  # [M, T] intensity of each tissue, white matter about 100 on T1
+    thickness: np.ndarray  # [M] mm, deviation of the blur from slice to slice
+    shading: float  # deviation of the logarithm of the coil's sensitivity over the brain
+    noise: float  # deviation, in the units of the tables
+    gain: np.ndarray  # [M] stored value per unit of the tables
+
+
+def sample_scanner(rng: np.random.Generator, seed: int) -> Scanner:
+    """One of the SCANNERS of a seed as it was on one patient's day: tables, noise and gain a little off."""
+    scanner = _scanner(seed, int(rng.integers(SCANNERS)))
+    return Scanner(
+        tables=scanner.tables * rng.normal(1, 0.02, len(TISSUES)).astype(np.float32),
+        thickness=scanner.thickness,
+        shading=scanner.shading,
+        noise=scanner.noise * rng.uniform(0.8, 1.25),
+        gain=scanner.gain * rng.uniform(0.85, 1.15, len(MODALITIES)),
+    )
+
+
+def _scanner(seed: int, number: int) -> Scanner:
+    rng = keyed_rng(seed, "phantom scanner", number)
+    # T1 and T1ce are one sequence, before and after gadolinium: the same draw moves both.
+    sequences = [modality.removesuffix("ce") for modality in MODALITIES]
+    return Scanner(
+        tables=np.stack(
+            [
+                _table(keyed_rng(seed, "phantom sequence", number, sequence), modality)
+                for modality, sequence in zip(MODALITIES, sequences, strict=True)
+            ]
+        ),
+        thickness=rng.uniform(0.4, 2.0, len(MODALITIES)),
+        shading=rng.uniform(0.02, 0.10),
+        noise=rng.uniform(1.5, 5.0),
+        gain=rng.uniform(1.5, 12.0, len(MODALITIES)),
+    )
+
+
+def _table(rng: np.random.Generator, modality: str) -> np.ndarray:
+    """Intensity of each tissue [T]: a few per cent off the usual, grey and white matter more or less apart."""
+    table = intensities(modality)
+    grey, white = table[[INDEX["gm"], INDEX["wm"]]]
+    table *= rng.normal(1, 0.05, len(TISSUES)).astype(np.float32)
+    table[INDEX["gm"]] = table[INDEX["wm"]] * (1 + rng.uniform(0.9, 1.4) * (grey / white - 1))
+    return table

@@ -1,0 +1,129 @@
+"""One patient's volumes: T1, T1ce, T2 and FLAIR without the skull, and the segmentation, on one grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from btlib.phantom.acquisition import rician
+from btlib.phantom.atlas import LATTICE, Atlas, Grid
+from btlib.phantom.contrasts import MODALITIES
+from btlib.phantom.scanners import Scanner, sample_scanner
+from btlib.phantom.subject import Subject, sample_subject
+from btlib.phantom.tissues import INDEX, Mixture
+from btlib.phantom.tumours import LESION_LABELS, lesion_labels
+from btlib.reproducibility import keyed_rng
+
+LOW, HIGH = np.array((-92.0, -128.0, -92.0)), np.array((92.0, 96.0, 100.0))  # mm, around the largest brain
+CELL = 8.0  # mm, of a first look for the brain
+IN_PLANE = 0.5  # mm, deviation of the blur within an axial slice
+BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
+GRAIN, GRAIN_SIZE = 0.12, 8.0  # unevenness inside lesions, and the mm over which it varies
+LESION = [INDEX[name] for name in ("oedema", "necrosis", "tumour", "enhancing")]
+NOT_BRAIN = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """One patient, skull-stripped.
+
+    Attributes:
+        images: int16 [4, X, Y, Z] in the order of `contrasts.MODALITIES`, positive in the brain, 0 outside.
+        seg: uint8 [X, Y, Z], one of BRATS_LABELS.
+        affine: [4, 4], voxel to mm of the subject (x right, y anterior, z superior).
+    """
+
+    images: np.ndarray
+    seg: np.ndarray
+    affine: np.ndarray
+
+
+def make_volumes(seed: int, grade: str, number: int, spacing: float, atlas: Atlas) -> Volumes:
+    """Draws patient `number` with a glioma of a grade, and scans it with voxels of `spacing` mm."""
+    subject = sample_subject(seed, grade, number, atlas)
+    rng = keyed_rng(seed, "phantom scan", number)
+    shape, affine = voxel_grid(spacing)
+    points = _voxel_centres(shape, affine)
+    depth = _rough_depth(subject).at(points)
+    near = np.flatnonzero(depth < 0)
+    points, depth = points[near], depth[near]
+    mixture = subject.tissues(points)
+    brain = _strip(subject, points, depth, mixture.fractions, near, shape)
+    scanner = sample_scanner(rng, seed)
+    ideal = np.zeros((len(scanner.tables), *shape), np.float32)
+    ideal.reshape(len(ideal), -1)[:, near] = (
+        scanner.tables @ mixture.fractions.T * _grain(rng, subject, points, mixture)
+    )
+    seg = np.zeros(shape, np.uint8)
+    seg.flat[near] = np.array(list(BRATS_LABELS.values()), np.uint8)[lesion_labels(mixture)]
+    return Volumes(_scan(rng, scanner, ideal, brain, spacing), np.where(brain, seg, 0), affine)
+
+
+def voxel_grid(spacing: float) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape and affine of every patient's volumes; voxel 0 lies right, anterior and inferior, as BraTS has it."""
+    shape = tuple(int(n) for n in np.ceil((HIGH - LOW) / spacing))
+    affine = np.diag((-spacing, -spacing, spacing, 1.0))
+    affine[:3, 3] = HIGH[0], HIGH[1], LOW[2]
+    return shape, affine
+
+
+def _voxel_centres(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """Points [X × Y × Z, 3] in mm."""
+    axes = [affine[i, 3] + affine[i, i] * np.arange(n) for i, n in enumerate(shape)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3).astype(np.float32)
+
+
+def _rough_depth(subject: Subject) -> Grid:
+    """Distance to the brain's envelope in mm, negative inside, every CELL mm of the subject."""
+    axes = [np.arange(low, high + CELL, CELL) for low, high in zip(LOW, HIGH, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    depth = subject.atlas.envelope.at(subject.warp.to_atlas(points.reshape(-1, 3)))
+    return Grid(depth.reshape(points.shape[:3]), LOW, CELL)
+
+
+def _strip(
+    subject: Subject,
+    points: np.ndarray,
+    depth: np.ndarray,
+    fractions: np.ndarray,
+    near: np.ndarray,
+    shape: tuple[int, int, int],
+) -> np.ndarray:
+    """The brain [X, Y, Z] bool as a skull-stripping tool finds it: one solid piece, its edge a millimetre or two off."""
+    wobble = subject.atlas.noise(points, 15.0, subject.texture)
+    brain = np.zeros(shape, bool)
+    brain.flat[near] = (depth + 2.5 + 2 * wobble < 0) & (fractions[:, NOT_BRAIN].sum(1) < 0.5)
+    pieces, _ = ndimage.label(ndimage.binary_opening(brain))
+    largest = 1 + np.argmax(np.bincount(pieces.flat)[1:])
+    return ndimage.binary_fill_holes(pieces == largest)
+
+
+def _grain(rng: np.random.Generator, subject: Subject, points: np.ndarray, mixture: Mixture) -> np.ndarray:
+    """Factor [4, N] about 1 by which lesions vary inside, in each modality by itself."""
+    share = mixture.fractions[:, LESION].sum(1)
+    lesion = np.flatnonzero(share)
+    grain = np.ones((len(MODALITIES), len(points)), np.float32)
+    for row in grain:
+        offset = rng.uniform(0, LATTICE, 3)
+        row[lesion] += GRAIN * share[lesion] * subject.atlas.noise(points[lesion], GRAIN_SIZE, offset)
+    return grain
+
+
+def _scan(
+    rng: np.random.Generator, scanner: Scanner, ideal: np.ndarray, brain: np.ndarray, spacing: float
+) -> np.ndarray:
+    """Images int16 [4, X, Y, Z]: `ideal` with the blur, shading, noise and gain of the scanner, inside `brain`."""
+    images = np.zeros(ideal.shape, np.int16)
+    inside = np.flatnonzero(brain)
+    place = np.stack(np.unravel_index(inside, brain.shape), -1) / (np.array(brain.shape) - 1) * 2 - 1
+    for image, signal, thickness, gain in zip(images, ideal, scanner.thickness, scanner.gain, strict=True):
+        blurred = ndimage.gaussian_filter(signal, np.array((IN_PLANE, IN_PLANE, thickness)) / spacing)
+        seen = blurred.flat[inside] * _shading(rng, place, scanner.shading)
+        image.flat[inside] = np.maximum(np.rint(gain * rician(rng, seen, scanner.noise)), 1)
+    return images
+
+
+def _shading(rng: np.random.Generator, place: np.ndarray, strength: float) -> np.ndarray:
+    """Sensitivity [N] at places [N, 3] in −1..1: exp of a random second-order polynomial."""
+    linear, quadratic = rng.standard_normal(3), rng.standard_normal((3, 3))
+    return np.exp(strength * (place @ linear + np.einsum("ni,ij,nj->n", place, quadratic, place))).astype(np.float32)

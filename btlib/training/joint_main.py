@@ -1,0 +1,76 @@
+"""The volumes of a study with their splits, and the training of the main joint network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from btlib.data.volumes.resident import ResidentVolumes
+from btlib.data.volumes.splits import cases_of
+from btlib.data.volumes.store import load_index
+from btlib.nets.joint import build_joint
+from btlib.nets.joint_store import save_joint
+from btlib.training.arms import Arm
+from btlib.training.joint import train_joint_arms
+from btlib.training.joint_recipe import joint_architecture, joint_settings, joint_stream
+from btlib.training.loop import OnEpoch
+from btlib.training.recipe import Recipe
+from btlib.training.resume import ResumeState, run_hash
+from btlib.training.single import train_single
+
+
+class VolumeData:
+    """Normalised training and validation cases with their row numbers.
+
+    Args:
+        normalized: folder of stage normalize_volumes.
+        splits: splits.csv of the volumes.
+    """
+
+    def __init__(self, normalized: Path, splits: Path, fabric: Fabric):
+        index = load_index(normalized)
+        names = {part: cases_of(splits, index, part) for part in ("train", "val")}
+        self.resident = ResidentVolumes(normalized, names["train"] + names["val"], fabric.device)
+        self.train = np.arange(len(names["train"]))
+        self.val = len(self.train) + np.arange(len(names["val"]))
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All that training depends on, for `run_hash`."""
+        images = [case.image for case in self.resident.cases]
+        masks = [np.zeros(0) if case.seg is None else case.seg for case in self.resident.cases]
+        return [*images, *masks, self.resident.grades, self.train, self.val]
+
+
+def train_joint(
+    recipe: Recipe,
+    data: VolumeData,
+    normalisation: Mapping[str, Any],
+    fabric: Fabric,
+    out: Path,
+    curves: Path,
+    note: str,
+) -> None:
+    """Trains the main joint network and writes model, card and curves.
+
+    Args:
+        recipe: keys of section joint of params.yaml, and seed.
+        normalisation: spacing and percentiles of the volumes; they travel in the card.
+        note: see `train_single`.
+    """
+    settings, stream = joint_settings(recipe, "main"), joint_stream(recipe, recipe["size"])
+    net = build_joint(joint_architecture(recipe), recipe["seed"])
+    resume = ResumeState("train_joint", run_hash((settings, stream, net.architecture), data.arrays, []))
+
+    def train(resume: ResumeState, on_epoch: OnEpoch) -> list[Arm]:
+        pair = [(settings, net)]
+        return train_joint_arms(pair, data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
+
+    def save(folder: Path, card: dict[str, Any]) -> None:
+        save_joint(folder, net, stream.window, {"normalisation": dict(normalisation), **card})
+
+    score = "dice" if net.architecture.segmentation else "accuracy"
+    rates = "joint.learning_rate"
+    train_single("train_joint", settings, resume, train, save, rates, score, fabric, out, curves, note)

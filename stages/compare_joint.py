@@ -1,0 +1,39 @@
+"""Stage compare_joint: does joint help, what do missing modalities cost, and what is the networks' doubt worth?
+
+Reads data/ablations/joint/ (cases.csv, runs.csv, modalities.csv, voxel_errors.csv, grade_uncertainty.csv, with the
+columns that btlib/evaluation/joint_tables.py names). Writes metrics/ablation_joint.json, data/figures/ablations/joint/
+(forest.png, modalities.png, uncertainty.png, table.md). Run: dvc repro compare_joint.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import atomic_path, write_json
+from btlib.evaluation.joint_ablation import joint_ablation_table
+from btlib.evaluation.joint_comparison_figures import write_comparison_figures
+from btlib.evaluation.joint_markdown import comparison_markdown
+from btlib.evaluation.joint_tables import read_comparison
+from btlib.evaluation.modalities import modality_table
+from btlib.evaluation.uncertainty import uncertainty_rows
+from btlib.params import data_note, load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+
+def main(study: Path, metrics: Path, figures: Path) -> None:
+    p = load_params("seed", "volumes.source", "evaluation.bootstrap", "evaluation.ece_bins")
+    bins, resamples = p.evaluation.ece_bins, p.evaluation.bootstrap
+    found = read_comparison(study)
+    rngs = [keyed_rng(p.seed, "bootstrap", "joint", part) for part in ("arms", "modalities", "uncertainty")]
+    table = joint_ablation_table(found.cohort, found.arms, found.failures, bins, resamples, rngs[0])
+    missing = modality_table(found.cohort, found.subsets, bins, resamples, rngs[1])
+    doubt = uncertainty_rows(found.voxel_errors, found.grade_uncertainty, found.cohort, resamples, rngs[2])
+    write_json(metrics, {**table, "missing_modalities": missing, "uncertainty": doubt})
+    with atomic_path(figures) as folder:
+        folder.mkdir()
+        note = data_note(p.volumes.source)
+        write_comparison_figures(folder, table, missing, doubt, found.voxel_errors, note)
+        (folder / "table.md").write_text(comparison_markdown(table, missing, doubt), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,113 @@
+"""Stage evaluate_joint: predictions of the joint network, then every metric and figure from these tables.
+
+Reads models/joint/, data/volumes/normalized/, data/volumes/splits.csv, and the test cases' segmentations on their own
+grid (data/volumes/manifest.csv names them). Writes data/joint/predictions/ (val, test, segmentation, voxel_errors and
+grade_uncertainty .csv), data/joint/masks/ (NIfTI on the input grid, labels as in conventions.py), metrics/joint3d.json,
+data/figures/joint/evaluate/. Run: dvc repro evaluate_joint.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from nibabel.affines import voxel_sizes
+from tqdm import tqdm
+
+from btlib.artifacts import atomic_path, write_csv, write_json
+from btlib.data.volumes.conventions import regions_of
+from btlib.data.volumes.manifest import read_manifest
+from btlib.data.volumes.reading import read_case
+from btlib.data.volumes.splits import cases_of
+from btlib.data.volumes.store import Case, load_case, load_index, write_nifti
+from btlib.evaluation.joint import joint_metrics
+from btlib.evaluation.joint_figures import write_joint_figures
+from btlib.evaluation.joint_tables import PREDICTIONS, read_joint_tables
+from btlib.evaluation.segmentation import Outlined, segmentation_table
+from btlib.evaluation.uncertainty import Doubts
+from btlib.explain.uncertainty import methods_of
+from btlib.inference.volumes import CasePrediction, grade_row, mc_samples, native_labels, predict_case, stacked
+from btlib.nets.joint_store import load_joint
+from btlib.params import data_note, load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+
+def main(
+    model: Path,
+    normalized: Path,
+    splits: Path,
+    root: Path,
+    manifest: Path,
+    predictions: Path,
+    masks: Path,
+    metrics: Path,
+    figures: Path,
+) -> None:
+    p = load_params(
+        "seed",
+        "volumes.source",
+        "volumes.resample",
+        "joint.mc_samples",
+        "evaluation.bootstrap",
+        "evaluation.ece_bins",
+    )
+    net, window = load_joint(model)
+    index = load_index(normalized)
+    cases = {part: [load_case(normalized, name) for name in cases_of(splits, index, part)] for part in ("val", "test")}
+    seen = {part: [predict_case(net, case, window) for case in _bar(found, part)] for part, found in cases.items()}
+
+    doubts = Doubts()
+    for case, plain in zip(_bar(cases["test"], "MC dropout"), seen["test"], strict=True):
+        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
+        samples = mc_samples(net, case, window, p.joint.mc_samples, p.seed)
+        for name, drawn in (("softmax", [plain]), ("mc", samples)):
+            for method, found in methods_of(name, *stacked(drawn)).items() if drawn else ():
+                doubts.add(method, case.name, found, truth, brain)
+
+    rows = read_manifest(manifest).set_index("case", drop=False)
+    with atomic_path(predictions) as folder, atomic_path(masks) as masks_out:
+        for part, found in seen.items():
+            write_csv(folder / f"{part}.csv", _predictions(index, cases[part], found))
+        outlined = _outlined(cases["test"], seen["test"], rows, root, p.volumes.resample, masks_out)
+        write_csv(folder / "segmentation.csv", segmentation_table(outlined))
+        write_csv(folder / "voxel_errors.csv", doubts.voxel_errors)
+        write_csv(folder / "grade_uncertainty.csv", doubts.grade_uncertainty)
+
+    tables, bins = read_joint_tables(predictions), p.evaluation.ece_bins
+    scores = joint_metrics(tables, bins, p.evaluation.bootstrap, keyed_rng(p.seed, "bootstrap", "joint"))
+    write_json(metrics, scores)
+    with atomic_path(figures) as folder:
+        folder.mkdir()
+        write_joint_figures(folder, tables, scores, bins, data_note(p.volumes.source))
+
+
+def _bar(cases: list[Case], task: str) -> tqdm:
+    return tqdm(cases, desc=task, unit="case", mininterval=1)
+
+
+def _predictions(index: pd.DataFrame, cases: list[Case], found: list[CasePrediction]) -> pd.DataFrame:
+    known = index.set_index("case")[["patient", "grade"]]
+    rows = [
+        {"case": case.name, **known.loc[case.name], **grade_row(prediction.grade)}
+        for case, prediction in zip(cases, found, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=PREDICTIONS)
+
+
+def _outlined(
+    cases: list[Case], found: list[CasePrediction], rows: pd.DataFrame, root: Path, resample: bool, masks: Path
+) -> Iterator[Outlined]:
+    """Truth and prediction of each case on its input grid; writes the predicted masks on the way."""
+    masks.mkdir()
+    for case, prediction in zip(_bar(cases, "masks"), found, strict=True):
+        if prediction.regions is None:
+            continue
+        labels = native_labels(prediction.regions, case)
+        write_nifti(masks / f"{case.name}.nii.gz", labels, case)
+        _, truth, _ = read_case(root, rows.loc[case.name], resample)
+        if truth is not None:
+            yield case.name, regions_of(truth), regions_of(labels), voxel_sizes(case.native_affine)
+
+
+if __name__ == "__main__":
+    run(main)

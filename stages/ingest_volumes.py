@@ -1,0 +1,27 @@
+"""Stage ingest_volumes: every volume of every case read once and checked, before any training.
+
+Reads the volumes' root. Writes data/volumes/manifest.csv. All faults of all cases stop the run in one list.
+Run: dvc repro ingest_volumes.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import write_csv
+from btlib.data.volumes.ingest import ingest
+from btlib.errors import listed
+from btlib.params import load_params
+from btlib.stage import run
+
+
+def main(root: Path, manifest: Path) -> None:
+    """Reads the volumes below `root`; writes the manifest."""
+    p = load_params("volumes.resample")
+    cases, warnings = ingest(root, p.volumes.resample)
+    write_csv(manifest, cases)
+    if warnings:
+        print(f"{len(warnings)} warning(s):\n{listed(warnings)}")
+    print(f"{len(cases)} cases of {cases.patient.nunique()} patients, {(cases.seg != '').sum()} segmented")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,28 @@
+"""Stage split_volumes: which cases train, validate and test, by patient and stratified by grade.
+
+Reads data/volumes/manifest.csv. Writes data/volumes/splits.csv, metrics/split_volumes.json.
+Run: dvc repro split_volumes.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import write_csv, write_json
+from btlib.data.volumes.manifest import read_manifest
+from btlib.data.volumes.splits import grade_counts, split_cases
+from btlib.params import load_params
+from btlib.stage import run
+
+
+def main(manifest: Path, out: Path, metrics: Path) -> None:
+    """Reads the manifest; writes the split of each case and the counts by grade."""
+    p = load_params("seed", "volumes.held_out")
+    cases = read_manifest(manifest)
+    cases["split"] = split_cases(cases, p.volumes.held_out, p.seed)
+    counts = grade_counts(cases, cases["split"].to_numpy())
+    write_csv(out, cases[["case", "split"]])
+    write_json(metrics, counts)
+    print("\n".join(f"{name:5} {sum(grades.values()):4} {grades}" for name, grades in counts.items()))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,50 @@
+"""Stage train_joint: the joint network learns to segment the glioma and to grade it.
+
+Reads data/volumes/normalized/, data/volumes/splits.csv. Writes models/joint/, data/curves/joint/.
+Run: dvc repro train_joint.
+"""
+
+from pathlib import Path
+
+from btlib.nested import flatten
+from btlib.params import data_note, load_params
+from btlib.stage import run
+from btlib.training.devices import make_fabric
+from btlib.training.joint_main import VolumeData, train_joint
+
+
+def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
+    p = load_params(
+        "seed",
+        "volumes.source",
+        "volumes.spacing",
+        "volumes.clip_percentiles",
+        "joint.size",
+        "joint.width",
+        "joint.attention",
+        "joint.segmentation",
+        "joint.grading",
+        "joint.dropout",
+        "joint.batch_size",
+        "joint.epochs",
+        "joint.optimizer",
+        "joint.learning_rate",
+        "joint.weight_decay",
+        "joint.schedule",
+        "joint.clip_norm",
+        "joint.ema_decay",
+        "joint.patience",
+        "joint.grade_weight",
+        "joint.label_smoothing",
+        "joint.precision",
+        "joint.augment",
+    )
+    fabric = make_fabric(1, p.joint.precision)
+    data = VolumeData(normalized, splits, fabric)
+    normalisation = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
+    recipe = flatten(p.joint) | {"seed": p.seed}
+    train_joint(recipe, data, normalisation, fabric, out, curves, data_note(p.volumes.source))
+
+
+if __name__ == "__main__":
+    run(main)
