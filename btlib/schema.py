@@ -109,7 +109,7 @@ class Shortcuts(Section):
 
 class PhantomVolumes(Section):
     cases: Annotated[int, Field(ge=10)]
-    spacing: Annotated[float, Field(gt=0)]
+    spacing: Annotated[float, Field(gt=0, le=6)]
 
 
 class Volumes(Section):
@@ -151,6 +151,7 @@ class Joint(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     batch_size: Count
     epochs: Count
+    coarse_epochs: Annotated[int, Field(ge=0)]
     optimizer: Literal["adam", "adamw"]
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
@@ -338,6 +339,10 @@ def _cross_checks(params: Params) -> list[str]:
 
 def _joint_checks(joint: Joint) -> list[str]:
     faults = []
+    if joint.coarse_epochs and joint.size < 32:
+        faults.append(
+            f"joint.coarse_epochs: half of joint.size ({joint.size}) is too small for the network; set it to 0"
+        )
     if not joint.segmentation and joint.grading == "none":
         faults.append("joint.segmentation and joint.grading: both are off, so nothing would be trained")
     if not joint.segmentation and joint.attention:

@@ -10,10 +10,18 @@ from btlib.schema import read_params
 from btlib.stage import TIMINGS
 
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc_macro": "macro AUC", "ece": "ECE"}
+JOINT_SCORES = {
+    "dice_wt": "Dice, whole tumour",
+    "dice_tc": "Dice, core",
+    "dice_et": "Dice, enhancing",
+    "grade_accuracy": "grade accuracy",
+    "grade_auc": "grade AUC",
+}
 PLACES = {
     "metrics/": "every number, as JSON (dvc metrics show)",
     "data/figures/": "every figure, as PNG",
     "data/predictions/": "the probabilities of each validation and test image",
+    "data/joint/": "the same of each volume, with masks and maps as NIfTI on its own grid",
     "data/ablations/": "the same of every arm of the ablation tables, by seed",
     "models/": "the trained networks, as safetensors with a card",
 }
@@ -26,6 +34,16 @@ def headline(scores: Mapping) -> list[str]:
         for key, title in SCORES.items()
     ]
     return [*lines, f"on {scores['n_test']} test images, {scores['errors']} of them wrong; intervals: 95 %"]
+
+
+def joint_headline(scores: Mapping) -> list[str]:
+    """One line per score of the 3D study, with its 95 % interval; what the network lacks is left out."""
+    lines = [
+        f"{title:<19} {scores[key]:.4f}  [{scores['ci95'][key][0]:.4f}, {scores['ci95'][key][1]:.4f}]"
+        for key, title in JOINT_SCORES.items()
+        if scores[key] is not None
+    ]
+    return [*lines, f"on {scores['n_test']} test cases; intervals: 95 %"]
 
 
 def contamination(audit: Mapping) -> list[str]:
@@ -64,11 +82,15 @@ def block(title: str, lines: list[str]) -> str:
 
 def main() -> None:
     p = read_params()
-    kind = "phantom images (a demo: says nothing about patients)" if p.images.source == "phantom" else p.images.root
+    images, volumes = (
+        f"phantom {what} (a demo: says nothing about patients)" if part.source == "phantom" else part.root
+        for what, part in (("images", p.images), ("volumes", p.volumes))
+    )
     blocks = [
         block(
-            f"Test scores on {kind}, split by {p.split_by}", headline(read_json(Path("metrics/classification.json")))
+            f"Test scores on {images}, split by {p.split_by}", headline(read_json(Path("metrics/classification.json")))
         ),
+        block(f"Test scores on {volumes}", joint_headline(read_json(Path("metrics/joint3d.json")))),
         block("Test images with a near copy in train", contamination(read_json(Path("metrics/audit.json")))),
         block("Time of each stage's last run here", times(stage_names())),
         block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),

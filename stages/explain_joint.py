@@ -14,14 +14,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from btlib.artifacts import write_figure, write_json
-from btlib.data.volumes.conventions import GRADES
+from btlib.data.volumes.conventions import GRADES, REGION_NAMES
 from btlib.data.volumes.store import Case, load_case, to_native, write_nifti
 from btlib.evaluation.joint_tables import read_joint_tables
 from btlib.evaluation.localisation import localisation_scores
 from btlib.evaluation.wording import titled
 from btlib.explain.gradcam import map_names
 from btlib.explain.uncertainty import binary_uncertainty
-from btlib.explain.volume_figures import NAMED, SHADES, explanation_figure
+from btlib.explain.volume_figures import SHADES, explanation_figure
 from btlib.explain.volumes import Explanation, cases_to_explain, grade_heat, heat_in_brain
 from btlib.inference.volumes import mc_samples, native_labels, predict_case
 from btlib.nets.joint import JointNet
@@ -92,7 +92,7 @@ def dice_wording(dice: pd.DataFrame, name: str) -> str:
     """The next line, 'Dice: whole tumour 0.91, …', from a table [case × region]; '' for a case without a score."""
     if name not in dice.index:
         return ""
-    return "\nDice: " + ", ".join(f"{spoken} {dice.loc[name, region]:.2f}" for region, spoken in NAMED.items())
+    return "\nDice: " + ", ".join(f"{spoken} {dice.loc[name, region]:.2f}" for region, spoken in REGION_NAMES.items())
 
 
 if __name__ == "__main__":

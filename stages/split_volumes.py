@@ -15,9 +15,10 @@ from btlib.stage import run
 
 def main(manifest: Path, out: Path, metrics: Path) -> None:
     """Reads the manifest; writes the split of each case and the counts by grade."""
-    p = load_params("seed", "volumes.held_out")
+    p = load_params("seed", "volumes.held_out", "joint.segmentation", "joint.grading")
     cases = read_manifest(manifest)
-    cases["split"] = split_cases(cases, p.volumes.held_out, p.seed)
+    tasks = {"segments": p.joint.segmentation, "grades": p.joint.grading != "none"}
+    cases["split"] = split_cases(cases, p.volumes.held_out, p.seed, **tasks)
     counts = grade_counts(cases, cases["split"].to_numpy())
     write_csv(out, cases[["case", "split"]])
     write_json(metrics, counts)

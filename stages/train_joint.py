@@ -27,6 +27,7 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
         "joint.dropout",
         "joint.batch_size",
         "joint.epochs",
+        "joint.coarse_epochs",
         "joint.optimizer",
         "joint.learning_rate",
         "joint.weight_decay",

@@ -188,6 +188,7 @@ def test_networks_to_keep_must_be_arms(committed):
         ),
         ({"joint__segmentation": False}, "joint.attention: the gates are in the segmentation's decoder"),
         ({"joint__segmentation": False}, "joint.grading: 'regions' needs the segmentation"),
+        ({"joint__size": 24}, r"joint.coarse_epochs: half of joint.size \(24\) is too small"),
         ({"joint__attenton": True}, r"unknown key 'joint.attenton' \(did you mean 'joint.attention'\?\)"),
         ({"volumes__clip_percentiles": [99.5, 0.5]}, "volumes.clip_percentiles: 99.5 is not below 0.5"),
         ({"joint__ablation__arms": [{"grading": "none"}]}, "joint.ablation.arms: an arm has no name"),

@@ -2,7 +2,7 @@
 
 import json
 
-from btlib.summary import contamination, headline, stage_names, times
+from btlib.summary import JOINT_SCORES, contamination, headline, joint_headline, stage_names, times
 
 KEY = "test_near_duplicates_in_train_any_orientation_by_split"
 
@@ -14,6 +14,14 @@ def test_headline_shows_score_and_interval():
     assert lines[0] == "accuracy   0.9000  [0.8500, 0.9510]"
     assert len(lines) == 5
     assert lines[-1].startswith("on 60 test images, 6 of them wrong")
+
+
+def test_headline_of_the_volumes_leaves_out_what_is_undefined():
+    scores = dict.fromkeys(JOINT_SCORES, 0.8) | {"grade_auc": None, "n_test": 16}
+    lines = joint_headline(scores | {"ci95": {name: [0.7, 0.9] for name in JOINT_SCORES}})
+    assert lines[0] == "Dice, whole tumour  0.8000  [0.7000, 0.9000]"
+    assert len(lines) == 5
+    assert lines[-1] == "on 16 test cases; intervals: 95 %"
 
 
 def test_contamination_of_both_splits_even_where_one_is_impossible():

@@ -26,7 +26,7 @@ def resolve_inside(root: Path, path: str) -> Path:
     """
     real = (root / path).resolve()
     if not real.is_relative_to(root.resolve()):
-        raise InputError(f"{path}: leads out of the images' root to {real}; copy the file into the root")
+        raise InputError(f"{path}: leads out of its root folder to {real}; copy the file into the root")
     if not real.is_file():
         raise InputError(f"{path}: no such file (a dangling link, or moved since the scan)")
     return real

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from btlib.artifacts import write_figure
-from btlib.data.volumes.conventions import GRADES, REGIONS
+from btlib.data.volumes.conventions import GRADES, REGION_NAMES, REGIONS
 from btlib.evaluation import calibration
 from btlib.evaluation.joint import HGG
 from btlib.evaluation.joint_markdown import METHODS, value_words
@@ -25,7 +25,6 @@ from btlib.evaluation.wording import spoken, titled
 # Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = "os^DvPX"
-REGION_NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 MEASURES = {"dice": "Dice", "hd95": "95 % Hausdorff distance, mm"}
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill a range evenly and in no visible order
 

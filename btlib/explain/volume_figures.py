@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from scipy.ndimage import find_objects
 
-from btlib.data.volumes.conventions import MODALITIES, regions_of
+from btlib.data.volumes.conventions import MODALITIES, REGION_NAMES, regions_of
 from btlib.data.volumes.store import Case
 from btlib.explain.volumes import Explanation, brain_of
 
@@ -24,7 +24,6 @@ ABOVE, BETWEEN, BELOW = 0.72, 0.26, 0.64  # inches for titles, for the second ro
 WINDOW = (0.5, 99.5)  # percentiles inside the brain that are black and white, of each modality
 STRONGEST = 0.85  # opacity of the highest value: anatomy stays visible beneath
 SPOKEN = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
-NAMED = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 # told apart with any colour vision (Okabe and Ito 2008); the core is wide, since enhancing often runs along it
 CONTOURS = {"wt": ("#F0E442", 1.3), "tc": ("#D55E00", 2.4), "et": ("#56B4E9", 1.0)}
 RIMMED = (Stroke(linewidth=2.0, foreground="0.25"), Normal())
@@ -202,7 +201,9 @@ def _mark(axes: Axes, side: str) -> None:
 
 
 def _legend(figure: Figure) -> None:
-    lines = [Line2D([], [], color=colour, linewidth=2, label=NAMED[name]) for name, (colour, _) in CONTOURS.items()]
+    lines = [
+        Line2D([], [], color=colour, linewidth=2, label=REGION_NAMES[name]) for name, (colour, _) in CONTOURS.items()
+    ]
     lines += [
         Line2D([], [], color="0.3", linestyle="-", label="truth"),
         Line2D([], [], color="0.3", linestyle=DASHED, label="prediction, where both are drawn"),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from monai.networks.blocks import Convolution, SimpleASPP, SubpixelUpsample, UnetResBlock
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool3d, interpolate
+from torch.nn.functional import interpolate, leaky_relu
 
 from btlib.reproducibility import keyed_seed
 
@@ -31,7 +31,7 @@ class JointOutput(NamedTuple):
 
     regions: logits [B, 3, S, S, S] of whole tumour, core and enhancing tumour, or None without segmentation; grade:
     logits [B, 2] of LGG and HGG, or None without grading; attention: coefficients [B, 1, s, s, s] in 0..1 of each gate,
-    coarse to fine; deep: region logits of the coarser decoder levels, fine to coarse, for deep supervision.
+    coarse to fine; deep: region logits of the decoder's levels, S/2 to S/8, for deep supervision.
     """
 
     regions: Tensor | None
@@ -82,13 +82,33 @@ class Up(nn.Module):
         return self.block(joined), coefficients
 
 
+class FullResolution(nn.Module):
+    """Region logits at S: the decoder's features, raised by sub-pixel convolution, tell where; the voxel's own
+    intensities, joined to them, where exactly."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        # without MONAI's smoothing of the result, whose pooling takes an eighth of a training step on a CPU
+        conv = nn.Conv3d(channels, channels // 2 * 8, 1)
+        self.raise_ = SubpixelUpsample(
+            3, channels, channels // 2, scale_factor=2, conv_block=conv, apply_pad_pool=False
+        )
+        self.join = nn.Conv3d(channels // 2 + MODALITIES, channels, 1)
+        self.logits = nn.Conv3d(channels, REGIONS, 1)
+
+    def forward(self, decoder: Tensor, volumes: Tensor) -> Tensor:
+        """[B, 3, S, S, S] from features [B, w, S/2, S/2, S/2] and volumes [B, 4, S, S, S]."""
+        return self.logits(leaky_relu(self.join(torch.cat([self.raise_(decoder), volumes], dim=1))))
+
+
 class JointNet(nn.Module):
     """Volumes [B, 4, S, S, S] (t1, t1ce, t2, flair, z-scored; S a multiple of 8) to regions and grade.
 
     A strided stem halves the grid, two residual levels halve it again to S/8, where dilated convolutions see the whole
-    brain. The decoder climbs back to S/2 through attention-gated skips; sub-pixel convolution gives the logits at S.
-    The head grades from the pooled bottleneck and, with grading 'regions', from the decoder's features averaged under
-    the predicted probability of each region, so that the grade's gradient reaches the segmentation too.
+    brain. The decoder climbs back to S/2 through attention-gated skips, each of its levels with region logits of its
+    own; `FullResolution` gives those at S. The head grades from the pooled bottleneck and, with grading 'regions', from
+    the decoder's features averaged under the predicted probability of each region, so that the grade's gradient
+    reaches the segmentation too.
 
     There is no hidden randomness: dropout is a set of channel masks handed in (`keep`), so that it can be keyed.
     """
@@ -104,8 +124,8 @@ class JointNet(nn.Module):
         self.context = SimpleASPP(3, 4 * w, w, (1, 3, 3, 3), (1, *RATES), norm_type=NORM)
         if a.segmentation:
             self.up = nn.ModuleList([Up(4 * w, 2 * w, a.attention), Up(2 * w, w, a.attention)])
-            self.out = SubpixelUpsample(3, w, REGIONS, scale_factor=2, conv_block=nn.Conv3d(w, REGIONS * 8, 1))
-            self.deep = nn.ModuleList([nn.Conv3d(2 * w, REGIONS, 1), nn.Conv3d(4 * w, REGIONS, 1)])
+            self.out = FullResolution(w)
+            self.deep = nn.ModuleList(nn.Conv3d(n, REGIONS, 1) for n in (w, 2 * w, 4 * w))
         if a.grading != "none":
             pooled = 4 * w + (REGIONS * (w + 1) if a.grading == "regions" else 0)
             self.grade = nn.Sequential(nn.Linear(pooled, 2 * w), nn.GELU(), nn.Linear(2 * w, GRADES))
@@ -136,27 +156,30 @@ class JointNet(nn.Module):
             return (encoded.bottleneck,)
         return encoded.bottleneck, self.decode(encoded)[0][-1]
 
-    def head(self, features: Sequence[Tensor], regions: Tensor | None = None) -> Tensor:
-        """Grade logits [B, 2] from `features`; `regions`, the logits of the decoder's, spares their computation."""
+    def head(self, features: Sequence[Tensor]) -> Tensor:
+        """Grade logits [B, 2] from `features`."""
         vector = features[0].mean(dim=(2, 3, 4))
         if self.architecture.grading == "regions":
-            regions = self.out(features[1]) if regions is None else regions
-            vector = torch.cat([vector, _under_regions(features[1], regions)], dim=1)
+            vector = torch.cat([vector, _under_regions(features[1], self.deep[0](features[1]))], dim=1)
         return self.grade(vector)
 
     def dropout_masks(self, batch: int, key: tuple) -> list[Tensor] | None:
-        """Channel masks [batch, C, 1, 1, 1] of bottleneck and decoder levels, over the share kept; None if off."""
+        """Channel masks [batch, C, 1, 1, 1] of bottleneck and coarse decoder level, over the share kept; None if off.
+
+        The finest level is left whole: with a few channels missing there, small networks did not learn to tell the
+        regions apart. The central levels are where MC dropout is worth most too (Kendall et al. 2015, Bayesian SegNet).
+        """
         p, w = self.architecture.dropout, self.architecture.width
         if p == 0:
             return None
         generator = torch.Generator().manual_seed(keyed_seed(*key, "dropout"))
-        channels = (4 * w, 2 * w, w) if self.architecture.segmentation else (4 * w,)
+        channels = (4 * w, 2 * w) if self.architecture.segmentation else (4 * w,)
         return [(torch.rand(batch, n, 1, 1, 1, generator=generator) >= p) / (1 - p) for n in channels]
 
     def forward(self, volumes: Tensor, keep: Sequence[Tensor] | None = None) -> JointOutput:
-        return self.outputs(self.encode(volumes), keep)
+        return self.outputs(volumes, self.encode(volumes), keep)
 
-    def outputs(self, encoded: Encoded, keep: Sequence[Tensor] | None = None) -> JointOutput:
+    def outputs(self, volumes: Tensor, encoded: Encoded, keep: Sequence[Tensor] | None = None) -> JointOutput:
         """All that follows from `encode`, which dropout leaves alone: many samples need it only once.
 
         Args:
@@ -165,10 +188,9 @@ class JointNet(nn.Module):
         if not self.architecture.segmentation:
             return JointOutput(None, self.head([_kept(encoded.bottleneck, keep, 0)]), (), ())
         levels, coefficients = self.decode(encoded, keep)
-        regions = self.out(levels[-1])
-        grade = None if self.architecture.grading == "none" else self.head((levels[0], levels[-1]), regions)
-        deep = tuple(conv(level) for conv, level in zip(self.deep, reversed(levels[:-1]), strict=True))
-        return JointOutput(regions, grade, tuple(coefficients), deep)
+        grade = None if self.architecture.grading == "none" else self.head((levels[0], levels[-1]))
+        deep = tuple(conv(level) for conv, level in zip(self.deep, reversed(levels), strict=True))
+        return JointOutput(self.out(levels[-1], volumes), grade, tuple(coefficients), deep)
 
 
 def build_joint(architecture: JointArchitecture, seed: int) -> JointNet:
@@ -181,9 +203,10 @@ def build_joint(architecture: JointArchitecture, seed: int) -> JointNet:
 def _under_regions(decoder: Tensor, regions: Tensor) -> Tensor:
     """[B, 3w + 3]: decoder features averaged under each region's predicted probability, and the regions' sizes.
 
+    The probabilities count squared: else the many voxels that are almost surely healthy would outweigh a small lesion.
     The sizes are logarithms of soft volumes: how much of the tumour enhances is what a reader grades by first.
     """
-    weight = avg_pool3d(torch.sigmoid(regions), 2).flatten(2)
+    weight = torch.sigmoid(regions).square().flatten(2)
     total = weight.sum(dim=2) + 1.0  # one voxel of doubt: an absent region gives nearly nothing, not noise
     means = torch.einsum("bcn,brn->brc", decoder.flatten(2), weight) / total[:, :, None]
     return torch.cat([means.flatten(1), total.log()], dim=1)
@@ -194,4 +217,4 @@ def _pointwise(channels: int, out: int) -> Convolution:
 
 
 def _kept(feature: Tensor, keep: Sequence[Tensor] | None, level: int) -> Tensor:
-    return feature if keep is None else feature * keep[level]
+    return feature if keep is None or level >= len(keep) else feature * keep[level]

@@ -57,11 +57,12 @@ def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[S
 
     def maps(cubes: Tensor) -> Tensor:
         small = shrunk(cubes, window.size)
-        encoded = net.encode(torch.cat([small, small.flip(2)]))
+        both = torch.cat([small, small.flip(2)])
+        encoded = net.encode(both)
         named = {
             (sample, name): value
             for sample, keep in enumerate(keeps)
-            for name, value in _as_maps(net.outputs(encoded, keep), cubes.shape[2:]).items()
+            for name, value in _as_maps(net.outputs(both, encoded, keep), cubes.shape[2:]).items()
         }
         parts[:] = [part for part, value in named.items() for _ in range(value.shape[1])]
         return torch.cat(list(named.values()), dim=1)

@@ -12,7 +12,7 @@ are ours.
 import numpy as np
 
 from btlib.phantom.atlas import Atlas
-from btlib.phantom.tumours import Tumour, _balls, _draw, _random_stretch, _white_matter_sites
+from btlib.phantom.tumours import Tumour, balls, pick, random_stretch, white_matter_sites
 
 GRADES = ("LGG", "HGG")
 UNTYPICAL = 0.2  # share of each grade
@@ -20,16 +20,16 @@ UNTYPICAL = 0.2  # share of each grade
 
 def sample_glioma(rng: np.random.Generator, grade: str, atlas: Atlas) -> Tumour:
     """Draws a glioma of a grade, one of GRADES."""
-    centre = _draw(rng, _white_matter_sites(atlas))
+    centre = pick(rng, white_matter_sites(atlas))
     radius = rng.uniform(11, 26)
-    centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 4)))
+    centres, radii = balls(rng, centre, radius, int(rng.integers(0, 4)))
     untypical = rng.random() < UNTYPICAL
     look = _high_grade if grade == "HGG" else _low_grade
     return Tumour(
         kind="glioma",
         centres=centres,
         radii=radii,
-        stretch=_random_stretch(rng, 0.22),
+        stretch=random_stretch(rng, 0.22),
         roughness=rng.uniform(0.1, 0.22),
         anchor=centre,
         tail=0.0,

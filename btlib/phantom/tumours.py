@@ -153,13 +153,15 @@ def _dural_tail(tumour: Tumour, where: np.ndarray, depth: np.ndarray) -> np.ndar
     return ramp(-(depth - 1.5) - thickness) * ramp(depth - 1.5) * (thickness > 0.3)
 
 
-def _random_stretch(rng: np.random.Generator, spread: float) -> np.ndarray:
+def random_stretch(rng: np.random.Generator, spread: float) -> np.ndarray:
+    """Symmetric matrix [3, 3] of determinant 1 that makes balls ellipsoids; `spread` of the logarithm of their axes."""
     axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     scale = np.exp(rng.normal(0, spread, 3))
     return (axes * (scale / np.cbrt(scale.prod()))) @ axes.T
 
 
-def _balls(rng: np.random.Generator, centre: np.ndarray, radius: float, extra: int) -> tuple[np.ndarray, np.ndarray]:
+def balls(rng: np.random.Generator, centre: np.ndarray, radius: float, extra: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres [1 + extra, 3] and radii [1 + extra] of a ball and smaller ones on its surface."""
     directions = rng.standard_normal((extra, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True) + 1e-9
     sizes = radius * rng.uniform(0.4, 0.75, extra)
@@ -167,16 +169,16 @@ def _balls(rng: np.random.Generator, centre: np.ndarray, radius: float, extra: i
 
 
 def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
-    centre = _draw(rng, _white_matter_sites(atlas))
+    centre = pick(rng, white_matter_sites(atlas))
     radius = rng.uniform(13, 29)
-    centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 4)))
+    centres, radii = balls(rng, centre, radius, int(rng.integers(0, 4)))
     low_grade = rng.random() < 0.2
     ring = rng.random() < 0.7
     return Tumour(
         kind="glioma",
         centres=centres,
         radii=radii,
-        stretch=_random_stretch(rng, 0.22),
+        stretch=random_stretch(rng, 0.22),
         roughness=rng.uniform(0.1, 0.22),
         edge=rng.uniform(5, 9) if low_grade else rng.uniform(1.5, 3.5),
         rim=radius if low_grade or not ring else rng.uniform(0.14, 0.4) * radius,
@@ -194,13 +196,13 @@ def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
     radius = rng.uniform(11, 27)
     anchor, inward = _dural_site(rng, atlas)
     centre = anchor + inward * radius * rng.uniform(0.45, 0.9)
-    centres, radii = _balls(rng, centre, radius, int(rng.integers(0, 3)))
+    centres, radii = balls(rng, centre, radius, int(rng.integers(0, 3)))
     cystic = rng.random() < 0.1
     return Tumour(
         kind="meningioma",
         centres=centres,
         radii=radii * 0.98,
-        stretch=_random_stretch(rng, 0.12),
+        stretch=random_stretch(rng, 0.12),
         roughness=rng.uniform(0.03, 0.1),
         edge=1.2,
         rim=0.6 * radius if cystic else radius,
@@ -224,7 +226,7 @@ def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
         kind="pituitary",
         centres=np.vstack([centre, above]) if suprasellar else centre[None],
         radii=np.array([radius, radius * rng.uniform(0.65, 1.05)])[: 2 if suprasellar else 1],
-        stretch=_random_stretch(rng, 0.1),
+        stretch=random_stretch(rng, 0.1),
         roughness=rng.uniform(0.04, 0.12),
         edge=1.2,
         rim=0.55 * radius if rng.random() < 0.2 else radius,
@@ -238,11 +240,12 @@ def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
     )
 
 
-def _draw(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+def pick(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    """One of the rows."""
     return rows[rng.integers(len(rows))].astype(float)
 
 
-def _white_matter_sites(atlas: Atlas) -> np.ndarray:
+def white_matter_sites(atlas: Atlas) -> np.ndarray:
     """White matter of the hemispheres, well inside, off the midline: positions [M, 3]."""
     step = max(1, round(3 / atlas.wm.spacing))
     index = np.argwhere(atlas.wm.values[::step, ::step, ::step] > 0.8 * 255) * step
@@ -268,6 +271,6 @@ def _dural_site(rng: np.random.Generator, atlas: Atlas) -> tuple[np.ndarray, np.
     step = max(1, round(4 / grid.spacing))
     index = np.argwhere(np.abs(grid.values[::step, ::step, ::step]) < 2) * step
     points = index * grid.spacing + grid.origin
-    anchor = _draw(rng, points[(points[:, 2] > -5) & (np.abs(points[:, 0]) > 5)])
+    anchor = pick(rng, points[(points[:, 2] > -5) & (np.abs(points[:, 0]) > 5)])
     normal = np.array([grid.at((anchor + d)[None])[0] - grid.at((anchor - d)[None])[0] for d in 3 * np.eye(3)])
     return anchor, -normal / np.linalg.norm(normal)

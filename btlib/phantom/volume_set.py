@@ -1,14 +1,10 @@
 """The phantom volumes on disk, in the folder form of BraTS 2020."""
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from btlib.artifacts import atomic_path
@@ -46,15 +42,19 @@ def write_volume_set(
     Returns:
         The table of `name_mapping.csv`.
     """
+    atlas = atlas or load_atlas()
     grades = case_grades(seed, cases)
     names = [f"{PREFIX}_{number:03d}" for number in range(1, cases + 1)]
     with atomic_path(folder) as temporary:
-        jobs = [(temporary / name, grade, number) for number, (name, grade) in enumerate(zip(names, grades, strict=True))]
         temporary.mkdir()
-        done = _written(jobs, seed, spacing, atlas, workers)
-        for _ in tqdm(done, total=cases, desc="phantom volumes", mininterval=1):
+        # joblib gives each process one thread and shows them the atlas without a copy.
+        written = Parallel(n_jobs=workers, return_as="generator")(
+            delayed(_write_case)(temporary / name, seed, number, grade, spacing, atlas)
+            for number, (name, grade) in enumerate(zip(names, grades, strict=True), start=1)
+        )
+        for _ in tqdm(written, total=cases, desc="phantom volumes", mininterval=1):
             pass
-        table = pd.DataFrame({"Grade": grades, "BraTS_2020_subject_ID": names}).reindex(columns=COLUMNS)
+        table = pd.DataFrame({COLUMNS[0]: grades, COLUMNS[-1]: names}, columns=COLUMNS)
         table.to_csv(temporary / MAPPING, index=False, na_rep="NA")
     return table
 
@@ -65,5 +65,11 @@ def case_grades(seed: int, cases: int) -> list[str]:
     return [str(grade) for pair in pairs for grade in pair][:cases]
 
 
-def write_case(job: tuple[Path, str, int], seed: int, spacing: float, atlas: Atlas) -> None:
-    ...
+def _write_case(folder: Path, seed: int, number: int, grade: str, spacing: float, atlas: Atlas) -> None:
+    volumes = make_volumes(seed, grade, number, spacing, atlas)
+    folder.mkdir()
+    for modality, voxels in zip((*MODALITIES, "seg"), (*volumes.images, volumes.seg), strict=True):
+        image = nib.Nifti1Image(voxels, volumes.affine)
+        image.header.set_xyzt_units("mm")
+        # nibabel leaves name and time out of the gzip header, so the same voxels give the same bytes.
+        nib.save(image, folder / f"{folder.name}_{modality}.nii.gz")

@@ -6,15 +6,15 @@ import numpy as np
 from scipy import ndimage
 
 from btlib.phantom.acquisition import rician
-from btlib.phantom.atlas import LATTICE, Atlas, Grid
+from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.scanners import Scanner, sample_scanner
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tissues import INDEX, Mixture
+from btlib.phantom.tissues import INDEX
 from btlib.phantom.tumours import LESION_LABELS, lesion_labels
 from btlib.reproducibility import keyed_rng
 
-LOW, HIGH = np.array((-92.0, -128.0, -92.0)), np.array((92.0, 96.0, 100.0))  # mm, around the largest brain
+LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
 CELL = 8.0  # mm, of a first look for the brain
 IN_PLANE = 0.5  # mm, deviation of the blur within an axial slice
 BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
@@ -43,17 +43,15 @@ def make_volumes(seed: int, grade: str, number: int, spacing: float, atlas: Atla
     subject = sample_subject(seed, grade, number, atlas)
     rng = keyed_rng(seed, "phantom scan", number)
     shape, affine = voxel_grid(spacing)
-    points = _voxel_centres(shape, affine)
-    depth = _rough_depth(subject).at(points)
-    near = np.flatnonzero(depth < 0)
-    points, depth = points[near], depth[near]
+    depth = _brain_depth(subject, shape, affine)
+    near = np.flatnonzero(depth < -1)
+    points = np.stack(np.unravel_index(near, shape), -1) @ affine[:3, :3] + affine[:3, 3]
     mixture = subject.tissues(points)
-    brain = _strip(subject, points, depth, mixture.fractions, near, shape)
+    brain = _strip(subject, points, mixture.fractions, depth, near)
     scanner = sample_scanner(rng, seed)
     ideal = np.zeros((len(scanner.tables), *shape), np.float32)
-    ideal.reshape(len(ideal), -1)[:, near] = (
-        scanner.tables @ mixture.fractions.T * _grain(rng, subject, points, mixture)
-    )
+    signal = scanner.tables @ mixture.fractions.T
+    ideal.reshape(len(ideal), -1)[:, near] = signal * _grain(rng, subject, points, mixture.fractions)
     seg = np.zeros(shape, np.uint8)
     seg.flat[near] = np.array(list(BRATS_LABELS.values()), np.uint8)[lesion_labels(mixture)]
     return Volumes(_scan(rng, scanner, ideal, brain, spacing), np.where(brain, seg, 0), affine)
@@ -67,40 +65,33 @@ def voxel_grid(spacing: float) -> tuple[tuple[int, int, int], np.ndarray]:
     return shape, affine
 
 
-def _voxel_centres(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
-    """Points [X × Y × Z, 3] in mm."""
-    axes = [affine[i, 3] + affine[i, i] * np.arange(n) for i, n in enumerate(shape)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3).astype(np.float32)
-
-
-def _rough_depth(subject: Subject) -> Grid:
-    """Distance to the brain's envelope in mm, negative inside, every CELL mm of the subject."""
+def _brain_depth(subject: Subject, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """Distance [X, Y, Z] to the brain's envelope in mm, negative inside; interpolated from one value every CELL mm."""
     axes = [np.arange(low, high + CELL, CELL) for low, high in zip(LOW, HIGH, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    depth = subject.atlas.envelope.at(subject.warp.to_atlas(points.reshape(-1, 3)))
-    return Grid(depth.reshape(points.shape[:3]), LOW, CELL)
+    coarse = subject.atlas.envelope.at(subject.warp.to_atlas(points.reshape(-1, 3))).reshape(points.shape[:3])
+    step, start = affine.diagonal()[:3] / CELL, (affine[:3, 3] - LOW) / CELL
+    return ndimage.affine_transform(coarse, step, start, shape, order=1)
 
 
 def _strip(
-    subject: Subject,
-    points: np.ndarray,
-    depth: np.ndarray,
-    fractions: np.ndarray,
-    near: np.ndarray,
-    shape: tuple[int, int, int],
+    subject: Subject, points: np.ndarray, fractions: np.ndarray, depth: np.ndarray, near: np.ndarray
 ) -> np.ndarray:
-    """The brain [X, Y, Z] bool as a skull-stripping tool finds it: one solid piece, its edge a millimetre or two off."""
+    """The brain [X, Y, Z] bool as a skull-stripping tool finds it: one solid piece, its edge a few millimetres off."""
     wobble = subject.atlas.noise(points, 15.0, subject.texture)
-    brain = np.zeros(shape, bool)
-    brain.flat[near] = (depth + 2.5 + 2 * wobble < 0) & (fractions[:, NOT_BRAIN].sum(1) < 0.5)
-    pieces, _ = ndimage.label(ndimage.binary_opening(brain))
-    largest = 1 + np.argmax(np.bincount(pieces.flat)[1:])
-    return ndimage.binary_fill_holes(pieces == largest)
+    brain = np.zeros(depth.shape, bool)
+    brain.flat[near] = (depth.flat[near] + 2.5 + 2 * wobble < 0) & (fractions[:, NOT_BRAIN].sum(1) < 0.5)
+    return ~_largest_piece(~_largest_piece(ndimage.binary_opening(brain)))
 
 
-def _grain(rng: np.random.Generator, subject: Subject, points: np.ndarray, mixture: Mixture) -> np.ndarray:
+def _largest_piece(mask: np.ndarray) -> np.ndarray:
+    pieces, _ = ndimage.label(mask)
+    return pieces == 1 + np.argmax(np.bincount(pieces.flat)[1:])
+
+
+def _grain(rng: np.random.Generator, subject: Subject, points: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     """Factor [4, N] about 1 by which lesions vary inside, in each modality by itself."""
-    share = mixture.fractions[:, LESION].sum(1)
+    share = fractions[:, LESION].sum(1)
     lesion = np.flatnonzero(share)
     grain = np.ones((len(MODALITIES), len(points)), np.float32)
     for row in grain:
@@ -115,7 +106,7 @@ def _scan(
     """Images int16 [4, X, Y, Z]: `ideal` with the blur, shading, noise and gain of the scanner, inside `brain`."""
     images = np.zeros(ideal.shape, np.int16)
     inside = np.flatnonzero(brain)
-    place = np.stack(np.unravel_index(inside, brain.shape), -1) / (np.array(brain.shape) - 1) * 2 - 1
+    place = np.stack(np.unravel_index(inside, brain.shape), -1) / (np.array(brain.shape) - 1) * 2 - 1  # −1..1
     for image, signal, thickness, gain in zip(images, ideal, scanner.thickness, scanner.gain, strict=True):
         blurred = ndimage.gaussian_filter(signal, np.array((IN_PLANE, IN_PLANE, thickness)) / spacing)
         seen = blurred.flat[inside] * _shading(rng, place, scanner.shading)
@@ -126,4 +117,4 @@ def _scan(
 def _shading(rng: np.random.Generator, place: np.ndarray, strength: float) -> np.ndarray:
     """Sensitivity [N] at places [N, 3] in −1..1: exp of a random second-order polynomial."""
     linear, quadratic = rng.standard_normal(3), rng.standard_normal((3, 3))
-    return np.exp(strength * (place @ linear + np.einsum("ni,ij,nj->n", place, quadratic, place))).astype(np.float32)
+    return np.exp(strength * (place * (linear + place @ quadratic)).sum(1))

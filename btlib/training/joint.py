@@ -35,10 +35,15 @@ class JointSettings(ArmSettings):
 
 @dataclass(frozen=True)
 class JointStream:
-    """What all arms of one call share: the batches that they see."""
+    """What all arms of one call share: the batches that they see.
+
+    In the first coarse_epochs, volumes are given at half the window's size: a step then takes about an eighth of the
+    time, and where and what the tumour is can be learnt there (progressive resizing, as in EfficientNetV2's training).
+    """
 
     seed: int
     epochs: int
+    coarse_epochs: int
     batch_size: int
     window: Window
     augmentation: augment3d.Strength
@@ -104,11 +109,12 @@ class JointTask:
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process draws for the whole batch, and keeps its slice."""
-        window = self.stream.window
+        window, (_, epoch, _) = self.stream.window, key
+        size = window.size // 2 if epoch < self.stream.coarse_epochs else window.size
         cubes = self.data.cubes(rows, window.field, keyed_rng(*key, "crop"))
         draws = augment3d.draw(self.stream.augmentation, len(rows), cubes.images.shape[1], key)
-        images, regions = augment3d.apply(cubes.images, cubes.regions, draws)
-        images, regions = shrunk(images, window.size), (shrunk(regions, window.size) > 0.5).float()
+        small = shrunk(cubes.images, size), (shrunk(cubes.regions, size) > 0.5).float()
+        images, regions = augment3d.apply(*small, draws)
         return Batch(images[mine], regions[mine], cubes.segmented[mine], cubes.grade[mine], mine, len(rows))
 
 
@@ -165,7 +171,7 @@ class JointLearner:
         return {"val_loss": loss + weight * found.get("val_grade_loss", 0.0), **found}
 
     def training_mode(self, on: bool) -> None:
-        """Nothing in the network has a mode: instance normalisation keeps no statistics, dropout is handed in."""
+        """Nothing in the network has a mode: group normalisation keeps no statistics, dropout is handed in."""
 
 
 def _mean_dice(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:

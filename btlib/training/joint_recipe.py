@@ -37,6 +37,7 @@ def joint_stream(recipe: Recipe, field: int) -> JointStream:
     return JointStream(
         seed=recipe["seed"],
         epochs=recipe["epochs"],
+        coarse_epochs=recipe["coarse_epochs"],
         batch_size=recipe["batch_size"],
         window=Window(field, recipe["size"]),
         augmentation=Strength(**{key: recipe[f"augment.{key}"] for key in Strength._fields}),

@@ -132,7 +132,7 @@ def test_files_outside_the_root_are_refused(tmp_path, path):
     save(tmp_path / "secret.png", picture(1))
     (tmp_path / "root").mkdir()
     (tmp_path / "root/link.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(InputError, match="out of the images' root"):
+    with pytest.raises(InputError, match="out of its root folder"):
         open_image(tmp_path / "root", path)
 
 

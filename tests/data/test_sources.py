@@ -80,7 +80,7 @@ def test_links(class_folders, tmp_path):
     (class_folders / "glioma/more").symlink_to(tmp_path / "elsewhere")
     scan = folder.scan(class_folders)
     assert len(scan.unreadable) == 1
-    assert scan.unreadable[0].startswith("glioma/out.png: leads out of the images' root")
+    assert scan.unreadable[0].startswith("glioma/out.png: leads out of its root folder")
     assert len(scan.broken) == 1
     assert scan.broken[0].startswith("glioma/more: a linked folder")
     assert Entry("glioma/inside.png", "glioma") in scan.entries

@@ -9,19 +9,37 @@ from btlib.losses.joint import dice_ce, grade_loss, segmentation_loss
 
 
 def test_dice_and_cross_entropy_by_hand():
-    target = torch.zeros(1, 1, 2, 2, 2)
+    target = torch.zeros(1, 2, 2, 2, 2)
     target[..., 0] = 1
-    nothing_known = torch.zeros_like(target)  # p = 0.5: Dice 2·2 / (4 + 4), cross-entropy log 2
-    assert dice_ce(nothing_known, target).item() == pytest.approx(0.5 + torch.log(torch.tensor(2.0)).item(), abs=1e-4)
+    log2 = torch.log(torch.tensor(2.0)).item()
+    undecided = torch.zeros_like(target)  # p = 0.5: Dice 2·2 / (4 + 4), and log 2 in both entropies
+    assert dice_ce(undecided, target).item() == pytest.approx(0.5 + 1.5 * log2, abs=1e-4)
     sure = 40 * (2 * target - 1)
     assert dice_ce(sure, target).item() == pytest.approx(0, abs=1e-4)
-    assert dice_ce(-sure, target).item() == pytest.approx(41, abs=1e-3)
+    assert dice_ce(-sure, target).item() == pytest.approx(1 + 40 + 20, abs=1e-3)
 
 
-def test_mean_over_samples_is_monais_loss():
+def test_without_the_composition_it_is_monais_dice_and_torchs_entropy():
     logits, target = torch.randn(3, 3, 4, 4, 4), (torch.rand(3, 3, 4, 4, 4) > 0.6).float()
-    theirs = DiceLoss(sigmoid=True)(logits, target) + binary_cross_entropy_with_logits(logits, target)
-    torch.testing.assert_close(dice_ce(logits, target).mean(), theirs)
+    target[:, 0] = 1  # all is tumour: the composition is the mean entropy of the inner regions
+    entropy = binary_cross_entropy_with_logits
+    theirs = DiceLoss(sigmoid=True)(logits, target) + entropy(logits, target)
+    inner = entropy(logits[:, 1:], target[:, 1:])
+    torch.testing.assert_close(dice_ce(logits, target).mean(), theirs + inner / 2)
+
+
+def test_false_voxels_in_an_absent_region_cost_much_inside_the_tumour():
+    target = torch.zeros(1, 3, 10, 10, 10)
+    target[:, :2, :2, :2, :2] = 1  # no enhancing tumour
+    right = 10 * (2 * target - 1)
+    wrong = right.clone()
+    wrong[:, 2, :2, :2, :2] = 10
+    assert (dice_ce(wrong, target) - dice_ce(right, target)).item() == pytest.approx(10 / 4, abs=0.05)
+
+
+def test_a_sample_without_tumour_has_a_finite_loss():
+    loss = dice_ce(torch.randn(1, 3, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4))
+    assert torch.isfinite(loss).all()
 
 
 def test_deep_supervision_halves_each_coarser_level():

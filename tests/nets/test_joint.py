@@ -22,7 +22,7 @@ def test_shapes_of_every_output():
     assert out.grade.shape == (2, 2)
     assert [tuple(a.shape) for a in out.attention] == [(2, 1, 4, 4, 4), (2, 1, 8, 8, 8)]
     assert all(((a > 0) & (a < 1)).all() for a in out.attention)
-    assert [tuple(d.shape) for d in out.deep] == [(2, 3, 4, 4, 4), (2, 3, 2, 2, 2)]
+    assert [tuple(d.shape) for d in out.deep] == [(2, 3, 8, 8, 8), (2, 3, 4, 4, 4), (2, 3, 2, 2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_gate_is_monais_attention_block_with_another_normalisation():
 def test_grade_sees_the_decoder_only_under_the_predicted_regions():
     net = build_joint(FULL, 0)
     bottleneck, decoder = (f.detach() for f in net.features(volumes(1)))
-    torch.nn.init.constant_(net.out.conv_block.bias, -400.0)  # no region anywhere: no features, and log 1 voxel
+    torch.nn.init.constant_(net.deep[0].bias, -400.0)  # no region anywhere: no features, and log 1 voxel
     plain = net.head((bottleneck, decoder))
     torch.testing.assert_close(plain, net.head((bottleneck, torch.zeros_like(decoder))), atol=1e-5, rtol=0)
-    torch.nn.init.constant_(net.out.conv_block.bias, 400.0)  # all of the volume
+    torch.nn.init.constant_(net.deep[0].bias, 400.0)  # all of the volume
     vector = torch.cat(
         [bottleneck.mean((2, 3, 4)), *[decoder.sum((2, 3, 4)) / (8**3 + 1)] * 3, torch.full((1, 3), 8**3 + 1).log()],
         dim=1,
@@ -76,14 +76,14 @@ def test_grade_sees_the_decoder_only_under_the_predicted_regions():
 def test_the_grades_gradient_reaches_the_segmentation():
     net = build_joint(FULL, 0)
     net(volumes()).grade.sum().backward()
-    assert net.out.conv_block.weight.grad.abs().sum() > 0
+    assert net.deep[0].weight.grad.abs().sum() > 0
     assert net.up[0].gate.psi.weight.grad.abs().sum() > 0
 
 
 def test_dropout_is_handed_in_and_keyed():
     net, x = build_joint(FULL, 0), volumes()
     masks = net.dropout_masks(2, (0, "a"))
-    assert [tuple(m.shape) for m in masks] == [(2, 32, 1, 1, 1), (2, 16, 1, 1, 1), (2, 8, 1, 1, 1)]
+    assert [tuple(m.shape) for m in masks] == [(2, 32, 1, 1, 1), (2, 16, 1, 1, 1)]
     assert {round(v, 4) for m in masks for v in m.unique().tolist()} <= {0.0, round(1 / 0.7, 4)}
     assert all(torch.equal(a, b) for a, b in zip(masks, net.dropout_masks(2, (0, "a")), strict=True))
     assert torch.equal(net(x).regions, net(x).regions)

@@ -1,4 +1,4 @@
-"""The stages of the 3D study, one after the other on fourteen tiny cases."""
+"""The stages of the 3D study, one after the other on twenty tiny cases."""
 
 import importlib.util
 from pathlib import Path
@@ -46,7 +46,7 @@ def study(project, monkeypatch):
 def set_params(folder):
     params = yaml.load(ROOT / "params.yaml")
     params["volumes"] |= {"spacing": 2.0, "held_out": 0.5}
-    params["joint"] |= {"size": 16, "width": 8, "epochs": 1, "mc_samples": 2, "explained_cases": 2}
+    params["joint"] |= {"size": 16, "width": 8, "epochs": 1, "coarse_epochs": 0, "mc_samples": 2, "explained_cases": 2}
     params["joint"]["ablation"] |= {"seeds": [0, 1], "common": {"epochs": 1}}
     params["evaluation"]["bootstrap"] = 100
     yaml.dump(params, folder / "params.yaml")

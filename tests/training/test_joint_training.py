@@ -29,7 +29,14 @@ def settings(**changes):
 
 def stream(**changes):
     strength = Strength(0.5, 0.5, 5, 0.1, 0.05, 0.1, 0.1, 0.05, 0.1)
-    values = {"seed": 0, "epochs": 2, "batch_size": 2, "window": Window(SIDE, SIDE), "augmentation": strength}
+    values = {
+        "seed": 0,
+        "epochs": 2,
+        "coarse_epochs": 0,
+        "batch_size": 2,
+        "window": Window(SIDE, SIDE),
+        "augmentation": strength,
+    }
     return JointStream(**values | changes)
 
 
@@ -182,3 +189,12 @@ def test_a_brain_larger_than_the_field_is_cropped_by_key_and_in_the_middle_witho
     a, b, c = (data.cubes(np.array([0]), 8, keyed_rng(n)).images for n in (0, 0, 1))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+def test_coarse_epochs_come_first_at_half_the_size(volumes):
+    task = joint_module.JointTask(volumes(), TRAIN, VAL, stream(coarse_epochs=1))
+    for epoch, side in ((0, SIDE // 2), (1, SIDE)):
+        batch = task.batch(TRAIN[:2], (0, epoch, 0), torch.arange(2))
+        assert batch.images.shape == (2, 4, side, side, side)
+        assert batch.regions.shape == (2, 3, side, side, side)
+        assert set(batch.regions.unique().tolist()) <= {0.0, 1.0}

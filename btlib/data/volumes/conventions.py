@@ -7,6 +7,7 @@ GRADES = ("LGG", "HGG")
 LABELS = {"background": 0, "core": 1, "oedema": 2, "enhancing": 3}  # core: necrotic and non-enhancing
 # BraTS's nested regions: whole tumour, tumour core, enhancing tumour
 REGIONS = {"wt": (1, 2, 3), "tc": (1, 3), "et": (3,)}
+REGION_NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 
 
 def regions_of(seg: np.ndarray) -> np.ndarray:

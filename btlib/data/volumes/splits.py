@@ -13,23 +13,26 @@ from btlib.errors import InputError, listed
 UNGRADED = "ungraded"
 
 
-def split_cases(manifest: pd.DataFrame, held_out: float, seed: int) -> np.ndarray:
+def split_cases(
+    manifest: pd.DataFrame, held_out: float, seed: int, segments: bool = True, grades: bool = True
+) -> np.ndarray:
     """Assigns every case to `train`, `val` or `test`: by patient, stratified by grade and by having a segmentation.
 
     Args:
         manifest: `patient, grade, seg`.
         held_out: share of validation and test together; each gets half of it.
         seed: same seed, same split.
+        segments, grades: the tasks that the network will have.
 
     Returns:
         text [N].
 
     Raises:
-        InputError: a split would lack a grade, or segmented cases.
+        InputError: a split would lack what one of the tasks needs: a grade, or segmented cases.
     """
     strata = _grades(manifest) + np.where(manifest["seg"] == "", ", not segmented", "")
     assigned = by_group(pd.DataFrame({"label": strata, "group": manifest["patient"]}), seed, held_out)
-    _check_both_tasks(manifest, assigned)
+    _check_tasks(manifest, assigned, segments, grades)
     return assigned
 
 
@@ -86,9 +89,10 @@ def _grades(manifest: pd.DataFrame) -> pd.Series:
     return manifest["grade"].replace("", UNGRADED)
 
 
-def _check_both_tasks(manifest: pd.DataFrame, assigned: np.ndarray) -> None:
+def _check_tasks(manifest: pd.DataFrame, assigned: np.ndarray, segments: bool, grades: bool) -> None:
     """Grading is learnt, chosen and measured on cases of both grades, and segmentation on segmented ones."""
-    needed = {grade: manifest["grade"] == grade for grade in GRADES} | {"segmented": manifest["seg"] != ""}
+    needed = {grade: manifest["grade"] == grade for grade in GRADES} if grades else {}
+    needed |= {"segmented": manifest["seg"] != ""} if segments else {}
     faults = [
         f"no {what} case in {name} ({manifest['patient'][has].nunique()} patient(s) in all)"
         for what, has in needed.items()
@@ -97,6 +101,7 @@ def _check_both_tasks(manifest: pd.DataFrame, assigned: np.ndarray) -> None:
     ]
     if faults:
         raise InputError(
-            f"the cases cannot be dealt so that every split can learn or measure both tasks:\n{listed(faults)}\n"
-            "Add such cases, three patients of each kind at least; a set without grades gets them in a cases.csv"
+            f"the cases cannot be dealt so that every split can learn or measure the tasks:\n{listed(faults)}\n"
+            "Add such cases, three patients of each kind at least (grades go into a cases.csv), or leave a task out: "
+            "joint.grading: none, or joint.segmentation: false"
         )

@@ -118,7 +118,7 @@ def test_a_table_that_names_a_file_or_a_case_twice(tmp_path):
     write_table(tmp_path, {"case": "a", **files, "t2": "0.nii"}, {"case": "b", **files, "t1": "../0.nii"})
     message = refusal(tmp_path)
     assert "case a: 0.nii stands for more than one of t1, t1ce, t2, flair, seg" in message
-    assert "../0.nii: leads out of the images' root" in message
+    assert "../0.nii: leads out of its root folder" in message
 
 
 @pytest.mark.parametrize(("numbers", "convention"), [((1, 2, 4), "brats"), ((1, 2, 3), "canonical"), ((1, 2), "brats")])

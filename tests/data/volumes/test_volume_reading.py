@@ -106,8 +106,8 @@ def test_files_that_are_not_there_or_elsewhere(tmp_path, row):
     volumes, faults = read_volumes(root, changed)
     assert list(volumes) == ["t1"]
     assert [fault.split(" to /")[0] for fault in faults] == [
-        "t1ce.nii.gz: leads out of the images' root",
-        "../t2.nii.gz: leads out of the images' root",
+        "t1ce.nii.gz: leads out of its root folder",
+        "../t2.nii.gz: leads out of its root folder",
         "flair.mha: not a NIfTI file (.nii or .nii.gz)",
         "seg.nii.gz: no such file (a dangling link, or moved since the scan)",
     ]

@@ -68,6 +68,14 @@ def test_splits_that_could_not_measure_both_tasks(table, fault):
         split_cases(table, 0.4, 0)
 
 
+def test_a_set_without_grades_serves_a_network_that_does_not_grade():
+    assigned = split_cases(cases(0, 0, ungraded=30), 0.4, 0, grades=False)
+    assert [int((assigned == part).sum()) for part in ("train", "val", "test")] == [18, 6, 6]
+    with pytest.raises(InputError, match=r"no segmented case"):
+        split_cases(cases(9, 9, without_seg=1), 0.4, 0, grades=False)
+    split_cases(cases(9, 9, without_seg=1), 0.4, 0, segments=False)
+
+
 def test_cases_of_a_split_in_the_order_of_the_index(tmp_path):
     table = cases(4, 4).iloc[::-1]
     path = tmp_path / "splits.csv"

@@ -1,0 +1,27 @@
+"""Stage phantom_volumes: makes the embedded demo volumes; an empty folder when volumes.source is another.
+
+Reads nilearn's bundled MNI152 maps. Writes data/raw/phantom_volumes/ (a folder per patient, name_mapping.csv).
+Run: dvc repro phantom_volumes.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import atomic_path
+from btlib.params import load_params
+from btlib.phantom.volume_set import write_volume_set
+from btlib.stage import run
+
+
+def main(out: Path) -> None:
+    p = load_params("seed", "volumes.source", "volumes.phantom")
+    if p.volumes.source != "phantom":
+        with atomic_path(out) as folder:
+            folder.mkdir()
+        print(f"volumes.source is '{p.volumes.source}': no phantoms made, {out} is empty")
+        return
+    table = write_volume_set(out, p.seed, p.volumes.phantom.cases, p.volumes.phantom.spacing)
+    print(f"{len(table)} patients, {(table.Grade == 'HGG').sum()} of them high-grade, in {out}")
+
+
+if __name__ == "__main__":
+    run(main)
