@@ -23,7 +23,7 @@ from btlib.evaluation.modalities import SUBSETS, WITHOUT
 from btlib.evaluation.segmentation import dice
 from btlib.evaluation.uncertainty import Doubts
 from btlib.explain.uncertainty import methods_of
-from btlib.inference.volumes import CasePrediction, mc_samples, predict_case, stacked
+from btlib.inference.volumes import CasePrediction, labels_of, mc_samples, predict_case, stacked
 from btlib.nested import flatten
 from btlib.params import load_params
 from btlib.stage import run
@@ -88,7 +88,7 @@ def _scores(
 def _dice(case: Case, found: CasePrediction) -> list[float]:
     if case.seg is None or found.regions is None:
         return [np.nan] * len(DICE)
-    pairs = zip(regions_of(case.seg), found.regions > 0.5, strict=True)
+    pairs = zip(regions_of(case.seg), regions_of(labels_of(found.regions)), strict=True)
     return [dice(truth, said) for truth, said in pairs]
 
 
