@@ -109,7 +109,7 @@ class Shortcuts(Section):
 
 class PhantomVolumes(Section):
     cases: Annotated[int, Field(ge=10)]
-    spacing: Annotated[float, Field(gt=0, le=6)]
+    spacing: Annotated[float, Field(gt=0, le=12)]
 
 
 class Volumes(Section):
