@@ -1,7 +1,9 @@
 """Runs one function over many items on every core, in order, with a progress bar."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,11 +29,12 @@ def in_parallel(
     warnings.filterwarnings("ignore", r"\d+ tasks have been successfully executed", UserWarning)
     jobs = cpu_count() if len(items) >= FEW * batch else 1
     results = Parallel(n_jobs=jobs, return_as="generator", batch_size=batch, pre_dispatch=64)(
-        delayed(_single_threaded)(function, item) for item in items
+        delayed(_at_home)(Path.cwd(), function, item) for item in items
     )
     yield from tqdm(results, total=len(items), desc=task, unit=unit, mininterval=0.5)
 
 
-def _single_threaded(function: Callable[[Any], Any], item: Any) -> Any:
+def _at_home(folder: Path, function: Callable[[Any], Any], item: Any) -> Any:
+    os.chdir(folder)  # joblib uses processes again, and they stay where they were started: relative paths would miss
     cv2.setNumThreads(1)  # one thread per process, else processes × threads fight over the cores
     return function(item)

@@ -50,8 +50,7 @@ def ingest(root: Path, resample: bool) -> tuple[pd.DataFrame, list[str]]:
     """
     scan = recognise.scan(root)
     entries = sorted(scan.entries, key=lambda entry: entry.case)
-    job = partial(_inspect, root.absolute(), resample)  # a process used again is in the folder where it began
-    inspected = list(in_parallel(job, entries, "check volumes", unit="case", batch=1))
+    inspected = list(in_parallel(partial(_inspect, root, resample), entries, "check volumes", unit="case", batch=1))
     faults = scan.broken + [fault for entry in entries for fault in _name_faults(entry)] + _twice(entries, inspected)
     faults += [fault for inspection in inspected for fault in inspection.faults]
     try:

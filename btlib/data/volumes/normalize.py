@@ -106,7 +106,6 @@ def write_normalized(
         InputError: a case cannot be read or normalised, or the disk is full; `folder` is then left as it was.
     """
     settings = (resample, spacing, tuple(percentiles), _code())
-    root, finished = root.resolve(), finished.resolve()  # worker processes may have started in another folder
     rows = [row for _, row in manifest.iterrows()]
     files = list(in_parallel(partial(_finish, finished, root, settings), rows, "normalize", unit="case", batch=1))
     with atomic_path(folder) as temporary:
