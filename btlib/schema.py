@@ -96,6 +96,11 @@ class GradCam(Section):
     images_per_class: Count
 
 
+class Deploy(Section):
+    error_rate: Annotated[float, Field(gt=0, lt=1)]
+    novelty_quantile: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Robustness(Section):
     images_per_class: Count
 
@@ -193,6 +198,7 @@ NOT_OF_ONE_ARM = (
     "shortcuts",
     "volumes",
     "joint",
+    "deploy",
     "training.devices",
 )
 NOT_OF_ONE_JOINT_ARM = ("joint.precision", "joint.mc_samples", "joint.explained_cases", "joint.ablation")
@@ -227,6 +233,7 @@ class Params(Section):
     shortcuts: Shortcuts
     volumes: Volumes
     joint: Joint
+    deploy: Deploy
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:

@@ -22,8 +22,11 @@ MAY_IMPORT = {
     **dict.fromkeys(PARTS, BASE),
     **dict.fromkeys(METHODS, BASE | PARTS),
     "evaluation": BASE | (PARTS - {"nets"}),
+    "deploy": BASE | PARTS | METHODS,
+    "web": BASE | PARTS | METHODS | {"deploy"},
+    "cli": BASE | {"deploy", "web"},
     **dict.fromkeys(TOOLS, BASE | {"schema", "stage"}),
-    "stages": BASE | PARTS | METHODS | {"params", "schema", "stage"},
+    "stages": BASE | PARTS | METHODS | {"deploy"} | {"params", "schema", "stage"},
 }
 BANNED_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}
 BANNED_CALLS = {
