@@ -65,7 +65,7 @@ def imported_modules(script: Path, root: Path) -> list[str]:
     """Files of btlib that `script` imports, directly or through others, functions' own imports included.
 
     A package's __init__.py counts when it holds more than a docstring; the schema of params does not count where only
-    the loader imports it. Paths are relative to `root`, sorted.
+    the loader imports it. The folder `templates` beside a module counts with it. Paths are relative to `root`, sorted.
     """
     seen: set[Path] = set()
     waiting = [script]
@@ -76,7 +76,9 @@ def imported_modules(script: Path, root: Path) -> list[str]:
             found = set(_files(module, root)) - seen - tracked_by_value
             seen |= found
             waiting += found
-    return sorted(path.relative_to(root).as_posix() for path in seen if _has_code(path))
+    code = {path for path in seen if _has_code(path)}
+    templates = {file for path in code for file in path.parent.glob("templates/*")}
+    return sorted(path.relative_to(root).as_posix() for path in code | templates)
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ JOINT_SCORES = {
     "grade_auc": "grade AUC",
 }
 PLACES = {
+    "report.html": "everything on one page, beside the papers' numbers",
     "metrics/": "every number, as JSON (dvc metrics show)",
     "data/figures/": "every figure, as PNG",
     "data/predictions/": "the probabilities of each validation and test image",

@@ -13,7 +13,7 @@ from btlib.pipeline import imported_modules, imports
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"arm_names", "artifacts", "errors", "nested", "reproducibility"}
+BASE = {"arm_names", "artifacts", "errors", "nested", "paper", "reproducibility"}
 PARTS = {"nets", "losses", "data", "phantom"}
 METHODS = {"training", "inference", "evaluation", "explain", "report"}
 TOOLS = {"params", "schema", "stage", "pipeline", "profile", "summary"}  # for the stages and the command line

@@ -58,7 +58,7 @@ def ablation_table(
     Args:
         arms: arm -> seed -> test predictions or why there are none. The proposed model is the arm of that name, or
             else the first.
-        paper: arm -> score -> value, a table of `btlib.evaluation.paper.TABLES`.
+        paper: arm -> score -> value, a table of `btlib.paper.TABLES`.
         n_train: training images, the same for every arm.
         bins: bins of the ECE.
         resamples: bootstrap resamples; every arm and seed gets the same ones.

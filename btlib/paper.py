@@ -1,4 +1,4 @@
-"""What the paper reports: its Tables 4, 5, 6 and 8, and the headline scores of its sections 5.4–5.7.
+"""What the 2D paper prints: its tables, the settings in its text, its headline scores and those of single classes.
 
 *A Dual-Backbone CNN Framework with Gated Cross-Attention Fusion and Mixup Focal Loss for Robust and Explainable
 Classification of Brain Tumors.* Numbers as printed, percentages divided by 100. The paper prints neither seeds nor
@@ -61,4 +61,54 @@ TABLES: dict[str, dict[str, dict[str, float] | None]] = {
         "focal_alpha_0.5": {"accuracy": 0.9573},
         "focal_alpha_0.75": None,
     },
+}
+
+# Table 1: method, fusion type, attention, bidirectional, gating, calibration
+FUSIONS = (
+    ("CNN and attention", "static", "single", "no", "no", "no"),
+    ("dual backbone", "concatenation", "none", "no", "no", "no"),
+    ("transformer-based", "self-attention", "yes", "no", "no", "no"),
+    ("proposed", "dynamic fusion", "cross-attention", "yes", "yes", "yes"),
+)
+
+# Table 2: split -> class -> images
+CLASS_COUNTS = {
+    "train": {"glioma": 1297, "meningioma": 1316, "no_tumor": 1600, "pituitary": 1405},
+    "val": {"glioma": 162, "meningioma": 164, "no_tumor": 200, "pituitary": 176},
+    "test": {"glioma": 162, "meningioma": 165, "no_tumor": 200, "pituitary": 176},
+}
+
+# Table 3: key of params.yaml -> value
+SETTINGS = {
+    "image_size": 224,
+    "batch_size": 32,
+    "lr_stage1": 3.0e-4,
+    "lr_stage2": 1.0e-5,
+    "mixup_alpha": 0.2,
+    "focal_gamma": 2.0,
+    "focal_alpha": "inverse_frequency",
+    "label_smoothing": 0.05,
+    "ema_decay": 0.999,
+    "epochs_stage1": 20,
+    "epochs_stage2": 10,
+}
+
+# the same from the text: sections 4.1 (augmentation, CLAHE), 4.3 (backbones), 4.4 (fusion), 4.6 (stages), 5.1 (split)
+SETTINGS_IN_TEXT = {
+    "backbones": ["tf_efficientnetv2_s", "convnext_tiny"],
+    "fusion": "gated_cross_attention",
+    "split_by": "image",
+    "training.optimizer": "adam",
+    "training.loss": "focal",
+    "training.unfreeze_fraction": 0.2,
+    "training.train_batchnorm": False,
+    "images.clahe.enabled": True,
+}
+
+# sections 5.4 (Figure 10a) and 5.5 (Figure 11): class -> score -> value; what the text does not print is left out
+PER_CLASS = {
+    "glioma": {"precision": 0.9444, "recall": 0.9444, "roc_auc": 0.9955, "ap": 0.989},
+    "meningioma": {"precision": 0.9432, "recall": 0.9394, "roc_auc": 0.9922, "ap": 0.972},
+    "no_tumor": {"recall": 0.97, "roc_auc": 0.9994, "ap": 0.999},
+    "pituitary": {"f1": 0.971, "roc_auc": 0.9993, "ap": 0.998},
 }

@@ -1,7 +1,7 @@
 import re
 
 from btlib.evaluation.ablation import SCORES
-from btlib.evaluation.paper import HEADLINE, TABLES
+from btlib.paper import HEADLINE, TABLES
 
 GRID = {
     "batch_size": ["16", "32", "64"],

@@ -1,0 +1,60 @@
+"""The whole page: its sections in order, rendered into one file that asks for no other."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from btlib.artifacts import atomic_path
+from btlib.report.blocks import Section
+from btlib.report.sections.ablations import ablations_section
+from btlib.report.sections.audit import audit_section, volumes_section
+from btlib.report.sections.calibration import calibration_section
+from btlib.report.sections.card import card_section
+from btlib.report.sections.classification import classification_section
+from btlib.report.sections.gradcam import gradcam_section
+from btlib.report.sections.joint import joint_section
+from btlib.report.sections.recorded import recorded_section
+from btlib.report.sections.robustness import robustness_section
+from btlib.report.sections.run import run_section
+from btlib.report.sections.shortcuts import shortcuts_section
+from btlib.report.sections.summary import summary_section
+from btlib.report.study import Study
+
+SECTIONS = (
+    summary_section,
+    run_section,
+    audit_section,
+    classification_section,
+    recorded_section,
+    ablations_section,
+    calibration_section,
+    gradcam_section,
+    robustness_section,
+    shortcuts_section,
+    volumes_section,
+    joint_section,
+    card_section,
+)
+
+
+def write_page(path: Path, study: Study) -> None:
+    """Writes the page of a study."""
+    text = render([make(study) for make in SECTIONS], study.badge)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def render(sections: list[Section], badge: str) -> str:
+    """HTML of the sections; every text is escaped.
+
+    Args:
+        badge: what the data are, shown at the top; '' for real ones.
+    """
+    environment = Environment(
+        loader=PackageLoader("btlib.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("page.html.j2").render(sections=sections, badge=badge)

@@ -1,0 +1,56 @@
+"""Are the probabilities worth their name? Before and after temperature scaling."""
+
+from btlib.report.blocks import Section, Table, Text
+from btlib.report.scores import NOTHING, SCORES, Score
+from btlib.report.study import Study
+
+PAIRS = (("ece", "ece_temperature_scaled"), ("nll", "nll_temperature_scaled"))
+FIGURE = {
+    "calibration.png": (
+        "Reliability: accuracy against confidence, before and after temperature scaling.",
+        "Reliability diagrams before and after temperature scaling",
+    )
+}
+
+
+def calibration_section(study: Study) -> Section:
+    found, paper = study.scores("classification"), study.paper["headline"]
+    rows = []
+    for before, after in PAIRS:
+        score, ends = SCORES[before], found["ci95"]
+        rows.append(
+            (
+                score.name,
+                score.estimate(found[before], ends[before]),
+                score.estimate(found[after], ends[after]),
+                score.said(paper.get(before)),
+                score.difference(found[before], paper.get(before), ends[before]),
+            )
+        )
+    columns = ("score", "as predicted", "after scaling", "paper", "as predicted minus the paper")
+    temperature = (
+        f"Temperature {found['temperature']:.3f}, fitted on the validation images; above 1 it lowers confidence."
+    )
+    blocks = [
+        Text("ECE rests on bins and is biased upwards in small test sets; the log loss is not."),
+        Table("Classifier", columns, rows, temperature),
+        *study.figures("evaluate", FIGURE),
+    ]
+    return Section("calibration", "Calibration", blocks, study.notes["images"])
+
+
+def grade_calibration(study: Study) -> list:
+    """The same of the grade, for the section on the volumes; nothing where the network does not grade."""
+    found = study.scores("joint3d")
+    if found.get("grade_ece") is None:
+        return []
+    score, ends = Score("grade ECE"), found["ci95"]
+    after = found["grade_ece_temperature_scaled"]
+    row = (
+        score.name,
+        score.estimate(found["grade_ece"], ends["grade_ece"]),
+        score.estimate(after, ends["grade_ece_temperature_scaled"]),
+        NOTHING if found["temperature"] is None else f"{found['temperature']:.3f}",
+    )
+    note = "The temperature is fitted on the validation cases: with few of them it can make calibration worse."
+    return [Table("Calibration of the grade", ("score", "as predicted", "after scaling", "temperature"), [row], note)]

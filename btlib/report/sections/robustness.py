@@ -1,0 +1,53 @@
+"""What is left of accuracy and calibration when images are corrupted, model beside model."""
+
+from btlib.report.blocks import Bullets, Section, Table
+from btlib.report.scores import PERCENT, Score, count, spoken
+from btlib.report.study import Study
+
+ACCURACY = Score("accuracy", 1, 100.0, PERCENT)
+ECE = Score("ECE")
+MAIN = "main"
+FIGURES = {
+    "accuracy.png": ("Accuracy by corruption and severity.", "Accuracy curves, a panel for each corruption"),
+    "sensitivity.png": ("Sensitivity of each class.", "Sensitivity of each class under corruption"),
+}
+EXAMPLES = {"": ("The corruptions at their severities.", "One slice under every corruption and severity")}
+
+
+def robustness_section(study: Study) -> Section:
+    found = study.scores("robustness")
+    models = {name: found["models"][name] for name in sorted(found["models"], key=lambda name: (name != MAIN, name))}
+    corruptions = next(iter(models.values()))["corruptions"]
+    rows = [("none (clean)", *(ACCURACY.said(model["clean"]["accuracy"]) for model in models.values()))]
+    rows += [
+        (spoken(name), *(ACCURACY.said(model["corruptions"][name]["mean"]["accuracy"]) for model in models.values()))
+        for name in corruptions
+    ]
+    summary = [
+        (
+            spoken(name),
+            ACCURACY.estimate(model["clean"]["accuracy"], model["ci95"]["clean"]["accuracy"]),
+            ACCURACY.estimate(model["mca"], model["ci95"]["mca"]),
+            ACCURACY.signed(model["drop"], model["ci95"]["drop"]),
+            ECE.estimate(model["clean"]["ece"], model["ci95"]["clean"]["ece"]),
+            ECE.estimate(model["mean_ece"], model["ci95"]["mean_ece"]),
+        )
+        for name, model in models.items()
+    ]
+    columns = (
+        "model",
+        "accuracy, clean",
+        "mean under corruption (mCA)",
+        "drop, points",
+        "ECE, clean",
+        "ECE, corrupted",
+    )
+    note = f"On {count(found['n_test'])} test images. '{MAIN}' is this run's classifier; the others are ablation arms."
+    blocks = [
+        Table("Over all corruptions", columns, summary, note + " The paper claims robustness and measures none."),
+        Table("Accuracy by corruption, mean over severities", ("corruption", *map(spoken, models)), rows),
+        *study.figures("robustness", FIGURES),
+        *study.figures("corruptions", EXAMPLES),
+        Bullets(study.reading("robustness", "reading.md"), "How to read these numbers"),
+    ]
+    return Section("robustness", "Robustness", blocks, study.notes["images"])

@@ -1,0 +1,87 @@
+"""What the page is made of: everything that the stages left, read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from btlib.artifacts import read_json
+from btlib.errors import InputError
+from btlib.report.blocks import Block, Figure, Figures
+from btlib.report.pictures import embedded
+
+
+@dataclass(frozen=True)
+class Study:
+    """A run of the pipeline, with what it is compared with.
+
+    Attributes:
+        params: dotted key of params.yaml -> value.
+        metrics: name of a file in metrics/ -> its content.
+        notes: `images` and `volumes` -> what their data are, '' for real ones.
+        paper: the paper's `headline` (score -> value) and `tables` (table -> arm -> score -> value, or None).
+        volumes: the manifest of the volumes.
+        pictures: name -> a folder of figures or one figure.
+        cards: name -> card of a trained network.
+        recorded: other runs, as docs/runs/ keeps them.
+        facts: what was run, name -> value.
+        timings: stage -> seconds and peak_gib.
+        citation: CITATION.cff.
+    """
+
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    notes: Mapping[str, str]
+    paper: Mapping[str, Any]
+    volumes: pd.DataFrame
+    pictures: Mapping[str, Path]
+    cards: Mapping[str, Mapping[str, Any]]
+    recorded: Sequence[Mapping[str, Any]]
+    facts: Mapping[str, str]
+    timings: Mapping[str, Mapping[str, Any]]
+    citation: Mapping[str, Any]
+
+    @property
+    def badge(self) -> str:
+        """What the data of both studies together are: 'phantom data: images and volumes', '' for real ones."""
+        parts = [part for part, note in self.notes.items() if note]
+        return f"{self.notes[parts[0]]}: {' and '.join(parts)}" if parts else ""
+
+    def scores(self, name: str) -> Any:
+        """The content of metrics/<name>.json. Raises InputError when it is missing."""
+        if name not in self.metrics:
+            raise InputError(f"metrics/{name}.json: no such file; run `dvc repro` to make it")
+        return self.metrics[name]
+
+    def figures(self, place: str, captions: Mapping[str, tuple[str, str]], columns: int = 1) -> list[Block]:
+        """One block with the figures that are there, or none; a run that has no use for a figure does not make it.
+
+        Args:
+            place: a name in `pictures`.
+            captions: file below it ('' for itself) -> caption and alternative text.
+        """
+        found = ((self.pictures[place] / name, texts) for name, texts in captions.items())
+        figures = [Figure(embedded(path), *texts) for path, texts in found if path.is_file()]
+        return [Figures(figures, columns)] if figures else []
+
+    def reading(self, place: str, name: str, heading: str = "") -> list[str]:
+        """The lines of a Markdown list that a stage wrote beside its figures: how its numbers are to be read.
+
+        Args:
+            heading: takes the list below that heading alone.
+        """
+        path = self.pictures[place] / name
+        if not path.is_file():
+            return []
+        part = path.read_text(encoding="utf-8")
+        if heading:
+            part = part.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        part = part.replace("`", "")
+        return [line.removeprefix("- ") for line in part.splitlines() if line.startswith("- ")]
+
+
+def read_folder(folder: Path) -> dict[str, Any]:
+    """Every JSON file of a folder, by name."""
+    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}

@@ -1,0 +1,267 @@
+"""What the sections say, on scores worked out by hand."""
+
+import pytest
+
+from btlib.artifacts import read_json
+from btlib.data.classes import CLASSES
+from btlib.paper import CLASS_COUNTS, HEADLINE, SETTINGS, SETTINGS_IN_TEXT
+from btlib.report.scores import SCORES
+from btlib.report.sections.ablations import finding, score_table
+from btlib.report.sections.audit import leak_table, split_rows, volumes_section
+from btlib.report.sections.card import limits
+from btlib.report.sections.classification import class_table, headline_table, settings_table
+from btlib.report.sections.gradcam import finding as heat_finding
+from btlib.report.sections.gradcam import heat_tables
+from btlib.report.sections.joint import arm_table, difference_table
+from btlib.report.sections.joint import headline_table as joint_headline
+from btlib.report.sections.recorded import accuracy_table, gap_words
+from btlib.report.sections.recorded import score_table as recorded_scores
+from btlib.report.sections.run import run_section, written
+from tests.report.make import ROOT, edited, study
+from tests.report.test_report_scores import plain
+
+
+def row(arm, mean, ends=(0.8, 0.9), p=None, failed=()):
+    scores = dict.fromkeys(("accuracy", "macro_f1", "roc_auc_macro", "ece"))
+    tests = (
+        None
+        if p is None
+        else {"paired_t": {"p_holm": 0.5}, "corrected_paired_t": {"p_holm": p}, "mcnemar": {"p_holm": None}}
+    )
+    return {
+        "arm": arm,
+        "seeds": [{"seed": 0}, *({"seed": seed, "failed": "diverged"} for seed in failed)],
+        "mean": scores | {"accuracy": mean},
+        "sd": scores,
+        "ci95": scores | {"accuracy": None if mean is None else list(ends)},
+        "tests": tests,
+        "p_value": p,
+    }
+
+
+PAPER = {"proposed": {"accuracy": 0.95}, "gated": {"accuracy": 0.94}, "vgg19": {"accuracy": 0.92}, "extra": None}
+
+
+def cells(table):
+    return [[plain(cell) for cell in line] for line in table.rows]
+
+
+def test_an_ablation_row_stands_beside_the_papers_number():
+    table = score_table("Table 4", "accuracy", [row("proposed", 0.85), row("gated", 0.90, p=0.03)], PAPER, folded=False)
+    assert cells(table) == [
+        ["proposed", "1", "85.00 %", "[80.00, 90.00]", "95.00 %", "−10.00 [−15.00, −5.00]", "–", "–", "–"],
+        ["gated", "1", "90.00 %", "[80.00, 90.00]", "94.00 %", "−4.00 [−14.00, −4.00]", "0.500", "0.030", "–"],
+        ["vgg19", "–", "not run", "–", "92.00 %", "–", "–", "–", "–"],
+    ]
+    assert len(table.columns) == len(table.rows[0])
+
+
+def test_an_arm_whose_seeds_failed_has_no_scores():
+    (line,) = cells(score_table("Table 4", "accuracy", [row("odd", None, failed=(1,))], {}, folded=False))
+    assert line == ["odd", "2, 1 failed", "–", "–", "–", "–", "–", "–", "–"]
+
+
+def test_only_the_table_of_accuracy_holds_tests():
+    table = score_table("Table 4", "ece", [row("proposed", 0.85)], PAPER, folded=True)
+    assert "p, McNemar" not in table.columns
+    assert cells(table) == [["proposed", "1", "–", "–", "–", "–"]]
+
+
+def test_the_finding_ranks_the_proposed_model_and_names_the_smallest_p():
+    rows = [row("proposed", 0.85), row("gated", 0.90, p=0.03), row("none", 0.80, p=0.5)]
+    said = finding(rows)
+    assert "number 2 of 3" in said
+    assert "at least one differs" in said
+    assert "0.030 (gated)" in said
+    assert "none differs" in finding([row("proposed", 0.85), row("gated", 0.9, p=0.05)])
+    assert "undefined for every arm" in finding([row("proposed", 0.85), row("gated", 0.9)])
+    assert finding([]) == "Not run here: the paper's numbers stand alone."
+
+
+def test_headline_scores_beside_the_papers():
+    names = [name for name in SCORES if "temperature" not in name]
+    found = dict.fromkeys(names, 0.5) | {"ci95": {name: [0.4, 0.6] for name in names}}
+    found |= {"accuracy_ci95_exact": [0.3, 0.7], "errors": 4, "n_test": 8, "n_groups": 6}
+    table = headline_table(found, HEADLINE)
+    lines = {line[0]: line[1:] for line in cells(table)}
+    assert lines["accuracy"] == ["50.00 %", "[40.00, 60.00]", "95.73 %", "−45.73 [−55.73, −35.73]"]
+    assert lines["Cohen's kappa"] == ["0.5000", "[0.4000, 0.6000]", "0.9415", "−0.4415 [−0.5415, −0.3415]"]
+    assert lines["log loss"][2:] == ["–", "–"]
+    assert plain(table.note).startswith("4 of 8 test images wrong; these are 6 groups")
+
+
+def test_a_class_beside_what_the_papers_text_prints_of_it():
+    scores = {"precision": 0.5, "recall": 0.9, "f1": 0.6, "roc_auc": 0.8, "ap": 0.7, "support": 10}
+    (line,) = cells(class_table({"no_tumor": scores}))
+    assert line == [
+        "no tumor", "10", "50.00 %", "90.00 %\npaper 97.00 %\n−7.00", "0.600",
+        "0.8000\npaper 0.9994\n−0.1994", "0.700\npaper 0.999\n−0.299",
+    ]  # fmt: skip
+
+
+def test_settings_that_differ_from_table_3_are_marked():
+    table = settings_table(SETTINGS | SETTINGS_IN_TEXT)
+    assert table.marked == frozenset()
+    changed = SETTINGS | SETTINGS_IN_TEXT | {"batch_size": 16, "split_by": "group"}
+    table = settings_table(changed)
+    assert [table.rows[number][:4] for number in sorted(table.marked)] == [
+        ("batch_size", "32", "16", "differs"),
+        ("split_by", "image", "group", "differs"),
+    ]
+    assert "2 of 19 differ" in table.caption
+
+
+def test_the_papers_class_counts_add_up_to_its_totals():
+    assert [sum(CLASS_COUNTS[part].values()) for part in ("train", "val", "test")] == [5618, 702, 703]
+    assert sum(CLASS_COUNTS[part]["no_tumor"] for part in CLASS_COUNTS) == 2000
+
+
+def test_split_counts_beside_table_2():
+    ours = {part: dict.fromkeys(CLASSES, number) for part, number in (("train", 1300), ("val", 160), ("test", 170))}
+    rows = split_rows(ours)
+    assert rows[0] == ("glioma", "1,300", "1,297", "160", "162", "170", "162", "1,630", "1,621", "+9")
+    assert rows[-1] == ("all", "5,200", "5,618", "640", "702", "680", "703", "6,520", "7,023", "−503")
+
+
+def test_contamination_of_every_way_of_splitting():
+    audit = {
+        "test_near_duplicates_in_train_by_split": {"image": 0.259, "folder": None, "group": 0.0},
+        "test_near_duplicates_in_train_any_orientation_by_split": {"image": 0.648, "folder": None, "group": 0.0},
+    }
+    table = leak_table(audit, "image")
+    assert [line[1:3] for line in cells(table)] == [
+        ["25.9 %", "64.8 %"],
+        ["– (not possible here)", "– (not possible here)"],
+        ["0.0 %", "0.0 %"],
+    ]
+    assert table.marked == {0}
+
+
+OTHERS = ("macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
+RUN = {
+    "title": "A recipe",
+    "profile": "p",
+    "split_by": "image",
+    "image_size": 96,
+    "n_test": 100,
+    "errors": 6,
+    "scores": {"accuracy": 0.94, "macro_f1": 0.9, "roc_auc_macro": 0.99, "ece": 0.05, "kappa": 0.92, "mcc": 0.92},
+    "ci95": {"accuracy": [0.92, 0.96], **{name: [0.8, 1.0] for name in OTHERS}},
+    "contamination": {"upright": 0.26, "any_orientation": 0.65},
+}
+LEAK_FREE = RUN | {
+    "split_by": "group",
+    "scores": RUN["scores"] | {"accuracy": 0.90},
+    "contamination": {"upright": 0.0, "any_orientation": 0.0},
+}
+
+
+def test_recorded_runs_stand_beside_the_paper_and_say_that_they_are_others():
+    table = accuracy_table([RUN, LEAK_FREE], HEADLINE)
+    assert cells(table)[1] == [
+        "A recipe", "image", "96", "65.0 %", "6 of 100", "94.00 % [92.00, 96.00]", "−1.73 [−3.73, +0.27]"
+    ]  # fmt: skip
+    assert table.marked == {2}
+    assert table.badge == recorded_scores([RUN], HEADLINE).badge == "real images, other runs"
+    assert cells(recorded_scores([RUN], HEADLINE))[1][5] == "0.9200 [0.8000, 1.0000]\n−0.0215 [−0.1415, +0.0585]"
+
+
+def test_the_gap_between_splits_is_of_one_recipe_run_both_ways():
+    other = RUN | {"title": "Another"}
+    said = plain(gap_words([RUN, LEAK_FREE, other]))
+    assert "A recipe: 94.00 % split by image, 90.00 % split by group (−4.00 points)." in said
+    assert "Another" not in said
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/runs").glob("*.json")), ids=lambda path: path.stem)
+def test_each_recorded_run_agrees_with_itself(path):
+    run = read_json(path)
+    assert run["scores"]["accuracy"] == pytest.approx(1 - run["errors"] / run["n_test"])
+    assert run["scores"].keys() == run["ci95"].keys()
+    assert all(low < high for low, high in run["ci95"].values())
+    assert (ROOT / run["profile"]).is_file()
+    assert run["profile"] in run["command"]
+    assert (run["contamination"]["any_orientation"] == 0) is (run["split_by"] == "group")
+
+
+def heat(ratio, ends):
+    shares = {"pointing_hit": 0.5, "heat_share": 0.1, "lesion_share": 0.05}
+    return {
+        "n": 9,
+        **shares,
+        "heat_over_uniform": ratio,
+        "ci95": {**dict.fromkeys(shares, (0, 1)), "heat_over_uniform": ends},
+    }
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [([1.1, 3], ", more than the"), ([0.2, 0.9], ", less than the"), ([0.5, 2], "no more than chance")],
+)
+def test_heat_is_compared_with_a_uniform_map(ends, verdict):
+    found = {"n_with_mask": 9, "maps": {"a": {"all": heat(9, [8, 10])}, "fused": {"all": heat(2, ends)}}}
+    assert verdict in heat_finding(found)
+    (table,) = heat_tables(found)
+    assert cells(table)[1] == ["fused", "all", "9", "50.0 % [0.0, 100.0]", "10.0 % [0.0, 100.0]", "5.0 % [0.0, 100.0]",
+                               f"2.00 [{ends[0]:.2f}, {ends[1]:.2f}]"]  # fmt: skip
+
+
+def test_arms_of_the_joint_network():
+    names = ("dice_wt", "dice_tc", "dice_et", "grade_accuracy", "grade_auc", "grade_ece")
+    change = {name: {"value": -0.2, "ci95": [-0.3, -0.1], "p_holm": 0.01} for name in names}
+    change |= {
+        "grade_auc": {"value": None, "ci95": None, "p_holm": None},
+        "grade_ece": {"value": 0.1, "ci95": [0, 0.2]},
+    }
+    full = {"arm": "full", "seeds": [1, 2], "difference": None}
+    full |= {key: dict.fromkeys(names, value) for key, value in (("mean", 0.7), ("sd", 0.01), ("ci95", [0.6, 0.8]))}
+    rows = [full, full | {"arm": "no_attention", "difference": change}]
+    assert cells(arm_table(rows))[0][:3] == ["full", "2", "0.700 ± 0.010\n[0.600, 0.800]"]
+    (line,) = cells(difference_table(rows))
+    assert line[0] == "no attention"
+    assert line[1] == "−0.200 [−0.300, −0.100]\np 0.010"
+    assert line[4:] == ["−20.00 [−30.00, −10.00]\np 0.010", "–", "+0.100 [+0.000, +0.200]"]
+
+
+def test_scores_that_the_joint_network_lacks_have_no_row():
+    found = {"dice_wt": 0.8, "grade_auc": None, "ci95": {"dice_wt": [0.7, 0.9]}, "grade_ci95_exact": {}}
+    found |= {"n_test": 3, "n_patients": 2, "n_segmented": 3, "n_graded": 0}
+    assert cells(joint_headline(found)) == [["Dice, whole tumour", "0.800", "[0.700, 0.900]", ""]]
+
+
+def test_volumes_are_counted(tmp_path):
+    _, facts, grades = volumes_section(study(tmp_path)).blocks
+    assert dict(cells(facts)) == {
+        "cases": "3",
+        "patients": "2",
+        "with a segmentation": "1",
+        "with a grade": "2",
+        "grids (voxels)": "4x4x4 (2), 5x4x4 (1)",
+        "spacings (mm)": "1.000x1.000x1.000 (3)",
+    }
+    assert cells(grades)[-1][0] == "all"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), ([], "–"), (1e-5, "1e-05"), (True, "yes"), (["a", 2.0], "a, 2"), ({"x": 0.5}, "{x: 0.5}")],
+)
+def test_parameters_as_one_reads_them(value, text):
+    assert written(value) == text
+
+
+def test_time_of_each_stage(tmp_path):
+    times = run_section(study(tmp_path)).blocks[2]
+    assert times.caption == "Time of each stage: 4 s over 2 stages"
+    assert cells(times) == [["train", "3.0", "75.0 %", "1.0"], ["split", "1.0", "25.0 %", "0.5"]]
+
+
+def test_the_card_names_what_speaks_against_this_run(tmp_path):
+    made = study(tmp_path)
+    assert any("images are synthetic" in sentence for sentence in limits(made))
+    leaky = edited(made.metrics, "audit", test_near_duplicates_in_train_any_orientation=0.5)
+    real = study(tmp_path, notes={"images": "", "volumes": ""}, metrics=leaky)
+    said = plain(" ".join(limits(real)))
+    assert "synthetic" not in said
+    assert "50.0 % of the test images have a near copy in train" in said
+    assert "one data set" in said.lower()
