@@ -83,7 +83,7 @@ def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
         _contours(axes, None if regions is None else view(regions, at), DASHED)
         axes.axhline(at[2], color="white", linewidth=0.6, linestyle=":")
         _mark(axes, left)
-    _legend(figure)
+    _legend(figure, truth is not None)
     return figure
 
 
@@ -200,14 +200,15 @@ def _mark(axes: Axes, side: str) -> None:
     axes.text(0.03, 0.97, side, color="0.8", va="top", transform=axes.transAxes, fontsize=9)
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, with_truth: bool) -> None:
     lines = [
         Line2D([], [], color=colour, linewidth=2, label=REGION_NAMES[name]) for name, (colour, _) in CONTOURS.items()
     ]
-    lines += [
-        Line2D([], [], color="0.3", linestyle="-", label="truth"),
-        Line2D([], [], color="0.3", linestyle=DASHED, label="prediction, where both are drawn"),
-        Line2D([], [], color="white", linewidth=1.0, path_effects=RIMMED, label="true whole tumour, on maps"),
-        Line2D([], [], color="0.3", linestyle=":", linewidth=0.8, label="level of the axial slice"),
-    ]
+    if with_truth:
+        lines += [
+            Line2D([], [], color="0.3", linestyle="-", label="truth"),
+            Line2D([], [], color="0.3", linestyle=DASHED, label="prediction, where both are drawn"),
+            Line2D([], [], color="white", linewidth=1.0, path_effects=RIMMED, label="true whole tumour, on maps"),
+        ]
+    lines.append(Line2D([], [], color="0.3", linestyle=":", linewidth=0.8, label="level of the axial slice"))
     figure.legend(handles=lines, loc="lower center", ncols=len(lines), fontsize=8, frameon=False, borderaxespad=0.3)
