@@ -8,13 +8,14 @@ STAMP := .venv/.installed
 # A .venv whose making was cut short, or that came here with a moved or copied folder, lacks a pip of this very place.
 USABLE := test -x $(BIN)/python && grep -qs "$(CURDIR)/$(BIN)/python" $(BIN)/pip
 
-.PHONY: help setup repro test lint lock deps
+.PHONY: help setup repro test lint lock deps ci-report
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make repro   set up .venv, run the study (dvc repro), print where the results are and the headline numbers'
 	@echo 'make test    set up .venv, run the tests'
 	@echo 'make lint    set up .venv, check style (ruff)'
+	@echo 'make ci-report   run the tests and the main model, write ci-report/report.md: what changed against BASE'
 	@echo 'make deps    write the deps and params of dvc.yaml anew, from what the stage scripts import and read'
 	@echo 'make lock    resolve pyproject.toml into requirements.lock anew, keeping the pins that still fit'
 	@echo 'make setup   set up .venv only; make PYTHON=/path/to/python3.12 setup takes another interpreter'
@@ -31,6 +32,10 @@ test: setup
 lint: setup
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
+
+# BASE goes through the environment, so that no branch name becomes shell.
+ci-report: test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m btlib.ci_report $${BASE:+--base "$$BASE"}
 
 deps: setup
 	@$(BIN)/python -m btlib.pipeline

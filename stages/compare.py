@@ -10,9 +10,9 @@ from pathlib import Path
 from btlib.artifacts import atomic_path, read_csv, read_json, write_figure, write_json
 from btlib.evaluation.ablation import Failed, ablation_table
 from btlib.evaluation.forest import ablation_markdown, forest_figure
-from btlib.paper import TABLES
 from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
 from btlib.evaluation.wording import bullets
+from btlib.paper import TABLES
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run

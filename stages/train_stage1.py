@@ -45,8 +45,8 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
     note = data_note(p.images.source)
     fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
-    files = [weights / f"{name}.safetensors" for name in p.backbones]
     states = read_states(weights, p.backbones)
+    files = [weights / f"{name}.safetensors" for name in states]
     recipe = flatten(p)
     net = build_classifier(architecture(recipe, data.classes), states, p.seed)
     batches = stream(recipe, stage=1)

@@ -16,7 +16,16 @@ ROOT = Path(__file__).parents[1]
 BASE = {"arm_names", "artifacts", "errors", "nested", "paper", "reproducibility"}
 PARTS = {"nets", "losses", "data", "phantom"}
 METHODS = {"training", "inference", "evaluation", "explain", "report"}
-TOOLS = {"params", "schema", "stage", "pipeline", "profile", "summary"}  # for the stages and the command line
+TOOLS = {
+    "params",
+    "schema",
+    "stage",
+    "pipeline",
+    "profile",
+    "summary",
+    "ci_report",
+    "exp_run",
+}  # for the stages and the command line
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     **dict.fromkeys(PARTS, BASE),

@@ -281,17 +281,3 @@ def test_dvc_itself_names_the_images_root_that_it_cannot_find(project):
     assert done.returncode != 0
     assert "Could not find 'images.root'" in done.stderr
     assert "Running stage" not in done.stdout + done.stderr
-
-
-def test_push_and_pull_through_the_configured_remote(project):
-    """The default remote is a folder beside the project, so that a second clone next to it finds what was pushed."""
-    clone = project.parent / "clone"
-    for arguments in (("repro", "check"), ("push", "check")):
-        done = dvc(project, *arguments)
-        assert done.returncode == 0, done.stderr
-    assert (project.parent / "btlib-storage").is_dir()
-    subprocess.run(["git", "clone", "-q", project, clone], check=True)
-    shutil.copy(project / "dvc.lock", clone)
-    done = dvc(clone, "pull", "check")
-    assert done.returncode == 0, done.stderr
-    assert (clone / "data/params.checked").read_bytes() == (project / "data/params.checked").read_bytes()

@@ -1,0 +1,99 @@
+"""The command `btlib`: predictions for new scans, a page for them in the browser, and models for other programs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from btlib.errors import InputError
+
+app = typer.Typer(
+    name="btlib",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Brain-tumour MRI with trained models: class of a single slice, or segmentation and grade of four scans.\n\n"
+        "Research software, not a medical device. Training and evaluation are the pipeline's: dvc repro."
+    ),
+)
+Models = Annotated[Path, typer.Option(metavar="FOLDER", help="The models that the pipeline has packed.")]
+PACKED = Path("models/deploy")
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Images (PNG, JPEG, TIFF, BMP, DICOM) or folders of images; or cases of four volumes: NIfTI folders, "
+            "a cases.csv, DICOM studies.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the results go: a new or empty folder.")],
+    models: Models = PACKED,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Bring volumes from other grids onto T1ce's by their headers.")
+    ] = False,
+) -> None:
+    """Predict new images or volumes.
+
+    Images: slices.csv and slices.json with calibrated probabilities, and overlays/ with Grad-CAM. Volumes: cases.csv
+    and cases.json with grades and volumes in ml, and a folder for each case with mask, uncertainty and Grad-CAM.
+
+    "unsure" marks answers below the confidence that kept errors rare on the validation set; "unfamiliar" marks inputs
+    unlike the training set, of which the answer means little.
+
+    Files that cannot be read are listed. Of images, the others are predicted all the same, and the exit code is 1.
+    """
+    from btlib.deploy.roads import predict as predict_all
+
+    count = predict_all(paths, models, out, resample)
+    print(f"{count} predicted: {out}")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go; made if it does not exist.")],
+    models: Models = PACKED,
+) -> None:
+    """Write the models as ONNX, for other programs.
+
+    classifier.onnx takes preprocessed images and gives calibrated probabilities and how unfamiliar they are; joint.onnx
+    takes preprocessed cubes and gives region and grade logits. Beside each lies a .json that says how to preprocess and
+    what the numbers mean. Both are compared with PyTorch in onnxruntime before they are written.
+    """
+    from btlib.deploy.export import export_models
+
+    for path, difference in export_models(models, out).items():
+        print(f"{path}: differs from PyTorch by at most {difference:.1e}")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes any free one.")] = 8000,
+    models: Models = PACKED,
+) -> None:
+    """Show predictions in the browser, on this machine only.
+
+    Drop an image or the scans of a case onto the page. Nothing is kept, and nothing leaves the machine.
+    """
+    from btlib.web.server import serve as serve_page
+
+    serve_page(models, port)
+
+
+def main() -> None:
+    """Runs the command line; InputError becomes one message and exit code 1."""
+    try:
+        app(prog_name="btlib")
+    except InputError as error:
+        print(f"\nbtlib: {error}\n", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

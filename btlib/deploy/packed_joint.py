@@ -1,0 +1,77 @@
+"""The joint network as a folder that predicts by itself: tensors, and a card with all that they need beside them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from btlib.artifacts import atomic_path, read_tensors, write_tensors
+from btlib.deploy.model_card import Calibration, Limit, Unsure, read_card
+from btlib.inference.novelty import Novelty
+from btlib.nets.joint import JointNet
+from btlib.nets.joint_store import load_joint, save_joint
+from btlib.nets.windows import Window
+
+NOVELTY = "novelty.safetensors"
+STAGE = "package_joint"
+
+
+class Preprocessing(BaseModel):
+    """Of `btlib.data.volumes.normalize.normalize`: mm of the cubic voxels, and the percentiles that are kept."""
+
+    spacing: float
+    clip_percentiles: tuple[float, float]
+
+
+class Dropout(BaseModel):
+    """How the uncertainty is sampled."""
+
+    samples: int
+    seed: int
+
+
+class JointCard(BaseModel):
+    """What a card says beside the architecture, the window and how the network was trained.
+
+    calibration and unsure are None for a network that does not grade.
+    """
+
+    preprocessing: Preprocessing
+    calibration: Calibration | None
+    unsure: Unsure | None
+    novelty: Limit
+    mc_dropout: Dropout
+    data_note: str
+    intended_use: str
+
+
+class PackedJoint(NamedTuple):
+    """What a folder of `save_packed` holds."""
+
+    net: JointNet
+    window: Window
+    novelty: Novelty
+    card: JointCard
+
+
+def save_packed(folder: Path, packed: PackedJoint, history: dict[str, Any]) -> None:
+    """Writes network, card and what is familiar into `folder`, whole or not at all.
+
+    Args:
+        history: how the network was trained, for the card.
+    """
+    with atomic_path(folder) as temporary:
+        save_joint(temporary, packed.net, packed.window, history | packed.card.model_dump(mode="json"))
+        write_tensors(temporary / NOVELTY, packed.novelty.tensors())
+
+
+def load_packed(folder: Path) -> PackedJoint:
+    """Reads such a folder.
+
+    Raises:
+        InputError: a file is missing or damaged, or the card lacks what prediction needs.
+    """
+    card = read_card(folder, JointCard, STAGE)
+    net, window = load_joint(folder)
+    tensors, _ = read_tensors(folder / NOVELTY)
+    return PackedJoint(net, window, Novelty.from_tensors(tensors, card.novelty.threshold), card)

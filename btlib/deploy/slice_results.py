@@ -1,0 +1,127 @@
+"""Predicts images and writes what was found: a table, the same as JSON, and a heat map over each image."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.artifacts import atomic_path, write_csv, write_json
+from btlib.deploy.overlays import overlay, png
+from btlib.deploy.slice_files import find_slices, not_mr, read_slice
+from btlib.deploy.slices import BATCH, SliceAnswer, SlicePredictor
+from btlib.errors import InputError, listed
+
+BATCH_PIXELS = 8_000_000  # of the images held at once; a larger image comes alone
+LONGEST = 120  # bytes of an overlay's name
+UNLIKE = "unlike the images that the network was trained on"
+
+
+class Picture(NamedTuple):
+    """A file that could be read; `remark` says why it cannot be what the network was made for, if that is known."""
+
+    path: Path
+    image: np.ndarray
+    remark: str
+
+
+def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
+    """Predicts every image in files and folders, and writes `out`, whole or not at all.
+
+    `out`/slices.csv and slices.json have a row for each image, `out`/overlays/ Grad-CAM of each answer over the image.
+    `out`/unreadable.csv lists files that could not be read, which do not keep the others from being predicted.
+
+    Args:
+        paths: images, and folders of images at any depth.
+        model: the folder of stage package_classifier.
+        out: a new or empty folder.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        InputError: `out` has files in it, or no image can be read; then nothing is written. Or some files cannot be
+            read: then all the others were predicted and `out` was written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: not an empty folder; name a new one, nothing is overwritten")
+    predictor = SlicePredictor.load(model)
+    files, unreadable = find_slices(paths)
+    rows: list[dict[str, Any]] = []
+    with atomic_path(out) as folder:
+        (folder / "overlays").mkdir(parents=True)
+        names = _unique_names(files)
+        for batch in _batches(files, unreadable):
+            for picture, answer in zip(batch, predictor.answer([one.image for one in batch], heat=True), strict=True):
+                place = f"overlays/{names[picture.path]}.png"
+                (folder / place).write_bytes(png(overlay(picture.image, answer.heat)))
+                rows.append(_row(picture, answer, place))
+        faults = [f"{path}: {reason}" for path, reason in unreadable.items()]
+        if not rows:
+            raise InputError(f"no image that can be read, so that nothing was written\n{listed(faults)}".rstrip())
+        write_csv(folder / "slices.csv", pd.DataFrame(rows))
+        write_csv(folder / "unreadable.csv", pd.DataFrame(unreadable.items(), columns=["path", "reason"]).astype(str))
+        write_json(folder / "slices.json", {"model": _about(predictor), "slices": rows})
+    if faults:
+        raise InputError(
+            f"{len(rows)} images were predicted, see {out}; {len(faults)} files could not be read:\n{listed(faults)}"
+        )
+    return len(rows)
+
+
+def _batches(files: Sequence[Path], unreadable: dict[Path, str]) -> Iterator[list[Picture]]:
+    """The images, so many at a time that they fit into memory whatever their number and size.
+
+    Files that cannot be read go to `unreadable`, with the reason.
+    """
+    batch: list[Picture] = []
+    for path in tqdm(files, desc="predict", unit="image", mininterval=0.5):
+        try:
+            picture = Picture(path, read_slice(path), not_mr(path))
+        except InputError as error:
+            unreadable[path] = str(error).removeprefix(f"{path.name}: ")
+            continue
+        pixels = sum(one.image[..., 0].size for one in [*batch, picture])
+        if batch and (len(batch) == BATCH or pixels > BATCH_PIXELS):
+            yield batch
+            batch = []
+        batch.append(picture)
+    if batch:
+        yield batch
+
+
+def _row(picture: Picture, answer: SliceAnswer, place: str) -> dict[str, Any]:
+    remarks = [picture.remark, UNLIKE if answer.unfamiliar else ""]
+    return {
+        "path": str(picture.path),
+        "label": answer.label,
+        **{f"p_{name}": probability for name, probability in answer.probabilities.items()},
+        "confidence": answer.confidence,
+        "unsure": answer.unsure,
+        "novelty": answer.novelty,
+        "unfamiliar": answer.unfamiliar or bool(picture.remark),
+        "overlay": place,
+        "remarks": "; ".join(filter(None, remarks)),
+    }
+
+
+def _about(predictor: SlicePredictor) -> dict[str, Any]:
+    """What the tables need to be understood."""
+    return {name: predictor.card[name] for name in ("intended_use", "data_note", "calibration", "unsure", "novelty")}
+
+
+def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
+    """The files' names without their endings, shortened; those that occur before get a number, whatever their case."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in files:
+        stem = path.stem.encode()[:LONGEST].decode(errors="ignore")
+        name, number = stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        names[path] = name
+    return names

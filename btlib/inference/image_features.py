@@ -1,0 +1,48 @@
+"""What a classifier's backbones make of images: half-way, where unfamiliar ones are told, and at their ends."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from btlib.data.resident import ResidentImages
+from btlib.nets.classifier import Classifier
+
+
+class Seen(NamedTuple):
+    """One pass through the backbones.
+
+    middle: [B, M] means of the channels half-way, of all backbones one after the other; features: the last feature map
+    [B, D, h, w] of each, as `Classifier.features`.
+    """
+
+    middle: Tensor
+    features: tuple[Tensor, ...]
+
+
+@torch.no_grad()
+def see(net: Classifier, images: Tensor) -> Seen:
+    """Images [B, 3, H, W] in 0..1 through the backbones.
+
+    Half-way, since the last layers are trained to keep what tells the classes apart and to drop the rest: of the
+    demo's network, the last feature maps take a photograph for a familiar picture.
+    """
+    cuts = [len(backbone.units) // 2 + 1 for backbone in net.backbones]
+    half = net.trunk(images, cuts)
+    return Seen(torch.cat([maps.mean(dim=(2, 3)) for maps in half], dim=1), net.tail(half, cuts))
+
+
+def middle_features(net: Classifier, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """float32 [N, M] channel means half-way, see `Seen`, on the GPU if there is one.
+
+    Args:
+        images: preprocessed, uint8 [N, H, W, 3].
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = net.to(device, memory_format=torch.channels_last).eval()
+    data = ResidentImages(images, np.zeros(len(images)), device)
+    parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
+    seen = [see(net, data.batch(part)).middle for part in tqdm(parts, desc="features", leave=False)]
+    return torch.cat(seen).cpu().numpy()

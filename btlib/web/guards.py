@@ -1,0 +1,89 @@
+"""What every request passes: whose page it comes from, how much it sends, and what browsers may do with the answer.
+
+The server listens on this machine only, but any page open in the browser could still send requests to it. Names that
+lead to 127.0.0.1 by trickery (DNS rebinding) are stopped by the Host header, requests from other pages by Origin.
+"""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HOSTS = ("127.0.0.1", "localhost")
+SAFE_METHODS = ("GET", "HEAD")
+SECURITY_HEADERS = {
+    # niivue has its font as a data: address; nothing is loaded from anywhere else
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",  # answers show scans; they do not belong in a browser's cache on disk
+}
+
+
+class SecurityHeaders:
+    """Adds SECURITY_HEADERS to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class OwnPageOnly:
+    """Refuses what another page sends (403). Programs that name no origin, such as curl, may send."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not _is_own(Headers(scope=scope)):
+            refusal = JSONResponse({"error": "sent by another page; open the address of btlib serve itself"}, 403)
+            await refusal(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _is_own(headers: Headers) -> bool:
+    own = f"http://{headers.get('host')}"
+    return headers.get("origin", own) == own and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+class BodyLimit:
+    """Stops a body of more than `limit` bytes (413), by its announced length or while it streams in."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise self._too_large()
+            return message
+
+        if int(Headers(scope=scope).get("content-length", 0)) > self.limit:
+            refusal = self._too_large()
+            await JSONResponse({"error": refusal.detail}, refusal.status_code)(scope, receive, send)
+        else:
+            await self.app(scope, receive_within_limit, send)
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(413, f"more than {self.limit // 2**20} MiB; send one case alone")

@@ -1,0 +1,96 @@
+"""The models behind the page, and which of them answers an upload."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from btlib.data.volumes.conventions import MODALITIES
+from btlib.deploy.case_files import find_cases, is_case, read_scans
+from btlib.deploy.cases import CasePredictor
+from btlib.deploy.slice_files import not_mr, read_slice
+from btlib.deploy.slices import SlicePredictor
+from btlib.errors import InputError
+from btlib.web.answers import case_answer, slice_answer
+from btlib.web.pictures import picture_and_overlay
+from btlib.web.viewer import tumour_centre, viewer_files
+
+MAX_SLICE_BYTES = 64 * 2**20
+NO_CLASSIFIER = "no model for single images is here; run `dvc repro package_classifier`, then start btlib serve again"
+NO_JOINT = "no model for volumes is here; run `dvc repro package_joint`, then start btlib serve again"
+
+
+class Predictors(NamedTuple):
+    """Of single images and of volumes; None where there is no such model."""
+
+    slices: SlicePredictor | None
+    cases: CasePredictor | None
+
+    @classmethod
+    def load(cls, models: Path) -> "Predictors":
+        """Reads the folders `classifier` and `joint` in `models`, where they are.
+
+        Raises:
+            InputError: one of them is damaged.
+        """
+        classifier, joint = models / "classifier", models / "joint"
+        return cls(
+            SlicePredictor.load(classifier) if classifier.is_dir() else None,
+            CasePredictor.load(joint) if joint.is_dir() else None,
+        )
+
+    def described(self) -> dict[str, Any]:
+        """What a visitor should know of the models first, in sentences."""
+        made_up = {one.data_note for one in self if one and one.data_note}
+        notes = [
+            f"Trained on {note}, images made by a program: what is said here of a person's scan means nothing."
+            for note in sorted(made_up)
+        ]
+        missing = [note for one, note in zip(self, (NO_CLASSIFIER, NO_JOINT), strict=True) if not one]
+        return {"notes": notes + [f"{note[0].upper()}{note[1:]}." for note in missing]}
+
+    def answer(self, folder: Path) -> dict[str, Any]:
+        """What the page shows of the files in `folder`: one image, or one case.
+
+        Raises:
+            InputError: the files are neither, or unfit; or there is no model for them.
+        """
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        upload = files[0] if len(files) == 1 else folder
+        try:
+            return self._case(upload) if is_case(upload) else self._slice(upload)
+        except InputError as error:
+            raise InputError(str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")) from error
+
+    def _slice(self, file: Path) -> dict[str, Any]:
+        if file.is_dir():
+            raise InputError("several files, and no volumes among them; send one image, or the four scans of a case")
+        if not self.slices:
+            raise InputError(NO_CLASSIFIER)
+        if file.stat().st_size > MAX_SLICE_BYTES:
+            raise InputError(f"{file.name}: more than {MAX_SLICE_BYTES // 2**20} MiB; save it as PNG or JPEG")
+        image = read_slice(file)
+        (answer,) = self.slices.answer([image], heat=True)
+        words = slice_answer(answer, self.slices.card, not_mr(file))
+        return {"name": file.name, **words, **picture_and_overlay(image, answer.heat)}
+
+    def _case(self, upload: Path) -> dict[str, Any]:
+        cases, faults = find_cases([upload])
+        if faults:
+            raise InputError("\n".join(faults))
+        if len(cases) != 1:
+            raise InputError(f"{len(cases)} cases at once; send one at a time")
+        if not self.cases:
+            raise InputError(NO_JOINT)
+        scans = read_scans(cases[0], resample=True)
+        answer = self.cases.answer(scans, heat=True)
+        doubt = None if answer.uncertainty is None else answer.uncertainty / np.log(2)  # nats of a yes or no
+        files = viewer_files(
+            dict(zip(MODALITIES, scans.images, strict=True)),
+            answer.labels,
+            {"uncertainty": doubt, "heat": answer.heat},
+            scans.affine,
+        )
+        centre = tumour_centre(answer.labels, scans.affine)
+        words = case_answer(answer, self.cases.card, scans.remarks)
+        return {"name": scans.name, **words, **files, "centre": centre}

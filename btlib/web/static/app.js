@@ -1,0 +1,98 @@
+// The page: takes files, sends them to the server it came from, shows the answer or what was wrong.
+
+import { showAnswer } from "./answer.js";
+import { filesOf } from "./files.js";
+import { element } from "./words.js";
+
+const upload = document.getElementById("upload");
+const drop = document.getElementById("drop");
+const input = document.getElementById("files");
+const status = document.getElementById("status");
+const clock = document.getElementById("clock");
+const error = document.getElementById("error");
+const answer = document.getElementById("answer");
+
+let limits = { max_bytes: Infinity, max_files: Infinity };
+
+async function describeModels() {
+  limits = await (await fetch("api/models")).json();
+  document.getElementById("models").append(...limits.notes.map((note) => element("p", note)));
+}
+
+// takes a list of files or the promise of one
+async function send(gathered) {
+  if (input.disabled) return;
+  begin();
+  const started = performance.now();
+  const ticking = setInterval(() => { clock.textContent = `${seconds(started)} s`; }, 100);
+  try {
+    const found = await answerOf(await gathered);
+    status.textContent = "Drawing…";
+    await showAnswer(answer, found);
+    status.textContent = `Answered in ${seconds(started)} s.`;
+    answer.focus();
+  } catch (fault) {
+    answer.hidden = true;
+    status.textContent = "";
+    error.textContent = `That did not work:\n${fault.message}`;
+  } finally {
+    clearInterval(ticking);
+    end();
+  }
+}
+
+async function answerOf(files) {
+  if (!files.length) throw new Error("No file among what was dropped.");
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  if (files.length > limits.max_files) {
+    const many = `${files.length} files; at most ${limits.max_files} are taken.`;
+    throw new Error(`${many} Put a study of many files into one .zip.`);
+  }
+  if (bytes > limits.max_bytes) {
+    throw new Error(`More than ${Math.round(limits.max_bytes / 2 ** 20)} MiB. Send one case alone.`);
+  }
+  const body = new FormData();
+  for (const file of files) body.append("files", file, file.name);
+  let response;
+  try {
+    response = await fetch("api/answer", { method: "POST", body });
+  } catch {
+    throw new Error("No answer came. Is btlib serve still running, and are the files still where they were?");
+  }
+  const found = await response.json();
+  if (!response.ok) throw new Error(found.error);
+  return found;
+}
+
+function begin() {
+  error.textContent = "";
+  status.textContent = "Working…";
+  answer.hidden = true;
+  answer.replaceChildren();
+  upload.setAttribute("aria-busy", "true");
+  input.disabled = true;
+}
+
+function end() {
+  clock.textContent = "";
+  upload.removeAttribute("aria-busy");
+  input.disabled = false;
+  input.value = "";  // so that the same file can be chosen again
+}
+
+function seconds(since) {
+  return ((performance.now() - since) / 1000).toFixed(1);
+}
+
+input.addEventListener("change", () => send([...input.files]));
+// a file that misses the box must not replace the page
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  send(filesOf(event.dataTransfer));
+});
+drop.addEventListener("dragenter", () => drop.classList.add("over"));
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+
+describeModels();

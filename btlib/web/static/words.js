@@ -1,0 +1,15 @@
+// Small pieces that several parts of the page make.
+
+export function element(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function percent(share) {
+  return `${(100 * share).toFixed(1)}%`;
+}

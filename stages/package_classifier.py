@@ -1,0 +1,53 @@
+"""Stage package_classifier: the classifier with all that it needs to answer for a new image, in one folder.
+
+Reads models/stage2/, data/predictions/ (val.csv), data/processed/ and data/splits.csv. Writes
+models/deploy/classifier/: the network, the preprocessing of its images, the temperature and the confidence below which
+it is unsure, chosen on the validation images, and what the training images look like to it.
+Run: dvc repro package_classifier.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import read_csv, read_json
+from btlib.data.images import load_processed
+from btlib.data.splits import rows_of
+from btlib.deploy.model_card import Calibration, Limit, Unsure
+from btlib.deploy.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
+from btlib.evaluation.calibration import fit_temperature, scale
+from btlib.evaluation.selective import unsure_threshold
+from btlib.evaluation.tables import read_predictions
+from btlib.inference.image_features import middle_features
+from btlib.inference.novelty import fit_novelty
+from btlib.nets.store import CARD, load_classifier
+from btlib.params import data_note, load_params
+from btlib.stage import run
+
+INTENDED_USE = (
+    "Research on telling brain tumours apart in single MRI slices; not a medical device, and not for decisions about "
+    "patients."
+)
+
+
+def main(model: Path, predictions: Path, processed: Path, splits: Path, out: Path) -> None:
+    p = load_params("image_size", "images.source", "images.clahe", "deploy")
+    net = load_classifier(model)
+    images, index = load_processed(processed)
+    parts = read_csv(splits, text=("image_id", "split"))
+    train, validation = (middle_features(net, images[rows_of(parts, index, part)]) for part in ("train", "val"))
+    novelty = fit_novelty(train, validation, p.deploy.novelty_quantile)
+    val = read_predictions(predictions / "val.csv", net.classes)
+    temperature = fit_temperature(val.probabilities, val.labels)
+    confidence = scale(val.probabilities, temperature).max(axis=1)
+    card = ClassifierCard(
+        preprocessing=Preprocessing(image_size=p.image_size, clahe=p.images.clahe.model_dump()),
+        calibration=Calibration(temperature=temperature),
+        unsure=Unsure(**unsure_threshold(confidence, val.correct, p.deploy.error_rate)),
+        novelty=Limit(quantile=p.deploy.novelty_quantile, threshold=novelty.threshold),
+        data_note=data_note(p.images.source),
+        intended_use=INTENDED_USE,
+    )
+    save_packed(out, PackedClassifier(net.cpu(), novelty, card), read_json(model / CARD))
+
+
+if __name__ == "__main__":
+    run(main)

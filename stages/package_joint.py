@@ -1,0 +1,71 @@
+"""Stage package_joint: the joint network with all that it needs to answer for a new case, in one folder.
+
+Reads models/joint/, data/joint/predictions/ (val.csv), data/volumes/normalized/ and data/volumes/splits.csv. Writes
+models/deploy/joint/: the network, the temperature and the confidence below which it is unsure, chosen on the validation
+cases, and what the training volumes look like to it. Run: dvc repro package_joint.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.artifacts import read_json
+from btlib.data.volumes.conventions import GRADES
+from btlib.data.volumes.splits import cases_of
+from btlib.data.volumes.store import load_case, load_index
+from btlib.deploy.model_card import Calibration, Limit, Unsure
+from btlib.deploy.packed_joint import Dropout, JointCard, PackedJoint, Preprocessing, save_packed
+from btlib.errors import InputError
+from btlib.evaluation.calibration import scale
+from btlib.evaluation.joint import grade_temperature
+from btlib.evaluation.joint_tables import PROBABILITIES, read_grade_predictions
+from btlib.evaluation.selective import unsure_threshold
+from btlib.inference.novelty import fit_novelty
+from btlib.inference.volume_features import encoder_features
+from btlib.nets.joint_store import load_joint
+from btlib.nets.store import CARD
+from btlib.params import data_note, load_params
+from btlib.stage import run
+
+INTENDED_USE = "Research on segmenting and grading gliomas; not a medical device, and not for decisions about patients."
+
+
+def main(model: Path, predictions: Path, normalized: Path, splits: Path, out: Path) -> None:
+    p = load_params("seed", "volumes.source", "joint.mc_samples", "deploy")
+    net, window = load_joint(model)
+    history = read_json(model / CARD)
+    index = load_index(normalized)
+    features = {}
+    for part in ("train", "val"):
+        cases = tqdm(cases_of(splits, index, part), desc=f"features of {part}", unit="case", mininterval=1)
+        features[part] = np.stack([encoder_features(net, load_case(normalized, name), window) for name in cases])
+    novelty = fit_novelty(features["train"], features["val"], p.deploy.novelty_quantile)
+    val = read_grade_predictions(predictions / "val.csv")
+    temperature = grade_temperature(val)
+    graded = net.architecture.grading != "none"
+    if graded and temperature is None:
+        raise InputError(f"{predictions / 'val.csv'}: no graded case, so that no probability can be calibrated")
+    card = JointCard(
+        preprocessing=Preprocessing(**history.pop("normalisation")),
+        calibration=Calibration(temperature=temperature) if graded else None,
+        unsure=Unsure(**unsure(val, temperature, p.deploy.error_rate)) if graded else None,
+        novelty=Limit(quantile=p.deploy.novelty_quantile, threshold=novelty.threshold),
+        mc_dropout=Dropout(samples=p.joint.mc_samples, seed=p.seed),
+        data_note=data_note(p.volumes.source),
+        intended_use=INTENDED_USE,
+    )
+    save_packed(out, PackedJoint(net, window, novelty, card), history)
+
+
+def unsure(val: pd.DataFrame, temperature: float, error_rate: float) -> dict[str, float]:
+    """The confidence from which on the calibrated answers to the graded validation cases are right often enough."""
+    known = val[val["grade"] != ""]
+    calibrated = scale(known[PROBABILITIES].to_numpy(), temperature)
+    correct = np.array(GRADES)[calibrated.argmax(axis=1)] == known["grade"]
+    return unsure_threshold(calibrated.max(axis=1), correct.to_numpy(), error_rate)
+
+
+if __name__ == "__main__":
+    run(main)
