@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from btlib.errors import InputError
+
 ARRAYS = ("mean", "directions", "deviations", "rest")
 MOST_DIRECTIONS = 64
 
@@ -49,7 +51,10 @@ class Novelty(NamedTuple):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], threshold: float) -> "Novelty":
-        """The way back."""
+        """The way back. Raises InputError when an array is missing."""
+        missing = [name for name in ARRAYS if name not in tensors]
+        if missing:
+            raise InputError(f"what is familiar lacks {', '.join(missing)}; make the model folder anew (`dvc repro`)")
         return cls(*(tensors[name].numpy() for name in ARRAYS), threshold=threshold)
 
 

@@ -6,6 +6,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from btlib.artifacts import read_tensors, write_tensors
+from btlib.errors import InputError
 from btlib.inference import novelty as module
 from btlib.inference.novelty import Novelty, fit_novelty
 
@@ -70,3 +71,10 @@ def test_to_a_file_and_back(features, tmp_path):
     write_tensors(tmp_path / "n.safetensors", found.tensors())
     back = Novelty.from_tensors(read_tensors(tmp_path / "n.safetensors")[0], found.threshold)
     assert np.array_equal(back.scores(features[2]), found.scores(features[2]))
+
+
+def test_a_file_without_an_array_is_refused(features):
+    tensors = fit_novelty(*features[:2], 0.9).tensors()
+    del tensors["rest"]
+    with pytest.raises(InputError, match="lacks rest"):
+        Novelty.from_tensors(tensors, 1.0)
