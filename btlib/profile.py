@@ -1,6 +1,7 @@
 """Applies an overlay such as profiles/paper.yaml to params.yaml, or prints it as flags for `dvc exp run`.
 
-An overlay holds only the keys that differ from the committed params.yaml.
+An overlay holds only the keys that differ from the committed params.yaml. With `extends: plain_finetune.yaml` it lies
+on top of another one in its folder.
 
 Run: python -m btlib.profile apply profiles/paper.yaml      (back again: git checkout params.yaml)
      python -m btlib.profile flags profiles/paper.yaml | xargs dvc exp run
@@ -52,7 +53,21 @@ def flags(profile: Path, params: Path = PARAMS_FILE) -> str:
 
 
 def read_overlay(profile: Path) -> dict:
-    """The overlay's plain nested values. Raises InputError when it is not a mapping."""
+    """The overlay's plain nested values, those of the overlay that it extends below them.
+
+    Raises:
+        InputError: one of the two is missing or not a mapping.
+    """
+    overlay = _read_mapping(profile)
+    base = overlay.pop("extends", None)
+    if base is None:
+        return overlay
+    if not base or Path(str(base)).name != base:
+        raise InputError(f"{profile}: extends: should be the name of a file beside it, found {base!r}")
+    return merged(_read_mapping(profile.with_name(base)), overlay)
+
+
+def _read_mapping(profile: Path) -> dict:
     overlay = read_yaml(profile)
     if not isinstance(overlay, Mapping):
         raise InputError(f"{profile}: should hold keys of params.yaml, found {overlay!r}")

@@ -7,6 +7,7 @@ full network with and without modality dropout), and of the full network voxel_e
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,17 @@ from tqdm import tqdm
 
 from btlib.arm_names import FULL
 from btlib.artifacts import atomic_path, write_csv
-from btlib.data.volumes.conventions import MODALITIES, regions_of
+from btlib.data.volumes.conventions import regions_of
 from btlib.data.volumes.splits import cases_of
 from btlib.data.volumes.store import Case, load_case, load_index
 from btlib.evaluation.joint_tables import CASE_SCORES, DICE, MODALITY_SCORES, RUNS
-from btlib.evaluation.modalities import SUBSETS, WITHOUT
+from btlib.evaluation.modalities import EVERYTHING, SUBSETS, WITHOUT
 from btlib.evaluation.segmentation import dice
 from btlib.evaluation.uncertainty import Doubts
-from btlib.explain.uncertainty import methods_of
+from btlib.explain.uncertainty import Method, methods_of
 from btlib.inference.volumes import CasePrediction, labels_of, mc_samples, predict_case, stacked
 from btlib.nested import flatten
+from btlib.nets.threads import side_by_side
 from btlib.params import load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
@@ -48,38 +50,44 @@ def main(normalized: Path, splits: Path, out: Path) -> None:
     )
     index = load_index(normalized).set_index("case", drop=False)
     cases = [load_case(normalized, name) for name in cases_of(splits, index.reset_index(drop=True), "test")]
-    scores, runs, history, subsets, members = [], [], [], [], []
-    for done in study.train(settings.seeds):
-        key = {"arm": done.arm, "seed": done.seed}
-        runs.append(key | {"failed": done.failed})
-        history += [key | row for row in done.history]
-        if done.failed:
-            continue
-        scores += _scores(key, done, cases, index, MODALITIES)
-        if done.arm in (FULL, WITHOUT):
-            for subset in tqdm(SUBSETS, desc=f"modalities, {done.arm}", leave=False):
-                subsets += _scores(key | {"subset": subset}, done, cases, index, subset.split("+"))
-        if done.arm == FULL:
-            members.append(done)
+    runs = list(study.train(settings.seeds))
+    trained = [done for done in runs if not done.failed]
+    members = [done for done in trained if done.arm == FULL]
+    scores = _scores(trained, cases, index)
     doubts = _doubts(members, cases, p.joint.mc_samples, p.seed) if members else Doubts()
     with atomic_path(out) as folder:
-        write_csv(folder / "cases.csv", pd.DataFrame(scores, columns=CASE_SCORES))
-        write_csv(folder / "runs.csv", pd.DataFrame(runs, columns=RUNS))
-        write_csv(folder / "history.csv", pd.DataFrame(history, columns=HISTORY))
-        write_csv(folder / "modalities.csv", pd.DataFrame(subsets, columns=MODALITY_SCORES))
+        write_csv(folder / "cases.csv", scores.loc[scores["subset"] == EVERYTHING, CASE_SCORES])
+        write_csv(folder / "runs.csv", pd.DataFrame([[d.arm, d.seed, d.failed] for d in runs], columns=RUNS))
+        write_csv(folder / "history.csv", _history(runs))
+        write_csv(folder / "modalities.csv", scores.loc[scores["arm"].isin([FULL, WITHOUT]), MODALITY_SCORES])
         write_csv(folder / "voxel_errors.csv", doubts.voxel_errors)
         write_csv(folder / "grade_uncertainty.csv", doubts.grade_uncertainty)
     study.forget()
 
 
-def _scores(
-    key: dict, done: TrainedJoint, cases: Sequence[Case], index: pd.DataFrame, modalities: Sequence[str]
-) -> list[dict]:
+def _history(runs: Sequence[TrainedJoint]) -> pd.DataFrame:
+    rows = [{"arm": done.arm, "seed": done.seed, **row} for done in runs for row in done.history]
+    return pd.DataFrame(rows, columns=HISTORY)
+
+
+def _scores(trained: Sequence[TrainedJoint], cases: Sequence[Case], index: pd.DataFrame) -> pd.DataFrame:
+    """MODALITY_SCORES of every network with everything, and of FULL and WITHOUT with each choice of modalities."""
+    asked = [
+        (done, subset) for done in trained for subset in (SUBSETS if done.arm in (FULL, WITHOUT) else [EVERYTHING])
+    ]
+    parts = side_by_side(partial(_subset_scores, cases=cases, index=index), asked)
+    rows = [row for part in tqdm(parts, desc="test cases", total=len(asked), leave=False) for row in part]
+    return pd.DataFrame(rows, columns=MODALITY_SCORES)
+
+
+def _subset_scores(asked: tuple[TrainedJoint, str], cases: Sequence[Case], index: pd.DataFrame) -> list[dict]:
     """A row for each case: its grade's probability, and the Dice of each region where the truth is known."""
+    done, subset = asked
     rows = []
     for case in cases:
-        found = predict_case(done.net, case, done.window, modalities=modalities)
-        row = key | {"case": case.name, "patient": index.patient[case.name], "grade": index.grade[case.name]}
+        found = predict_case(done.net, case, done.window, subset.split("+"))
+        row = {"arm": done.arm, "seed": done.seed, "subset": subset, "case": case.name}
+        row |= {"patient": index.patient[case.name], "grade": index.grade[case.name]}
         row["p_HGG"] = np.nan if found.grade is None else found.grade[1]
         rows.append(row | dict(zip(DICE, _dice(case, found), strict=True)))
     return rows
@@ -94,18 +102,28 @@ def _dice(case: Case, found: CasePrediction) -> list[float]:
 
 def _doubts(members: Sequence[TrainedJoint], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
     """One pass and MC dropout of the first seed's network, and all seeds' networks as an ensemble."""
-    first, doubts = members[0], Doubts()
-    for case in tqdm(cases, desc="uncertainty", unit="case"):
+    doubts = Doubts()
+    answers = side_by_side(partial(_answers, members=members, samples=samples, seed=seed), cases)
+    for case, found in zip(tqdm(cases, desc="uncertainty", unit="case"), answers, strict=True):
         brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
-        drawn = {
-            "softmax": [predict_case(first.net, case, first.window)],
-            "mc": mc_samples(first.net, case, first.window, samples, seed),
-            "ensemble": [predict_case(member.net, case, member.window) for member in members],
-        }
-        for name, found in drawn.items():
-            for method, answer in methods_of(name, *stacked(found)).items() if found else ():
-                doubts.add(method, case.name, answer, truth, brain)
+        for method, answer in found.items():
+            doubts.add(method, case.name, answer, truth, brain)
     return doubts
+
+
+def _answers(case: Case, members: Sequence[TrainedJoint], samples: int, seed: int) -> dict[str, Method]:
+    first, ensemble = members[0], [predict_case(member.net, case, member.window) for member in members]
+    drawn = {
+        "softmax": ensemble[:1],
+        "mc": mc_samples(first.net, case, first.window, samples, seed),
+        "ensemble": ensemble,
+    }
+    return {
+        method: answer
+        for name, found in drawn.items()
+        if found
+        for method, answer in methods_of(name, *stacked(found)).items()
+    }
 
 
 if __name__ == "__main__":

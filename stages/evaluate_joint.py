@@ -6,8 +6,10 @@ grade_uncertainty .csv), data/joint/masks/ (NIfTI on the input grid, labels as i
 data/figures/joint/evaluate/. Run: dvc repro evaluate_joint.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from nibabel.affines import voxel_sizes
@@ -24,9 +26,12 @@ from btlib.evaluation.joint_figures import write_joint_figures
 from btlib.evaluation.joint_tables import PREDICTIONS, read_joint_tables
 from btlib.evaluation.segmentation import Outlined, segmentation_table
 from btlib.evaluation.uncertainty import Doubts
-from btlib.explain.uncertainty import methods_of
+from btlib.explain.uncertainty import Method, methods_of
 from btlib.inference.volumes import CasePrediction, grade_row, mc_samples, native_labels, predict_case, stacked
+from btlib.nets.joint import JointNet
 from btlib.nets.joint_store import load_joint
+from btlib.nets.threads import side_by_side
+from btlib.nets.windows import Window
 from btlib.params import data_note, load_params
 from btlib.reproducibility import keyed_rng
 from btlib.stage import run
@@ -54,15 +59,11 @@ def main(
     net, window = load_joint(model)
     index = load_index(normalized)
     cases = {part: [load_case(normalized, name) for name in cases_of(splits, index, part)] for part in ("val", "test")}
-    seen = {part: [predict_case(net, case, window) for case in _bar(found, part)] for part, found in cases.items()}
-
-    doubts = Doubts()
-    for case, plain in zip(_bar(cases["test"], "MC dropout"), seen["test"], strict=True):
-        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
-        samples = mc_samples(net, case, window, p.joint.mc_samples, p.seed)
-        for name, drawn in (("softmax", [plain]), ("mc", samples)):
-            for method, found in methods_of(name, *stacked(drawn)).items() if drawn else ():
-                doubts.add(method, case.name, found, truth, brain)
+    seen = {
+        part: list(_bar(side_by_side(partial(predict_case, net, window=window), found), part, len(found)))
+        for part, found in cases.items()
+    }
+    doubts = _doubts(net, window, cases["test"], seen["test"], p.joint.mc_samples, p.seed)
 
     rows = read_manifest(manifest).set_index("case", drop=False)
     with atomic_path(predictions) as folder, atomic_path(masks) as masks_out:
@@ -81,8 +82,35 @@ def main(
         write_joint_figures(folder, tables, scores, bins, data_note(p.volumes.source))
 
 
-def _bar(cases: list[Case], task: str) -> tqdm:
-    return tqdm(cases, desc=task, unit="case", mininterval=1)
+def _bar(cases: Iterable[Any], task: str, total: int) -> tqdm:
+    return tqdm(cases, desc=task, total=total, unit="case", mininterval=1)
+
+
+def _doubts(
+    net: JointNet, window: Window, cases: Sequence[Case], plain: Sequence[CasePrediction], samples: int, seed: int
+) -> Doubts:
+    """One pass, which is there already, and MC dropout."""
+    doubts = Doubts()
+    asked = list(zip(cases, plain, strict=True))
+    answers = side_by_side(partial(_answers, net=net, window=window, samples=samples, seed=seed), asked)
+    for case, found in zip(_bar(cases, "MC dropout", len(cases)), answers, strict=True):
+        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
+        for method, answer in found.items():
+            doubts.add(method, case.name, answer, truth, brain)
+    return doubts
+
+
+def _answers(
+    asked: tuple[Case, CasePrediction], net: JointNet, window: Window, samples: int, seed: int
+) -> dict[str, Method]:
+    case, plain = asked
+    drawn = {"softmax": [plain], "mc": mc_samples(net, case, window, samples, seed)}
+    return {
+        method: answer
+        for name, found in drawn.items()
+        if found
+        for method, answer in methods_of(name, *stacked(found)).items()
+    }
 
 
 def _predictions(index: pd.DataFrame, cases: list[Case], found: list[CasePrediction]) -> pd.DataFrame:
@@ -99,7 +127,7 @@ def _outlined(
 ) -> Iterator[Outlined]:
     """Truth and prediction of each case on its input grid; writes the predicted masks on the way."""
     masks.mkdir()
-    for case, prediction in zip(_bar(cases, "masks"), found, strict=True):
+    for case, prediction in zip(_bar(cases, "masks", len(cases)), found, strict=True):
         if prediction.regions is None:
             continue
         labels = native_labels(prediction.regions, case)

@@ -6,6 +6,7 @@ severity 0 is the clean image) and corruptions.png. The arms are those of the fi
 Run: dvc repro perturb.
 """
 
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -44,7 +45,7 @@ def main(
     models: dict[str, tuple[Classifier, int]] = {"main": (load_classifier(model), images.shape[1])}
     for folder in (regularisation, baselines):
         for arm in ARMS[folder.name]:
-            for net, card in list(kept_networks(folder / "networks" / arm, weights))[:1]:
+            for net, card in islice(kept_networks(folder / "networks" / arm, weights), 1):
                 models[arm] = (net, card["recipe"]["image_size"])
     tables = []
     cases = [("clean", 0), *((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)]

@@ -101,6 +101,27 @@ def test_a_faulty_overlay_changes_nothing(text, message, params, overlay):
     assert params.read_bytes() == before
 
 
+def test_an_overlay_lies_on_top_of_the_one_that_it_extends(overlay, tmp_path):
+    (tmp_path / "below.yaml").write_text("image_size: 64\nimages:\n  clahe: {enabled: false, tiles: 4}\n")
+    above = overlay("extends: below.yaml\nimages:\n  clahe:\n    tiles: 6\n")
+    assert read_overlay(above) == {"image_size": 64, "images": {"clahe": {"enabled": False, "tiles": 6}}}
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("../params.yaml", r"extends: should be the name of a file beside it, found '../params.yaml'"),
+        ("''", "extends: should be the name of a file beside it, found ''"),
+        ("[below.yaml]", "extends: should be the name of a file beside it"),
+        ("absent.yaml", "absent.yaml: no such file"),
+        ("overlay.yaml", "unknown key 'extends'"),
+    ],
+)
+def test_only_a_plain_overlay_beside_it_can_be_extended(base, message, params, overlay):
+    with pytest.raises(InputError, match=message):
+        apply(overlay(f"extends: {base}\n"), params)
+
+
 def test_command_line(params, overlay):
     profile = overlay("mixup_alpha: 0.4\n")
 

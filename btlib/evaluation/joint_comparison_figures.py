@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from btlib.arm_names import FULL
 from btlib.artifacts import write_figure
 from btlib.data.volumes.conventions import MODALITIES
 from btlib.evaluation.forest import UNDEFINED
-from btlib.evaluation.joint_ablation import FULL
 from btlib.evaluation.joint_figures import COLOURS, MARKS, uncertainty_figure
 from btlib.evaluation.joint_markdown import LEVEL, SHOWN, TITLES, TRAINED, p_words
 from btlib.evaluation.joint_tables import DICE

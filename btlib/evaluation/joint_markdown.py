@@ -1,9 +1,10 @@
 """The comparisons of the 3D study in Markdown, and whether the paper's claim holds."""
 
+from btlib.arm_names import FULL
 from btlib.data.volumes.conventions import MODALITIES, REGIONS
 from btlib.evaluation import joint_ablation, modalities, uncertainty
 from btlib.evaluation.forest import UNDEFINED
-from btlib.evaluation.joint_ablation import FULL, SCORES
+from btlib.evaluation.joint_ablation import SCORES
 from btlib.evaluation.joint_tables import DICE
 from btlib.evaluation.modalities import SUBSETS, WITHOUT
 from btlib.evaluation.wording import bullets, spoken

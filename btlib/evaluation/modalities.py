@@ -5,13 +5,15 @@ from itertools import combinations
 
 import numpy as np
 
+from btlib.arm_names import FULL
 from btlib.data.volumes.conventions import MODALITIES
 from btlib.errors import InputError, listed
 from btlib.evaluation.cohort import Cohort, estimates, intervals
-from btlib.evaluation.joint_ablation import FULL, SCORES, seed_means
+from btlib.evaluation.joint_ablation import SCORES, seed_means
 from btlib.evaluation.joint_tables import Runs
 
 SUBSETS = ["+".join(chosen) for size in range(1, len(MODALITIES) + 1) for chosen in combinations(MODALITIES, size)]
+EVERYTHING = SUBSETS[-1]
 WITHOUT = "no_modality_dropout"
 
 READING = {

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from btlib.data.volumes.conventions import GRADES, LABELS, MODALITIES
 from btlib.data.volumes.store import Case, to_native
@@ -30,8 +31,9 @@ def predict_case(net: JointNet, case: Case, window: Window, modalities: Sequence
     Args:
         modalities: those that are there; the others are given as zeros, the mean of the brain.
     """
-    present = np.array([name in modalities for name in MODALITIES])
-    return _predicted(net, case.image * present[:, None, None, None], window, [None])[0]
+    present = torch.tensor([name in modalities for name in MODALITIES])
+    image = torch.from_numpy(case.image).float() * present[:, None, None, None]
+    return _predicted(net, image, window, [None])[0]
 
 
 def mc_samples(net: JointNet, case: Case, window: Window, samples: int, seed: int) -> list[CasePrediction]:
@@ -42,15 +44,15 @@ def mc_samples(net: JointNet, case: Case, window: Window, samples: int, seed: in
     if net.architecture.dropout == 0:
         return []
     masks = [net.dropout_masks(1, (seed, "mc dropout", case.name, number)) for number in range(samples)]
-    return _predicted(net, case.image, window, masks)
+    return _predicted(net, torch.from_numpy(case.image).float(), window, masks)
 
 
 @torch.inference_mode()
-def _predicted(net: JointNet, image: np.ndarray, window: Window, keeps: Sequence) -> list[CasePrediction]:
+def _predicted(net: JointNet, image: Tensor, window: Window, keeps: Sequence) -> list[CasePrediction]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = net.to(device).eval()
     masks = [keep and [mask.to(device) for mask in keep] for keep in keeps]
-    return [_prediction(seen) for seen in see_samples(net, torch.from_numpy(image).to(device).float(), window, masks)]
+    return [_prediction(seen) for seen in see_samples(net, image.to(device), window, masks)]
 
 
 def _prediction(seen: Whole) -> CasePrediction:

@@ -1,12 +1,12 @@
 """The joint network over a volume of any size: one window where the brain fits, a sliding one where it does not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from btlib.nets.joint import JointNet, JointOutput
 
@@ -43,7 +43,8 @@ def see_whole(net: JointNet, volume: Tensor, window: Window) -> Whole:
 
 
 def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[Sequence[Tensor] | None]) -> list[Whole]:
-    """Runs the network over a volume [4, X, Y, Z] by MONAI's sliding window, with zeros around a smaller one.
+    """Runs the network over a volume [4, X, Y, Z]: in one window where it fits, with zeros around it, else by MONAI's
+    sliding window.
 
     Each window is seen as it is and mirrored left to right, and the logits averaged. (On a CPU that takes less time
     than one copy alone, for which PyTorch picks a slower convolution.) Where windows overlap, logits are averaged with
@@ -67,9 +68,22 @@ def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[S
         parts[:] = [part for part, value in named.items() for _ in range(value.shape[1])]
         return torch.cat(list(named.values()), dim=1)
 
-    (found,) = sliding_window_inference(volume[None], (window.field,) * 3, 1, maps, overlap=OVERLAP, mode="gaussian")
+    if max(volume.shape[1:]) <= window.field:
+        (found,) = _in_one_window(maps, volume[None], window.field)
+    else:
+        sides = (window.field,) * 3
+        (found,) = sliding_window_inference(volume[None], sides, 1, maps, overlap=OVERLAP, mode="gaussian")
     rows = {part: [i for i, other in enumerate(parts) if other == part] for part in dict.fromkeys(parts)}
     return [_whole({name: found[rows[of, name]] for of, name in rows if of == sample}) for sample in range(len(keeps))]
+
+
+def _in_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, field: int) -> Tensor:
+    """The maps [1, C, X, Y, Z] of a volume in the middle of one cube. (MONAI's weights would cancel out, slowly.)"""
+    before = [(field - side) // 2 for side in volume.shape[2:]]
+    margins = [(low, field - side - low) for low, side in zip(before, volume.shape[2:], strict=True)]
+    cube = pad(volume, [margin for low_and_high in reversed(margins) for margin in low_and_high])
+    inside = [slice(low, low + side) for low, side in zip(before, volume.shape[2:], strict=True)]
+    return maps(cube)[:, :, *inside]
 
 
 def _whole(maps: dict[str, Tensor]) -> Whole:

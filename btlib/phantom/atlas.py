@@ -12,6 +12,7 @@ BOX_LOW = np.array((-112.0, -150.0, -120.0))
 BOX_HIGH = np.array((112.0, 130.0, 120.0))
 CLOSING = 8.0  # mm: sulci narrower than twice this lie inside the skull's envelope
 LATTICE = 64
+REACH = 8.0  # mm around the atlas's ventricles, farther than those of any subject reach
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Grid:
 
     def at(self, points: np.ndarray, outside: float | None = None) -> np.ndarray:
         """Trilinear values [N] at points [N, 3] in mm; beyond the grid its edge value, or `outside`."""
-        index = ((points - self.origin) / self.spacing).T
+        index = (np.ascontiguousarray(points.T) - self.origin[:, None]) / self.spacing
         how = {"mode": "nearest"} if outside is None else {"mode": "constant", "cval": outside}
         return ndimage.map_coordinates(self.values, index, np.float32, order=1, **how)
 
@@ -36,12 +37,12 @@ class Atlas:
     gm: Grid
     wm: Grid
     envelope: Grid  # to the smooth hull of the brain, where the dura lies
-    ventricles: Grid
+    ventricles: Grid  # no larger than needed: far away outside
     lattice: np.ndarray  # white noise [64, 64, 64], unit variance
 
     def noise(self, points: np.ndarray, scale: float, offset: np.ndarray) -> np.ndarray:
         """Smooth noise [N] at points [N, 3], about N(0, 0.5), that varies over `scale` mm; `offset` [3] picks it."""
-        index = (points / scale + offset).T
+        index = np.ascontiguousarray(points.T) / scale + offset[:, None]
         return ndimage.map_coordinates(self.lattice, index, np.float32, order=1, mode="grid-wrap")
 
 
@@ -79,7 +80,7 @@ def _envelope(brain: np.ndarray, origin: np.ndarray, spacing: float) -> Grid:
     low = np.ceil((origin - BOX_LOW) / spacing).astype(int)
     high = np.ceil((BOX_HIGH - origin) / spacing).astype(int) + 1 - brain.shape
     padded = np.pad(brain, [(max(0, a), max(0, b)) for a, b in zip(low, high, strict=True)])
-    dilated = _signed_distance(padded, spacing) < CLOSING
+    dilated = ndimage.distance_transform_edt(~padded, sampling=spacing) < CLOSING
     distance = _signed_distance(dilated, spacing) + CLOSING
     return Grid(ndimage.gaussian_filter(distance, 3 / spacing), origin - np.maximum(low, 0) * spacing, spacing)
 
@@ -92,4 +93,7 @@ def _ventricles(gm: np.ndarray, wm: np.ndarray, origin: np.ndarray, step: int, e
     points = grid * spacing + origin
     deep = (envelope.at(points) < -24) & (points[:, 2] > -12) & (np.abs(points[:, 0]) < 40)
     fluid = (tissue < 0.5 * 255) & deep.reshape(tissue.shape)
-    return Grid(_signed_distance(fluid, spacing), origin, spacing)
+    found, rim = np.argwhere(fluid), round(REACH / spacing)
+    first = np.maximum(found.min(0) - rim, 0)
+    box = tuple(slice(low, high + rim + 1) for low, high in zip(first, found.max(0), strict=True))
+    return Grid(_signed_distance(fluid[box], spacing), origin + first * spacing, spacing)

@@ -6,7 +6,7 @@ import numpy as np
 
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.head import SELLA, Noise
-from btlib.phantom.shapes import capsule, ellipsoid, mirrored
+from btlib.phantom.shapes import around_rod, at_rows, capsule, ellipsoid, mirrored
 from btlib.phantom.tissues import Mixture, ramp
 
 
@@ -59,8 +59,8 @@ def paint_brain(
         depth: [N] mm to the brain's envelope at `points`, negative inside.
     """
     rows = np.flatnonzero(depth < 1)
-    where, inside = points[rows], depth[rows]
-    gm, wm, csf = brain_tissue(atlas, sources[rows] + _wiggle(where, noise), shape)
+    where, inside = at_rows(points, rows), depth[rows]
+    gm, wm, csf = brain_tissue(atlas, at_rows(sources, rows) + _wiggle(where, noise), shape)
     cover = ramp(inside, 1.5)
     mixture.paint("csf", cover, rows)
     _skull_base_gap(mixture, where, rows, csf, inside, noise)
@@ -75,7 +75,7 @@ def paint_brain(
 def _wiggle(where: np.ndarray, noise: Noise) -> np.ndarray:
     """Displacement [N, 3] of about 1 mm over a few mm, which gives the mean cortex one head's irregular folds."""
     steps = np.array([[0, 0, 0], [71, 13, 37], [29, 83, 59]], np.float32)
-    return np.stack([1.5 * noise(where + step, 5.5) for step in steps], -1)
+    return np.stack([1.5 * noise(where + step, 5.5) for step in steps]).T
 
 
 def _skull_base_gap(
@@ -107,6 +107,19 @@ def _membranes(
     mixture.paint("dura", 0.6 * tent, rows)
 
 
+# Start, end and radii of the larger vessels of the right side and the middle.
+VESSELS = (
+    ((0, -42, 4), (0, -90, -8), 1.1, 1.7),  # straight sinus
+    ((4, -100, -16), (58, -62, -30), 2.6, 3.6),  # transverse sinus
+    ((58, -62, -30), (48, -38, -58), 3.6, 3.4),  # sigmoid sinus
+    ((2, -20, 12), (0, -42, 4), 1.1, 1.6),  # great cerebral vein
+    ((0, -15, -34), (0, -14, -18), 1.5, 1.4),  # basilar artery
+    ((11, 2, -22), (30, 6, -19), 0.9, 0.7),  # middle cerebral artery
+    ((2, 14, -16), (1.5, 38, 4), 1.1, 0.9),  # anterior cerebral artery
+    ((3, -14, -18), (18, -30, -12), 1.2, 0.9),  # posterior cerebral artery
+)
+
+
 def _veins(
     mixture: Mixture,
     where: np.ndarray,
@@ -119,21 +132,13 @@ def _veins(
     half = mirrored(where)
     sagittal = np.hypot(where[:, 0] / 1.2, depth + 2.2) - 3.4
     mixture.paint("blood", ramp(sagittal) * ((where[:, 2] > -5) & (where[:, 1] < 60)), rows)
-    straight = capsule(where, (0, -42, 4), (0, -90, -8), 1.1, 1.7)
-    transverse = capsule(half, (4, -100, -16), (58, -62, -30), 2.6, 3.6)
-    sigmoid = capsule(half, (58, -62, -30), (48, -38, -58), 3.6, 3.4)
-    galen = capsule(half, (2, -20, 12), (0, -42, 4), 1.1, 1.6)
-    arteries = [
-        capsule(where, (0, -15, -34), (0, -14, -18), 1.5, 1.4),
-        capsule(half, (11, 2, -22), (30, 6, -19), 0.9, 0.7),
-        capsule(half, (2, 14, -16), (1.5, 38, 4), 1.1, 0.9),
-        capsule(half, (3, -14, -18), (18, -30, -12), 1.2, 0.9),
-    ]
-    for vessel in (straight, transverse, sigmoid, galen, *arteries):
-        mixture.paint("blood", 0.85 * ramp(vessel, 1.2), rows)
-    plexus = capsule(half, (16, -36, 14), (27, -36, 4), 2.2, 3.0)
-    near = np.flatnonzero(plexus < 3)
-    mixture.paint("blood", 0.6 * ramp(plexus[near] + noise(where[near], 2.5), 1.5) * csf[near], rows[near])
+    for start, end, radius, end_radius in VESSELS:
+        near = around_rod(half, start, end, max(radius, end_radius) + 1)
+        vessel = capsule(at_rows(half, near), start, end, radius, end_radius)
+        mixture.paint("blood", 0.85 * ramp(vessel, 1.2), rows[near])
+    near = around_rod(half, (16, -36, 14), (27, -36, 4), 6)
+    plexus = capsule(at_rows(half, near), (16, -36, 14), (27, -36, 4), 2.2, 3.0)
+    mixture.paint("blood", 0.6 * ramp(plexus + noise(where[near], 2.5), 1.5) * (plexus < 3) * csf[near], rows[near])
     sulci = np.flatnonzero((csf > 0.25) & (depth > -22))
     winding = np.abs(noise(where[sulci], 6.0) + 0.4 * noise(where[sulci], 3.0))
     superficial = np.clip(1 - winding / 0.09, 0, 1) * np.clip((csf[sulci] - 0.25) * 2, 0, 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btlib.phantom.shapes import box, capsule, ellipsoid, mirrored, smooth_union
+from btlib.phantom.shapes import around_rod, at_rows, box, capsule, ellipsoid, in_box, mirrored, smooth_union
 from btlib.phantom.tissues import Mixture, ramp
 
 SELLA = np.array((0.0, 3.0, -33.0))
@@ -77,7 +77,7 @@ def paint_head(mixture: Mixture, points: np.ndarray, depth: np.ndarray, shape: H
     mixture.paint("fat", 0.9 * ramp(skin[scalp] + 2.2), scalp)
     _soft_tissue(mixture, points, skin, depth, shape, noise)
     outer = np.flatnonzero((depth > -1) & (skin < -1) & (points[:, 2] < 45))
-    face = _Painter(mixture, points[outer], outer, ramp(-depth[outer] + 0.5) * ramp(skin[outer] + 2))
+    face = _Painter(mixture, at_rows(points, outer), outer, ramp(-depth[outer] + 0.5) * ramp(skin[outer] + 2))
     _muscles(face.within((-80, -110, -200), (80, 70, 20)))
     _jaw_and_mouth(face.within((-62, 10, -135), (62, 120, -45)), shape)
     _neck(face.within((-45, -75, -200), (45, 5, -50)))
@@ -98,8 +98,11 @@ class _Painter:
 
     def within(self, low: tuple, high: tuple) -> "_Painter":
         """A painter of the points between two corners, to spare the others."""
-        kept = np.flatnonzero(((self.points > low) & (self.points < high)).all(1))
-        return _Painter(self.mixture, self.points[kept], self.rows[kept], self.allowed[kept])
+        return self.at(in_box(self.points, low, high))
+
+    def at(self, kept: np.ndarray) -> "_Painter":
+        """A painter of some of the points, given by their indices."""
+        return _Painter(self.mixture, at_rows(self.points, kept), self.rows[kept], self.allowed[kept])
 
     def __call__(self, tissue: str, distance: np.ndarray, opacity: float | np.ndarray = 1.0) -> None:
         self.mixture.paint(tissue, ramp(distance, 1.5) * opacity * self.allowed, self.rows)
@@ -109,7 +112,7 @@ def _soft_tissue(
     mixture: Mixture, points: np.ndarray, skin: np.ndarray, depth: np.ndarray, shape: HeadShape, noise: Noise
 ) -> None:
     rows = np.flatnonzero((skin < -1) & (depth > 0))
-    where = points[rows]
+    where = at_rows(points, rows)
     # Muscles run up and down with fat between them.
     streaks = noise(where * (1.0, 1.0, 0.25), 4.0) + 0.6 * noise(where * (1.0, 1.0, 0.5), 11.0)
     # The scalp is fat down to the skull; the face and neck carry `fat` mm of it under the skin, then muscle.
@@ -141,9 +144,10 @@ def _muscles(face: _Painter) -> None:
     face("fat", ellipsoid(face.half, (58, -8, -72), (11, 15, 22)), 0.7)  # parotid gland
     face("fat", ellipsoid(face.half, (40, 46, -76), (11, 14, 16)), 0.8)  # cheek
     for start, end, radius, end_radius in MUSCLES:
-        muscle = capsule(face.half, start, end, radius, end_radius)
-        face("fat", muscle - 1.8, 0.75)
-        face("muscle", muscle, 0.9)
+        near = face.at(around_rod(face.half, start, end, max(radius, end_radius) + 3))
+        muscle = capsule(near.half, start, end, radius, end_radius)
+        near("fat", muscle - 1.8, 0.75)
+        near("muscle", muscle, 0.9)
 
 
 def _jaw_and_mouth(face: _Painter, shape: HeadShape) -> None:

@@ -13,6 +13,7 @@ from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.brain import BrainShape, paint_brain, sample_brain
 from btlib.phantom.gliomas import GRADES, sample_glioma
 from btlib.phantom.head import HeadShape, paint_head, sample_head, skin_distance
+from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import Mixture
 from btlib.phantom.tumours import Tumour, paint_tumour, sample_site, sample_tumour
 from btlib.phantom.warp import Warp, sample_warp
@@ -46,7 +47,7 @@ class Subject:
         # Deeper than this the brain covers all of the head, which takes as long to paint.
         shell = np.flatnonzero(depth > -1)
         around = Mixture(len(shell))
-        paint_head(around, where[shell], depth[shell], self.head, noise)
+        paint_head(around, at_rows(where, shell), depth[shell], self.head, noise)
         mixture.fractions[shell] = around.fractions
         sources = where if self.tumour is None else self.tumour.sources(where, depth)
         paint_brain(mixture, self.atlas, where, sources, depth, self.brain, noise)

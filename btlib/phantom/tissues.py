@@ -47,5 +47,7 @@ class Mixture:
         hit = np.flatnonzero(cover)
         rows = hit if rows is None else rows[hit]
         opacity = cover[hit].astype(np.float32)
-        self.fractions[rows] *= 1 - opacity[:, None]
-        self.fractions[rows, INDEX[tissue]] += opacity
+        mixed = self.fractions.take(rows, axis=0)
+        mixed *= 1 - opacity[:, None]
+        mixed[:, INDEX[tissue]] += opacity
+        self.fractions[rows] = mixed

@@ -9,6 +9,7 @@ import numpy as np
 
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.head import SELLA, Noise
+from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import INDEX, Mixture, ramp
 
 LABELS = ("glioma", "meningioma", "no_tumor", "pituitary")
@@ -97,7 +98,7 @@ def paint_tumour(mixture: Mixture, tumour: Tumour, points: np.ndarray, depth: np
         points, depth: as for `paint_brain`.
     """
     rows = np.flatnonzero(((points - tumour.centre) ** 2).sum(1) < tumour.reach**2)
-    where, inside = points[rows], depth[rows]
+    where, inside = at_rows(points, rows), depth[rows]
     distance = tumour.distance(where, noise)
     brain = mixture.fractions[rows][:, [INDEX["gm"], INDEX["wm"]]]
     if tumour.kind == "glioma":

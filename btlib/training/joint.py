@@ -72,39 +72,15 @@ class ValidationCase(NamedTuple):
     grade: int
 
 
-def train_joint_arms(
-    arms: Sequence[tuple[JointSettings, JointNet]],
-    data: ResidentVolumes,
-    train_rows: np.ndarray,
-    val_rows: np.ndarray,
-    stream: JointStream,
-    fabric: Fabric,
-    resume: ResumeState | None = None,
-    on_epoch: OnEpoch = lambda arm, row: None,
-) -> list[Arm]:
-    """Trains joint networks beside each other on the same augmented volumes; see `loop.fit`.
+class JointTask:
+    """Augmented cubes for all arms; whole cases to validate on.
 
     Args:
         train_rows, val_rows: row numbers into `data`.
-
-    Raises:
-        InputError: fewer training cases than one batch, or nothing to learn for one of the tasks.
     """
-    refuse_too_few(len(train_rows), stream.batch_size, "joint.batch_size", "cases")
-    _refuse_missing_truth(arms, data, {"training": train_rows, "validation": val_rows})
-    counts = torch.bincount(torch.from_numpy(data.grades[train_rows] + 1), minlength=len(GRADES) + 1)[1:]
-    total = stream.course.steps(len(train_rows)) * stream.epochs
-    learners = [JointLearner(s, net.to(fabric.device), counts, stream.window) for s, net in arms]
-    runs = [Arm(s, learner, total) for (s, _), learner in zip(arms, learners, strict=True)]
-    fit(runs, JointTask(data, train_rows, val_rows, stream), stream.course, fabric, resume, on_epoch)
-    return runs
-
-
-class JointTask:
-    """Augmented cubes for all arms; whole cases to validate on."""
 
     def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, stream: JointStream):
-        self.data, self.train_rows, self.stream = data, train_rows, stream
+        self.data, self.train_rows, self.val_rows, self.stream = data, train_rows, val_rows, stream
         self.validation = [_validation_case(data, row) for row in val_rows]
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
@@ -174,6 +150,30 @@ class JointLearner:
         """Nothing in the network has a mode: group normalisation keeps no statistics, dropout is handed in."""
 
 
+def train_joint_arms(
+    arms: Sequence[tuple[JointSettings, JointNet]],
+    task: JointTask,
+    fabric: Fabric,
+    resume: ResumeState | None = None,
+    on_epoch: OnEpoch = lambda arm, row: None,
+) -> list[Arm]:
+    """Trains joint networks beside each other on the same augmented volumes; see `loop.fit`.
+
+    Raises:
+        InputError: fewer training cases than one batch, or nothing to learn for one of the tasks.
+    """
+    stream, cases = task.stream, len(task.train_rows)
+    refuse_too_few(cases, stream.batch_size, "joint.batch_size", "cases")
+    _refuse_missing_truth(arms, task)
+    grades = torch.from_numpy(task.data.grades[task.train_rows] + 1)
+    counts = torch.bincount(grades, minlength=len(GRADES) + 1)[1:]
+    learners = [JointLearner(s, net.to(fabric.device), counts, stream.window) for s, net in arms]
+    total = stream.course.steps(cases) * stream.epochs
+    runs = [Arm(learner.settings, learner, total) for learner in learners]
+    fit(runs, task, stream.course, fabric, resume, on_epoch)
+    return runs
+
+
 def _mean_dice(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     scores = [compute_dice(said[None], truth[None], ignore_empty=False) for said, truth in pairs]
     return torch.cat(scores).mean().item()
@@ -186,9 +186,10 @@ def _validation_case(data: ResidentVolumes, row: int) -> ValidationCase:
     return ValidationCase(image, regions, int(data.grades[row]))
 
 
-def _refuse_missing_truth(arms: Sequence, data: ResidentVolumes, parts: dict[str, np.ndarray]) -> None:
+def _refuse_missing_truth(arms: Sequence, task: JointTask) -> None:
     """An untrained task would still give an answer, and one without validation cases could not be judged."""
-    for part, rows in parts.items():
+    data = task.data
+    for part, rows in (("training", task.train_rows), ("validation", task.val_rows)):
         if any(net.architecture.segmentation for _, net in arms) and not data.segmented[rows].any():
             raise InputError(f"no {part} case has a segmentation; give some, or set joint.segmentation: false")
         lacking = [grade for number, grade in enumerate(GRADES) if number not in data.grades[rows]]

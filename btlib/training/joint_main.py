@@ -13,7 +13,7 @@ from btlib.data.volumes.store import load_index
 from btlib.nets.joint import build_joint
 from btlib.nets.joint_store import save_joint
 from btlib.training.arms import Arm
-from btlib.training.joint import train_joint_arms
+from btlib.training.joint import JointStream, JointTask, train_joint_arms
 from btlib.training.joint_recipe import joint_architecture, joint_settings, joint_stream
 from btlib.training.loop import OnEpoch
 from btlib.training.recipe import Recipe
@@ -35,6 +35,10 @@ class VolumeData:
         self.resident = ResidentVolumes(normalized, names["train"] + names["val"], fabric.device)
         self.train = np.arange(len(names["train"]))
         self.val = len(self.train) + np.arange(len(names["val"]))
+
+    def task(self, stream: JointStream) -> JointTask:
+        """What networks see that are trained on the training cases and watched on the validation cases."""
+        return JointTask(self.resident, self.train, self.val, stream)
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -65,12 +69,9 @@ def train_joint(
     resume = ResumeState("train_joint", run_hash((settings, stream, net.architecture), data.arrays, []))
 
     def train(resume: ResumeState, on_epoch: OnEpoch) -> list[Arm]:
-        pair = [(settings, net)]
-        return train_joint_arms(pair, data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
+        return train_joint_arms([(settings, net)], data.task(stream), fabric, resume, on_epoch)
 
     def save(folder: Path, card: dict[str, Any]) -> None:
         save_joint(folder, net, stream.window, {"normalisation": dict(normalisation), **card})
 
-    score = "dice" if net.architecture.segmentation else "accuracy"
-    rates = "joint.learning_rate"
-    train_single("train_joint", settings, resume, train, save, rates, score, fabric, out, curves, note)
+    train_single("train_joint", settings, resume, train, save, "joint.learning_rate", fabric, out, curves, note)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning_fabric import Fabric
 
 from btlib.nets.joint import JointNet, build_joint
+from btlib.nets.threads import side_by_side
 from btlib.nets.windows import Window
-from btlib.training.joint import JointStream, train_joint_arms
+from btlib.training.joint import JointSettings, JointStream, train_joint_arms
 from btlib.training.joint_main import VolumeData
 from btlib.training.joint_recipe import joint_architecture, joint_settings, joint_stream
 from btlib.training.recipe import Recipe
@@ -25,6 +26,14 @@ class TrainedJoint:
     window: Window
     history: list[dict[str, Any]] = field(default_factory=list)
     failed: str = ""
+
+
+class Job(NamedTuple):
+    """Arms of one seed that see the same batches, with their networks before training."""
+
+    stream: JointStream
+    arms: list[tuple[JointSettings, JointNet]]
+    resume: ResumeState
 
 
 class JointStudy:
@@ -44,32 +53,43 @@ class JointStudy:
         self.resumable: list[ResumeState] = []
 
     def train(self, seeds: Sequence[int]) -> Iterator[TrainedJoint]:
-        """Yields each arm under each seed, seed by seed, in the order of the arms."""
-        for seed in seeds:
-            recipes = {name: {**recipe, "seed": seed} for name, recipe in self.arms.items()}
-            streams: dict[JointStream, list[str]] = {}
-            for name, recipe in recipes.items():
-                streams.setdefault(joint_stream(recipe, self.field), []).append(name)
-            done = {}
-            for stream, names in streams.items():
-                done |= self._train_stream(stream, {name: recipes[name] for name in names}, seed)
-            yield from (done[name] for name in self.arms)
+        """Yields each arm under each seed, seed by seed, in the order of the arms, once all are trained."""
+        jobs = [job for seed in seeds for job in self._jobs(seed)]
+        jobs.sort(key=lambda job: -len(job.arms))  # the longest first, so that no core is left idle at the end
+        self.resumable = [job.resume for job in jobs]
+        trained = {(done.arm, done.seed): done for part in side_by_side(self._train, jobs) for done in part}
+        yield from (trained[arm, seed] for seed in seeds for arm in self.arms)
 
     def forget(self) -> None:
         """Deletes the resumable states, once the results are safe."""
         for resume in self.resumable:
             resume.delete()
 
-    def _train_stream(self, stream: JointStream, recipes: Mapping[str, Recipe], seed: int) -> dict[str, TrainedJoint]:
+    def _jobs(self, seed: int) -> list[Job]:
+        recipes = {name: {**recipe, "seed": seed} for name, recipe in self.arms.items()}
+        streams: dict[JointStream, list[str]] = {}
+        for name, recipe in recipes.items():
+            streams.setdefault(joint_stream(recipe, self.field), []).append(name)
+        return [self._job(stream, {name: recipes[name] for name in names}) for stream, names in streams.items()]
+
+    def _job(self, stream: JointStream, recipes: Mapping[str, Recipe]) -> Job:
         settings = [joint_settings(recipe, name) for name, recipe in recipes.items()]
         shapes = [joint_architecture(recipe) for recipe in recipes.values()]
+        nets = [build_joint(shape, own.seed) for own, shape in zip(settings, shapes, strict=True)]
         resume = ResumeState("ablate_joint", run_hash((self.fingerprint, stream, settings, shapes), [], []))
-        self.resumable.append(resume)
-        print(f"joint, seed {seed}: {', '.join(recipes)}", flush=True)
-        nets = [build_joint(shape, seed) for shape in shapes]
-        pairs, data = list(zip(settings, nets, strict=True)), self.data
-        arms = train_joint_arms(pairs, data.resident, data.train, data.val, stream, self.fabric, resume)
-        return {
-            name: TrainedJoint(name, seed, arm.net.eval(), stream.window, arm.readouts[0].progress.history, arm.failed)
-            for name, arm in zip(recipes, arms, strict=True)
-        }
+        return Job(stream, list(zip(settings, nets, strict=True)), resume)
+
+    def _train(self, job: Job) -> list[TrainedJoint]:
+        print(f"joint, seed {job.stream.seed}: {', '.join(own.name for own, _ in job.arms)}", flush=True)
+        arms = train_joint_arms(job.arms, self.data.task(job.stream), self.fabric, job.resume)
+        return [
+            TrainedJoint(
+                arm.settings.name,
+                arm.settings.seed,
+                arm.net.eval(),
+                job.stream.window,
+                arm.readouts[0].progress.history,
+                arm.failed,
+            )
+            for arm in arms
+        ]

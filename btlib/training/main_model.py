@@ -14,7 +14,7 @@ from btlib.data.splits import rows_of
 from btlib.nets.classifier import Classifier
 from btlib.nets.store import save_classifier
 from btlib.training.arms import Arm
-from btlib.training.classification import ClassifierLearner, ClassifierSettings, Stream, train_arms
+from btlib.training.classification import ClassifierSettings, Stream, train_arms
 from btlib.training.loop import OnEpoch
 from btlib.training.resume import ResumeState, run_hash
 from btlib.training.single import train_single
@@ -40,6 +40,7 @@ class TrainingData:
         self.test = rows_of(table, index, "test")
         self.index = index
         self.device = fabric.device
+        self._pixels = {images.shape[1]: images}
         self._resident: dict[int, ResidentImages] = {}
 
     @property
@@ -54,9 +55,10 @@ class TrainingData:
         return self._resident[size]
 
     def pixels_at(self, size: int, rows: np.ndarray | slice) -> np.ndarray:
-        """uint8 [N, size, size, 3] of these row numbers: as stored, or smaller."""
-        pixels = self.pixels[rows]
-        return pixels if size == pixels.shape[1] else shrink(pixels, size)
+        """uint8 [N, size, size, 3] of these row numbers: as stored, or smaller; all are shrunk once."""
+        if size not in self._pixels:
+            self._pixels[size] = shrink(self.pixels, size)
+        return self._pixels[size][rows]
 
 
 def train_main(
@@ -87,7 +89,5 @@ def train_main(
     def save(folder: Path, card: dict[str, Any]) -> None:
         save_classifier(folder, net, card)
 
-    rates, score = "lr_stage1 or lr_stage2", ClassifierLearner.score
-    train_single(
-        stage, settings, resume, train if stream.epochs else None, save, rates, score, fabric, out, curves, note
-    )
+    rates = "lr_stage1 or lr_stage2"
+    train_single(stage, settings, resume, train if stream.epochs else None, save, rates, fabric, out, curves, note)

@@ -22,7 +22,6 @@ def train_single(
     train: Callable[[ResumeState, OnEpoch], list[Arm]] | None,
     save: Callable[[Path, dict[str, Any]], None],
     rates: str,
-    score: str,
     fabric: Fabric,
     out: Path,
     curves: Path,
@@ -34,7 +33,6 @@ def train_single(
         train: trains a list of one arm; None when the stage has no epochs.
         save: writes the network and the card into a folder.
         rates: keys of params.yaml to name when training diverges.
-        score: of the arm's learner.
         out: folder for the model.
         curves: folder for DVCLive's files and curves.png.
         note: what the figure says besides its title, for example that these are phantoms; '' for nothing.
@@ -43,12 +41,13 @@ def train_single(
         InputError: training diverged; nothing is written.
     """
     history: list[dict[str, Any]] = []
+    score = "score"
     if train:
         live, on_epoch = live_curves(curves, fabric.is_global_zero)
         (arm,) = train(resume, on_epoch)
         live.end()
         refuse_failed(arm, rates)
-        history = arm.readouts[0].progress.history
+        history, score = arm.readouts[0].progress.history, arm.learner.score
     if not fabric.is_global_zero:
         return
     title = f"{stage}: training and validation" + (f" ({note})" if note else "")

@@ -1,5 +1,7 @@
 """Joint networks in training: alone or among others, killed and resumed, with missing truth, and learning."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,11 @@ from btlib.nets.joint import JointArchitecture, build_joint
 from btlib.nets.windows import Window
 from btlib.reproducibility import keyed_rng
 from btlib.training import joint as joint_module
+from btlib.training import joint_study
 from btlib.training.augment3d import Strength
 from btlib.training.devices import make_fabric
-from btlib.training.joint import JointSettings, JointStream, train_joint_arms
+from btlib.training.joint import JointSettings, JointStream, JointTask, train_joint_arms
+from btlib.training.joint_study import JointStudy
 from btlib.training.resume import ResumeState
 
 ARCHITECTURE = JointArchitecture(width=8, attention=True, segmentation=True, grading="regions", dropout=0.2)
@@ -79,7 +83,7 @@ def fabric():
 
 def train(arms, data, fabric, resume=None, **changes):
     pairs = [(s, build_joint(a, s.seed)) for s, a in arms]
-    return train_joint_arms(pairs, data, TRAIN, VAL, stream(**changes), fabric, resume)
+    return train_joint_arms(pairs, JointTask(data, TRAIN, VAL, stream(**changes)), fabric, resume)
 
 
 def weights(arm):
@@ -169,6 +173,34 @@ def test_a_diverging_arm_leaves_the_others_alone(volumes, fabric):
     (alone,) = train([(settings(), ARCHITECTURE)], data, fabric)
     assert "loss became" in lost.failed
     assert_same(weights(good), weights(alone))
+
+
+def test_a_study_gives_the_same_networks_side_by_side_and_one_after_another(volumes, fabric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    resident = volumes()
+    data = SimpleNamespace(resident=resident, arrays=[], task=lambda stream: JointTask(resident, TRAIN, VAL, stream))
+    augment = {f"augment.{name}": value for name, value in stream().augmentation._asdict().items()}
+    recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
+    recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}
+    recipe |= {"ema_decay": 0.9}
+    arms = {
+        "full": recipe,
+        "no_dropout": recipe | {"augment.modality_dropout": 0.0},
+        "plain": recipe | {"attention": False},
+    }
+    study = JointStudy(arms, data, SIDE, fabric)
+    beside = list(study.train([1, 0]))
+    study.forget()
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert [(done.seed, done.arm) for done in beside] == [(seed, arm) for seed in (1, 0) for arm in arms]
+    monkeypatch.setattr(joint_study, "side_by_side", map)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    after = list(JointStudy(arms, data, SIDE, fabric).train([1, 0]))
+    torch.set_num_threads(threads)
+    for one, other in zip(beside, after, strict=True):
+        assert_same(one.net.state_dict(), other.net.state_dict())
+        assert one.history == other.history
 
 
 def test_what_cannot_be_learnt_is_refused(volumes, fabric):

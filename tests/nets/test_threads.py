@@ -1,0 +1,36 @@
+"""Work side by side: in order, one core each, and the first error ends it."""
+
+import threading
+
+import pytest
+import torch
+
+from btlib.nets.threads import side_by_side
+
+
+@pytest.fixture(autouse=True)
+def two_cores():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_two_calls_run_at_once_and_their_results_come_in_order():
+    both_there = threading.Barrier(2, timeout=30)
+
+    def met(number):
+        both_there.wait()
+        return number
+
+    assert list(side_by_side(met, [3, 1, 2, 0])) == [3, 1, 2, 0]
+
+
+def test_each_call_has_one_core_and_the_caller_keeps_its_own():
+    assert list(side_by_side(lambda _: torch.get_num_threads(), range(4))) == [1] * 4
+    assert torch.get_num_threads() == 2
+
+
+def test_the_first_error_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(lambda number: 1 / number, [1, 0, 2]))
