@@ -58,7 +58,7 @@ def claims(table: dict) -> list[str]:
     return [
         f"{TITLES[name]}: joint {rows[FULL]['mean'][name]:.3f}, {spoken(arm)} {rows[arm]['mean'][name]:.3f}; "
         f"joint minus alone {_joint_minus_alone(found[name])}, p {p_words(found[name]['p_holm'])}: "
-        f"{_verdict(found[name])}."
+        f"{_verdict(found[name], _seeds_gaining(rows[FULL], rows[arm], name))}."
         for arm, names in ALONE.items()
         if arm in rows and (found := rows[arm]["difference"])
         for name in names
@@ -71,10 +71,22 @@ def _joint_minus_alone(found: dict) -> str:
     return f"{-found['value']:+.3f} [{-high:+.3f}, {-low:+.3f}]"
 
 
-def _verdict(found: dict) -> str:
+def _seeds_gaining(full: dict, alone: dict, name: str) -> list[bool]:
+    """Of each seed that both arms finished, whether the joint network scored higher."""
+    others = {run["seed"]: run.get(name) for run in alone["seeds"]}
+    pairs = [(run.get(name), others.get(run["seed"])) for run in full["seeds"]]
+    return [joint > other for joint, other in pairs if joint is not None and other is not None]
+
+
+def _verdict(found: dict, gaining: list[bool]) -> str:
+    """The p-value keeps the trained networks; where the seeds disagree, other seeds might turn the difference round."""
     if found["p_holm"] is None or found["p_holm"] > LEVEL:
         return "no difference shown"
-    return "joint is better" if found["value"] < 0 else "joint is worse"
+    better = found["value"] < 0
+    agreeing = gaining.count(better)
+    if agreeing < len(gaining):
+        return f"no difference shown, since only {agreeing} of {len(gaining)} seeds agree"
+    return f"joint is {'better' if better else 'worse'}, in each of {len(gaining)} seeds"
 
 
 def joint_ablation_markdown(table: dict) -> str:

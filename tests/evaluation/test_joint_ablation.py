@@ -170,7 +170,7 @@ def row(arm, mean, difference=None, seeds=3) -> dict:
     found = difference and dict(zip(keys, (difference[0], difference[1:3], difference[3], difference[3]), strict=True))
     return {
         "arm": arm,
-        "seeds": [{"seed": seed} for seed in range(seeds)],
+        "seeds": [{"seed": seed, **dict.fromkeys(SCORES, mean)} for seed in range(seeds)],
         "mean": dict.fromkeys(SCORES, mean),
         "sd": dict.fromkeys(SCORES, 0.01),
         "difference": found and dict.fromkeys(SCORES, found),
@@ -188,14 +188,18 @@ def test_claims_say_which_way_a_difference_goes_and_whether_it_is_shown():
     assert len(found) == 5
     assert found[0] == (
         "Dice WT: joint 0.800, segmentation only 0.700; joint minus alone +0.100 [+0.050, +0.150], p 0.004: "
-        "joint is better."
+        "joint is better, in each of 3 seeds."
     )
     assert found[4] == (
         "grade AUC: joint 0.800, grading only 0.810; joint minus alone -0.010 [-0.030, +0.020], p 0.400: "
         "no difference shown."
     )
     rows[2] = row("grading_only", 0.9, (0.1, 0.05, 0.15, 0.05))
-    assert claims({"rows": rows})[4].endswith("p 0.050: joint is worse.")
+    assert claims({"rows": rows})[4].endswith("p 0.050: joint is worse, in each of 3 seeds.")
+    rows[2]["seeds"][1] = {"seed": 1, **dict.fromkeys(SCORES, 0.7)}
+    assert claims({"rows": rows})[4].endswith("p 0.050: no difference shown, since only 2 of 3 seeds agree.")
+    rows[2]["seeds"][1] = {"seed": 1, "failed": "diverged"}
+    assert claims({"rows": rows})[4].endswith("joint is worse, in each of 2 seeds.")
 
 
 def test_markdown_by_hand():

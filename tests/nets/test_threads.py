@@ -9,7 +9,8 @@ from btlib.nets.threads import side_by_side
 
 
 @pytest.fixture(autouse=True)
-def two_cores():
+def two_cores(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -34,3 +35,8 @@ def test_each_call_has_one_core_and_the_caller_keeps_its_own():
 def test_the_first_error_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(lambda number: 1 / number, [1, 0, 2]))
+
+
+def test_a_gpu_is_given_one_call_after_another(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert set(side_by_side(lambda _: threading.current_thread(), range(3))) == {threading.current_thread()}

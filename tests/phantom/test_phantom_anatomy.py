@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from btlib.phantom.brain import BrainShape, brain_tissue
-from btlib.phantom.shapes import box, capsule, ellipsoid, mirrored, smooth_union
+from btlib.phantom.brain import VESSELS, BrainShape, brain_tissue, sample_brain
+from btlib.phantom.head import MUSCLES
+from btlib.phantom.shapes import around_rod, at_rows, box, capsule, ellipsoid, in_box, mirrored, smooth_union
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, TISSUES, Mixture, ramp
 from btlib.phantom.warp import sample_warp
@@ -24,6 +25,36 @@ def test_signed_distances_by_hand():
     assert smooth_union(np.array([1.0]), np.array([9.0]), 2) == pytest.approx([1])
     assert smooth_union(np.array([1.0]), np.array([1.0]), 2)[0] < 1
     assert mirrored(np.array([[-3.0, 1, 2]])).tolist() == [[3, 1, 2]]
+
+
+def test_points_in_a_box_and_around_a_rod_by_hand():
+    points = np.array([[0, 0, 0], [5, 0, 0], [0, 0, 3], [-1.5, 0, 0]])
+    assert in_box(points, (-1, -1, -1), (1, 1, 4)).tolist() == [0, 2]
+    assert around_rod(points, (4, 0, 0), (0, 0, 0), 2).tolist() == [0, 1, 3]  # either end may come first
+
+
+@pytest.mark.parametrize("rod", [*VESSELS, *MUSCLES], ids=str)
+def test_a_box_around_a_rod_leaves_out_no_point_near_it(rod):
+    start, end, radius, end_radius = rod
+    ends = np.array([start, end], float)
+    points = np.random.default_rng(0).uniform(ends.min(0) - 20, ends.max(0) + 20, (20000, 3))
+    kept = around_rod(points, start, end, max(radius, end_radius) + 3)
+    near = np.flatnonzero(capsule(points, start, end, radius, end_radius) < 3)
+    assert len(near) and np.isin(near, kept).all() and len(kept) < len(points)
+
+
+def test_points_of_rows_lie_one_coordinate_after_the_other_in_memory():
+    points, rows = np.arange(12.0).reshape(4, 3), np.array([3, 1])
+    for order in "CF":
+        chosen = at_rows(np.array(points, order=order), rows)
+        assert chosen.tolist() == points[rows].tolist() and chosen.flags.f_contiguous
+
+
+def test_ventricles_reach_far_enough_for_every_brain(atlas):
+    widest = max(sample_brain(np.random.default_rng(seed)).ventricles for seed in range(1000))
+    values = atlas.ventricles.values
+    faces = [np.take(values, side, axis) for axis in range(3) for side in (0, -1)]
+    assert values.min() < 0 and min(face.min() for face in faces) > widest + 1  # fluid fades over 1.6 mm
 
 
 def test_painting_keeps_fractions_summing_to_one():
