@@ -15,6 +15,7 @@ from btlib.data.workers import in_parallel
 from btlib.deploy.case_files import InputCase, find_cases, read_scans
 from btlib.deploy.cases import CaseAnswer, CasePredictor, normalized
 from btlib.deploy.packed_joint import Preprocessing
+from btlib.deploy.results import about, refuse_filled
 from btlib.errors import InputError, listed
 from btlib.evaluation.wording import titled
 from btlib.explain.volume_figures import explanation_figure
@@ -42,8 +43,7 @@ def predict_cases(paths: Sequence[Path], model: Path, out: Path, resample: bool 
         InputError: a case cannot be found or read, all faults of all cases in one list, before anything is predicted;
             or `out` has files in it.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not an empty folder; name a new one, nothing is overwritten")
+    refuse_filled(out)
     predictor = CasePredictor.load(model)
     cases, faults = find_cases(paths)
     check = partial(_faults, Preprocessing(**predictor.card["preprocessing"]), resample)
@@ -59,7 +59,8 @@ def predict_cases(paths: Sequence[Path], model: Path, out: Path, resample: bool 
             _write_case(folder / case.name, answer, predictor.data_note)
             rows.append(_row(answer, scans.remarks))
         write_csv(folder / "cases.csv", pd.DataFrame(rows))
-        write_json(folder / "cases.json", {"model": _about(predictor.card), "cases": rows})
+        names = {str(number): name for name, number in LABELS.items()}
+        write_json(folder / "cases.json", {"model": about(predictor.card) | {"labels": names}, "cases": rows})
     for row in rows:
         if row["remarks"]:
             print(f"case {row['case']}: {row['remarks']}")
@@ -90,12 +91,6 @@ def _row(answer: CaseAnswer, remarks: Sequence[str]) -> dict[str, Any]:
         "mask": None if answer.labels is None else f"{answer.name}/{MASK}",
         "remarks": "; ".join([*remarks, *answer.remarks]),
     }
-
-
-def _about(card: dict[str, Any]) -> dict[str, Any]:
-    """What the tables need to be understood."""
-    said = {name: card[name] for name in ("intended_use", "data_note", "calibration", "unsure", "novelty")}
-    return said | {"labels": {str(number): name for name, number in LABELS.items()}}
 
 
 def _write_case(folder: Path, answer: CaseAnswer, note: str) -> None:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from btlib.artifacts import atomic_path, write_csv, write_json
 from btlib.deploy.overlays import overlay, png
+from btlib.deploy.results import about, refuse_filled
 from btlib.deploy.slice_files import find_slices, not_mr, read_slice
 from btlib.deploy.slices import BATCH, SliceAnswer, SlicePredictor
 from btlib.errors import InputError, listed
@@ -45,8 +46,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
         InputError: `out` has files in it, or no image can be read; then nothing is written. Or some files cannot be
             read: then all the others were predicted and `out` was written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not an empty folder; name a new one, nothing is overwritten")
+    refuse_filled(out)
     predictor = SlicePredictor.load(model)
     files, unreadable = find_slices(paths)
     rows: list[dict[str, Any]] = []
@@ -63,7 +63,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
             raise InputError(f"no image that can be read, so that nothing was written\n{listed(faults)}".rstrip())
         write_csv(folder / "slices.csv", pd.DataFrame(rows))
         write_csv(folder / "unreadable.csv", pd.DataFrame(unreadable.items(), columns=["path", "reason"]).astype(str))
-        write_json(folder / "slices.json", {"model": _about(predictor), "slices": rows})
+        write_json(folder / "slices.json", {"model": about(predictor.card), "slices": rows})
     if faults:
         raise InputError(
             f"{len(rows)} images were predicted, see {out}; {len(faults)} files could not be read:\n{listed(faults)}"
@@ -105,11 +105,6 @@ def _row(picture: Picture, answer: SliceAnswer, place: str) -> dict[str, Any]:
         "overlay": place,
         "remarks": "; ".join(filter(None, remarks)),
     }
-
-
-def _about(predictor: SlicePredictor) -> dict[str, Any]:
-    """What the tables need to be understood."""
-    return {name: predictor.card[name] for name in ("intended_use", "data_note", "calibration", "unsure", "novelty")}
 
 
 def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
