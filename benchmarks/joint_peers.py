@@ -51,7 +51,7 @@ from btlib.nested import flatten
 from btlib.nets.joint import JointNet, build_joint
 from btlib.nets.windows import OVERLAP, Window
 from btlib.params import load_params
-from btlib.reproducibility import keyed_rng, keyed_seed
+from btlib.reproducibility import keyed_layers, keyed_rng
 from btlib.training.arms import Arm
 from btlib.training.devices import make_fabric
 from btlib.training.joint import Batch, JointLearner, JointTask, ValidationCase
@@ -161,8 +161,7 @@ def build(name: str, recipe: Recipe) -> nn.Module:
     """The contestant's network with weights drawn by the recipe's seed."""
     if name == OURS:
         return build_joint(joint_architecture(recipe), recipe["seed"])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed(recipe["seed"], "init"))
+    with keyed_layers(recipe["seed"], "init"):
         return PEERS[name]().eval()
 
 

@@ -3,11 +3,16 @@
 import hashlib
 import platform
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 import numpy as np
 
 RECORDED = ("torch", "timm", "monai", "numpy", "scikit-learn", "opencv-python-headless", "dvc")
+
+_DRAWING = threading.RLock()
 
 
 def keyed_seed(*key: object) -> int:
@@ -23,6 +28,19 @@ def keyed_seed(*key: object) -> int:
 def keyed_rng(*key: object) -> np.random.Generator:
     """A NumPy generator seeded by `keyed_seed`."""
     return np.random.default_rng(keyed_seed(*key))
+
+
+@contextmanager
+def keyed_layers(*key: object) -> Iterator[None]:
+    """Layers made inside draw their initial weights by `keyed_seed`.
+
+    They draw from PyTorch's one generator for the process, which is as before afterwards; threads wait for each other.
+    """
+    import torch
+
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(keyed_seed(*key))
+        yield
 
 
 def deterministic_torch() -> None:

@@ -6,21 +6,28 @@ of the arms in ablations.keep_networks.
 Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity).
 """
 
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
+from lightning_fabric import Fabric
 
 from btlib.artifacts import atomic_path, write_csv
 from btlib.evaluation.tables import predictions_table
 from btlib.inference.images import predict
 from btlib.nested import flatten
 from btlib.nets.store import read_states, save_trained
+from btlib.nets.threads import side_by_side
 from btlib.params import load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData
 from btlib.training.recipe import arms_of
-from btlib.training.study import Study, fingerprint
+from btlib.training.study import Study, Trained, fingerprint
 
 EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "label"])
 HISTORY = ["arm", "seed", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
@@ -57,15 +64,14 @@ def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
     study = Study(table, arms, data, states, fabric, fingerprint(data, states))
     predictions, history, runs = [EMPTY_PREDICTIONS], [], []
     with atomic_path(out) as folder:
-        for done in study.train(settings.seeds):
+        for done, answers in _trained(study, settings.seeds, data, fabric):
             key = {"arm": done.arm, "seed": done.seed}
             history += [key | row for row in done.history]
             runs.append(key | {"failed": done.failed})
             if done.failed:
                 continue
-            for split, rows in (("val", data.val), ("test", data.test)):
-                chosen = data.index.iloc[rows]
-                probabilities = predict(done.net, data.pixels_at(done.recipe["image_size"], rows))
+            for split, probabilities in answers.items():
+                chosen = data.index.iloc[getattr(data, split)]
                 part = predictions_table(chosen["image_id"], chosen["label"], probabilities, done.net.classes)
                 predictions.append(pd.DataFrame(key | {"split": split}, index=part.index).join(part))
             if done.arm in settings.keep_networks.get(table, []):
@@ -75,6 +81,23 @@ def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
         write_csv(folder / "runs.csv", pd.DataFrame(runs, columns=["arm", "seed", "failed"]))
         write_csv(folder / "history.csv", pd.DataFrame(history, columns=HISTORY))
     study.forget()
+
+
+def _trained(study: Study, seeds: Sequence[int], data: TrainingData, fabric: Fabric) -> Iterator[tuple[Trained, dict]]:
+    """Every arm and seed with its class probabilities [N, K] of each split; on a CPU, seeds share the cores."""
+    train = partial(_one_seed, study=study, data=data)
+    if fabric.world_size > 1:  # processes that sum gradients must take their steps in the same order
+        return chain.from_iterable(map(train, seeds))
+    return chain.from_iterable(side_by_side(train, seeds, cores=max(1, torch.get_num_threads() // len(seeds))))
+
+
+def _one_seed(seed: int, study: Study, data: TrainingData) -> list[tuple[Trained, dict[str, np.ndarray]]]:
+    return [(done, {} if done.failed else _answers(done, data)) for done in study.train([seed])]
+
+
+def _answers(done: Trained, data: TrainingData) -> dict[str, np.ndarray]:
+    size = done.recipe["image_size"]
+    return {name: predict(done.net, data.pixels_at(size, getattr(data, name))) for name in ("val", "test")}
 
 
 if __name__ == "__main__":

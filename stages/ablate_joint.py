@@ -23,7 +23,7 @@ from btlib.evaluation.joint_tables import CASE_SCORES, DICE, MODALITY_SCORES, RU
 from btlib.evaluation.modalities import EVERYTHING, SUBSETS, WITHOUT
 from btlib.evaluation.segmentation import dice
 from btlib.evaluation.uncertainty import Doubts
-from btlib.explain.uncertainty import Method, methods_of
+from btlib.explain.uncertainty import Method, all_methods
 from btlib.inference.volumes import CasePrediction, labels_of, mc_samples, predict_case, stacked
 from btlib.nested import flatten
 from btlib.nets.threads import side_by_side
@@ -105,9 +105,7 @@ def _doubts(members: Sequence[TrainedJoint], cases: Sequence[Case], samples: int
     doubts = Doubts()
     answers = side_by_side(partial(_answers, members=members, samples=samples, seed=seed), cases)
     for case, found in zip(tqdm(cases, desc="uncertainty", unit="case"), answers, strict=True):
-        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
-        for method, answer in found.items():
-            doubts.add(method, case.name, answer, truth, brain)
+        doubts.add_case(case, found)
     return doubts
 
 
@@ -118,12 +116,7 @@ def _answers(case: Case, members: Sequence[TrainedJoint], samples: int, seed: in
         "mc": mc_samples(first.net, case, first.window, samples, seed),
         "ensemble": ensemble,
     }
-    return {
-        method: answer
-        for name, found in drawn.items()
-        if found
-        for method, answer in methods_of(name, *stacked(found)).items()
-    }
+    return all_methods({name: stacked(found) for name, found in drawn.items() if found})
 
 
 if __name__ == "__main__":

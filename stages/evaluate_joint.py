@@ -26,7 +26,7 @@ from btlib.evaluation.joint_figures import write_joint_figures
 from btlib.evaluation.joint_tables import PREDICTIONS, read_joint_tables
 from btlib.evaluation.segmentation import Outlined, segmentation_table
 from btlib.evaluation.uncertainty import Doubts
-from btlib.explain.uncertainty import Method, methods_of
+from btlib.explain.uncertainty import Method, all_methods
 from btlib.inference.volumes import CasePrediction, grade_row, mc_samples, native_labels, predict_case, stacked
 from btlib.nets.joint import JointNet
 from btlib.nets.joint_store import load_joint
@@ -94,9 +94,7 @@ def _doubts(
     asked = list(zip(cases, plain, strict=True))
     answers = side_by_side(partial(_answers, net=net, window=window, samples=samples, seed=seed), asked)
     for case, found in zip(_bar(cases, "MC dropout", len(cases)), answers, strict=True):
-        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
-        for method, answer in found.items():
-            doubts.add(method, case.name, answer, truth, brain)
+        doubts.add_case(case, found)
     return doubts
 
 
@@ -105,12 +103,7 @@ def _answers(
 ) -> dict[str, Method]:
     case, plain = asked
     drawn = {"softmax": [plain], "mc": mc_samples(net, case, window, samples, seed)}
-    return {
-        method: answer
-        for name, found in drawn.items()
-        if found
-        for method, answer in methods_of(name, *stacked(found)).items()
-    }
+    return all_methods({name: stacked(found) for name, found in drawn.items() if found})
 
 
 def _predictions(index: pd.DataFrame, cases: list[Case], found: list[CasePrediction]) -> pd.DataFrame:

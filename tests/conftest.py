@@ -6,5 +6,5 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_make_parametrize_id(val, argname):
-    """Tests over bytes are named after the argument: a .zip holds the time, and the workers must find the same names."""
+    """Tests over bytes are named after the argument: a .zip holds the time, and all workers must find one name."""
     return argname if isinstance(val, bytes) else None

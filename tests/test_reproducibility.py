@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import threading
 
 import torch
 
-from btlib.reproducibility import deterministic_torch, environment, keyed_rng, keyed_seed
+from btlib.reproducibility import deterministic_torch, environment, keyed_layers, keyed_rng, keyed_seed
 
 
 def test_golden_values():
@@ -27,6 +28,32 @@ def test_every_part_of_the_key_counts():
     assert keyed_seed(1, 23) != keyed_seed(12, 3)
     assert all(0 <= seed < 2**63 for seed in seeds)
     torch.Generator().manual_seed(max(seeds))
+
+
+def drawn(key):
+    with keyed_layers(*key):
+        return [torch.nn.Linear(3, 3).weight.tolist() for _ in range(200)]
+
+
+def test_layers_are_drawn_by_their_key_and_nothing_else_is():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    assert drawn((0, "init")) == drawn((0, "init")) != drawn((1, "init"))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_threads_draw_their_layers_one_after_the_other():
+    """The generator is one for the process: without a lock, two networks would share out one stream of draws."""
+    keys = [(seed, "init") for seed in range(4)]
+    alone = {key: drawn(key) for key in keys}
+    together = {}
+    threads = [threading.Thread(target=lambda key=key: together.update({key: drawn(key)})) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
 
 
 def test_deterministic_torch_refuses_tf32():

@@ -8,6 +8,7 @@ from btlib.evaluation.joint_ablation import SCORES
 from btlib.evaluation.joint_tables import DICE
 from btlib.evaluation.modalities import SUBSETS, WITHOUT
 from btlib.evaluation.wording import bullets, spoken
+from btlib.uncertainty_names import UNCERTAINTY_NAMES
 
 TITLES = {
     **{f"dice_{region}": f"Dice {region.upper()}" for region in REGIONS},
@@ -16,13 +17,6 @@ TITLES = {
     "grade_ece": "grade ECE",
 }
 TRAINED = {FULL: "with modality dropout", WITHOUT: "without modality dropout"}
-METHODS = {
-    "softmax_entropy": "one pass, entropy",
-    "mc_entropy": "MC dropout, entropy",
-    "mc_mutual_information": "MC dropout, mutual information",
-    "ensemble_entropy": "ensemble, entropy",
-    "ensemble_mutual_information": "ensemble, mutual information",
-}
 SHOWN = (*DICE, "grade_auc")
 # the arms that do one task alone, and the scores of which the paper expects more from doing both
 ALONE = {"segmentation_only": DICE, "grading_only": ["grade_accuracy", "grade_auc"]}
@@ -181,7 +175,7 @@ def uncertainty_markdown(rows: list[dict]) -> str:
     header = ["method", "AUROC of wrong voxels", "share of wrong voxels", "AUROC of wrong grades", "wrong grades"]
     lines = [
         [
-            METHODS.get(row["method"], spoken(row["method"])),
+            UNCERTAINTY_NAMES.get(row["method"], spoken(row["method"])),
             value_words(row, "voxel_error_auroc"),
             UNDEFINED if row["voxel_error_rate"] is None else f"{row['voxel_error_rate']:.4f}",
             value_words(row, "grade_error_auroc"),

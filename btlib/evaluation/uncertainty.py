@@ -4,12 +4,14 @@ Of the voxels only histograms are kept, for each case one of the right and one o
 ROC curve comes from these. All uncertainties are in bits, so those of a yes or no lie in 0 … 1.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from btlib.data.volumes.conventions import GRADES
+from btlib.data.volumes.store import Case
 from btlib.evaluation.bootstrap import ranking_scores
 from btlib.evaluation.cohort import Cohort, estimates, intervals
 from btlib.evaluation.joint_tables import GRADE_UNCERTAINTY, VOXEL_ERRORS
@@ -51,6 +53,12 @@ class Doubts:
     def __init__(self) -> None:
         self._voxels: list[pd.DataFrame] = []
         self._grades: list[list] = []
+
+    def add_case(self, case: Case, answers: Mapping[str, Answer]) -> None:
+        """Counts what every method, by name, says of a case, in its brain."""
+        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
+        for method, answer in answers.items():
+            self.add(method, case.name, answer, truth, brain)
 
     def add(self, method: str, case: str, answer: Answer, truth: np.ndarray | None, mask: np.ndarray) -> None:
         """Counts one answer.

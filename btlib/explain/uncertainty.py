@@ -5,7 +5,7 @@ entropy is high wherever the answer is open; the mutual information between answ
 another network would settle differently (BALD: Houlsby et al. 2011).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -75,3 +75,12 @@ def methods_of(name: str, tumour: np.ndarray | None, grade: np.ndarray | None) -
         )
         for kind in (Uncertainty._fields if samples > 1 else Uncertainty._fields[:1])
     }
+
+
+def all_methods(samples: Mapping[str, tuple[np.ndarray | None, np.ndarray | None]]) -> dict[str, Method]:
+    """`methods_of` every kind of samples.
+
+    Args:
+        samples: name -> sampled probabilities of tumour and of the grades.
+    """
+    return {method: answer for name, drawn in samples.items() for method, answer in methods_of(name, *drawn).items()}

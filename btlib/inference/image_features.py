@@ -5,9 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from btlib.data.resident import ResidentImages
+from btlib.inference.images import by_batches
 from btlib.nets.classifier import Classifier
 
 
@@ -34,15 +33,10 @@ def see(net: Classifier, images: Tensor) -> Seen:
     return Seen(torch.cat([maps.mean(dim=(2, 3)) for maps in half], dim=1), net.tail(half, cuts))
 
 
-def middle_features(net: Classifier, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+def middle_features(net: Classifier, images: np.ndarray) -> np.ndarray:
     """float32 [N, M] channel means half-way, see `Seen`, on the GPU if there is one.
 
     Args:
         images: preprocessed, uint8 [N, H, W, 3].
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = net.to(device, memory_format=torch.channels_last).eval()
-    data = ResidentImages(images, np.zeros(len(images)), device)
-    parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
-    seen = [see(net, data.batch(part)).middle for part in tqdm(parts, desc="features", leave=False)]
-    return torch.cat(seen).cpu().numpy()
+    return by_batches(net, images, lambda net, batch: see(net, batch).middle, "features").numpy()

@@ -1,23 +1,41 @@
 """Images to class probabilities."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from btlib.data.resident import ResidentImages
 from btlib.nets.classifier import Classifier
 
 
-@torch.inference_mode()
-def predict(net: Classifier, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+def predict(net: Classifier, images: np.ndarray) -> np.ndarray:
     """Class probabilities [N, K] in float64, in fp32 arithmetic on the GPU if there is one.
 
     Args:
         images: preprocessed, uint8 [N, H, W, 3].
     """
+    return by_batches(net, images, lambda net, batch: net(batch), "predict").double().softmax(dim=1).numpy()
+
+
+@torch.inference_mode()
+def by_batches(
+    net: Classifier,
+    images: np.ndarray,
+    function: Callable[[Classifier, Tensor], Tensor],
+    task: str,
+    batch_size: int = 64,
+) -> Tensor:
+    """`function(net, images [B, 3, H, W] in 0..1)` over all images, one after the other, on the CPU in the end.
+
+    Args:
+        images: preprocessed, uint8 [N, H, W, 3].
+        task: what the progress bar says.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = net.to(device, memory_format=torch.channels_last).eval()
     data = ResidentImages(images, np.zeros(len(images)), device)
     parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
-    logits = [net(data.batch(part)) for part in tqdm(parts, desc="predict", leave=False)]
-    return torch.cat(logits).double().softmax(dim=1).cpu().numpy()
+    return torch.cat([function(net, data.batch(part)) for part in tqdm(parts, desc=task, leave=False)]).cpu()

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from btlib.nets.backbones import Backbone
 from btlib.nets.fusion import Fused, PairFusion, Pooling
 from btlib.nets.weights import has_pretrained, load_features
-from btlib.reproducibility import keyed_seed
+from btlib.reproducibility import keyed_layers
 
 
 class Architecture(NamedTuple):
@@ -88,8 +87,7 @@ def build_classifier(architecture: Architecture, states: dict[str, dict[str, Ten
         states: backbone name -> feature state (see `features_state`), of those that `has_pretrained` weights.
         seed: what the draw depends on; equal seeds and architectures give equal weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed(seed, "init"))
+    with keyed_layers(seed, "init"):
         net = Classifier(architecture)
     for backbone in net.backbones:
         if has_pretrained(backbone.name):

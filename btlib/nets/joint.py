@@ -8,7 +8,7 @@ from monai.networks.blocks import Convolution, SimpleASPP, SubpixelUpsample, Une
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from btlib.reproducibility import keyed_seed
+from btlib.reproducibility import keyed_layers, keyed_seed
 
 MODALITIES, REGIONS, GRADES = 4, 3, 2
 # Instance normalisation would leave every channel the same mean, which is just what the grade is pooled from.
@@ -195,8 +195,7 @@ class JointNet(nn.Module):
 
 def build_joint(architecture: JointArchitecture, seed: int) -> JointNet:
     """A network with freshly drawn weights; equal seeds and architectures give equal weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed(seed, "init"))
+    with keyed_layers(seed, "init"):
         return JointNet(architecture).eval()
 
 

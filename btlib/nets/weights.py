@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from btlib.artifacts import read_tensors
 from btlib.errors import InputError
 from btlib.nets import attention_cnn
-from btlib.reproducibility import keyed_seed
+from btlib.reproducibility import keyed_layers
 
 SOURCES = {
     "hub": "every network of timm, over the internet",
@@ -100,8 +100,7 @@ def _instead_of(source: str) -> str:
 
 
 def _drawn(name: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(keyed_seed(name, "init"))
+    with keyed_layers(name, "init"):
         return timm.create_model(name, pretrained=False)
 
 

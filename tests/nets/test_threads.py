@@ -32,6 +32,12 @@ def test_each_call_has_one_core_and_the_caller_keeps_its_own():
     assert torch.get_num_threads() == 2
 
 
+def test_calls_with_two_cores_each_leave_room_for_one_on_two():
+    seen = list(side_by_side(lambda _: (torch.get_num_threads(), threading.current_thread()), range(3), cores=2))
+    assert [threads for threads, _ in seen] == [2] * 3
+    assert len({thread for _, thread in seen}) == 1
+
+
 def test_the_first_error_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(lambda number: 1 / number, [1, 0, 2]))

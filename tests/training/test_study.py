@@ -8,6 +8,7 @@ import torch
 
 from btlib.data.classes import CLASSES
 from btlib.data.resident import ResidentImages
+from btlib.nets.threads import side_by_side
 from btlib.training import study as study_module
 from btlib.training.resume import ResumeState
 from btlib.training.study import Study, families_of, streams
@@ -118,6 +119,18 @@ def test_reordering_and_other_seeds_change_nothing(train):
     for name in ("proposed", "concatenation"):
         assert_same(weights(first[name, 1]), weights(second[name, 1]))
         assert not torch.equal(first[name, 0].net.linear.weight, first[name, 1].net.linear.weight)
+
+
+def test_seeds_beside_each_other_end_as_one_after_the_other(train, monkeypatch):
+    names, seeds = ["proposed", "no_mixup"], (0, 1)
+    apart, study = train(names, seeds)
+    study.forget()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    for done, study in side_by_side(lambda seed: train(names, (seed,)), seeds):
+        study.forget()
+        for key, run in done.items():
+            assert_same(weights(run), weights(apart[key]))
+            assert run.history == apart[key].history
 
 
 def test_equal_recipes_are_trained_once_and_ema_alone_is_a_readout(train, monkeypatch):

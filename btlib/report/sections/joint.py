@@ -8,17 +8,11 @@ from btlib.report.scores import JOINT_SCORES, NOTHING, PERCENT, Score, count, p_
 from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
 from btlib.report.study import Study
+from btlib.uncertainty_names import UNCERTAINTY_NAMES
 
 ARM_SCORES = ("dice_wt", "dice_tc", "dice_et", "grade_accuracy", "grade_auc", "grade_ece")
 BY_GRADE = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "hd95_tc", "hd95_et")
 MISSING_SCORES = {"dice_wt": "Dice WT", "dice_tc": "Dice TC", "dice_et": "Dice ET", "grade_auc": "grade AUC"}
-METHODS = {
-    "softmax_entropy": "one pass, entropy",
-    "mc_entropy": "MC dropout, entropy",
-    "mc_mutual_information": "MC dropout, mutual information",
-    "ensemble_entropy": "ensemble, entropy",
-    "ensemble_mutual_information": "ensemble, mutual information",
-}
 AREA, SHARE = Score("AUROC"), Score("share", 2, 100.0, PERCENT)
 SCORE_FIGURES = {
     "segmentation.png": ("Dice and HD95 of every test case.", "Dice and HD95 of each case by region and grade"),
@@ -175,7 +169,7 @@ def _missing(found: Mapping) -> list[Block]:
 def _uncertainty(title: str, rows: Sequence[Mapping]) -> list[Block]:
     body = [
         (
-            METHODS.get(row["method"], spoken(row["method"])),
+            UNCERTAINTY_NAMES.get(row["method"], spoken(row["method"])),
             AREA.estimate(row["voxel_error_auroc"], row["ci95"]["voxel_error_auroc"]),
             SHARE.said(row["voxel_error_rate"]),
             AREA.estimate(row["grade_error_auroc"], row["ci95"]["grade_error_auroc"]),
