@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from btlib.errors import InputError
 from btlib.nets import attention_cnn
 from btlib.nets.attention_cnn import AttentionCnn
+from btlib.nets.depthwise import quicken
 
 
 class Normalisation(nn.Module):
@@ -47,6 +48,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         self.net = _network(name)
+        quicken(self.net)
         self.channels: int = self.net.num_features
         config = self.net.pretrained_cfg
         self.normalise = Normalisation(config["mean"], config["std"])
