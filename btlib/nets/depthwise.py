@@ -70,9 +70,11 @@ def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, padding: P
     """
     (down, across), first, parts = padding, 0, []
     for columns in weight.split(FAST_WIDTH, dim=3):
-        last = first + columns.shape[3] - 1 + gradient.shape[3]
-        margins = (across - first, last - across - images.shape[3], down, down)  # negative: cut off
-        seen = pad(images, margins).contiguous(memory_format=torch.channels_last)
+        width = columns.shape[3] - 1 + gradient.shape[3]  # of what these columns see, from `first` of the padded images
+        inside = images[..., max(0, first - across) : max(0, first - across + width)]
+        left = max(0, across - first)
+        seen = pad(inside, (left, width - left - inside.shape[3], down, down))
+        seen = seen.contiguous(memory_format=torch.channels_last)
         parts.append(_backward(gradient, seen, columns.contiguous(), (0, 0), (False, True, False))[1])
         first += columns.shape[3]
     return torch.cat(parts, dim=3)
