@@ -16,11 +16,12 @@ from btlib.artifacts import write_figure
 from btlib.data.volumes.conventions import GRADES, REGION_NAMES, REGIONS
 from btlib.evaluation import calibration
 from btlib.evaluation.joint import HGG
-from btlib.evaluation.joint_markdown import METHODS, value_words
+from btlib.evaluation.joint_markdown import value_words
 from btlib.evaluation.joint_tables import JointTables
 from btlib.evaluation.resampling import exact_ci95
 from btlib.evaluation.uncertainty import risk_curves
 from btlib.evaluation.wording import spoken, titled
+from btlib.uncertainty_names import UNCERTAINTY_NAMES
 
 # Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -144,7 +145,8 @@ def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame, note: str) -> Fig
         axes.set(xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="AUROC (0.5: chance)", title=f"Finds {title}")
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right"]].set_visible(False)
-    in_voxels.set_yticks(range(len(rows)), [METHODS.get(row["method"], spoken(row["method"])) for row in rows])
+    names = [UNCERTAINTY_NAMES.get(row["method"], spoken(row["method"])) for row in rows]
+    in_voxels.set_yticks(range(len(rows)), names)
     in_grades.set_yticks([])
     numbers = {row["method"]: number for number, row in enumerate(rows)}
     for method, curve in risk_curves(voxels).items():

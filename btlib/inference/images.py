@@ -20,7 +20,6 @@ def predict(net: Classifier, images: np.ndarray) -> np.ndarray:
     return by_batches(net, images, lambda net, batch: net(batch), "predict").double().softmax(dim=1).numpy()
 
 
-@torch.inference_mode()
 def by_batches(
     net: Classifier,
     images: np.ndarray,
@@ -38,4 +37,5 @@ def by_batches(
     net = net.to(device, memory_format=torch.channels_last).eval()
     data = ResidentImages(images, np.zeros(len(images)), device)
     parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
-    return torch.cat([function(net, data.batch(part)) for part in tqdm(parts, desc=task, leave=False)]).cpu()
+    with torch.inference_mode():  # the network was moved before: its weights stay ones that can be trained
+        return torch.cat([function(net, data.batch(part)) for part in tqdm(parts, desc=task, leave=False)]).cpu()
