@@ -92,7 +92,10 @@ def _trained(study: Study, seeds: Sequence[int], data: TrainingData, fabric: Fab
 
 
 def _one_seed(seed: int, study: Study, data: TrainingData) -> list[tuple[Trained, dict[str, np.ndarray]]]:
-    return [(done, {} if done.failed else _answers(done, data)) for done in study.train([seed])]
+    trained = list(study.train([seed]))
+    nets = {id(done.net): done for done in trained if not done.failed}  # arms with equal recipes share a network
+    answers = {key: _answers(done, data) for key, done in nets.items()}
+    return [(done, answers.get(id(done.net), {})) for done in trained]
 
 
 def _answers(done: Trained, data: TrainingData) -> dict[str, np.ndarray]:

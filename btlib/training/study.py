@@ -82,7 +82,7 @@ class Study:
         for seed in seeds:
             recipes = {name: {**recipe, "seed": seed} for name, recipe in self.arms.items()}
             first_of = {name: next(n for n in recipes if recipes[n] == recipes[name]) for name in recipes}
-            runs = {name: self._start(name, seed, recipes[name]) for name in recipes if first_of[name] == name}
+            runs = self._start(seed, {name: recipes[name] for name in recipes if first_of[name] == name})
             for stage in (1, 2):
                 alive = {name: run.recipe for name, run in runs.items() if not run.failed}
                 for shared, names in streams(alive, stage).items():
@@ -96,9 +96,13 @@ class Study:
         for resume in self.resumable:
             resume.delete()
 
-    def _start(self, name: str, seed: int, recipe: Recipe) -> Trained:
-        net = build_classifier(architecture(recipe, self.data.classes), self.states, seed)
-        return Trained(name, seed, dict(recipe), net)
+    def _start(self, seed: int, recipes: Mapping[str, Recipe]) -> dict[str, Trained]:
+        """Each arm with its network; those of one architecture start as copies of one, since drawing takes longer."""
+        shapes = {name: architecture(recipe, self.data.classes) for name, recipe in recipes.items()}
+        drawn = {shape: build_classifier(shape, self.states, seed) for shape in set(shapes.values())}
+        return {
+            name: Trained(name, seed, dict(recipe), deepcopy(drawn[shapes[name]])) for name, recipe in recipes.items()
+        }
 
     def _train_stream(self, shared: Shared, runs: list[Trained], stage: int) -> None:
         families = families_of(runs, stage)
