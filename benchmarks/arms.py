@@ -1,10 +1,11 @@
 """What sharing a frozen trunk saves: arms trained beside each other against the same arms one after the other.
 
 The same steps of the same arms, in one process, in alternating order; medians and the ratio of medians. Then the time
-of a step as a function of the number of arms, fitted as a + b · arms: a is what is shared. Random pixels: the speed
-does not depend on what is seen.
+of a step as a function of the number of arms, fitted as a + b · arms: a is what is shared. Random pixels and weights:
+the speed does not depend on what is seen. `--stages 1` leaves stage 2 out, which takes longer.
 
-Run: python -m benchmarks.arms [--size 96] [--repeats 5] [--backbones tf_efficientnet_lite0 tf_efficientnet_lite2]
+Run: python -m benchmarks.arms [--size 96] [--repeats 5] [--stages 1 2]
+    [--backbones tf_efficientnet_lite0 tf_efficientnet_lite2]
 """
 
 import argparse
@@ -18,8 +19,8 @@ from tqdm import tqdm
 
 from btlib.data.classes import CLASSES
 from btlib.data.resident import ResidentImages
+from btlib.nets.backbones import Backbone
 from btlib.nets.classifier import Architecture, Classifier, build_classifier
-from btlib.nets.weights import features_state, pretrained
 from btlib.training.augment import Strength
 from btlib.training.classification import ClassifierSettings, Stream, train_arms
 from btlib.training.devices import make_fabric
@@ -44,6 +45,7 @@ SETTINGS = {
 }
 BATCH = 32
 STEPS = 12
+UNFREEZE = {1: 0.0, 2: 0.2}  # share of the blocks that each stage trains
 
 
 def machine() -> str:
@@ -57,7 +59,7 @@ class Bench:
 
     def __init__(self, backbones: list[str], size: int, unfreeze_fraction: float):
         self.fabric = make_fabric(1, "auto")
-        self.states = {name: features_state(pretrained(name, "wheel")) for name in backbones}
+        self.states = {name: Backbone(name).net.state_dict() for name in backbones}
         self.backbones = tuple(backbones)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (BATCH * STEPS + 4, size, size, 3), dtype=np.uint8)
@@ -100,11 +102,11 @@ def fit(bench: Bench, repeats: int) -> tuple[float, float]:
     return float(a), float(b)
 
 
-def main(size: int, repeats: int, backbones: list[str]) -> None:
+def main(size: int, repeats: int, stages: list[int], backbones: list[str]) -> None:
     print(machine())
     print(f"{' + '.join(backbones)}, {size} px, batch {BATCH}, {len(ARMS)} arms, medians of {repeats}")
-    for stage, fraction in ((1, 0.0), (2, 0.2)):
-        bench = Bench(backbones, size, fraction)
+    for stage in stages:
+        bench = Bench(backbones, size, UNFREEZE[stage])
         together, apart = compare(bench, repeats)
         a, b = fit(bench, max(1, repeats // 2))
         print(
@@ -117,5 +119,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--stages", nargs="+", type=int, choices=UNFREEZE, default=list(UNFREEZE))
     parser.add_argument("--backbones", nargs="+", default=["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
     main(**vars(parser.parse_args()))
