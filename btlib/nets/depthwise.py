@@ -21,9 +21,10 @@ class WideDepthwise(nn.Conv2d):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.is_cuda or not (torch.is_grad_enabled() and self.weight.requires_grad):
-            return super().forward(images)
-        return _Depthwise.apply(images, self.weight, self.bias, self.padding)
+        slow_otherwise = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if slow_otherwise and torch.is_grad_enabled() and self.weight.requires_grad:
+            return _Depthwise.apply(images, self.weight, self.bias, self.padding)
+        return super().forward(images)
 
 
 def quicken(net: nn.Module) -> None:

@@ -60,6 +60,19 @@ def test_gradients_are_the_numerical_ones():
     assert torch.autograd.gradcheck(quick, (draw(1, 2, 3, 3).requires_grad_(),))
 
 
+def test_under_autocast_the_layer_is_pytorchs():
+    plain = nn.Conv2d(6, 6, 5, padding=2, groups=6)
+    quick = nn.Sequential(deepcopy(plain))
+    quicken(quick)
+    images = draw(2, 6, 8, 8).float()
+    for layer in (plain, quick[0]):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = layer(images)
+        assert out.dtype == torch.bfloat16
+        out.float().sum().backward()
+    assert torch.equal(plain.weight.grad, quick[0].weight.grad)
+
+
 def test_only_what_is_asked_for_gets_a_gradient():
     _, quick = both(5, 2)
     quick(draw(1, 6, 4, 4)).sum().backward()
