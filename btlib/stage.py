@@ -11,6 +11,7 @@ from pathlib import Path
 
 from btlib.artifacts import write_json
 from btlib.errors import InputError
+from btlib.memory import keep_freed_memory
 
 TIMINGS = Path(".btlib/timings")
 
@@ -24,6 +25,7 @@ def run(main: Callable[..., None]) -> None:
     parser = argparse.ArgumentParser(prog=name, description=inspect.getdoc(inspect.getmodule(main)))
     for option in inspect.signature(main).parameters:
         parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True)
+    keep_freed_memory()
     started = time.perf_counter()
     try:
         main(**vars(parser.parse_args()))

@@ -18,7 +18,8 @@ from btlib.evaluation.selective import unsure_threshold
 from btlib.evaluation.tables import read_predictions
 from btlib.inference.image_features import middle_features
 from btlib.inference.novelty import fit_novelty
-from btlib.nets.store import CARD, load_classifier
+from btlib.nets.files import CARD
+from btlib.nets.store import load_classifier
 from btlib.params import data_note, load_params
 from btlib.stage import run
 

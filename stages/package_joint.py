@@ -24,8 +24,8 @@ from btlib.evaluation.joint_tables import PROBABILITIES, read_grade_predictions
 from btlib.evaluation.selective import unsure_threshold
 from btlib.inference.novelty import fit_novelty
 from btlib.inference.volume_features import encoder_features
+from btlib.nets.files import CARD
 from btlib.nets.joint_store import load_joint
-from btlib.nets.store import CARD
 from btlib.params import data_note, load_params
 from btlib.stage import run
 

@@ -19,7 +19,7 @@ from btlib.evaluation.shortcut_figures import examples_figure
 from btlib.evaluation.tables import predictions_table
 from btlib.explain.contrast_match import grey_level_scores, matched
 from btlib.explain.lesion_insertion import insert_lesions, sample_lesions
-from btlib.explain.shortcut_probe import probe, views
+from btlib.explain.shortcut_probe import pretrained_backbones, probe, views
 from btlib.inference.images import predict
 from btlib.nets.classifier import Classifier
 from btlib.nets.store import load_classifier, read_states
@@ -80,12 +80,13 @@ def occlusion(
     Without pretrained backbones there are no features that know nothing of the task, hence no probe.
     """
     tables, shown = [], {}
+    backbones = pretrained_backbones(states)
     numbers = np.array([net.classes.index(label) for label in train.labels])
     for view, make in views(test.images.shape[1]).items():
         seen = make(test.images)
         said = {"main": predict(net, seen)}
-        if states:
-            said["probe"] = probe(states, make(train.images), numbers, seen)
+        if backbones:
+            said["probe"] = probe(backbones, make(train.images), numbers, seen)
         for who, probabilities in said.items():
             part = predictions_table(test.image_ids, test.labels, probabilities, net.classes)
             tables.append(pd.DataFrame({"model": who, "view": view}, index=part.index).join(part))

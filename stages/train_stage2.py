@@ -7,7 +7,8 @@ Run: dvc repro train_stage2.
 from pathlib import Path
 
 from btlib.nested import flatten
-from btlib.nets.store import CARD, TENSORS, load_classifier
+from btlib.nets.files import CARD, TENSORS
+from btlib.nets.store import load_classifier
 from btlib.params import data_note, load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric

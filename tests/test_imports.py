@@ -13,7 +13,7 @@ from btlib.pipeline import imported_modules, imports
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"arm_names", "artifacts", "errors", "nested", "paper", "reproducibility", "uncertainty_names"}
+BASE = {"arm_names", "artifacts", "errors", "memory", "nested", "paper", "reproducibility", "uncertainty_names"}
 PARTS = {"nets", "losses", "data", "phantom"}
 METHODS = {"training", "inference", "evaluation", "explain", "report"}
 TOOLS = {

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from btlib.artifacts import read_json
 from btlib.errors import InputError
-from btlib.nets.store import CARD
+from btlib.nets.files import CARD
 
 
 class Calibration(BaseModel):

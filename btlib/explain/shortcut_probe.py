@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from btlib.data import occlusion
@@ -34,8 +34,23 @@ def views(side: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     }
 
 
+def pretrained_backbones(states: Mapping[str, Mapping[str, Tensor]]) -> list[Backbone]:
+    """Frozen feature extractors, on the GPU if there is one.
+
+    Args:
+        states: backbone name -> pretrained feature state.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbones = []
+    for name, state in states.items():
+        backbone = Backbone(name)
+        load_features(backbone.net, dict(state), f"weights of {name}")
+        backbones.append(backbone.to(device, memory_format=torch.channels_last).eval())
+    return backbones
+
+
 def probe(
-    states: Mapping[str, Mapping[str, Tensor]],
+    backbones: Sequence[Backbone],
     train_images: np.ndarray,
     train_labels: np.ndarray,
     test_images: np.ndarray,
@@ -45,31 +60,23 @@ def probe(
     Linear and on features that know nothing of the task: what it finds is there to be found by any training.
 
     Args:
-        states: backbone name -> pretrained feature state, at least one.
+        backbones: of `pretrained_backbones`, at least one.
         train_images, test_images: uint8 [N, S, S, 3], all of the same view.
         train_labels: class numbers [N_train], all of 0 … K-1 among them.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=1000))
-    classifier.fit(pooled_features(states, train_images), train_labels)
-    return classifier.predict_proba(pooled_features(states, test_images))
+    classifier.fit(pooled_features(backbones, train_images), train_labels)
+    return classifier.predict_proba(pooled_features(backbones, test_images))
 
 
 @torch.inference_mode()
-def pooled_features(states: Mapping[str, Mapping[str, Tensor]], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Spatial means of the last feature maps of the pretrained backbones, side by side: float [N, ΣD]."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    backbones = [_pretrained(name, state).to(device) for name, state in states.items()]
-    data = ResidentImages(images, np.zeros(len(images)), device)
+def pooled_features(backbones: Sequence[Backbone], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """Spatial means of the last feature maps of the backbones, side by side: float [N, ΣD]."""
+    data = ResidentImages(images, np.zeros(len(images)), next(backbones[0].parameters()).device)
     batches = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
     rows = [_pooled(backbones, data.batch(batch)) for batch in tqdm(batches, desc="features", leave=False)]
     return torch.cat(rows).float().cpu().numpy()
 
 
-def _pretrained(name: str, state: Mapping[str, Tensor]) -> nn.Module:
-    backbone = Backbone(name)
-    load_features(backbone.net, dict(state), f"weights of {name}")
-    return backbone.to(memory_format=torch.channels_last).eval()
-
-
-def _pooled(backbones: Sequence[nn.Module], images: Tensor) -> Tensor:
+def _pooled(backbones: Sequence[Backbone], images: Tensor) -> Tensor:
     return torch.cat([backbone(images).mean(dim=(2, 3)) for backbone in backbones], dim=1)

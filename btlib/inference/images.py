@@ -10,6 +10,8 @@ from tqdm import tqdm
 from btlib.data.resident import ResidentImages
 from btlib.nets.classifier import Classifier
 
+BATCH = 64  # images at once
+
 
 def predict(net: Classifier, images: np.ndarray) -> np.ndarray:
     """Class probabilities [N, K] in float64, in fp32 arithmetic on the GPU if there is one.
@@ -25,7 +27,6 @@ def by_batches(
     images: np.ndarray,
     function: Callable[[Classifier, Tensor], Tensor],
     task: str,
-    batch_size: int = 64,
 ) -> Tensor:
     """`function(net, images [B, 3, H, W] in 0..1)` over all images, one after the other, on the CPU in the end.
 
@@ -36,6 +37,6 @@ def by_batches(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = net.to(device, memory_format=torch.channels_last).eval()
     data = ResidentImages(images, np.zeros(len(images)), device)
-    parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
+    parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // BATCH)))
     with torch.inference_mode():  # the network was moved before: its weights stay ones that can be trained
         return torch.cat([function(net, data.batch(part)) for part in tqdm(parts, desc=task, leave=False)]).cpu()

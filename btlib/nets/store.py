@@ -1,4 +1,4 @@
-"""A trained classifier on disk: tensors as safetensors, the rest as a JSON card. Never a pickle."""
+"""A trained classifier on disk, whole or as what it differs from its pretrained backbones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -7,18 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from btlib.artifacts import read_json, read_tensors, write_json, write_tensors
-from btlib.errors import InputError
+from btlib.artifacts import read_json, read_tensors
 from btlib.nets.classifier import Architecture, Classifier
+from btlib.nets.files import CARD, fill, write_network
 from btlib.nets.weights import has_pretrained
-
-TENSORS, CARD = "model.safetensors", "card.json"
 
 
 def save_classifier(folder: Path, net: Classifier, card: dict[str, Any]) -> None:
     """Writes the network and its card (parameters, preprocessing, history) into `folder`."""
-    write_tensors(folder / TENSORS, net.state_dict())
-    write_json(folder / CARD, {"architecture": net.architecture._asdict()} | card)
+    write_network(folder, net.state_dict(), {"architecture": net.architecture._asdict()} | card)
 
 
 def save_trained(folder: Path, net: Classifier, states: Mapping[str, Mapping[str, Tensor]], card: dict) -> None:
@@ -29,8 +26,7 @@ def save_trained(folder: Path, net: Classifier, states: Mapping[str, Mapping[str
         for name, tensor in net.state_dict().items()
         if name not in start or not torch.equal(tensor.cpu(), start[name])
     }
-    write_tensors(folder / TENSORS, changed)
-    write_json(folder / CARD, {"architecture": net.architecture._asdict()} | card)
+    write_network(folder, changed, {"architecture": net.architecture._asdict()} | card)
 
 
 def read_states(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Tensor]]:
@@ -51,13 +47,7 @@ def load_classifier(folder: Path, states: Mapping[str, Mapping[str, Tensor]] | N
     described = read_json(folder / CARD)["architecture"]
     lists = {key: tuple(value) for key, value in described.items() if isinstance(value, list)}
     net = Classifier(Architecture(**described | lists))
-    tensors, _ = read_tensors(folder / TENSORS)
-    tensors = (_pretrained(net, states) if states else {}) | tensors
-    try:
-        net.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{folder / TENSORS}: does not fit {folder / CARD}: {error}") from error
-    return net.eval()
+    return fill(net, folder, _pretrained(net, states) if states else None)
 
 
 def kept_networks(folder: Path, weights: Path) -> Iterator[tuple[Classifier, dict[str, Any]]]:

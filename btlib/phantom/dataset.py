@@ -1,14 +1,12 @@
 """The phantom data set on disk: class folders of images, lesion masks, a table of subjects."""
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from btlib.artifacts import atomic_path
@@ -50,7 +48,11 @@ def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers:
             (temporary / "images" / label).mkdir(parents=True)
             (temporary / "masks" / label).mkdir(parents=True)
         rows = []
-        bar = tqdm(_made(jobs, plan, atlas, workers), total=len(jobs), desc="phantom subjects", mininterval=1)
+        # joblib gives each process one thread and shows them the atlas without a copy.
+        made = Parallel(n_jobs=workers, return_as="generator")(
+            delayed(make_subject)(label, number, plan, atlas) for label, number in jobs
+        )
+        bar = tqdm(made, total=len(jobs), desc="phantom subjects", mininterval=1)
         for (label, number), slices in zip(jobs, bar, strict=True):
             for index, item in enumerate(slices):
                 rows.append(_write_slice(temporary, label, f"{label}_{number:03d}_{index}", item))
@@ -73,27 +75,6 @@ def make_subject(label: str, number: int, plan: Plan, atlas: Atlas) -> list[Slic
         )
         for index in range(plan.slices_per_subject)
     ]
-
-
-_shared: dict[str, tuple[Plan, Atlas]] = {}
-
-
-def _share(plan: Plan, atlas: Atlas) -> None:
-    cv2.setNumThreads(1)
-    _shared["work"] = (plan, atlas)
-
-
-def _work(job: tuple[str, int]) -> list[Slice]:
-    return make_subject(*job, *_shared["work"])
-
-
-def _made(jobs: list[tuple[str, int]], plan: Plan, atlas: Atlas, workers: int) -> Iterator[list[Slice]]:
-    if workers == 1:
-        yield from (make_subject(*job, plan, atlas) for job in jobs)
-        return
-    # Spawned, not forked: forking a process that has run threads can hang.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _share, (plan, atlas)) as pool:
-        yield from pool.map(_work, jobs)
 
 
 def _write_slice(folder: Path, label: str, name: str, item: Slice) -> dict[str, str]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from btlib.explain.shortcut_probe import pooled_features, probe, views
+from btlib.explain.shortcut_probe import pooled_features, pretrained_backbones, probe, views
 from btlib.nets.backbones import Backbone
 
 NAMES = ("test_efficientnet", "test_convnext")
@@ -25,7 +25,7 @@ def coloured():
 
 def test_features_are_those_of_the_backbones_side_by_side(states, coloured):
     images, _ = coloured
-    found = pooled_features(states, images, batch_size=7)
+    found = pooled_features(pretrained_backbones(states), images, batch_size=7)
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     expected = []
     for name, state in states.items():
@@ -37,12 +37,13 @@ def test_features_are_those_of_the_backbones_side_by_side(states, coloured):
 
 def test_a_probe_finds_what_is_there_and_nothing_in_black(states, coloured):
     images, labels = coloured
-    found = probe(states, images[:28], labels[:28], images[28:])
+    backbones = pretrained_backbones(states)
+    found = probe(backbones, images[:28], labels[:28], images[28:])
     assert found.shape == (12, 4)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     assert (found.argmax(axis=1) == labels[28:]).mean() == 1
     black = np.zeros_like(images)
-    np.testing.assert_allclose(probe(states, black[:28], labels[:28], black[28:]), 0.25, atol=1e-3)
+    np.testing.assert_allclose(probe(backbones, black[:28], labels[:28], black[28:]), 0.25, atol=1e-3)
 
 
 def test_views_hide_more_and_more():
