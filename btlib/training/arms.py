@@ -100,8 +100,8 @@ class Arm:
         self.trained = learner.trained
         parameters = [t for t in self.trained.values() if isinstance(t, nn.Parameter)]
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        # foreach: one call for all tensors (PyTorch's default on a GPU only), with the same numbers
-        self.optimizer = kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True)
+        # fused: one kernel for all tensors, in a quarter of the time of one after another on a CPU
+        self.optimizer = kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
         self.readouts = [Readout(self.trained, decay, settings.patience) for decay in settings.ema_decays]
         self.steps = 0
         self.failed = ""
@@ -153,11 +153,14 @@ class Arm:
         targets |= {f"ema/{r.decay}/{n}": t for r in self.readouts for n, t in r.ema.average.items()}
         targets |= {f"best/{r.decay}/{n}": t for r in self.readouts for n, t in r.best.items()}
         optimizer = self.optimizer.state_dict()
+        (group,) = self.optimizer.param_groups
         with torch.no_grad():
             for name, value in tensors.items():
                 if name.startswith("optimizer/"):
                     _, number, slot = name.split("/")
-                    optimizer["state"].setdefault(int(number), {})[slot] = value
+                    optimizer["state"].setdefault(int(number), {})[slot] = _laid_out_as(
+                        group["params"][int(number)], value
+                    )
                 else:
                     targets[name].copy_(value)
         self.optimizer.load_state_dict(optimizer)
@@ -165,3 +168,8 @@ class Arm:
         for readout, progress in zip(self.readouts, plain["readouts"], strict=True):
             readout.progress = Progress(**progress)
             readout.ema.updates = self.steps
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value in the memory format of the parameter: the fused kernel goes through both as they lie there."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
