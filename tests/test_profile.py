@@ -55,6 +55,19 @@ def test_flags_give_dvc_the_same_values_as_apply(profile, params, tmp_path):
     assert read_yaml(by_dvc) == read_yaml(params)
 
 
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_tables_of_a_profile_keep_no_setting_of_the_demo(profile, params):
+    """What the demo's tables have to be quick must not reach a study's: each key is the profile's own, or the main
+    model's."""
+    overlay = read_overlay(profile)
+    if "ablations" not in overlay:
+        return
+    apply(profile, params)
+    common = flatten(read_yaml(params)["ablations"]["common"] or {})
+    main, own = flatten(read_yaml(params)), flatten(overlay["ablations"].get("common") or {})
+    assert {key: value for key, value in common.items() if key not in own and main[key] != value} == {}
+
+
 def test_only_the_named_values_change(params, overlay):
     before = params.read_text(encoding="utf-8").splitlines()
     apply(overlay("mixup_alpha: 0.4\nimages:\n  clahe:\n    enabled: false\n"), params)
