@@ -11,8 +11,8 @@ def keep_freed_memory() -> None:
     """A training step frees and asks for the same large blocks again.
 
     glibc by default unmaps each of them, and the kernel then clears every page anew, which took a third of a training
-    step of the joint network on two cores. Changes no number; the peak of the memory stays as it is, only what was
-    freed is kept until the process ends. Does nothing with another C library (macOS, Windows, musl).
+    step of the joint network on two cores. Changes no number; the peak of the memory grows by a few per cent, and what
+    was freed is kept until the process ends. Does nothing with another C library (macOS, Windows, musl).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
