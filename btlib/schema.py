@@ -59,6 +59,8 @@ class Model(Section):
     width: Count
     heads: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    drop_path: Annotated[float, Field(ge=0, lt=1)]
+    mirrored: bool
 
 
 class Augment(Section):
@@ -80,6 +82,7 @@ class Training(Section):
     loss: Literal["focal", "cross_entropy"]
     unfreeze_fraction: Fraction
     train_batchnorm: bool
+    batchnorm_momentum: Annotated[float, Field(gt=0, le=1)]
     clip_norm: Annotated[float, Field(ge=0)]
     patience: Count
     augment: Augment

@@ -52,7 +52,7 @@ class ClassifierGraph(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         seen = see(self.net, images.permute(0, 3, 1, 2).float() / 255)
-        probabilities = (self.net.head(seen.features) / self.temperature).softmax(dim=1)
+        probabilities = (seen.logits / self.temperature).softmax(dim=1)
         return probabilities, self._novelty(seen.middle)
 
     def _novelty(self, features: Tensor) -> Tensor:

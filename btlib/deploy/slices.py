@@ -14,7 +14,7 @@ from btlib.data.resident import ResidentImages
 from btlib.deploy.packed_classifier import PackedClassifier, load_packed
 from btlib.evaluation.calibration import scale
 from btlib.explain.gradcam import normalised, raw_maps, resized
-from btlib.inference.image_features import see
+from btlib.inference.image_features import Seen, see
 from btlib.nets.classifier import Classifier
 
 BATCH = 32
@@ -79,12 +79,10 @@ class SlicePredictor:
         squares = np.stack([preprocess(image, settings.image_size, settings.clahe) for image in images])
         batch = ResidentImages(squares, np.zeros(len(squares)), self._device).batch(np.arange(len(squares)))
         seen = see(self._net, batch)
-        with torch.no_grad():
-            logits = self._net.head(seen.features)
-        softmax = logits.double().softmax(dim=1).cpu().numpy()
+        softmax = seen.logits.double().softmax(dim=1).cpu().numpy()
         probabilities = scale(softmax, self._packed.card.calibration.temperature)
         novelties = self._packed.novelty.scores(seen.middle.cpu().numpy())
-        maps = self._heat(batch, seen.features, logits, images) if heat else [None] * len(images)
+        maps = self._heat(batch, seen, images) if heat else [None] * len(images)
         answers = []
         for row, novelty, warm in zip(probabilities, novelties, maps, strict=True):
             named = dict(zip(self.classes, row.tolist(), strict=True))
@@ -93,10 +91,8 @@ class SlicePredictor:
             answers.append(SliceAnswer(label, named, named[label], doubt, float(novelty), bool(novelty > 1), warm))
         return answers
 
-    def _heat(
-        self, batch: Tensor, features: tuple[Tensor, ...], logits: Tensor, images: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
-        fused = raw_maps(_AlreadySeen(self._net, features), batch, logits.argmax(dim=1)).fused
+    def _heat(self, batch: Tensor, seen: Seen, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        fused = raw_maps(_AlreadySeen(self._net, seen.features), batch, seen.logits.argmax(dim=1)).fused
         maps = normalised(resized(fused, batch.shape[2:])).cpu().numpy()
         return [cv2.resize(one, image.shape[1::-1]) for one, image in zip(maps, images, strict=True)]
 

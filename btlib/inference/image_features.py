@@ -14,11 +14,12 @@ class Seen(NamedTuple):
     """One pass through the backbones.
 
     middle: [B, M] means of the channels half-way, of all backbones one after the other; features: the last feature map
-    [B, D, h, w] of each, as `Classifier.features`.
+    [B, D, h, w] of each, as `Classifier.features`; logits: [B, K], as `Classifier.forward`.
     """
 
     middle: Tensor
     features: tuple[Tensor, ...]
+    logits: Tensor
 
 
 @torch.no_grad()
@@ -30,7 +31,9 @@ def see(net: Classifier, images: Tensor) -> Seen:
     """
     cuts = [len(backbone.units) // 2 + 1 for backbone in net.backbones]
     half = net.trunk(images, cuts)
-    return Seen(torch.cat([maps.mean(dim=(2, 3)) for maps in half], dim=1), net.tail(half, cuts))
+    features = net.tail(half, cuts)
+    middle = torch.cat([maps.mean(dim=(2, 3)) for maps in half], dim=1)
+    return Seen(middle, features, net.answer(features, images))
 
 
 def middle_features(net: Classifier, images: np.ndarray) -> np.ndarray:

@@ -20,18 +20,21 @@ class Architecture(NamedTuple):
     heads: int
     dropout: float
     classes: tuple[str, ...]
+    mirrored: bool = False
+    drop_path: float = 0.0
 
 
 class Classifier(nn.Module):
     """Images [B, 3, H, W] in 0..1 to logits [B, K].
 
-    There is no hidden randomness: dropout is a mask that the trainer hands in (`keep`), so that it can be keyed.
+    There is no hidden randomness: the trainer hands in the masks of dropout (`keep`) and of `DropPath`, so that they
+    can be keyed.
     """
 
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.backbones = nn.ModuleList(Backbone(name) for name in architecture.backbones)
+        self.backbones = nn.ModuleList(Backbone(name, architecture.drop_path) for name in architecture.backbones)
         channels = [backbone.channels for backbone in self.backbones]
         if architecture.fusion == "none":
             self.fusion: nn.Module = Pooling(*channels)
@@ -76,8 +79,19 @@ class Classifier(nn.Module):
         vector = self.fuse(features).vector_BD
         return self.linear(vector if keep is None else vector * keep)
 
+    def answer(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Logits [B, K] of images whose feature maps are known.
+
+        With `mirrored`, the mean of theirs and of those of the images mirrored left to right: a tumour is the same
+        tumour in a mirror.
+        """
+        logits = self.head(features)
+        if self.architecture.mirrored:
+            logits = (logits + self.head(self.features(images.flip(3)))) / 2
+        return logits
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
+        return self.answer(self.features(images), images)
 
 
 def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:

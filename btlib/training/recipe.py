@@ -29,8 +29,8 @@ def arms_of(
 
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
     """The network of a recipe."""
-    sizes = [recipe[f"model.{key}"] for key in ("width", "heads", "dropout")]
-    return Architecture(tuple(recipe["backbones"]), recipe["fusion"], *sizes, tuple(classes))
+    model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "mirrored", "drop_path")}
+    return Architecture(tuple(recipe["backbones"]), recipe["fusion"], classes=tuple(classes), **model)
 
 
 def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
@@ -63,4 +63,5 @@ def stream(recipe: Recipe, stage: int) -> Stream:
         augmentation=Strength(**augment),
         unfreeze_fraction=recipe["training.unfreeze_fraction"] if stage == 2 else 0.0,
         train_batchnorm=recipe["training.train_batchnorm"] if stage == 2 else False,
+        batchnorm_momentum=recipe["training.batchnorm_momentum"] if stage == 2 else 0.0,
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from btlib.errors import InputError
+from btlib.inference.image_features import see
 from btlib.nets.backbones import Backbone
 from btlib.nets.classifier import Architecture, build_classifier
 from btlib.nets.store import load_classifier, save_classifier
@@ -26,6 +27,17 @@ def test_features_then_head_is_forward(states):
         assert logits.shape == (2, 3)
         assert torch.equal(net.head(net.features(images)), logits)
         assert torch.equal(net.head(net.tail(net.trunk(images, cuts), cuts)), logits)
+
+
+def test_a_mirrored_network_answers_the_same_for_an_image_and_its_mirror_image(states):
+    plain, both = (build_classifier(PAIR._replace(mirrored=on), states, 0) for on in (False, True))
+    images = torch.rand(2, 3, 64, 32)
+    with torch.no_grad():
+        one, other = plain(images), plain(images.flip(3))
+        torch.testing.assert_close(both(images), (one + other) / 2)
+        torch.testing.assert_close(both(images.flip(3)), both(images))
+        torch.testing.assert_close(see(both, images).logits, both(images))
+    assert not torch.allclose(one, other)
 
 
 def test_the_same_key_gives_the_same_weights_whatever_was_drawn_before(states):
