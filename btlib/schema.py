@@ -84,6 +84,7 @@ class Training(Section):
     train_batchnorm: bool
     batchnorm_momentum: Annotated[float, Field(gt=0, le=1)]
     clip_norm: Annotated[float, Field(ge=0)]
+    keep_epoch: Literal["best", "last"]
     patience: Count
     augment: Augment
     devices: Count

@@ -26,6 +26,7 @@ class ArmSettings:
     clip_norm: float
     ema_decays: tuple[float, ...]
     patience: int
+    keep_epoch: str = "best"
 
 
 class Learner(Protocol):
@@ -63,20 +64,22 @@ class Readout:
         live: name -> tensor that training changes in place.
         decay: β of eq 18; 0 reads the live weights.
         patience: epochs without a better validation loss before this average is no longer watched.
+        keep_epoch: 'best' keeps the epoch with the lowest validation loss; 'last' the latest, and never stops early.
     """
 
-    def __init__(self, live: dict[str, Tensor], decay: float, patience: int):
+    def __init__(self, live: dict[str, Tensor], decay: float, patience: int, keep_epoch: str):
         self.decay = decay
         self.patience = patience
+        self.keep_epoch = keep_epoch
         self.ema = Ema(live, decay)
         self.best = {name: t.detach().clone() for name, t in live.items()}
         self.progress = Progress()
 
     def close_epoch(self, row: dict[str, Any]) -> None:
-        """Takes in an epoch's row: keeps the best averaged weights, and stops after `patience` epochs without gain."""
+        """Takes in an epoch's row: keeps the best or latest averaged weights; stops after `patience` without gain."""
         done = self.progress
         done.history.append(row)
-        if row["val_loss"] < done.best_loss:
+        if self.keep_epoch == "last" or row["val_loss"] < done.best_loss:
             done.best_loss, done.best_epoch, done.epochs_since_best = row["val_loss"], row["epoch"], 0
             for name, tensor in self.ema.average.items():
                 self.best[name].copy_(tensor)
@@ -102,7 +105,9 @@ class Arm:
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         # fused: one kernel for all tensors, in a quarter of the time of one after another on a CPU
         self.optimizer = kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-        self.readouts = [Readout(self.trained, decay, settings.patience) for decay in settings.ema_decays]
+        self.readouts = [
+            Readout(self.trained, decay, settings.patience, settings.keep_epoch) for decay in settings.ema_decays
+        ]
         self.steps = 0
         self.failed = ""
 
@@ -128,7 +133,7 @@ class Arm:
         self.steps += 1
 
     def restore(self, readout: Readout) -> None:
-        """Puts the weights of that readout's best epoch into the network."""
+        """Puts the weights of the epoch that the readout keeps into the network."""
         for name, tensor in self.trained.items():
             tensor.data = readout.best[name].clone()
 

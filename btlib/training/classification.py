@@ -46,7 +46,7 @@ class Stream:
     augmentation: augment.Strength
     unfreeze_fraction: float
     train_batchnorm: bool
-    batchnorm_momentum: float = 0.1
+    batchnorm_momentum: float = 0.1  # PyTorch's own
 
     @property
     def course(self) -> Course:

@@ -55,7 +55,7 @@ def fit(
     resume: ResumeState | None = None,
     on_epoch: OnEpoch = lambda arm, row: None,
 ) -> None:
-    """Trains every arm; each ends with the weights of the best validation epoch of its first readout.
+    """Trains every arm; each ends with the weights of the epoch that its first readout keeps (see `Readout`).
 
     What the arms share is computed once per batch. Each has its own backward pass, clipping, optimiser, schedule,
     averages, early stop and dropout, so an arm's numbers do not depend on which others train beside it (bit-equal on

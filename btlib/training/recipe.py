@@ -14,6 +14,9 @@ from btlib.training.classification import ClassifierSettings, Stream
 
 Recipe = Mapping[str, Any]
 
+OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm", "batchnorm_momentum")
+FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
+
 
 def arms_of(
     recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], reference: str = PROPOSED
@@ -49,6 +52,7 @@ def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
         clip_norm=recipe["training.clip_norm"],
         ema_decays=(recipe["ema_decay"],),
         patience=recipe["training.patience"],
+        keep_epoch=recipe["training.keep_epoch"],
     )
 
 
@@ -61,7 +65,5 @@ def stream(recipe: Recipe, stage: int) -> Stream:
         batch_size=recipe["batch_size"],
         mixup_alpha=recipe["mixup_alpha"],
         augmentation=Strength(**augment),
-        unfreeze_fraction=recipe["training.unfreeze_fraction"] if stage == 2 else 0.0,
-        train_batchnorm=recipe["training.train_batchnorm"] if stage == 2 else False,
-        batchnorm_momentum=recipe["training.batchnorm_momentum"] if stage == 2 else 0.0,
+        **({key: recipe[f"training.{key}"] for key in OF_THE_BACKBONES} if stage == 2 else FROZEN),
     )

@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from btlib.errors import InputError
 from btlib.nets.drop_path import DropPath
@@ -111,6 +112,26 @@ def test_arms_stop_early_each_by_itself(task, make_net, fabric):
     still, moving = (run.readouts[0].progress for run in runs)
     assert still.stopped and len(still.history) < 6
     assert len(moving.history) == 6
+
+
+def test_the_last_epoch_is_kept_on_request_even_when_an_earlier_one_was_better(task, make_net, fabric):
+    """From a learned start, a rate that is far too high makes every epoch worse."""
+    (learned,) = train_arms([(make_settings(), make_net())], *task, make_stream(epochs=12), fabric)
+    start = {name: tensor.clone() for name, tensor in learned.net.state_dict().items()}
+    runs = {}
+    for keep in ("best", "last"):
+        net = make_net()
+        net.load_state_dict(start)
+        settings = make_settings(learning_rate=0.3, schedule="constant", patience=2, keep_epoch=keep, ema_decays=(0.0,))
+        (runs[keep],) = train_arms([(settings, net)], *task, make_stream(epochs=6), fabric)
+    best, last = (runs[keep].readouts[0].progress for keep in ("best", "last"))
+    assert best.best_epoch < len(best.history) - 1, "the test needs a best epoch before the last"
+    assert last.best_epoch == len(last.history) - 1 == 5
+    for arm, progress in zip(runs.values(), (best, last), strict=True):
+        data, _, rows = task
+        with torch.no_grad():
+            found = cross_entropy(arm.net(data.batch(rows)), data.labels[rows]).item()
+        assert found == pytest.approx(progress.history[progress.best_epoch]["val_loss"], rel=1e-4)
 
 
 def test_stochastic_depth_drops_in_training_only(task, make_net, fabric):

@@ -41,6 +41,7 @@ RECIPE = {
     "training.train_batchnorm": False,
     "training.batchnorm_momentum": 0.1,
     "training.clip_norm": 0.0,
+    "training.keep_epoch": "best",
     "training.patience": 5,
     "training.augment.flip_horizontal": 0.5,
     "training.augment.flip_vertical": 0.5,
