@@ -52,11 +52,14 @@ def flags(profile: Path, params: Path = PARAMS_FILE) -> str:
     return " ".join(f"-S {shlex.quote(f'{key}={_hydra(value)}')}" for key, value in flatten(overlay).items())
 
 
-def read_overlay(profile: Path) -> dict:
-    """The overlay's plain nested values, those of the overlay that it extends below them.
+def read_overlay(profile: Path, above: tuple[str, ...] = ()) -> dict:
+    """The overlay's plain nested values, those of the overlay that it extends below them, and so on.
+
+    Args:
+        above: names of the overlays that extend this one.
 
     Raises:
-        InputError: one of the two is missing or not a mapping.
+        InputError: one of them is missing or not a mapping, or extends itself.
     """
     overlay = _read_mapping(profile)
     base = overlay.pop("extends", None)
@@ -64,7 +67,10 @@ def read_overlay(profile: Path) -> dict:
         return overlay
     if not base or Path(str(base)).name != base:
         raise InputError(f"{profile}: extends: should be the name of a file beside it, found {base!r}")
-    return merged(_read_mapping(profile.with_name(base)), overlay)
+    above += (profile.name,)
+    if base in above:
+        raise InputError(f"{profile}: extends: '{base}' extends this file already")
+    return merged(read_overlay(profile.with_name(base), above), overlay)
 
 
 def _read_mapping(profile: Path) -> dict:

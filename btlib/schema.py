@@ -59,7 +59,6 @@ class Model(Section):
     width: Count
     heads: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    drop_path: Annotated[float, Field(ge=0, lt=1)]
     mirrored: bool
 
 
@@ -82,7 +81,6 @@ class Training(Section):
     loss: Literal["focal", "cross_entropy"]
     unfreeze_fraction: Fraction
     train_batchnorm: bool
-    batchnorm_momentum: Annotated[float, Field(gt=0, le=1)]
     clip_norm: Annotated[float, Field(ge=0)]
     keep_epoch: Literal["best", "last"]
     patience: Count
@@ -331,11 +329,10 @@ def _cross_checks(params: Params) -> list[str]:
     faults = []
     if params.model.width % params.model.heads:
         faults.append(f"model.width: {params.model.width} is not a multiple of model.heads ({params.model.heads})")
-    if (params.fusion == "none") != (len(params.backbones) == 1):
-        faults.append(
-            f"fusion: '{params.fusion}' with {len(params.backbones)} backbone(s); "
-            "one backbone goes with 'none', two with any other fusion"
-        )
+    if params.fusion != "none" and len(params.backbones) == 1:
+        faults.append(f"fusion: '{params.fusion}' with 1 backbone; it takes two, and one goes with 'none'")
+    if len(set(params.backbones)) < len(params.backbones):
+        faults.append(f"backbones: '{params.backbones[0]}' twice; name two that differ")
     if params.epochs_stage1 + params.epochs_stage2 == 0:
         faults.append("epochs_stage1 and epochs_stage2: both are 0, so nothing would be trained")
     if params.training.train_batchnorm and params.training.devices > 1:

@@ -99,7 +99,8 @@ def test_one_fault_is_one_line(committed, change, line):
     ("change", "start"),
     [
         ({"model__heads": 3}, "model.width: 256 is not a multiple of model.heads (3)"),
-        ({"fusion": "none"}, "fusion: 'none' with 2 backbone(s)"),
+        ({"backbones": ["tf_efficientnet_lite0"]}, "fusion: 'gated_cross_attention' with 1 backbone; it"),
+        ({"backbones": ["tf_efficientnet_lite0"] * 2}, "backbones: 'tf_efficientnet_lite0' twice"),
         ({"epochs_stage1": 0, "epochs_stage2": 0}, "epochs_stage1 and epochs_stage2: both are 0"),
         ({"weights__source": "file"}, "weights.folder: name the folder"),
         ({"training__train_batchnorm": True, "training__devices": 2}, "training.train_batchnorm: batch statistics"),

@@ -41,7 +41,10 @@ def test_there_are_profiles():
 def test_every_profile_is_valid_and_holds_only_what_differs(profile, params):
     committed = flatten(read_yaml(params))
     overlay = flatten(read_overlay(profile))
-    assert [key for key, value in overlay.items() if key in committed and committed[key] == value] == []
+    own = dict(read_yaml(profile))
+    base = own.pop("extends", None)
+    below = committed | (flatten(read_overlay(profile.with_name(base))) if base else {})
+    assert [key for key, value in flatten(own).items() if key in below and below[key] == value] == []
     assert apply(profile, params) == len(overlay)
     emptied = {key for key in committed for other in overlay if key.startswith(f"{other}.")}  # a section set to null
     assert flatten(read_yaml(params)) == {k: v for k, v in committed.items() if k not in emptied} | overlay
@@ -118,6 +121,9 @@ def test_an_overlay_lies_on_top_of_the_one_that_it_extends(overlay, tmp_path):
     (tmp_path / "below.yaml").write_text("image_size: 64\nimages:\n  clahe: {enabled: false, tiles: 4}\n")
     above = overlay("extends: below.yaml\nimages:\n  clahe:\n    tiles: 6\n")
     assert read_overlay(above) == {"image_size": 64, "images": {"clahe": {"enabled": False, "tiles": 6}}}
+    (tmp_path / "below.yaml").write_text("extends: lowest.yaml\nimage_size: 64\n")
+    (tmp_path / "lowest.yaml").write_text("image_size: 32\nsplit_by: image\n")
+    assert read_overlay(above) == {"split_by": "image", "image_size": 64, "images": {"clahe": {"tiles": 6}}}
 
 
 @pytest.mark.parametrize(
@@ -127,10 +133,12 @@ def test_an_overlay_lies_on_top_of_the_one_that_it_extends(overlay, tmp_path):
         ("''", "extends: should be the name of a file beside it, found ''"),
         ("[below.yaml]", "extends: should be the name of a file beside it"),
         ("absent.yaml", "absent.yaml: no such file"),
-        ("overlay.yaml", "unknown key 'extends'"),
+        ("overlay.yaml", "overlay.yaml: extends: 'overlay.yaml' extends this file already"),
+        ("circle.yaml", "circle.yaml: extends: 'overlay.yaml' extends this file already"),
     ],
 )
-def test_only_a_plain_overlay_beside_it_can_be_extended(base, message, params, overlay):
+def test_only_another_overlay_beside_it_can_be_extended(base, message, params, overlay, tmp_path):
+    (tmp_path / "circle.yaml").write_text("extends: overlay.yaml\n")
     with pytest.raises(InputError, match=message):
         apply(overlay(f"extends: {base}\n"), params)
 

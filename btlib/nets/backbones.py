@@ -17,7 +17,6 @@ from btlib.errors import InputError
 from btlib.nets import attention_cnn
 from btlib.nets.attention_cnn import AttentionCnn
 from btlib.nets.depthwise import quicken
-from btlib.nets.drop_path import add_drop_path
 
 
 class Normalisation(nn.Module):
@@ -40,17 +39,15 @@ class Backbone(nn.Module):
 
     Args:
         name: timm's name of the network, or `attention_cnn`.
-        drop_path: rate of stochastic depth, see `btlib.nets.drop_path`.
 
     Raises:
         InputError: there is no such network, or (from `units` on) it is of a family that btlib cannot cut.
     """
 
-    def __init__(self, name: str, drop_path: float = 0.0):
+    def __init__(self, name: str):
         super().__init__()
         self.name = name
         self.net = _network(name)
-        add_drop_path(self.net, drop_path)
         quicken(self.net)
         self.channels: int = self.net.num_features
         config = self.net.pretrained_cfg

@@ -1,9 +1,11 @@
-"""The classifier: one or two backbones, a fusion, dropout and a linear layer."""
+"""The classifier: one or two backbones, a fusion or none, dropout and a linear layer."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from btlib.nets.backbones import Backbone
 from btlib.nets.fusion import Fused, PairFusion, Pooling
@@ -21,26 +23,28 @@ class Architecture(NamedTuple):
     dropout: float
     classes: tuple[str, ...]
     mirrored: bool = False
-    drop_path: float = 0.0
 
 
 class Classifier(nn.Module):
     """Images [B, 3, H, W] in 0..1 to logits [B, K].
 
-    There is no hidden randomness: the trainer hands in the masks of dropout (`keep`) and of `DropPath`, so that they
-    can be keyed.
+    With `fusion` 'none', each backbone votes by itself, and the logits are the mean of the votes.
+
+    There is no hidden randomness: the trainer hands in the dropout mask (`keep`), so that it can be keyed.
     """
 
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.backbones = nn.ModuleList(Backbone(name, architecture.drop_path) for name in architecture.backbones)
+        self.backbones = nn.ModuleList(Backbone(name) for name in architecture.backbones)
         channels = [backbone.channels for backbone in self.backbones]
         if architecture.fusion == "none":
-            self.fusion: nn.Module = Pooling(*channels)
+            self.fusion: nn.Module = Pooling()
+            self.voters = channels
         else:
             self.fusion = PairFusion(channels, architecture.fusion, architecture.width, architecture.heads)
-        self.linear = nn.Linear(self.fusion.out_features, len(architecture.classes))
+            self.voters = [self.fusion.out_features]
+        self.linear = nn.Linear(sum(self.voters), len(architecture.classes))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,14 +74,22 @@ class Classifier(nn.Module):
         """The fused vector with the gates and attention maps behind it, for inspection."""
         return self.fusion(features)
 
-    def head(self, features: Sequence[Tensor], keep: Tensor | None = None) -> Tensor:
-        """Feature maps to logits [B, K].
+    def votes(self, features: Sequence[Tensor], keep: Tensor | None = None) -> Tensor:
+        """Feature maps to the logits [V, B, K] of each voter: of the fusion, or of each backbone where there is none.
+
+        A voter has its columns of the linear layer to itself and shares the bias.
 
         Args:
             keep: the dropout mask [B, fused width], already divided by the keep probability; None is no dropout.
         """
         vector = self.fuse(features).vector_BD
-        return self.linear(vector if keep is None else vector * keep)
+        vector = vector if keep is None else vector * keep
+        parts = zip(vector.split(self.voters, dim=1), self.linear.weight.split(self.voters, dim=1), strict=True)
+        return torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
+
+    def head(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps to logits [B, K], the mean of the votes."""
+        return self.votes(features).mean(dim=0)
 
     def answer(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
         """Logits [B, K] of images whose feature maps are known.

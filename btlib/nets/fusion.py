@@ -101,12 +101,7 @@ class PairFusion(nn.Module):
 
 
 class Pooling(nn.Module):
-    """The single-backbone case: global average pooling (eq 6)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.out_features = channels
+    """No fusion: global average pooling (eq 6) of each map, side by side."""
 
     def forward(self, features: Sequence[Tensor]) -> Fused:
-        (feature,) = features
-        return Fused(feature.mean(dim=(2, 3)), (), ())
+        return Fused(torch.cat([feature.mean(dim=(2, 3)) for feature in features], dim=1), (), ())

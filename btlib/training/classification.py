@@ -14,7 +14,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from btlib.data.resident import ResidentImages
 from btlib.losses.focal import class_weights, focal_loss, smooth, soft_cross_entropy
 from btlib.nets.classifier import Classifier
-from btlib.nets.drop_path import DropPath
 from btlib.nets.trunk import FrozenTrunk
 from btlib.reproducibility import keyed_seed
 from btlib.training import augment, mixup
@@ -46,7 +45,6 @@ class Stream:
     augmentation: augment.Strength
     unfreeze_fraction: float
     train_batchnorm: bool
-    batchnorm_momentum: float = 0.1  # PyTorch's own
 
     @property
     def course(self) -> Course:
@@ -96,7 +94,7 @@ def train_arms(
     share_trunk(nets, cuts)
     counts = torch.bincount(data.labels[train_rows].cpu(), minlength=len(nets[0].classes))
     total = stream.course.steps(len(train_rows)) * stream.epochs
-    learners = [ClassifierLearner(s, net, cuts, stream, counts) for s, net in arms]
+    learners = [ClassifierLearner(s, net, cuts, stream.train_batchnorm, counts) for s, net in arms]
     runs = [Arm(s, learner, total) for (s, _), learner in zip(arms, learners, strict=True)]
     trunk = FrozenTrunk(nets[0], cuts).to(memory_format=torch.channels_last)
     task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), stream, fabric)
@@ -145,8 +143,7 @@ class ClassifierLearner:
     Args:
         net: on its device already; its frozen units must equal those of the other arms.
         cuts: per backbone, how many leading units are frozen.
-        stream: whether BatchNorm layers behind the cut train too (else they keep their statistics), and with what share
-            of each batch in their running statistics.
+        train_batchnorm: whether BatchNorm layers behind the cut train too; else they keep their statistics.
         counts_K: training images per class, for inverse-frequency weights.
     """
 
@@ -157,34 +154,34 @@ class ClassifierLearner:
         settings: ClassifierSettings,
         net: Classifier,
         cuts: Sequence[int],
-        stream: Stream,
+        train_batchnorm: bool,
         counts_K: Tensor,
     ):
         self.settings = settings
         self.cuts = tuple(cuts)
         self.net = net
         self.alpha_K = class_weights(settings.focal_alpha, counts_K).to(net.linear.weight.device)
-        self.trained = free_tail(net, cuts, stream.train_batchnorm)
+        self.trained = free_tail(net, cuts, train_batchnorm)
         for tensor in self.trained.values():  # an earlier call may have shared them with other arms, as its trunk
             tensor.data = tensor.data.clone()
         norms = [m for m in free_modules(net, cuts) if isinstance(m, _BatchNorm)]
-        self.norms = norms if stream.train_batchnorm else []
-        for norm in self.norms:
-            norm.momentum = stream.batchnorm_momentum
-        self.drops = [m for m in free_modules(net, cuts) if isinstance(m, DropPath)]
+        self.norms = norms if train_batchnorm else []
 
     def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
         """Loss [b] and how many predictions agree with the (heavier part of the) target."""
         s = self.settings
         keep = self._dropout_mask(batch.size, key)
         keep = None if keep is None else keep.to(batch.target.device)[batch.mine]
-        self._drop_paths(batch, key)
-        logits = self.net.head(self.net.tail(batch.features, self.cuts), keep).float()
-        right = (logits.argmax(1) == batch.target.argmax(1)).sum()
+        votes = self.net.votes(self.net.tail(batch.features, self.cuts), keep).float()
+        right = (votes.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
         smoothed = smooth(batch.target, s.label_smoothing)
-        if s.loss == "focal":
-            return focal_loss(logits, smoothed, s.focal_gamma, self.alpha_K), right
-        return soft_cross_entropy(logits, smoothed, self.alpha_K), right
+        # each vote has a loss of its own: backbones that vote learn as they would alone
+        return torch.stack([self._loss(logits, smoothed) for logits in votes]).mean(dim=0), right
+
+    def _loss(self, logits: Tensor, smoothed: Tensor) -> Tensor:
+        if self.settings.loss == "focal":
+            return focal_loss(logits, smoothed, self.settings.focal_gamma, self.alpha_K)
+        return soft_cross_entropy(logits, smoothed, self.alpha_K)
 
     def validate(self, batches: Validation) -> dict[str, float]:
         """Mean negative log-likelihood and accuracy."""
@@ -193,11 +190,9 @@ class ClassifierLearner:
         return {"val_loss": cross_entropy(logits, batches.labels).item(), "val_accuracy": accuracy}
 
     def training_mode(self, on: bool) -> None:
-        """Switches the BatchNorm layers that train, and ends stochastic depth; nothing else has a mode."""
+        """Switches the BatchNorm layers that train; nothing else has a mode."""
         for norm in self.norms:
             norm.train(on)
-        for drop in self.drops:
-            drop.keep_B = None
 
     def _dropout_mask(self, batch: int, key: tuple) -> Tensor | None:
         """The keyed dropout mask [batch, fused width] for one step; None when dropout is off."""
@@ -205,14 +200,7 @@ class ClassifierLearner:
         if p == 0:
             return None
         generator = torch.Generator().manual_seed(keyed_seed(*key, self.settings.seed, "dropout"))
-        return (torch.rand(batch, self.net.fusion.out_features, generator=generator) >= p) / (1 - p)
-
-    def _drop_paths(self, batch: Batch, key: tuple) -> None:
-        """Hands out the keyed masks of one step to the blocks that train."""
-        generator = torch.Generator().manual_seed(keyed_seed(*key, self.settings.seed, "drop path"))
-        for drop in self.drops:
-            keep = (torch.rand(batch.size, generator=generator) >= drop.rate) / (1 - drop.rate)
-            drop.keep_B = keep.to(batch.target.device)[batch.mine]
+        return (torch.rand(batch, self.net.linear.in_features, generator=generator) >= p) / (1 - p)
 
 
 def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:

@@ -36,8 +36,8 @@ def draw_curves(path: Path, history: Sequence[dict[str, Any]], score: str, title
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in history]
-    labels = {score: ("training (augmented)", "validation (EMA weights)")}
-    labels["loss"] = ("training, as optimised", "validation, as stopped by")
+    labels = {score: ("training (augmented)", "validation")}
+    labels["loss"] = ("training, as optimised", "validation, log loss")
     for axis, (quantity, names) in zip(axes, labels.items(), strict=True):
         for part, label in zip(("train", "val"), names, strict=True):
             axis.plot(epochs, [row[f"{part}_{quantity}"] for row in history], marker="o", ms=3, label=label)

@@ -14,7 +14,7 @@ from btlib.training.classification import ClassifierSettings, Stream
 
 Recipe = Mapping[str, Any]
 
-OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm", "batchnorm_momentum")
+OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm")
 FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
 
 
@@ -32,7 +32,7 @@ def arms_of(
 
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
     """The network of a recipe."""
-    model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "mirrored", "drop_path")}
+    model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "mirrored")}
     return Architecture(tuple(recipe["backbones"]), recipe["fusion"], classes=tuple(classes), **model)
 
 

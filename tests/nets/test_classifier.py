@@ -61,7 +61,7 @@ def test_what_has_no_pretrained_weights_is_drawn_anew_for_each_seed():
 def test_the_dropout_mask_multiplies_the_fused_vector(states):
     net = build_classifier(PAIR, states, 0)
     features = net.features(torch.rand(2, 3, 32, 32))
-    torch.testing.assert_close(net.head(features, torch.zeros(2, 16)), net.linear.bias.expand(2, 3))
+    torch.testing.assert_close(net.votes(features, torch.zeros(2, 16)), net.linear.bias.expand(1, 2, 3))
 
 
 def test_a_saved_network_comes_back_bit_equal(states, tmp_path):

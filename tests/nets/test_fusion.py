@@ -88,5 +88,7 @@ def test_gradients_reach_both_streams_through_the_attention(features):
     assert b.grad.abs().sum() > 0
 
 
-def test_pooling_is_the_mean_over_positions(features):
-    torch.testing.assert_close(Pooling(5)(features[:1]).vector_BD, features[0].mean((2, 3)))
+def test_pooling_is_the_mean_over_positions_side_by_side(features):
+    means = [feature.mean((2, 3)) for feature in features]
+    torch.testing.assert_close(Pooling()(features[:1]).vector_BD, means[0])
+    torch.testing.assert_close(Pooling()(features).vector_BD, torch.cat(means, dim=1))

@@ -26,8 +26,8 @@ def states():
 
 @pytest.fixture
 def make_net(states):
-    def make(seed=0, fusion="gated_cross_attention", backbones=BACKBONES, dropout=0.3, drop_path=0.0):
-        architecture = Architecture(backbones, fusion, 16, 2, dropout, CLASSES, drop_path=drop_path)
+    def make(seed=0, fusion="gated_cross_attention", backbones=BACKBONES, dropout=0.3):
+        architecture = Architecture(backbones, fusion, 16, 2, dropout, CLASSES)
         return build_classifier(architecture, states, seed)
 
     return make
