@@ -48,8 +48,8 @@ def main(
         tables[part] = read_predictions(path, net.classes)
 
     val, test = tables["val"], tables["test"]
-    temperature, bins = fit_temperature(val.probabilities, val.labels), p.evaluation.ece_bins
-    rng = keyed_rng(p.seed, "bootstrap")
+    temperature = fit_temperature(val.probabilities, val.labels, groups_of(manifest, val.image_ids))
+    rng, bins = keyed_rng(p.seed, "bootstrap"), p.evaluation.ece_bins
     groups = groups_of(manifest, test.image_ids)
     scores = classification_metrics(test, groups, temperature, bins, p.evaluation.bootstrap, rng)
     write_json(metrics, scores)

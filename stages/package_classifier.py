@@ -1,6 +1,6 @@
 """Stage package_classifier: the classifier with all that it needs to answer for a new image, in one folder.
 
-Reads models/stage2/, data/predictions/ (val.csv), data/processed/ and data/splits.csv. Writes
+Reads models/stage2/, data/predictions/ (val.csv), data/processed/, data/manifest.csv and data/splits.csv. Writes
 models/deploy/classifier/: the network, the preprocessing of its images, the temperature and the confidence below which
 it is unsure, chosen on the validation images, and what the training images look like to it.
 Run: dvc repro package_classifier.
@@ -15,7 +15,7 @@ from btlib.deploy.model_card import Calibration, Limit, Unsure
 from btlib.deploy.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
 from btlib.evaluation.calibration import fit_temperature, scale
 from btlib.evaluation.selective import unsure_threshold
-from btlib.evaluation.tables import read_predictions
+from btlib.evaluation.tables import groups_of, read_predictions
 from btlib.inference.image_features import middle_features
 from btlib.inference.novelty import fit_novelty
 from btlib.nets.files import CARD
@@ -29,7 +29,7 @@ INTENDED_USE = (
 )
 
 
-def main(model: Path, predictions: Path, processed: Path, splits: Path, out: Path) -> None:
+def main(model: Path, predictions: Path, processed: Path, manifest: Path, splits: Path, out: Path) -> None:
     p = load_params("image_size", "images.source", "images.clahe", "deploy")
     net = load_classifier(model)
     images, index = load_processed(processed)
@@ -37,7 +37,7 @@ def main(model: Path, predictions: Path, processed: Path, splits: Path, out: Pat
     train, validation = (middle_features(net, images[rows_of(parts, index, part)]) for part in ("train", "val"))
     novelty = fit_novelty(train, validation, p.deploy.novelty_quantile)
     val = read_predictions(predictions / "val.csv", net.classes)
-    temperature = fit_temperature(val.probabilities, val.labels)
+    temperature = fit_temperature(val.probabilities, val.labels, groups_of(manifest, val.image_ids))
     confidence = scale(val.probabilities, temperature).max(axis=1)
     card = ClassifierCard(
         preprocessing=Preprocessing(image_size=p.image_size, clahe=p.images.clahe.model_dump()),

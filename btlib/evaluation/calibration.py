@@ -46,25 +46,29 @@ def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(log_probabilities(probabilities) / temperature, axis=1)
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
     """The temperature that minimises the negative log-likelihood (Guo et al. 2017, section 4.2).
 
-    One pseudo-observation of uniform label is spread over the N rows, in the way of Platt (1999): without it,
-    predictions without an error would drive the temperature, and with it every doubt, to 0.
+    A group counts as one observation, its rows in equal parts: otherwise one picture with a wrong label and a dozen
+    near copies makes the whole network timid. One pseudo-observation of uniform label is spread over all groups, in the
+    way of Platt (1999): without it, predictions without an error would drive the temperature, and every doubt, to 0.
 
     Args:
         probabilities: [N, K] of the validation images.
         labels: [N] class numbers.
+        groups: [N] which rows belong together, as slices of one patient or near copies do.
 
     Returns:
         A temperature within `TEMPERATURES`; above 1 softens, below 1 sharpens.
     """
     logits = log_probabilities(probabilities)
-    rows, classes = logits.shape
-    target = (rows * np.eye(classes)[labels] + 1 / classes) / (rows + 1)
+    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
+    n_groups, n_classes = len(size), logits.shape[1]
+    target = (n_groups * np.eye(n_classes)[labels] + 1 / n_classes) / (n_groups + 1)
+    weighted = target / size[number, None]
 
     def loss(inverse: float) -> float:
-        return -float((target * log_softmax(logits * inverse, axis=1)).sum(axis=1).mean())
+        return -float((weighted * log_softmax(logits * inverse, axis=1)).sum() / n_groups)
 
     # the loss is convex in 1/T, so the bounded search cannot stop in a local minimum
     coldest, hottest = TEMPERATURES

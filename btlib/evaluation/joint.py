@@ -62,7 +62,8 @@ def grade_temperature(val: pd.DataFrame) -> float | None:
     known = val[(val["grade"] != "") & val["p_HGG"].notna()]
     if known.empty:
         return None
-    return calibration.fit_temperature(known[PROBABILITIES].to_numpy(), (known["grade"] == HGG).to_numpy(dtype=int))
+    high = (known["grade"] == HGG).to_numpy(dtype=int)
+    return calibration.fit_temperature(known[PROBABILITIES].to_numpy(), high, known["patient"].to_numpy())
 
 
 def outline_scores(segmentation: pd.DataFrame, cases: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

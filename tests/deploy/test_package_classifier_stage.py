@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = ["train"] * 16 + ["val"] * 12 + ["test"] * 4
 LABELS = [CLASSES[number % 4] for number in range(len(PARTS))]
 IDS = [f"i{number:02}" for number in range(len(PARTS))]
+GROUPS = [number // 3 for number in range(len(PARTS))]
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def project(tmp_path, monkeypatch):
         write_picture(tmp_path / f"raw/{name}.png", number)
     manifest = pd.DataFrame({"image_id": IDS, "path": [f"{name}.png" for name in IDS], "label": LABELS})
     write_processed(Path("processed"), Path("raw"), manifest, 32, Clahe(True, 3.0, 2))
+    write_csv(Path("manifest.csv"), manifest.assign(group=GROUPS))
     write_csv(Path("splits.csv"), pd.DataFrame({"image_id": IDS, "split": PARTS}))
     torch.manual_seed(1)
     net = Classifier(Architecture(("test_efficientnet",), "none", 16, 2, 0.0, CLASSES)).eval()
@@ -67,7 +69,7 @@ def package():
     spec = importlib.util.spec_from_file_location("package", ROOT / "stages/package_classifier.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main(*map(Path, ("model", "predictions", "processed", "splits.csv", "deploy/classifier")))
+    module.main(*map(Path, ("model", "predictions", "processed", "manifest.csv", "splits.csv", "deploy/classifier")))
 
 
 def columns(table):
@@ -91,7 +93,7 @@ def test_the_card_holds_what_the_validation_images_say(project):
     card = load_packed(Path("deploy/classifier")).card
     val = read_csv(Path("predictions/val.csv"))
     truth = np.array([CLASSES.index(label) for label in val["label"]])
-    assert card.calibration.temperature == pytest.approx(fit_temperature(columns(val), truth))
+    assert card.calibration.temperature == pytest.approx(fit_temperature(columns(val), truth, np.array(GROUPS[16:28])))
     assert card.preprocessing.model_dump() == {
         "image_size": 32,
         "clahe": {"enabled": True, "clip_limit": 3.0, "tiles": 2},

@@ -65,7 +65,8 @@ def test_temperature_is_recovered(known):
     rng = np.random.default_rng(1)
     logits = 2 * rng.normal(size=(40_000, 4))
     labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # drawn from softmax(logits)
-    assert fit_temperature(softmax(logits * known, axis=1), labels) == pytest.approx(known, rel=0.03)
+    found = fit_temperature(softmax(logits * known, axis=1), labels, np.arange(len(labels)))
+    assert found == pytest.approx(known, rel=0.03)
 
 
 def test_temperature_is_the_minimum_of_the_likelihood(predictions):
@@ -77,13 +78,22 @@ def test_temperature_is_the_minimum_of_the_likelihood(predictions):
         return -(n * rows[np.arange(n), labels] + rows.mean(axis=1)).sum()
 
     reference = np.exp(minimize(loss, [0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}).x[0])
-    assert fit_temperature(probabilities, labels) == pytest.approx(reference, rel=1e-3)
+    assert fit_temperature(probabilities, labels, np.arange(n)) == pytest.approx(reference, rel=1e-3)
+
+
+def test_a_picture_counts_once_however_many_copies_it_has(predictions):
+    probabilities, labels = predictions.probabilities * 0.97 + 0.0075, predictions.labels
+    alone = np.arange(len(labels))
+    rows = np.concatenate([alone, np.repeat(np.flatnonzero(~predictions.correct)[:1], 30)])
+    once = fit_temperature(probabilities, labels, alone)
+    assert fit_temperature(probabilities[rows], labels[rows], rows) == pytest.approx(once, rel=1e-5)
+    assert fit_temperature(probabilities[rows], labels[rows], np.arange(len(rows))) > 1.1 * once
 
 
 def test_without_an_error_the_temperature_keeps_some_doubt():
     labels = np.arange(40) % 4
     logits = 3 * np.eye(4)[labels] + np.random.default_rng(0).normal(size=(40, 4)) * 0.1
-    temperature = fit_temperature(softmax(logits, axis=1), labels)
+    temperature = fit_temperature(softmax(logits, axis=1), labels, np.arange(40))
     assert TEMPERATURES[0] * 2 < temperature < 1
     # one pseudo-observation of uniform label among 41: three quarters of it contradict the prediction
     assert scale(softmax(logits, axis=1), temperature).max(axis=1).mean() == pytest.approx(1 - 0.75 / 41, abs=0.002)
@@ -101,6 +111,6 @@ def test_scaling_keeps_the_ranking_and_one_changes_nothing(predictions):
 
 def test_underflowed_probabilities_stay_finite():
     extreme = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    temperature = fit_temperature(extreme, np.array([0, 1, 2, 3]))
+    temperature = fit_temperature(extreme, np.array([0, 1, 2, 3]), np.arange(4))
     assert TEMPERATURES[0] <= temperature <= TEMPERATURES[1]
     assert np.isfinite(scale(extreme, temperature)).all()

@@ -53,7 +53,8 @@ def test_the_grade_s_scores_are_those_of_scikit_learn(tables):
 def test_calibration_before_and_after_scaling_with_the_validation_temperature(tables):
     test, val, found = graded(tables.test), graded(tables.val), metrics(tables)
     columns, high = ["p_LGG", "p_HGG"], (test["grade"] == "HGG").to_numpy()
-    temperature = calibration.fit_temperature(val[columns].to_numpy(), (val["grade"] == "HGG").to_numpy(int))
+    truth = (val["grade"] == "HGG").to_numpy(int)
+    temperature = calibration.fit_temperature(val[columns].to_numpy(), truth, val["patient"].to_numpy())
     assert found["temperature"] == temperature == grade_temperature(tables.val)
     for name, t in (("grade_ece", 1.0), ("grade_ece_temperature_scaled", temperature)):
         p = calibration.scale(test[columns].to_numpy(), t)
