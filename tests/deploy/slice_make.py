@@ -26,9 +26,9 @@ def picture(seed, height=40, width=48):
     return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def packed_classifier():
+def packed_classifier(fusion="gated_cross_attention", mirrored=False):
     torch.manual_seed(0)
-    architecture = Architecture(("test_efficientnet", "test_convnext"), "gated_cross_attention", 16, 2, 0.0, CLASSES)
+    architecture = Architecture(("test_efficientnet", "test_convnext"), fusion, 16, 2, 0.0, CLASSES, mirrored)
     net = Classifier(architecture).eval()
     squares = np.stack([preprocess(picture(seed), SIZE, CLAHE) for seed in range(24)])
     features = middle_features(net, squares)
@@ -44,8 +44,8 @@ def packed_classifier():
     return PackedClassifier(net, novelty, card)
 
 
-def write_model(folder):
-    save_packed(folder, packed_classifier(), {"stage": "stage2"})
+def write_model(folder, **changes):
+    save_packed(folder, packed_classifier(**changes), {"stage": "stage2"})
     return folder
 
 

@@ -43,8 +43,18 @@ def test_files_and_differences(written):
     assert all(difference < 1e-5 for difference in differences.values())
 
 
-def test_the_onnx_classifier_answers_as_btlib_predict_does(written):
-    root, _ = written
+@pytest.fixture(scope="module")
+def voting(tmp_path_factory):
+    """A classifier whose backbones vote, over the image and its mirror image, exported."""
+    root = tmp_path_factory.mktemp("voting")
+    write_model(root / "models/classifier", fusion="none", mirrored=True)
+    export_models(root / "models", root / "out")
+    return root, None
+
+
+@pytest.mark.parametrize("fixture", ["written", "voting"])
+def test_the_onnx_classifier_answers_as_btlib_predict_does(fixture, request):
+    root, _ = request.getfixturevalue(fixture)
     images = [picture(seed) for seed in range(4)] + [np.uint8(255 - picture(9))]
     squares = np.stack([preprocess(image, SIZE, CLAHE) for image in images])
     session = onnxruntime.InferenceSession(root / "out/classifier.onnx", providers=["CPUExecutionProvider"])
