@@ -48,8 +48,7 @@ def voting(tmp_path_factory):
     """A classifier whose backbones vote, over the image and its mirror image, exported."""
     root = tmp_path_factory.mktemp("voting")
     write_model(root / "models/classifier", fusion="none", mirrored=True)
-    export_models(root / "models", root / "out")
-    return root, None
+    return root, export_models(root / "models", root / "out")
 
 
 @pytest.mark.parametrize("fixture", ["written", "voting"])
