@@ -38,11 +38,31 @@ class Phantom(Section):
     slices_per_subject: Count
     image_size: Annotated[int, Field(ge=32)]
     duplicates: Annotated[int, Field(ge=0)]
+    external_subjects: Annotated[int, Field(ge=2)]
+
+
+class Split(Section):
+    val: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+    folds: Count
+    fold: Annotated[int, Field(ge=0)]
+    file: str | None
+
+
+class Reference(Section):
+    source: Literal["none", "figshare", "folder"]
+    root: str
+    annotations: str | None
+    same_patient: str
+    distance: Annotated[int, Field(ge=0, le=128)]
+    correlation: Fraction
 
 
 class Images(Section):
     source: Literal["phantom", "folder", "figshare"]
     root: str
+    annotations: str | None
+    reference: Reference
     allow_unreadable: bool
     allow_label_conflicts: bool
     near_duplicate_distance: Annotated[int, Field(ge=0, le=64)]
@@ -92,6 +112,15 @@ class Training(Section):
 class Evaluation(Section):
     bootstrap: Annotated[int, Field(ge=100)]
     ece_bins: Annotated[int, Field(ge=2)]
+
+
+class ExternalSet(Section):
+    """One set of another hospital; its name is a part of paths."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    root: str
+    layout: Literal["class_folders", "tumour_folders"]
+    annotations: str | None
 
 
 class GradCam(Section):
@@ -191,7 +220,9 @@ TABLES = ("fusion", "regularisation", "baselines", "sensitivity")
 NOT_OF_ONE_ARM = (
     "seed",
     "split_by",
+    "split",
     "images",
+    "external",
     "weights",
     "evaluation",
     "gradcam",
@@ -223,8 +254,10 @@ class Params(Section):
     epochs_stage2: Annotated[int, Field(ge=0)]
     backbones: Annotated[list[str], Field(min_length=1, max_length=2)]
     fusion: Literal["none", "concatenation", "gated", "cross_attention", "gated_cross_attention", "pooled_attention"]
-    split_by: Literal["group", "image", "folder"]
+    split_by: Literal["group", "image", "folder", "file"]
+    split: Split
     images: Images
+    external: list[ExternalSet]
     weights: Weights
     model: Model
     training: Training
@@ -339,10 +372,41 @@ def _cross_checks(params: Params) -> list[str]:
         faults.append("training.train_batchnorm: batch statistics are per process; use training.devices: 1")
     if params.weights.source == "file" and params.weights.folder is None:
         faults.append("weights.folder: name the folder that holds <backbone>.safetensors")
+    faults += _split_checks(params.split_by, params.split) + _image_checks(params.images, params.external)
     low, high = params.volumes.clip_percentiles
     if low >= high:
         faults.append(f"volumes.clip_percentiles: {low} is not below {high}")
     return faults + _joint_checks(params.joint)
+
+
+def _split_checks(split_by: str, split: Split) -> list[str]:
+    faults = []
+    if split.val + split.test >= 1:
+        faults.append(f"split.val and split.test: {split.val} and {split.test} leave nothing to train on")
+    if split.folds > 1 and split.val + 1 / split.folds >= 1:
+        faults.append(
+            f"split.folds: a test fold of 1/{split.folds} and split.val {split.val} leave nothing to train on"
+        )
+    if split.folds > 1 and split_by in ("folder", "file"):
+        faults.append(f"split.folds: split_by: {split_by} names one test set; set split.folds: 1, or split_by: group")
+    if split.fold >= split.folds:
+        faults.append(f"split.fold: {split.fold} of split.folds ({split.folds}); they are counted from 0")
+    if (split_by == "file") != (split.file is not None):
+        faults.append("split.file: goes with split_by: file, and names a table below images.root")
+    return faults
+
+
+def _image_checks(images: Images, external: list[ExternalSet]) -> list[str]:
+    faults = []
+    try:
+        re.compile(images.reference.same_patient)
+    except re.error as error:
+        faults.append(f"images.reference.same_patient: no regular expression ({error})")
+    names = [one.name for one in external]
+    faults += [
+        f"external: '{name}' is the name of more than one set" for name in sorted(set(names)) if names.count(name) > 1
+    ]
+    return faults
 
 
 def _joint_checks(joint: Joint) -> list[str]:

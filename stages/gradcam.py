@@ -1,8 +1,8 @@
 """Stage gradcam: where the classifier looks, per backbone and fused, and how much of that is the lesion.
 
-Reads models/stage2/, data/processed/, data/manifest.csv, data/predictions/test.csv and the lesion masks under
-images.root. Writes metrics/gradcam.json, data/gradcam.csv (one row per image and map), data/figures/gradcam/
-(Figure 13). Run: dvc repro gradcam.
+Reads models/stage2/, data/processed/, data/manifest.csv, data/predictions/test.csv and the lesion masks, under
+images.root or found by stage link_images. Writes metrics/gradcam.json, data/gradcam.csv (one row per image and map),
+data/figures/gradcam/ (Figure 13). Run: dvc repro gradcam.
 """
 
 from pathlib import Path
@@ -12,9 +12,10 @@ import pandas as pd
 
 from btlib.artifacts import read_csv, write_csv, write_figure, write_json
 from btlib.data.images import load_processed
+from btlib.data.masks import Masks
 from btlib.evaluation.localisation import localisation_scores
 from btlib.evaluation.selection import shown_rows
-from btlib.evaluation.tables import read_predictions
+from btlib.evaluation.tables import groups_of, read_predictions
 from btlib.evaluation.wording import caption, spoken, titled
 from btlib.explain.faithfulness import faithfulness_table
 from btlib.explain.figures import overlay_figure
@@ -28,6 +29,7 @@ from btlib.stage import run
 
 def main(
     root: Path,
+    masks: Path,
     model: Path,
     processed: Path,
     manifest: Path,
@@ -44,14 +46,16 @@ def main(
     row_of = pd.Series(range(len(index)), index=index["image_id"])
     rows = row_of[list(test.image_ids)].to_numpy()
     files = read_csv(manifest, text=("image_id", "mask_path"))
-    lesions = lesion_masks(files, root, test.image_ids, images.shape[1:3])
+    lesions = lesion_masks(files, Masks(root, masks), test.image_ids, images.shape[1:3])
 
     masked = np.flatnonzero(lesions.any(axis=(1, 2)))
     maps = gradcam(net, images[rows[masked]], test.predicted[masked])
     labels = np.array(test.classes)[test.labels[masked]]
     heat = faithfulness_table(test.image_ids[masked], labels, maps, lesions[masked])
     write_csv(table, heat)
-    scores = localisation_scores(heat, list(maps), p.evaluation.bootstrap, keyed_rng(p.seed, "gradcam bootstrap"))
+    heat["group"] = groups_of(manifest, heat["image_id"])
+    rng = keyed_rng(p.seed, "gradcam bootstrap")
+    scores = localisation_scores(heat, list(maps), p.evaluation.bootstrap, rng)
     write_json(metrics, {"n_test": len(test.labels), "n_with_mask": len(masked), "maps": scores})
 
     for name, shown in shown_rows(test, p.gradcam.images_per_class, p.seed, "gradcam figure").items():

@@ -15,8 +15,8 @@ from btlib.stage import run
 
 def main(root: Path, manifest: Path, unreadable: Path) -> None:
     """Reads the images below `root`; writes the two tables."""
-    p = load_params("images.source", "images.allow_unreadable")
-    images, left_out = ingest(p.images.source, root, p.images.allow_unreadable)
+    p = load_params("images.source", "images.allow_unreadable", "images.annotations")
+    images, left_out = ingest(p.images.source, root, p.images.allow_unreadable, p.images.annotations)
     write_csv(manifest, images)
     write_csv(unreadable, left_out)
     print(f"{len(images)} images, {len(left_out)} files left out")

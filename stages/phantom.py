@@ -1,6 +1,7 @@
-"""Stage phantom: makes the embedded demo images; an empty folder when images.source is another.
+"""Stage phantom: makes the embedded demo images; empty folders when images.source is another.
 
-Reads nilearn's bundled MNI152 maps. Writes data/raw/phantom/ (images/, masks/, subjects.csv).
+Reads nilearn's bundled MNI152 maps. Writes data/raw/phantom/ (images/, masks/, subjects.csv) and, from another
+hospital, data/raw/phantom_elsewhere/ (tumour/, none/, masks/, slices.csv).
 Run: dvc repro phantom.
 """
 
@@ -8,19 +9,27 @@ from pathlib import Path
 
 from btlib.artifacts import atomic_path
 from btlib.params import load_params
+from btlib.phantom.atlas import load_atlas
 from btlib.phantom.dataset import Plan, write_dataset
+from btlib.phantom.elsewhere import write_elsewhere
 from btlib.stage import run
 
 
-def main(out: Path) -> None:
+def main(out: Path, elsewhere: Path) -> None:
     p = load_params("seed", "images.source", "images.phantom")
     if p.images.source != "phantom":
-        with atomic_path(out) as folder:
-            folder.mkdir()
-        print(f"images.source is '{p.images.source}': no phantoms made, {out} is empty")
+        for path in (out, elsewhere):
+            with atomic_path(path) as folder:
+                folder.mkdir()
+        print(f"images.source is '{p.images.source}': no phantoms made, {out} and {elsewhere} are empty")
         return
-    table = write_dataset(out, Plan(seed=p.seed, **p.images.phantom.model_dump()))
+    sizes = p.images.phantom.model_dump()
+    outside = sizes.pop("external_subjects")
+    atlas = load_atlas()
+    table = write_dataset(out, Plan(seed=p.seed, **sizes), atlas)
     print(f"{len(table)} images of {table[table.patient != ''].patient.nunique()} subjects in {out}")
+    table = write_elsewhere(elsewhere, p.seed, outside, p.images.phantom.image_size, atlas)
+    print(f"{len(table)} slices of {table.patient.nunique()} other subjects in {elsewhere}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Stage split_images: who trains, validates and tests, stratified 80/10/10 by image (the paper) or by group.
+"""Stage split_images: who trains, validates and tests: by patient and near copy, by image (the paper), or as told.
 
-Reads data/manifest.csv. Writes data/splits.csv, metrics/split.json (the paper's Table 2).
+Reads data/manifest.csv and, for split_by: file, the table below images.root. Writes data/splits.csv,
+metrics/split.json (the paper's Table 2).
 Run: dvc repro split_images.
 """
 
@@ -8,16 +9,17 @@ from pathlib import Path
 
 from btlib.artifacts import write_csv, write_json
 from btlib.data.manifest import read_manifest
+from btlib.data.own_splits import own_split
 from btlib.data.splits import class_counts, split
 from btlib.params import load_params
 from btlib.stage import run
 
 
-def main(manifest: Path, out: Path, metrics: Path) -> None:
+def main(root: Path, manifest: Path, out: Path, metrics: Path) -> None:
     """Reads the manifest; writes the split of each image and the counts by class."""
-    p = load_params("seed", "split_by")
+    p = load_params("seed", "split_by", "split")
     images = read_manifest(manifest)
-    images["split"] = split(images, p.split_by, p.seed)
+    images["split"] = split(images, p.split_by, p.seed, p.split, own_split(root, p.split.file, images))
     counts = class_counts(images["label"], images["split"].to_numpy())
     write_csv(out, images[["image_id", "split"]])
     write_json(metrics, counts)

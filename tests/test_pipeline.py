@@ -27,6 +27,8 @@ def load_stages():
 
 ENTRIES = load_stages()
 STAGES = {name: stage.get("do", stage) for name, stage in ENTRIES.items()}
+# What `foreach` goes through: words, or sections of params.yaml, which stand in a command as "${item.root}".
+ITEMS = {name: entry["foreach"] if isinstance(entry.get("foreach"), list) else [] for name, entry in ENTRIES.items()}
 each_stage = pytest.mark.parametrize("name", STAGES)
 
 
@@ -60,7 +62,7 @@ def test_deps_and_params_are_what_the_code_imports_and_reads(name):
 @each_stage
 def test_params_are_keys_of_the_schema(name):
     read = keys_read(ROOT / stage_script(STAGES[name]["cmd"]))
-    items = ENTRIES[name].get("foreach", [""])
+    items = ITEMS[name] or [""]
     assert {key.replace("${item}", item) for key in read for item in items} <= set(known_keys())
 
 
@@ -79,7 +81,7 @@ def test_paths_of_the_command_are_declared_and_the_other_way_round(name):
 def test_paths_from_params_are_quoted(name):
     """So that images.root may hold spaces."""
     cmd = STAGES[name]["cmd"]
-    cmd = cmd.replace("${item}", "")  # a plain word
+    cmd = cmd.replace("${item}", "").replace("${item.name}", "")  # plain words, as the schema sees to
     assert cmd.count('"${') == cmd.count("${"), f'write "${{images.root}}" with its quotes in: {cmd}'
 
 
@@ -98,7 +100,7 @@ def test_data_deps_come_from_another_stage_or_from_git(name):
         path.replace("${item}", item)
         for other, stage in STAGES.items()
         for path in outputs(stage)
-        for item in [*ENTRIES[other].get("foreach", []), "${item}"]
+        for item in [*ITEMS[other], "${item}"]
     ]
     for dep in data_deps(STAGES[name]):
         folder_of_outputs = any(within(path, [dep]) for path in made)
@@ -134,7 +136,8 @@ def test_every_stage_waits_for_the_check():
     made_by = {path: name for name, stage in STAGES.items() for path in outputs(stage)}
 
     def waits(name):
-        parents = {made_by[path] for dep in data_deps(STAGES[name]) for path in made_by if within(dep, [path])}
+        deps = data_deps(STAGES[name])
+        parents = {made_by[path] for dep in deps for path in made_by if within(dep, [path]) or within(path, [dep])}
         return "check" in parents or any(waits(parent) for parent in parents)
 
     assert [name for name in STAGES if name != "check" and not waits(name)] == []

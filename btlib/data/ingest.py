@@ -5,23 +5,51 @@ from pathlib import Path
 
 import pandas as pd
 
+from btlib.data.annotations import annotated, read_annotations
 from btlib.data.hashing import difference_hash, pixel_sha256, turned_hashes
 from btlib.data.manifest import image_id
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources import figshare, folder, phantom
-from btlib.data.sources.entry import Entry
+from btlib.data.sources.entry import Entry, Scan
+from btlib.data.sources.files import check_root
 from btlib.data.workers import in_parallel
 from btlib.errors import InputError, listed
 
-SOURCES = {"phantom": phantom.scan, "folder": folder.scan, "figshare": figshare.scan}
+HEALTHY = "no_tumor"
 
 
-def ingest(source: str, root: Path, allow_unreadable: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decodes every image of a source once.
+def scanned(source: str, root: Path, annotations: str | None, key: str = "images.root", complete: bool = True) -> Scan:
+    """Lists a source's images, with what a table beside them says.
 
     Args:
         source: `phantom`, `folder` or `figshare`.
         root: its folder.
+        annotations: see `read_annotations`; faults of the table count as a broken layout.
+        key: of params.yaml that names `root`, for the messages.
+        complete: whether every class must be there.
+
+    Raises:
+        InputError: `root` is no folder, or the table cannot be read.
+    """
+    if source == "phantom":
+        return phantom.scan(root)
+    if source == "figshare":
+        found = figshare.scan(root, key)
+    else:
+        check_root(root, key)
+        masks = frozenset(said.mask_path for said in read_annotations(root, annotations).values())
+        found = folder.scan(root, key, masks, complete)
+    entries, faults = annotated(found.entries, read_annotations(root, annotations), annotations)
+    return Scan(entries, found.broken + faults, found.unreadable)
+
+
+def ingest(
+    source: str, root: Path, allow_unreadable: bool, annotations: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decodes every image of a source once.
+
+    Args:
+        source, root, annotations: see `scanned`.
         allow_unreadable: leave unreadable files out instead of stopping.
 
     Returns:
@@ -31,7 +59,7 @@ def ingest(source: str, root: Path, allow_unreadable: bool) -> tuple[pd.DataFram
     Raises:
         InputError: the layout is broken or files are unreadable; all faults are in one list.
     """
-    scan = SOURCES[source](root)
+    scan = scanned(source, root, annotations)
     inspected = list(in_parallel(partial(_inspect, root, source), scan.entries, "decode images"))
     rows = [row for row in inspected if isinstance(row, dict)]
     unreadable = scan.unreadable + [row for row in inspected if isinstance(row, str)]
@@ -47,8 +75,7 @@ def _inspect(root: Path, source: str, entry: Entry) -> dict | str:
     """A manifest row, or what is wrong with the file: faults are gathered, so that one run names them all."""
     try:
         image = open_image(root, entry.path)
-        if entry.mask_path:
-            _check_mask(root, entry, image.shape[:2])
+        check_mask(root, entry, image.shape[:2])
     except InputError as error:
         return str(error)
     return {
@@ -66,10 +93,15 @@ def _inspect(root: Path, source: str, entry: Entry) -> dict | str:
     }
 
 
-def _check_mask(root: Path, entry: Entry, shape: tuple[int, int]) -> None:
+def check_mask(root: Path, entry: Entry, shape: tuple[int, int]) -> None:
+    """Raises InputError unless the mask, if any, has the image's `shape` and shows the lesion of a tumour."""
+    if not entry.mask_path:
+        return
     mask = open_mask(root, entry.mask_path)
     if mask.shape != shape:
         raise InputError(f"{entry.mask_path}: mask of {mask.shape} rows and columns for {entry.path} of {shape}")
+    if entry.label != HEALTHY and not mask.any():
+        raise InputError(f"{entry.mask_path}: empty mask for {entry.path}, labelled {entry.label}")
 
 
 def _stop_on_faults(root: Path, broken: list[str], unreadable: list[str], allow_unreadable: bool) -> None:

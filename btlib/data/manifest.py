@@ -8,6 +8,19 @@ import pandas as pd
 
 from btlib.artifacts import read_csv
 
+COLUMNS = (
+    "image_id",
+    "path",
+    "label",
+    "patient",
+    "group",
+    "source",
+    "sha256",
+    "phash",
+    "width",
+    "height",
+    "mask_path",
+)
 TEXT_COLUMNS = ("image_id", "path", "label", "patient", "source", "sha256", "phash", "phash_turned", "mask_path")
 
 

@@ -60,6 +60,29 @@ def near_pairs_between(words: np.ndarray, others: np.ndarray, distance: int) -> 
                 yield order[i[near]], other_order[j[near]]
 
 
+def nearest(words: np.ndarray, others: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `most` others nearest to each hash, in no order, block by block.
+
+    Args:
+        words, others: uint64 [N, 4] and [M, 4].
+        most: k, at most M.
+
+    Returns:
+        their row numbers int [N, k] and Hamming distances int [N, k].
+    """
+    found = np.empty((len(words), most), dtype=np.int64)
+    distances = np.empty((len(words), most), dtype=np.int64)
+    rows = max(1, ROWS * COLUMNS // max(1, len(others)))
+    for start in range(0, len(words), rows):
+        block = slice(start, start + rows)
+        apart = np.zeros((len(words[block]), len(others)), dtype=np.uint16)
+        for k in range(words.shape[1]):
+            apart += np.bitwise_count(words[block, k, None] ^ others[None, :, k])
+        found[block] = np.argpartition(apart, most - 1, axis=1)[:, :most]
+        distances[block] = np.take_along_axis(apart, found[block], axis=1)
+    return found, distances
+
+
 def _by_weight(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The hashes sorted by their number of set bits, these numbers, and the order [N] that sorts them."""
     weight = np.bitwise_count(words).sum(axis=1, dtype=np.int64)

@@ -17,7 +17,7 @@ CHUNK = 250  # resamples at a time: 250 × 7,000 rows × 4 classes of float64 ar
 
 def ci95(
     predictions: Predictions,
-    temperature: float,
+    temperature: float | np.ndarray,
     bins: int,
     resamples: int,
     rng: np.random.Generator,
@@ -40,7 +40,7 @@ def ci95(
 
 
 def resampled_scores(
-    predictions: Predictions, temperature: float, bins: int, weights: np.ndarray
+    predictions: Predictions, temperature: float | np.ndarray, bins: int, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The scores of `scores.headline`, each [B], with row n counted weights[b, n] times."""
     labels, onehot, probabilities = predictions.labels, predictions.onehot, predictions.probabilities

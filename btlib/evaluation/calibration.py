@@ -41,9 +41,13 @@ def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, SMALLEST))
 
 
-def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(logits / temperature) [N, K]; the logarithms of probabilities are logits up to a constant per row."""
-    return softmax(log_probabilities(probabilities) / temperature, axis=1)
+def scale(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """softmax(logits / temperature) [N, K]; the logarithms of probabilities are logits up to a constant per row.
+
+    Args:
+        temperature: one, or one for each row [N], where rows come from several networks.
+    """
+    return softmax(log_probabilities(probabilities) / np.reshape(temperature, (-1, 1)), axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:

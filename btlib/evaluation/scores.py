@@ -15,7 +15,7 @@ from btlib.evaluation import calibration
 from btlib.evaluation.tables import Predictions
 
 
-def headline(predictions: Predictions, temperature: float, bins: int) -> dict[str, float]:
+def headline(predictions: Predictions, temperature: float | np.ndarray, bins: int) -> dict[str, float]:
     """The scores that carry a confidence interval.
 
     accuracy, macro_f1 (Table 4); roc_auc_* and ap_*, one versus rest, macro = mean over classes, micro = over all
@@ -24,7 +24,7 @@ def headline(predictions: Predictions, temperature: float, bins: int) -> dict[st
 
     Args:
         predictions: N images, K classes.
-        temperature: fitted on other images than these.
+        temperature: fitted on other images than these; one, or one for each image [N].
         bins: bins of the ECE.
     """
     labels, predicted = predictions.labels, predictions.predicted

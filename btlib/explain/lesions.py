@@ -1,23 +1,22 @@
 """Lesion masks on the grid of the processed images."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from btlib.data.reading import open_mask
+from btlib.data.masks import Masks
 from btlib.errors import InputError
 
 
-def lesion_masks(manifest: pd.DataFrame, root: Path, image_ids: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+def lesion_masks(manifest: pd.DataFrame, masks: Masks, image_ids: Sequence[str], size: tuple[int, int]) -> np.ndarray:
     """The lesion of each image; nothing where the manifest names no mask.
 
     Args:
-        manifest: `image_id, mask_path`, the latter relative to `root` or ''.
-        root: the images' folder.
+        manifest: `image_id, mask_path`, the latter '' where no lesion is known.
+        masks: where they lie.
         image_ids: N names.
         size: height and width of the processed images.
 
@@ -34,7 +33,7 @@ def lesion_masks(manifest: pd.DataFrame, root: Path, image_ids: Sequence[str], s
     lesions = np.zeros((len(image_ids), *size), dtype=bool)
     for lesion, path in zip(lesions, tqdm(paths[list(image_ids)], desc="lesion masks"), strict=True):
         if path:
-            lesion[:] = resized_mask(open_mask(root, path), size)
+            lesion[:] = resized_mask(masks.open(path), size)
     return lesions
 
 

@@ -79,11 +79,11 @@ def make_subject(label: str, number: int, plan: Plan, atlas: Atlas) -> list[Slic
 
 def _write_slice(folder: Path, label: str, name: str, item: Slice) -> dict[str, str]:
     path = f"images/{label}/{name}.png"
-    _write_image(folder / path, item.image)
+    write_image(folder / path, item.image)
     mask_path = ""
     if item.mask.any():
         mask_path = f"masks/{label}/{name}.png"
-        _write_image(folder / mask_path, item.mask.astype(np.uint8) * 255)
+        write_image(folder / mask_path, item.mask.astype(np.uint8) * 255)
     return {"path": path, "label": label, "mask_path": mask_path, "plane": item.plane, "modality": item.modality}
 
 
@@ -97,16 +97,17 @@ def _write_duplicates(folder: Path, rows: list[dict[str, str]], plan: Plan) -> l
         image = cv2.imread(str(folder / original["path"]), cv2.IMREAD_GRAYSCALE)
         mirrored = number % 3 == 2
         path = f"images/{original['label']}/{name}.{'jpg' if number % 3 == 1 else 'png'}"
-        _write_image(folder / path, image[:, ::-1] if mirrored else image)
+        write_image(folder / path, image[:, ::-1] if mirrored else image)
         mask_path = ""
         if original["mask_path"]:
             mask_path = f"masks/{original['label']}/{name}.png"
             mask = cv2.imread(str(folder / original["mask_path"]), cv2.IMREAD_GRAYSCALE)
-            _write_image(folder / mask_path, mask[:, ::-1] if mirrored else mask)
+            write_image(folder / mask_path, mask[:, ::-1] if mirrored else mask)
         copies.append(original | {"path": path, "mask_path": mask_path, "patient": ""})
     return copies
 
 
-def _write_image(path: Path, image: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes a grey image [H, W] uint8 as PNG, or as JPEG where the path says so."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 6]
     path.write_bytes(cv2.imencode(path.suffix, image, settings)[1].tobytes())

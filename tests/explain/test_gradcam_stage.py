@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from btlib.artifacts import read_csv, read_json, write_array, write_csv
 from btlib.data.classes import CLASSES
+from btlib.data.masks import write_masks
 from btlib.evaluation.tables import predictions_table
 
 STAGE = Path(__file__).parents[2] / "stages/gradcam.py"
@@ -38,10 +39,16 @@ def stage(tmp_path, monkeypatch, make_net):
     files = {name: tmp_path / name for name in ("model", "processed", "metrics", "table", "figures")}
 
     def run(masked):
-        manifest = pd.DataFrame({"image_id": ids, "mask_path": ["mask.png" if i in masked else "" for i in ids]})
+        paths = ["mask.png" if i in masked else "" for i in ids]
+        manifest = pd.DataFrame({"image_id": ids, "group": range(len(ids)), "mask_path": paths})
+        write_masks(tmp_path / "linked.npz", {})
         write_csv(tmp_path / "manifest.csv", manifest)
         module.main(
-            root=tmp_path / "raw", manifest=tmp_path / "manifest.csv", predictions=tmp_path / "test.csv", **files
+            root=tmp_path / "raw",
+            masks=tmp_path / "linked.npz",
+            manifest=tmp_path / "manifest.csv",
+            predictions=tmp_path / "test.csv",
+            **files,
         )
         return read_json(tmp_path / "metrics"), read_csv(tmp_path / "table"), figures
 

@@ -1,4 +1,4 @@
-"""Stage phantom: the demo set, or an empty folder for other sources."""
+"""Stage phantom: the demo set and that of the other hospital, or empty folders for other sources."""
 
 import runpy
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def stage(atlas, tmp_path, monkeypatch):
     """Runs the stage in an empty project with another source and a tiny demo set."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("btlib.phantom.dataset.load_atlas", lambda: atlas)
+    monkeypatch.setattr("btlib.phantom.atlas.load_atlas", lambda: atlas)
 
     def run(source):
         yaml = YAML()
@@ -25,9 +25,10 @@ def stage(atlas, tmp_path, monkeypatch):
             "slices_per_subject": 1,
             "image_size": 64,
             "duplicates": 3,
+            "external_subjects": 2,
         }
         yaml.dump(params, Path("params.yaml"))
-        runpy.run_path(str(ROOT / "stages/phantom.py"))["main"](out=Path("raw/phantom"))
+        runpy.run_path(str(ROOT / "stages/phantom.py"))["main"](Path("raw/phantom"), Path("raw/elsewhere"))
 
     return run
 
@@ -39,8 +40,15 @@ def test_demo_set_has_the_size_that_params_ask_for(stage):
     assert all(Path("raw/phantom", path).is_file() for path in table.path)
 
 
-def test_other_sources_get_an_empty_folder(stage, capsys):
+def test_the_other_hospital_has_the_people_that_params_ask_for(stage):
+    stage("phantom")
+    table = pd.read_csv("raw/elsewhere/slices.csv")
+    assert table.patient.nunique() == 2 and len(table) == 2 * 6
+    assert all(Path("raw/elsewhere", path).is_file() for path in [*table.path, *table.mask_path.dropna()])
+
+
+def test_other_sources_get_empty_folders(stage, capsys):
     Path("raw/phantom/images").mkdir(parents=True)
     stage("folder")
-    assert list(Path("raw/phantom").iterdir()) == []
+    assert list(Path("raw/phantom").iterdir()) == list(Path("raw/elsewhere").iterdir()) == []
     assert "no phantoms made" in capsys.readouterr().out

@@ -15,13 +15,16 @@ from btlib.errors import InputError
 LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
 
-def scan(root: Path) -> Scan:
+def scan(root: Path, key: str = "images.root") -> Scan:
     """Lists the .mat files below `root` at any depth; image and mask are the same file.
+
+    Args:
+        key: of params.yaml that names `root`, for the messages.
 
     Raises:
         InputError: `root` is no folder.
     """
-    check_root(root)
+    check_root(root, key)
     found = Scan()
     paths = sorted(place / name for place, names in walk(root, found) for name in names)
     paths = [path for path in paths if usable(root, path, {".mat"}, found)]

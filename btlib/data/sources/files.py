@@ -14,12 +14,16 @@ JUNK_SUFFIXES = {".csv", ".htm", ".html", ".json", ".md", ".pdf", ".txt", ".xml"
 JUNK_FOLDERS = {"__macosx"}
 
 
-def check_root(root: Path) -> None:
-    """Raises InputError unless `root` is a folder."""
+def check_root(root: Path, key: str = "images.root") -> None:
+    """Raises InputError unless `root` is a folder.
+
+    Args:
+        key: what params.yaml calls it, for the message.
+    """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "no such folder"
         raise InputError(
-            f"images.root: {root}: {what}; set images.root in params.yaml to the folder that holds the images "
+            f"{key}: {root}: {what}; set {key} in params.yaml to the folder that holds the images "
             "(for the demo's images, run `dvc repro phantom`)"
         )
 

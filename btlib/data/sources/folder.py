@@ -10,16 +10,21 @@ from btlib.data.sources.files import check_root, usable, walk
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
 
 
-def scan(root: Path) -> Scan:
+def scan(root: Path, key: str = "images.root", masks: frozenset[str] = frozenset(), complete: bool = True) -> Scan:
     """Lists the images below `root`; each takes its label from the class folder that it lies in.
 
     Layout faults: an image outside every class folder, a class folder without images, a class without a folder,
     one class folder inside another's.
 
+    Args:
+        key: of params.yaml that names `root`, for the messages.
+        masks: files that are lesion masks and no images, relative to `root`.
+        complete: whether every class must have a folder.
+
     Raises:
         InputError: `root` is no folder.
     """
-    check_root(root)
+    check_root(root, key)
     found = Scan()
     class_folders: list[PurePosixPath] = []
     filled: set[PurePosixPath] = set()
@@ -28,6 +33,7 @@ def scan(root: Path) -> Scan:
         if class_of(place.name):
             class_folders.append(place)
         labels = sorted({class_of(part) for part in place.parts} - {None})
+        names = [name for name in names if str(place / name) not in masks]
         paths = [place / name for name in names if usable(root, place / name, SUFFIXES, found)]
         if paths:
             filled |= {place, *place.parents}
@@ -40,7 +46,7 @@ def scan(root: Path) -> Scan:
     found.broken += [_stranger(place, count) for place, count in strangers.items()]
     found.broken += [f"{place}: class folder without images" for place in class_folders if place not in filled]
     named = {class_of(place.name) for place in class_folders}
-    found.broken += [f"no folder for class '{name}'" for name in CLASSES if name not in named]
+    found.broken += [f"no folder for class '{name}'" for name in CLASSES if complete and name not in named]
     found.entries.sort(key=lambda entry: entry.path)
     return found
 

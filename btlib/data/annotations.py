@@ -1,0 +1,65 @@
+"""A table beside the images that says what their files do not: the patient, and where the lesion mask lies."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from btlib.artifacts import read_csv
+from btlib.data.reading import resolve_inside
+from btlib.data.sources.entry import Entry
+from btlib.errors import InputError, listed
+
+COLUMNS = ("path", "patient", "mask_path")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a table says of one image; '' where it says nothing."""
+
+    patient: str = ""
+    mask_path: str = ""
+
+
+def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
+    """Image path -> what the table says of it.
+
+    Args:
+        root: the images' folder, to which all paths are relative.
+        table: a CSV file inside it, with `path` and, where known, `patient` and `mask_path`; None: no table.
+
+    Raises:
+        InputError: the table is missing or outside `root`, lacks a column, or names an image twice.
+    """
+    if table is None:
+        return {}
+    rows = read_csv(resolve_inside(root, table), text=COLUMNS)
+    if "path" not in rows or not {"patient", "mask_path"} & set(rows):
+        raise InputError(f"{table}: columns are {', '.join(rows)}; expected path, and patient or mask_path or both")
+    rows = rows.reindex(columns=list(COLUMNS), fill_value="").apply(lambda column: column.str.strip())
+    twice = sorted(set(rows.path[rows.path.duplicated()]))
+    if twice:
+        raise InputError(f"{table}: {len(twice)} path(s) are listed more than once:\n{listed(twice)}")
+    return {path: Annotation(patient, mask) for path, patient, mask in rows.itertuples(index=False)}
+
+
+def annotated(
+    entries: list[Entry], annotations: dict[str, Annotation], table: str | None
+) -> tuple[list[Entry], list[str]]:
+    """The entries with what the table says of them, and what is wrong with the table: paths that are no image, another
+    patient or mask than the data themselves name.
+
+    Args:
+        table: its name, for the messages.
+    """
+    strangers = sorted(annotations.keys() - {entry.path for entry in entries})
+    faults = [f"{table}: '{path}' is none of the images" for path in strangers]
+    filled = []
+    for entry in entries:
+        said = annotations.get(entry.path, Annotation())
+        for name in ("patient", "mask_path"):
+            own, other = getattr(entry, name), getattr(said, name)
+            if own and other and own != other:
+                faults.append(f"{table}: {entry.path}: {name} is '{other}', but the data say '{own}'")
+        filled.append(
+            replace(entry, patient=entry.patient or said.patient, mask_path=entry.mask_path or said.mask_path)
+        )
+    return filled, faults

@@ -1,0 +1,41 @@
+"""Stage external: is tumour told from none on images of other hospitals, and between one patient's own slices?
+
+Reads data/external/<set>/ of every set that params.yaml lists. Writes metrics/external.json and
+data/figures/external/: external.png (ROC curves, and the AUC of each patient) and <set>_worst.png (the worst errors).
+Sets that were left out, with a table without rows, are in neither; without any, the folder is empty.
+Run: dvc repro external.
+"""
+
+import shutil
+from pathlib import Path
+
+from btlib.artifacts import atomic_path, write_figure, write_json
+from btlib.evaluation.external import external_scores, read_external
+from btlib.evaluation.external_figures import external_figure
+from btlib.params import data_note, load_params
+from btlib.reproducibility import keyed_rng
+from btlib.stage import run
+
+
+def main(predictions: Path, metrics: Path, figures: Path) -> None:
+    """Reads the sets' folders in `predictions`; writes the scores and the folder `figures`."""
+    p = load_params("seed", "images.source", "external", "evaluation.bootstrap")
+    sets = {}
+    for name in [one.name for one in p.external]:
+        answers = read_external(predictions / name / "predictions.csv")
+        if answers is not None:
+            rng = keyed_rng(p.seed, "external bootstrap", name)
+            sets[name] = answers, external_scores(answers, p.evaluation.bootstrap, rng)
+    write_json(metrics, {"sets": {name: scores for name, (_, scores) in sets.items()}})
+    with atomic_path(figures) as folder:
+        folder.mkdir(parents=True)
+        if sets:
+            write_figure(folder / "external.png", external_figure(sets, data_note(p.images.source)))
+        for name in sets:
+            worst = predictions / name / "worst.png"
+            if worst.is_file():
+                shutil.copyfile(worst, folder / f"{name}_worst.png")
+
+
+if __name__ == "__main__":
+    run(main)

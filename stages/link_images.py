@@ -1,0 +1,40 @@
+"""Stage link_images: the slice of a reference set that each image was made from, with its patient and its lesion.
+
+Reads data/ingested.csv, the images' root and the root of images.reference. Writes data/links.csv (one row per linked
+image), data/linked_masks.npz (the lesions in the images' own frames) and data/figures/link/links.png. Without a
+reference (images.reference.source: none) all three are empty.
+Run: dvc repro link_images.
+"""
+
+from pathlib import Path
+
+from btlib.artifacts import atomic_path, write_csv, write_figure
+from btlib.data.link_pictures import link_figure
+from btlib.data.links import COLUMNS, best_matches, is_link, linked_masks, read_reference
+from btlib.data.manifest import read_manifest
+from btlib.data.masks import write_masks
+from btlib.params import load_params
+from btlib.stage import run
+
+
+def main(ingested: Path, root: Path, reference: Path, links: Path, masks: Path, figures: Path) -> None:
+    """Reads the ingested images below `root` and the slices below `reference`; writes the links."""
+    p = load_params("images.reference").images.reference
+    images = read_manifest(ingested)
+    with atomic_path(figures) as folder:
+        folder.mkdir()
+        found, lesions = images[[]].iloc[:0].reindex(columns=list(COLUMNS)), {}
+        if p.source != "none":
+            slices = read_reference(p.source, reference, p.annotations)
+            matches = best_matches(images, root, slices)
+            linked = is_link(matches, p.distance, p.correlation)
+            found = matches[linked]
+            lesions = linked_masks(found, images, reference, slices)
+            write_figure(folder / "links.png", link_figure(matches, linked, p.distance, p.correlation))
+    write_masks(masks, lesions)
+    write_csv(links, found)
+    print(f"{len(found)} of {len(images)} images linked, to {found['patient'].nunique()} patients")
+
+
+if __name__ == "__main__":
+    run(main)

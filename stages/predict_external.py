@@ -1,0 +1,39 @@
+"""Stage predict_external: the packaged classifier on the images of another hospital, set by set.
+
+Reads the set's root (its layout and annotations are in params.yaml, section external), models/deploy/classifier/ and
+where images.root is. Writes data/external/<set>/: predictions.csv, with a row for each image, and worst.png, the worst
+errors. The phantom's own set is left out where the study's images are real: its table has no rows.
+Run: dvc repro predict_external.
+"""
+
+from pathlib import Path
+
+from btlib.data.external import external_images
+from btlib.deploy.external import refuse_without_none, write_external, write_left_out
+from btlib.deploy.slices import SlicePredictor
+from btlib.errors import InputError
+from btlib.params import load_params
+from btlib.phantom.names import PHANTOM_EXTERNAL
+from btlib.stage import run
+
+
+def main(root: Path, model: Path, images: Path, out: Path) -> None:
+    """Answers for the set below `root`, which params.yaml lists under the name of the folder `out`."""
+    p = load_params("images.source", "external")
+    named = {one.name: one for one in p.external}
+    if out.name not in named:
+        raise InputError(f"external: no set '{out.name}' in params.yaml; listed are {', '.join(named) or 'none'}")
+    chosen = named[out.name]
+    if root == Path(PHANTOM_EXTERNAL) and p.images.source != "phantom":
+        write_left_out(out)
+        print(f"external '{chosen.name}': the phantom set is left out, because the study's images are real")
+        return
+    predictor = SlicePredictor.load(model)
+    refuse_without_none(predictor, chosen.name)
+    entries = external_images(chosen.name, root, chosen.layout, chosen.annotations, images)
+    table = write_external(out, root, entries, predictor)
+    print(f"external '{chosen.name}': {len(table)} images answered, {int(table.unsure.sum())} of them unsure")
+
+
+if __name__ == "__main__":
+    run(main)

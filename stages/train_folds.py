@@ -1,0 +1,106 @@
+"""Stage train_folds: the main model's recipe once more for each other fold, so that every image is tested once.
+
+Reads data/processed/, data/manifest.csv, data/weights/ and, for the main model's own fold, data/predictions/. Writes
+data/folds/: predictions.csv (validation and test images of every fold), history.csv and <fold>.csv, the splits. With
+split.folds: 1 there is nothing to train and the tables are empty. A killed run goes on at the epoch it had reached.
+Run: dvc repro cross_validate.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from lightning_fabric import Fabric
+
+from btlib.artifacts import atomic_path, read_csv, write_csv
+from btlib.data.manifest import read_manifest
+from btlib.data.splits import split
+from btlib.errors import InputError
+from btlib.evaluation.tables import predictions_table
+from btlib.inference.images import predict
+from btlib.nested import flatten
+from btlib.nets.store import read_states
+from btlib.params import load_params
+from btlib.stage import run
+from btlib.training.devices import make_fabric
+from btlib.training.main_model import TrainingData
+from btlib.training.study import Study, fingerprint
+
+ARM = "main"
+PREDICTIONS = ["fold", "split", "image_id", "label"]
+HISTORY = ["fold", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+
+
+def main(processed: Path, manifest: Path, weights: Path, predictions: Path, out: Path) -> None:
+    p = load_params(
+        "seed",
+        "image_size",
+        "batch_size",
+        "lr_stage1",
+        "lr_stage2",
+        "mixup_alpha",
+        "focal_gamma",
+        "focal_alpha",
+        "label_smoothing",
+        "ema_decay",
+        "epochs_stage1",
+        "epochs_stage2",
+        "backbones",
+        "fusion",
+        "split_by",
+        "split",
+        "model",
+        "training",
+    )
+    dealt, split_by = vars(p).pop("split"), vars(p).pop("split_by")
+    recipe = flatten(p)
+    images = read_manifest(manifest)
+    answers, history = [pd.DataFrame(columns=PREDICTIONS)], []
+    studies: list[Study] = []
+    with atomic_path(out) as folder:
+        folder.mkdir()
+        for fold in range(dealt.folds) if dealt.folds > 1 else ():
+            assigned = split(images, split_by, p.seed, dealt.model_copy(update={"fold": fold}))
+            table = folder / f"{fold}.csv"
+            write_csv(table, images[["image_id"]].assign(split=assigned))
+            if fold == dealt.fold:
+                answers += _main_model(predictions, fold)
+                continue
+            fabric = make_fabric(p.training.devices, p.training.precision)
+            study = _study(TrainingData(processed, table, fabric), recipe, weights, fabric)
+            studies.append(study)
+            print(f"fold {fold + 1} of {dealt.folds}", flush=True)
+            for done in study.train([p.seed]):
+                if done.failed:
+                    raise InputError(f"fold {fold}: training diverged: {done.failed}. Try a smaller learning rate.")
+                history += [{"fold": fold, **row} for row in done.history]
+                answers += _answers(study, done.net, fold)
+        write_csv(folder / "predictions.csv", pd.concat(answers, ignore_index=True))
+        write_csv(folder / "history.csv", pd.DataFrame(history, columns=HISTORY))
+    for study in studies:
+        study.forget()
+
+
+def _study(data: TrainingData, recipe: dict, weights: Path, fabric: Fabric) -> Study:
+    states = read_states(weights, recipe["backbones"])
+    return Study("folds", {ARM: recipe}, data, states, fabric, fingerprint(data, states))
+
+
+def _main_model(predictions: Path, fold: int) -> Iterator[pd.DataFrame]:
+    """The main model is the network of this fold."""
+    for part in ("val", "test"):
+        table = read_csv(predictions / f"{part}.csv", text=("image_id", "label"))
+        yield table.assign(fold=fold, split=part)
+
+
+def _answers(study: Study, net, fold: int) -> Iterator[pd.DataFrame]:
+    data = study.data
+    for part in ("val", "test"):
+        chosen = data.index.iloc[getattr(data, part)]
+        probabilities = predict(net, data.pixels[getattr(data, part)])
+        table = predictions_table(chosen["image_id"], chosen["label"], probabilities, net.classes)
+        yield table.assign(fold=fold, split=part)
+
+
+if __name__ == "__main__":
+    run(main)
