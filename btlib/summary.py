@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 
 from btlib.artifacts import read_json
 from btlib.schema import read_params
+from btlib.separation import KINDS, separation
 from btlib.stage import TIMINGS
 
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc_macro": "macro AUC", "ece": "ECE"}
@@ -16,6 +17,12 @@ JOINT_SCORES = {
     "dice_et": "Dice, enhancing",
     "grade_accuracy": "grade accuracy",
     "grade_auc": "grade AUC",
+}
+EXTERNAL_SCORES = {
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "auc": "AUC",
+    "auc_within_patients": "AUC within patients",
 }
 PLACES = {
     "report.html": "everything on one page, beside the papers' numbers",
@@ -47,13 +54,46 @@ def joint_headline(scores: Mapping) -> list[str]:
     return [*lines, f"on {scores['n_test']} test cases; intervals: 95 %"]
 
 
-def contamination(audit: Mapping) -> list[str]:
-    """Share of test images with a near copy in train, mirrored and turned ones included, for each way of splitting."""
-    shares = audit["test_near_duplicates_in_train_any_orientation_by_split"]
+def leaks(audit: Mapping) -> list[str]:
+    """For each way of splitting, the shares of the test images that have a near copy or their patient in train."""
+    lines = []
+    for kind, found in audit["leaks_by_split"].items():
+        if found is None:
+            lines += [] if kind == "file" else [f"{KINDS[kind]}: not possible here"]
+            continue
+        test = found["test"]
+        patients = (
+            f"their patient {found['same_patient'] / test:.1%} (patient known: {found['known_patient'] / test:.1%})"
+            if found["known_patient"]
+            else "patients unknown"
+        )
+        lines.append(f"{KINDS[kind]}: a near copy {found['near_copy_any_orientation'] / test:.1%}, {patients}")
+    return lines
+
+
+def folds(found: Mapping) -> list[str]:
+    """The pooled accuracy of a cross-validation, and that of known patients; nothing without folds."""
+    if not found["folds"]:
+        return []
+    parts = {"all images": found["pooled"], "known patients": found["known_patients"]}
     return [
-        f"split by {kind:<6} " + ("not possible here" if share is None else f"{share:.1%}")
-        for kind, share in sorted(shares.items())
+        f"accuracy, {name:<15} {part['accuracy']:.4f}  [{part['ci95']['accuracy'][0]:.4f}, "
+        f"{part['ci95']['accuracy'][1]:.4f}]"
+        for name, part in parts.items()
+        if part
     ]
+
+
+def external_set(scores: Mapping) -> list[str]:
+    """One line per score of a set of another hospital, with its 95 % interval, or why it is undefined."""
+    lines = []
+    for key, title in EXTERNAL_SCORES.items():
+        value, ends = scores[key], scores["ci95"][key]
+        if value is None:
+            lines.append(f"{title:<19} undefined: {scores['undefined'][key]}")
+        else:
+            lines.append(f"{title:<19} {value:.4f}" + (f"  [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""))
+    return [*lines, f"on {scores['n']} images of {scores['patients'] or 'unknown'} patients; intervals: 95 %"]
 
 
 def times(stages: list[str], folder: Path = TIMINGS) -> list[str]:
@@ -70,11 +110,21 @@ def times(stages: list[str], folder: Path = TIMINGS) -> list[str]:
 
 
 def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
-    """Names of all stages in the pipeline's order; a `foreach` stage counts once per item, as `name@item`."""
+    """Names of all stages in the pipeline's order; a `foreach` stage counts once per item, as `name@item`.
+
+    Items that are sections themselves have DVC's names for them, their numbers; a list may stand in params.yaml.
+    """
     stages = YAML(typ="safe", pure=True).load(pipeline)["stages"]
-    return [
-        f"{name}@{item}" if item else name for name, stage in stages.items() for item in stage.get("foreach", [None])
-    ]
+    names = []
+    for name, stage in stages.items():
+        items = stage.get("foreach")
+        if isinstance(items, str):  # ${key}
+            items = YAML(typ="safe", pure=True).load(pipeline.with_name("params.yaml"))[items.strip("${}")]
+        if items is None:
+            names.append(name)
+        else:
+            names += [f"{name}@{number if isinstance(item, dict) else item}" for number, item in enumerate(items)]
+    return names
 
 
 def block(title: str, lines: list[str]) -> str:
@@ -87,12 +137,15 @@ def main() -> None:
         f"phantom {what} (a demo: says nothing about patients)" if part.source == "phantom" else part.root
         for what, part in (("images", p.images), ("volumes", p.volumes))
     )
+    audit, found = (read_json(Path(f"metrics/{name}.json")) for name in ("audit", "classification"))
+    pooled = folds(read_json(Path("metrics/cross_validation.json")))
+    sets = read_json(Path("metrics/external.json"))["sets"]
     blocks = [
-        block(
-            f"Test scores on {images}, split by {p.split_by}", headline(read_json(Path("metrics/classification.json")))
-        ),
+        block(f"Test scores on {images}, split by {p.split_by} ({separation(audit, p.split_by)})", headline(found)),
+        *([block(f"All {p.split.folds} folds pooled", pooled)] if pooled else []),
+        *(block(f"Other hospitals: {name}", external_set(scores)) for name, scores in sets.items()),
         block(f"Test scores on {volumes}", joint_headline(read_json(Path("metrics/joint3d.json")))),
-        block("Test images with a near copy in train", contamination(read_json(Path("metrics/audit.json")))),
+        block("Test images that have in train, for each way of splitting,", leaks(audit)),
         block("Time of each stage's last run here", times(stage_names())),
         block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),
         "Research software, not a medical device.",

@@ -52,8 +52,10 @@ def main(model: Path, normalized: Path, predictions: Path, maps: Path, metrics: 
             title = titled(grade_wording(row), note) + dice_wording(dice, row.case)
             write_figure(figures / f"{case.name}.png", explanation_figure(title, case, found))
 
+    table = pd.concat(heat)
+    table["group"] = table["image_id"].map(tables.test.set_index("case")["patient"])
     rng = keyed_rng(p.seed, "explain_joint bootstrap")
-    scores = localisation_scores(pd.concat(heat), list(kinds), p.evaluation.bootstrap, rng)
+    scores = localisation_scores(table, list(kinds), p.evaluation.bootstrap, rng)
     write_json(metrics, {"n_test": len(tables.test), "n_explained": len(chosen), "maps": scores})
 
 

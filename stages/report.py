@@ -63,7 +63,7 @@ def main(
         volumes=read_csv(volumes, text=VOLUME_TEXT),
         pictures={
             **{name: figures / name for name in ("preprocess", "train", "evaluate", "gradcam", "ablations")},
-            **{name: figures / name for name in ("robustness", "shortcuts")},
+            **{name: figures / name for name in ("robustness", "shortcuts", "link", "cross_validation", "external")},
             **{f"joint_{name}": figures / "joint" / name for name in ("evaluate", "explain")},
             "joint_ablation": figures / "ablations/joint",
             **{name: curves / name for name in ("stage1", "stage2")},

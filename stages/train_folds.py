@@ -24,6 +24,7 @@ from btlib.params import load_params
 from btlib.stage import run
 from btlib.training.devices import make_fabric
 from btlib.training.main_model import TrainingData
+from btlib.training.resume import ResumeState
 from btlib.training.study import Study, fingerprint
 
 ARM = "main"
@@ -56,7 +57,7 @@ def main(processed: Path, manifest: Path, weights: Path, predictions: Path, out:
     recipe = flatten(p)
     images = read_manifest(manifest)
     answers, history = [pd.DataFrame(columns=PREDICTIONS)], []
-    studies: list[Study] = []
+    resumable: list[ResumeState] = []  # not the studies: each holds all images on its device
     with atomic_path(out) as folder:
         folder.mkdir()
         for fold in range(dealt.folds) if dealt.folds > 1 else ():
@@ -68,17 +69,17 @@ def main(processed: Path, manifest: Path, weights: Path, predictions: Path, out:
                 continue
             fabric = make_fabric(p.training.devices, p.training.precision)
             study = _study(TrainingData(processed, table, fabric), recipe, weights, fabric)
-            studies.append(study)
             print(f"fold {fold + 1} of {dealt.folds}", flush=True)
             for done in study.train([p.seed]):
                 if done.failed:
                     raise InputError(f"fold {fold}: training diverged: {done.failed}. Try a smaller learning rate.")
                 history += [{"fold": fold, **row} for row in done.history]
                 answers += _answers(study, done.net, fold)
+            resumable += study.resumable
         write_csv(folder / "predictions.csv", pd.concat(answers, ignore_index=True))
         write_csv(folder / "history.csv", pd.DataFrame(history, columns=HISTORY))
-    for study in studies:
-        study.forget()
+    for state in resumable:
+        state.delete()
 
 
 def _study(data: TrainingData, recipe: dict, weights: Path, fabric: Fabric) -> Study:

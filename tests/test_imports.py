@@ -13,7 +13,17 @@ from btlib.pipeline import imported_modules, imports
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"arm_names", "artifacts", "errors", "memory", "nested", "paper", "reproducibility", "uncertainty_names"}
+BASE = {
+    "arm_names",
+    "artifacts",
+    "errors",
+    "memory",
+    "nested",
+    "paper",
+    "reproducibility",
+    "separation",
+    "uncertainty_names",
+}
 PARTS = {"nets", "losses", "data", "phantom"}
 METHODS = {"training", "inference", "evaluation", "explain", "report"}
 TOOLS = {

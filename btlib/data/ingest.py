@@ -1,7 +1,7 @@
 """Scans a source and decodes every image once: label, patient, size and fingerprints, or what is wrong with it."""
 
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -32,12 +32,13 @@ def scanned(source: str, root: Path, annotations: str | None, key: str = "images
         InputError: `root` is no folder, or the table cannot be read.
     """
     if source == "phantom":
-        return phantom.scan(root)
-    if source == "figshare":
+        found = phantom.scan(root)  # knows its masks itself
+    elif source == "figshare":
         found = figshare.scan(root, key)
     else:
         check_root(root, key)
-        masks = frozenset(said.mask_path for said in read_annotations(root, annotations).values())
+        said = read_annotations(root, annotations).values()
+        masks = frozenset(str(PurePosixPath(one.mask_path)) for one in said)  # as `walk` writes them, without './'
         found = folder.scan(root, key, masks, complete)
     entries, faults = annotated(found.entries, read_annotations(root, annotations), annotations)
     return Scan(entries, found.broken + faults, found.unreadable)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def mask_names(path: Path) -> set[str]:
 def _opened(path: Path) -> Mapping[str, np.ndarray]:
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
         raise InputError(f"{path}: not a whole file of masks ({error}); run `dvc repro link_images`") from error
 
 

@@ -11,8 +11,11 @@ from btlib.report.sections.audit import audit_section, volumes_section
 from btlib.report.sections.calibration import calibration_section
 from btlib.report.sections.card import card_section
 from btlib.report.sections.classification import classification_section
+from btlib.report.sections.cross_validation import cross_validation_section
+from btlib.report.sections.external import external_section
 from btlib.report.sections.gradcam import gradcam_section
 from btlib.report.sections.joint import joint_section
+from btlib.report.sections.ladder import ladder_section
 from btlib.report.sections.recorded import recorded_section
 from btlib.report.sections.robustness import robustness_section
 from btlib.report.sections.run import run_section
@@ -22,9 +25,12 @@ from btlib.report.study import Study
 
 SECTIONS = (
     summary_section,
+    ladder_section,
     run_section,
     audit_section,
     classification_section,
+    cross_validation_section,
+    external_section,
     recorded_section,
     ablations_section,
     calibration_section,

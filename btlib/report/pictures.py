@@ -1,16 +1,20 @@
-"""PNG files as data addresses, so that the page needs no other file."""
+"""Pictures as data addresses, so that the page needs no other file: the stages' PNG files and the page's own chart."""
 
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
 from btlib.errors import InputError
 
 LARGE = 200_000  # bytes of the PNG; what is larger holds brain images more than lines
 QUALITY = 85
+DPI = 110  # as the stages' figures
 
 
 class Picture(NamedTuple):
@@ -32,7 +36,19 @@ def embedded(path: Path) -> Picture:
             picture = image.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise InputError(f"{path}: not a readable picture ({error}); delete it and run `dvc repro` again") from error
+    return _encoded(picture, lossless=path.stat().st_size <= LARGE)
+
+
+def drawn(figure: Figure) -> Picture:
+    """A figure of the page's own, which no stage wrote, without loss."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return _encoded(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), lossless=True)
+
+
+def _encoded(picture: Image.Image, lossless: bool) -> Picture:
     buffer = BytesIO()
-    picture.save(buffer, "WEBP", lossless=path.stat().st_size <= LARGE, quality=QUALITY)
+    picture.save(buffer, "WEBP", lossless=lossless, quality=QUALITY)
     encoded = b64encode(buffer.getvalue()).decode("ascii")
     return Picture(f"data:image/webp;base64,{encoded}", *picture.size)

@@ -1,12 +1,29 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from btlib.data.audit import contamination, group_numbers, label_conflicts, leaks_by_split, summary, without_conflicts
+from btlib.data.audit import (
+    MEASURED,
+    contamination,
+    group_numbers,
+    in_use,
+    label_conflicts,
+    leaks_by_split,
+    summary,
+    with_links,
+    without_conflicts,
+)
 from btlib.data.classes import CLASSES
 from btlib.data.hashing import difference_hash, turned_hashes
+from btlib.data.links import COLUMNS
+from btlib.data.splits import Deal
 from btlib.errors import InputError
+from btlib.schema import read_params
+
+SAME_PATIENT = read_params(Path(__file__).parents[2] / "params.yaml").images.reference.same_patient
 
 
 def far_hash(key: int) -> str:
@@ -85,8 +102,8 @@ def test_contamination_by_hand():
         "val is not train": np.array(["val", "test", "test", "test", "train"]),
     }
     for turned in (False, True):
-        assert contamination(table, splits, 12, turned) == {"near and equal": 2 / 3, "val is not train": 0.0}
-        assert contamination(table, splits, 4, turned)["near and equal"] == 1 / 3
+        assert contamination(table, splits, 12, turned) == {"near and equal": 2, "val is not train": 0}
+        assert contamination(table, splits, 4, turned)["near and equal"] == 1
 
 
 def real_hashes(images: list[np.ndarray]) -> pd.DataFrame:
@@ -100,7 +117,7 @@ def test_mirrored_and_turned_copies_belong_together():
     assert group_numbers(table, 12).tolist() == [0, 0, 1, 0, 0, 2]
     splits = {"leaks": np.array(["train", "test", "train", "test", "test", "test"])}
     assert contamination(table, splits, 12, turned=False) == {"leaks": 0}
-    assert contamination(table, splits, 12, turned=True) == {"leaks": 3 / 4}
+    assert contamination(table, splits, 12, turned=True) == {"leaks": 3}
     counts = summary(table.assign(group=group_numbers(table, 12)), 12)
     assert counts["turned_near_duplicate_images"] == 4 and counts["near_duplicate_images"] == 0
 
@@ -131,6 +148,7 @@ def test_summary_by_hand():
         "images": 4,
         "classes": {"glioma": 2, "meningioma": 0, "no_tumor": 1, "pituitary": 1},
         "patients": 2,
+        "images_without_patient": 2,
         "exact_duplicate_groups": 1,
         "exact_duplicate_images": 2,
         "near_duplicate_images": 3,
@@ -154,17 +172,161 @@ def paired_set(pairs_per_class: int) -> pd.DataFrame:
 
 def test_the_image_split_leaks_and_the_group_split_does_not():
     leaks = leaks_by_split(paired_set(25), "group", 0, 12)
-    for turned in (False, True):
-        assert leaks[turned]["group"] == 0
-        assert leaks[turned]["image"] > 0.5
-        assert leaks[turned]["folder"] is None
+    assert tuple(leaks) == MEASURED and leaks["folder"] is None and leaks["file"] is None
+    for key in ("near_copy", "near_copy_any_orientation"):
+        assert leaks["group"][key] == 0
+        assert leaks["image"][key] > 0.5 * leaks["image"]["test"]
+    assert leaks["near_copy"] == leaks["group"], "without patients the two are one"
+    assert leaks["image"]["test"] == 20  # a tenth of 200
     assert leaks_by_split(paired_set(25), "image", 0, 12) == leaks
 
 
 def test_a_split_that_is_not_in_use_may_be_impossible():
     table = paired_set(2)  # four images but two groups of each class
     leaks = leaks_by_split(table, "image", 0, 12)
-    assert leaks[True]["group"] is None
-    assert 0 <= leaks[True]["image"] <= 1
+    assert leaks["group"] is None
+    assert 0 <= leaks["image"]["near_copy"] <= leaks["image"]["test"]
     with pytest.raises(InputError, match=r"glioma: 2 group\(s\)"):
         leaks_by_split(table, "group", 0, 12)
+
+
+def test_leaks_by_hand():
+    """Five images of each class; a tested glioma looks like one in train, another shares its slice with it."""
+    rows = [
+        (label, f"P-{label}-{n}", f"{label}{n}", far_hash(hash_key(label, n))) for label in CLASSES for n in range(5)
+    ]
+    table = manifest(rows)
+    table["slice"], table["slice_patient"] = "", ""
+    own = np.array(["train", "train", "val", "test", "test"] * 4, dtype=object)
+    gliomas = table.index[table["label"] == "glioma"]
+    first, other, _, tested, second = gliomas
+    table.loc[tested, "phash"] = flipped(table.loc[first, "phash"], 3)
+    table.loc[[first, second], "slice"] = "7.mat"
+    table.loc[[other, tested], "patient"] = "shared"
+    table.loc[second, "patient"] = ""
+    table["group"] = group_numbers(table, 12)
+    leaks = leaks_by_split(table.assign(patient=""), "file", 0, 12, own=own)["file"]
+    expected = {"test": 8, "near_copy": 1, "near_copy_any_orientation": 1, "same_slice": 1}
+    assert leaks == expected | {"same_patient": 0, "known_patient": 0}
+    with pytest.raises(InputError, match="shared: test, train"):
+        leaks_by_split(table, "file", 0, 12, own=own)
+    leaks = leaks_by_split(table, "image", 0, 12, own=own)
+    assert leaks["file"] is None, "it would tear a patient"
+    assert leaks["image"]["known_patient"] in (3, 4)  # one test image of each class, and one glioma of no patient
+
+
+def hash_key(label: str, number: int) -> int:
+    return 1000 * (1 + CLASSES.index(label)) + number
+
+
+def test_groups_of_near_copies_leave_patients_on_both_sides_and_groups_do_not():
+    patients = {label: [f"{label}{n % 6}" for n in range(60)] for label in CLASSES}
+    rows = [
+        (label, patients[label][n], f"{label}{n}", far_hash(hash_key(label, n))) for label in CLASSES for n in range(60)
+    ]
+    table = manifest(rows)
+    table["group"] = group_numbers(table, 12)
+    leaks = leaks_by_split(table, "group", 0, 12)
+    assert leaks["near_copy"]["same_patient"] == leaks["near_copy"]["known_patient"] == leaks["near_copy"]["test"]
+    assert leaks["group"]["same_patient"] == 0 and leaks["group"]["known_patient"] == leaks["group"]["test"] > 0
+    assert all(leaks[kind]["near_copy_any_orientation"] == 0 for kind in ("image", "near_copy", "group"))
+
+
+def test_leaks_of_a_fold():
+    leaks = leaks_by_split(paired_set(25), "group", 0, 12, Deal(folds=5, fold=2))
+    assert leaks["image"]["test"] == 40 and leaks["group"]["test"] == pytest.approx(40, abs=8)
+    assert leaks["group"]["near_copy_any_orientation"] == 0 < leaks["image"]["near_copy"]
+
+
+def test_headline_shares_are_those_of_the_split_in_use():
+    counts = {"test": 8, "near_copy": 2, "near_copy_any_orientation": 6}
+    leaks = {"image": counts, "folder": None, "group": counts | {"near_copy": 0, "near_copy_any_orientation": 0}}
+    assert in_use(leaks, "image") == {
+        "test_near_duplicates_in_train": 0.25,
+        "test_near_duplicates_in_train_by_split": {"image": 0.25, "folder": None, "group": 0},
+        "test_near_duplicates_in_train_any_orientation": 0.75,
+        "test_near_duplicates_in_train_any_orientation_by_split": {"image": 0.75, "folder": None, "group": 0},
+    }
+    assert in_use(leaks, "group")["test_near_duplicates_in_train_any_orientation"] == 0
+
+
+def links(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Of (image_id, slice, its patient, its label)."""
+    table = pd.DataFrame(rows, columns=["image_id", "reference", "patient", "label"])
+    return table.assign(orientation=0, distance=0, correlation=1.0)[list(COLUMNS)]
+
+
+def test_links_fill_in_patients_and_masks_and_overwrite_none():
+    table = manifest(
+        [("glioma", "own", "s0", A), ("glioma", "", "s1", B), ("glioma", "", "s2", C), ("no_tumor", "", "s3", D)]
+    )
+    table["mask_path"] = ["own.png", "", "", ""]
+    found = links(("i1", "7.mat", "P7", "glioma"), ("i0", "8.mat", "P8", "glioma"), ("i2", "9.mat", "P9", "glioma"))
+    full = with_links(table, found, {"i0", "i1"}, "$^")
+    assert full["patient"].tolist() == ["own", "P7", "P9", ""]
+    assert full["mask_path"].tolist() == ["own.png", "link:i1", "", ""]
+    assert full["slice"].tolist() == ["8.mat", "7.mat", "9.mat", ""]
+    assert full["slice_patient"].tolist() == ["P8", "P7", "P9", ""]
+    assert full["slice_label"].tolist() == ["glioma"] * 3 + [""]
+    assert table["patient"].tolist() == ["own", "", "", ""], "the table given stays as it is"
+    bare = with_links(table, links(), set(), "$^")
+    assert bare["patient"].tolist() == table["patient"].tolist() and (bare["slice"] == "").all()
+
+
+def test_patients_that_differ_in_a_trailing_letter_after_a_digit_are_one():
+    patients = ["MR050791", "MR050791B", "abc", "abd", "MR050791BC", "7", "A"]
+    table = manifest([("glioma", patient, f"s{k}", far_hash(20 + k)) for k, patient in enumerate(patients)])
+    full = with_links(table.assign(mask_path=""), links(), set(), SAME_PATIENT)
+    assert full["patient"].tolist() == ["MR050791", "MR050791", "abc", "abd", "MR050791BC", "7", "A"]
+    assert group_numbers(full, 12).tolist() == [0, 0, 1, 2, 3, 4, 5]
+    as_they_are = with_links(table.assign(mask_path=""), links(), set(), "$^")
+    assert as_they_are["patient"].tolist() == patients
+    assert with_links(table.assign(mask_path=""), links(), set(), ".*")["patient"].tolist() == patients, (
+        "none is emptied"
+    )
+
+
+def test_groups_join_slices_and_their_patients():
+    rows = [("glioma", "", f"s{k}", far_hash(40 + k)) for k in range(6)]
+    rows[5] = ("glioma", "P1", "s5", far_hash(45))  # named by the data, as the reference names it
+    found = links(
+        ("i0", "1.mat", "P1", "glioma"),
+        ("i1", "1.mat", "P1", "glioma"),  # same slice
+        ("i2", "2.mat", "P1B", "glioma"),  # another slice of the patient
+        ("i3", "3.mat", "P2", "glioma"),
+    )
+    full = with_links(manifest(rows).assign(mask_path=""), found, set(), SAME_PATIENT)
+    assert group_numbers(full, 12).tolist() == [0, 0, 0, 1, 2, 0]
+
+
+def test_a_slice_ties_images_that_the_data_give_to_two_patients():
+    rows = [("glioma", "X", "s0", A), ("glioma", "Y", "s1", B), ("glioma", "Z", "s2", C)]
+    found = links(("i0", "1.mat", "P1", "glioma"), ("i1", "1.mat", "P1", "glioma"))
+    full = with_links(manifest(rows).assign(mask_path=""), found, set(), "$^")
+    assert full["patient"].tolist() == ["X", "Y", "Z"]
+    assert group_numbers(full, 12).tolist() == [0, 0, 1]
+
+
+def test_a_slice_of_another_label_is_a_conflict_of_all_its_images():
+    table = manifest(
+        [("glioma", "", "s0", A), ("meningioma", "", "s1", B), ("pituitary", "", "s2", C), ("glioma", "", "s3", D)]
+    )
+    found = links(
+        ("i0", "7.mat", "P7", "glioma"),
+        ("i1", "7.mat", "P7", "glioma"),  # the wrong one
+        ("i2", "8.mat", "P8", "pituitary"),
+    )
+    full = with_links(table.assign(mask_path=""), found, set(), "$^")
+    assert not label_conflicts(table).any()
+    assert label_conflicts(full).tolist() == [True, True, False, False]
+    with pytest.raises(InputError, match=r"1 image\(s\) appear under more than one label") as caught:
+        without_conflicts(full, allow=False)
+    assert "0.png (glioma) = 1.png (meningioma) = 7.mat of the reference (glioma)" in str(caught.value)
+    assert without_conflicts(full, allow=True)["path"].tolist() == ["2.png", "3.png"]
+
+
+def test_an_only_image_whose_slice_says_otherwise():
+    found = links(("i0", "7.mat", "P7", "glioma"))
+    full = with_links(manifest([("no_tumor", "", "s0", A)]).assign(mask_path=""), found, set(), "$^")
+    with pytest.raises(InputError, match=r"0\.png \(no_tumor\) = 7\.mat of the reference \(glioma\)"):
+        without_conflicts(full, allow=False)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from btlib.data import neighbours
-from btlib.data.neighbours import components, near_pairs, near_pairs_between, spread
+from btlib.data.neighbours import components, near_pairs, near_pairs_between, nearest, spread
 
 
 def related_hashes(count: int) -> np.ndarray:
@@ -51,6 +51,28 @@ def test_pairs_between_two_sets_equal_brute_force(distance, monkeypatch):
     found = near_pairs_between(one, other, distance)
     assert sorted((a, b) for i, j in found for a, b in zip(i.tolist(), j.tolist(), strict=True)) == expected
     assert len(expected) > 2
+
+
+@pytest.mark.parametrize("most", [1, 3, 150])
+def test_nearest_equal_brute_force(most, monkeypatch):
+    monkeypatch.setattr(neighbours, "ROWS", 10)
+    monkeypatch.setattr(neighbours, "COLUMNS", 100)  # six rows at a time
+    words = related_hashes(200)
+    order = np.random.default_rng(0).permutation(200)
+    one, others = words[order[:50]], words[order[50:]]
+    bits = [np.unpackbits(part.view(np.uint8), axis=1).astype(int) for part in (one, others)]
+    apart = (bits[0][:, None] != bits[1][None]).sum(axis=2)
+    found, distances = nearest(one, others, most)
+    assert found.shape == distances.shape == (50, most)
+    assert all(len(set(row)) == most for row in found.tolist())
+    assert np.array_equal(distances, np.take_along_axis(apart, found, axis=1))
+    assert np.array_equal(np.sort(distances, axis=1), np.sort(apart, axis=1)[:, :most])
+    assert distances.min() < 20 < distances.max()
+
+
+def test_hashes_may_differ_in_every_bit():
+    none, every = np.zeros((1, 4), np.uint64), np.full((1, 4), 2**64 - 1, dtype=np.uint64)
+    assert [part.tolist() for part in nearest(none, every, 1)] == [[[0]], [[256]]]
 
 
 def test_nearly_blank_hashes_are_compared_too():

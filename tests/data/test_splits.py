@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from btlib.data.classes import CLASSES
-from btlib.data.splits import SPLITS, class_counts, rows_of, shares, split
+from btlib.data.splits import PAPER, SPLITS, Deal, class_counts, rows_of, shares, split
 from btlib.errors import InputError
 
 
@@ -53,6 +53,23 @@ def test_shares_are_whole_present_and_near_80_10_10(sizes):
     assert np.array_equal(got.sum(axis=0), sizes)
     assert got.min() >= 1
     assert (np.abs(got - np.outer([0.8, 0.1, 0.1], sizes)) <= 2).all()
+    assert np.array_equal(got, shares(np.array(sizes), Deal(0.1, 0.1)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(3, 500), min_size=1, max_size=4), st.sampled_from([0.05, 0.1, 0.2, 0.3]), st.booleans())
+def test_other_shares(sizes, val, more_test):
+    test = val * 2 if more_test else val / 2
+    got = shares(np.array(sizes), Deal(val, test))
+    assert np.array_equal(got.sum(axis=0), sizes)
+    assert got.min() >= 1
+    assert (np.abs(got - np.outer([1 - val - test, val, test], sizes)) <= 2.5).all()
+
+
+@pytest.mark.parametrize("split_by", ["image", "group"])
+def test_a_split_by_other_shares(split_by):
+    counts = class_counts(labels_of((200,) * 4), split(ungrouped((200,) * 4), split_by, 0, Deal(val=0.05, test=0.25)))
+    assert counts == {name: dict.fromkeys(CLASSES, n) for name, n in (("train", 140), ("val", 10), ("test", 50))}
 
 
 def test_image_split_is_a_matter_of_the_seed_alone():
@@ -184,3 +201,112 @@ def test_a_class_without_test_images():
     table["path"] = table["path"].str.replace("Testing/glioma", "Training/glioma")
     with pytest.raises(InputError, match=r"no glioma in test\nAdd images"):
         split(table, "folder", 0)
+
+
+def patients(seed: int = 0, totals: tuple[int, ...] = (300, 150, 400, 200)) -> pd.DataFrame:
+    """Groups of one to thirty images of one class."""
+    rng = np.random.default_rng(seed)
+    rows, group = [], 0
+    for label, total in zip(CLASSES, totals, strict=True):
+        while total > 0:
+            size = min(total, int(rng.choice([1, 1, 2, 5, 13, 30])))
+            rows += [(label, group)] * size
+            group += 1
+            total -= size
+    return pd.DataFrame(rows, columns=["label", "group"]).sample(frac=1, random_state=seed, ignore_index=True)
+
+
+def all_folds(table: pd.DataFrame, split_by: str, seed: int, folds: int, val: float = 0.1) -> np.ndarray:
+    """text [folds, N]"""
+    return np.stack([split(table, split_by, seed, Deal(val=val, folds=folds, fold=fold)) for fold in range(folds)])
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+@pytest.mark.parametrize("split_by", ["group", "image"])
+def test_every_image_is_tested_in_exactly_one_fold(split_by, folds):
+    table = patients()
+    assigned = all_folds(table, split_by, 0, folds)
+    assert ((assigned == "test").sum(axis=0) == 1).all()
+    for one in assigned:
+        counts = pd.crosstab(table["label"], one)
+        total = counts.sum(axis=1)
+        assert ((counts["test"] - total / folds).abs() <= 0.02 * total + 1).all(), "each class near its share"
+        assert ((counts["val"] - 0.1 * total).abs() <= 0.02 * total + 1).all(), "a tenth of all, not of the rest"
+        if split_by == "group":
+            assert table.assign(split=one).groupby("group")["split"].nunique().max() == 1
+    assert np.array_equal(all_folds(table, split_by, 0, folds), assigned)
+    assert (all_folds(table, split_by, 1, folds) != assigned).any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 30), min_size=5, max_size=30), min_size=2, max_size=4), st.integers(3, 5))
+def test_folds_keep_groups_whole_and_every_class_everywhere(group_sizes, folds):
+    groups = [(label, size) for label, sizes in zip(CLASSES, group_sizes, strict=False) for size in sizes]
+    rows = [(label, group) for group, (label, size) in enumerate(groups) for _ in range(size)]
+    table = pd.DataFrame(rows, columns=["label", "group"])
+    assigned = all_folds(table, "group", 0, folds)
+    assert ((assigned == "test").sum(axis=0) == 1).all()
+    for one in assigned:
+        assert table.assign(split=one).groupby("group")["split"].nunique().max() == 1
+        assert (pd.crosstab(table["label"], one)[list(SPLITS)] > 0).all(axis=None)
+
+
+def test_the_share_of_test_means_nothing_to_folds():
+    table = patients()
+    for split_by in ("group", "image"):
+        few, many = (split(table, split_by, 0, Deal(0.1, test, 5, 1)) for test in (0.1, 0.5))
+        assert np.array_equal(few, many)
+
+
+def test_one_fold_is_the_plain_split():
+    for split_by in ("group", "image"):
+        assert np.array_equal(split(patients(), split_by, 0), split(patients(), split_by, 0, PAPER))
+        assert np.array_equal(split(patients(), split_by, 0), split(patients(), split_by, 0, Deal(folds=1, fold=0)))
+
+
+def test_more_folds_than_groups_of_a_class():
+    table = ungrouped((20, 20, 20, 4))
+    with pytest.raises(
+        InputError, match=r"each of the 5 folds \(split\.folds\):\n  - pituitary: 4 group\(s\)"
+    ) as caught:
+        split(table, "group", 0, Deal(folds=5))
+    assert "Make split.folds smaller, or add images of these classes, or set split_by: image" in str(caught.value)
+    with pytest.raises(InputError, match=r"pituitary: 4 image\(s\)\nMake split\.folds smaller, or add images"):
+        split(table, "image", 0, Deal(folds=5))
+
+
+def own(table: pd.DataFrame, *runs: tuple[str, int]) -> np.ndarray:
+    """The same runs of splits within each class."""
+    one = np.repeat([name for name, _ in runs], [count for _, count in runs])
+    return np.tile(one, len(CLASSES))[: len(table)].astype(object)
+
+
+def test_a_split_of_ones_own_is_taken_as_it_is():
+    table = ungrouped((10, 10, 10, 10)).assign(patient="")
+    assigned = own(table, ("train", 5), ("test", 4), ("val", 1))
+    assert split(table, "file", 0, own=assigned) is assigned
+    assert np.array_equal(split(table.drop(columns="patient"), "file", 0, own=assigned), assigned)
+
+
+def test_a_split_of_ones_own_with_a_patient_on_two_sides():
+    table = ungrouped((10, 10, 10, 10)).assign(patient="")
+    assigned = own(table, ("train", 5), ("test", 4), ("val", 1))
+    table.loc[[4, 5, 9], "patient"] = "P7"
+    table.loc[[0, 1], "patient"] = "P1"
+    with pytest.raises(InputError, match=r"1 patient\(s\) would be on more than one side:\n  - P7: test, train, val\n"):
+        split(table, "file", 0, own=assigned)
+    assert set(split(table, "image", 0)) == set(SPLITS), "by image leaks, as documented"
+
+
+def test_groups_that_tear_a_patient_are_refused():
+    table = ungrouped((40, 40, 40, 40)).assign(patient="everybody")
+    with pytest.raises(InputError, match="split_by: group: 1 patient"):
+        split(table, "group", 0)
+
+
+def test_a_split_of_ones_own_without_a_class():
+    table = ungrouped((10, 10, 10, 10)).assign(patient="")
+    assigned = own(table, ("train", 5), ("test", 4), ("val", 1))
+    assigned[(table["label"] == "glioma") & (assigned == "val")] = "train"
+    with pytest.raises(InputError, match=r"no glioma in val\nName images of every class in split\.file for each split"):
+        split(table, "file", 0, own=assigned)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from btlib.nested import flatten
 from btlib.paper import HEADLINE, TABLES
+from btlib.report.scores import SCORES
 from btlib.report.study import Study, read_folder
 from btlib.schema import read_params
 
@@ -16,6 +17,7 @@ FIGURES = (
     "preprocess/fig2_preprocessing.png",
     "evaluate/roc.png",
     "evaluate/classification.png",
+    "external/external.png",
     "gradcam/glioma.png",
     "ablations/fusion/forest.png",
     "robustness/accuracy.png",
@@ -23,7 +25,10 @@ FIGURES = (
     "joint/evaluate/grade.png",
     "joint/explain/case_1.png",
 )
-PLACES = ("preprocess", "train", "evaluate", "gradcam", "ablations", "robustness", "shortcuts", "stage1", "stage2")
+PLACES = (
+    *("preprocess", "train", "evaluate", "gradcam", "ablations", "robustness", "shortcuts", "stage1", "stage2"),
+    *("link", "cross_validation", "external"),
+)
 JOINT_PLACES = {
     "joint_evaluate": "joint/evaluate",
     "joint_explain": "joint/explain",
@@ -33,6 +38,84 @@ JOINT_PLACES = {
     "lesions": "lesions.png",
 }
 ENVIRONMENT = {"python": "3.11", "torch": "2.0"}
+
+
+EXTERNAL_SCORES = (
+    *("sensitivity", "specificity", "auc", "auc_within_patients"),
+    *("accuracy", "macro_f1", "unsure", "unfamiliar"),
+)
+
+
+def leaks(test: int, near_copy: int, near_turned: int, same_slice: int, same_patient: int, known: int) -> dict:
+    """Of one kind of split, as metrics/audit.json has it."""
+    return {
+        "test": test,
+        "near_copy": near_copy,
+        "near_copy_any_orientation": near_turned,
+        "same_slice": same_slice,
+        "same_patient": same_patient,
+        "known_patient": known,
+    }
+
+
+AUDIT = {
+    "images": 652,
+    "patients": 320,
+    "images_without_patient": 0,
+    "linked_images": 0,
+    "leaks_by_split": {
+        "image": leaks(66, 1, 2, 0, 33, 66),
+        "folder": None,
+        "near_copy": leaks(66, 0, 0, 0, 30, 66),
+        "group": leaks(66, 0, 0, 0, 0, 66),
+        "file": None,
+    },
+}
+NO_FOLDS = {"folds": [], "mean": None, "sd": None, "pooled": None, "known_patients": None}
+
+
+def folds() -> dict:
+    """Of metrics/cross_validation.json: two folds of 50 images each, 80 of them of 20 known patients."""
+    names = list(SCORES)
+    sizes = {"n_test": 50, "n_groups": 25, "n_patients": 10}
+    rows = [
+        {"fold": k, **dict.fromkeys(names, value), "temperature": 1.5, **sizes, "errors": errors}
+        for k, (value, errors) in enumerate([(0.9, 5), (0.8, 10)])
+    ]
+    pooled = dict.fromkeys(names, 0.85) | {"ci95": {name: [0.75, 0.95] for name in names}, "per_class": {}}
+    return {
+        "folds": rows,
+        "mean": dict.fromkeys(names, 0.85),
+        "sd": dict.fromkeys(names, 0.0707),
+        "pooled": pooled | {"n_test": 100, "n_groups": 50, "n_patients": 20, "errors": 15},
+        "known_patients": {
+            "images": 80,
+            "patients": 20,
+            "errors": 16,
+            "accuracy": 0.8,
+            "ci95": {"accuracy": [0.7, 0.9]},
+        },
+    }
+
+
+def external_scores(within=0.8, ends=(0.7, 0.9), patients=20, **changes) -> dict:
+    """Of one set in metrics/external.json; what is None is undefined."""
+    values = dict.fromkeys(EXTERNAL_SCORES, 0.5) | {"auc_within_patients": within} | changes
+    ci95 = {name: None if value is None else [0.4, 0.6] for name, value in values.items()}
+    ci95["auc_within_patients"] = list(ends) if ends else None
+    undefined = {name: "no patient is known" for name, value in values.items() if value is None}
+    counts = {"n": 50, "n_tumour": 20, "n_none": 30, "patients": 25, "patients_with_both": patients}
+    return {**counts, **values, "ci95": ci95, "undefined": undefined}
+
+
+def metrics() -> dict:
+    """The committed ones, with what tests look at in a form that no other run of the demo changes."""
+    found = read_folder(ROOT / "metrics")
+    return found | {
+        "audit": found["audit"] | AUDIT,
+        "cross_validation": NO_FOLDS,
+        "external": {"sets": {"phantom_elsewhere": external_scores()}},
+    }
 
 
 def volumes() -> pd.DataFrame:
@@ -56,7 +139,7 @@ def study(folder: Path, **changes) -> Study:
         Image.new("RGB", (40, 30), "white").save(folder / name)
     made = Study(
         params=flatten(read_params(ROOT / "params.yaml")),
-        metrics=read_folder(ROOT / "metrics"),
+        metrics=metrics(),
         notes={"images": "phantom data", "volumes": "phantom data"},
         paper={"headline": HEADLINE, "tables": TABLES},
         volumes=volumes(),

@@ -4,10 +4,11 @@ from base64 import b64decode
 from io import BytesIO
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from btlib.report import pictures
-from btlib.report.pictures import embedded
+from btlib.report.pictures import drawn, embedded
 
 
 def decoded(picture):
@@ -34,3 +35,14 @@ def test_a_large_picture_loses_little_and_becomes_small(tmp_path, monkeypatch):
     picture = embedded(path)
     assert len(picture.uri) < path.stat().st_size / 2
     assert np.abs(decoded(picture).astype(int) - pixels).mean() < 3
+
+
+def test_a_figure_of_the_pages_own_is_drawn_in_its_size():
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    picture = drawn(figure)
+    assert (picture.width, picture.height) == (220, 110)
+    pixels = decoded(picture)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels.min() < 60
+    assert drawn(figure) == picture

@@ -1,23 +1,26 @@
 """What the sections say, on scores worked out by hand."""
 
 import pytest
+from PIL import Image
 
 from btlib.artifacts import read_json
 from btlib.data.classes import CLASSES
 from btlib.paper import CLASS_COUNTS, HEADLINE, SETTINGS, SETTINGS_IN_TEXT
 from btlib.report.scores import SCORES
 from btlib.report.sections.ablations import finding, score_table
-from btlib.report.sections.audit import leak_table, split_rows, volumes_section
+from btlib.report.sections.audit import audit_section, leak_table, split_rows, volumes_section
 from btlib.report.sections.card import limits
 from btlib.report.sections.classification import class_table, headline_table, settings_table
 from btlib.report.sections.gradcam import finding as heat_finding
 from btlib.report.sections.gradcam import heat_tables
 from btlib.report.sections.joint import arm_table, difference_table
 from btlib.report.sections.joint import headline_table as joint_headline
-from btlib.report.sections.recorded import accuracy_table, gap_words
+from btlib.report.sections.recorded import accuracy_table, external_tables, recorded_section
+from btlib.report.sections.recorded import heat_tables as recorded_heat
 from btlib.report.sections.recorded import score_table as recorded_scores
 from btlib.report.sections.run import run_section, written
-from tests.report.make import ROOT, edited, study
+from btlib.report.sections.summary import summary_section
+from tests.report.make import ROOT, edited, external_scores, leaks, study
 from tests.report.test_report_scores import plain
 
 
@@ -123,24 +126,64 @@ def test_split_counts_beside_table_2():
     assert rows[-1] == ("all", "5,200", "5,618", "640", "702", "680", "703", "6,520", "7,023", "−503")
 
 
-def test_contamination_of_every_way_of_splitting():
-    audit = {
-        "test_near_duplicates_in_train_by_split": {"image": 0.259, "folder": None, "group": 0.0},
-        "test_near_duplicates_in_train_any_orientation_by_split": {"image": 0.648, "folder": None, "group": 0.0},
+def leak_audit(**changes):
+    made = {
+        "image": leaks(702, 182, 455, 470, 474, 474),
+        "folder": None,
+        "near_copy": leaks(702, 0, 0, 300, 480, 480),
+        "group": leaks(702, 0, 0, 0, 0, 475),
+        "file": None,
     }
-    table = leak_table(audit, "image")
-    assert [line[1:3] for line in cells(table)] == [
-        ["25.9 %", "64.8 %"],
-        ["– (not possible here)", "– (not possible here)"],
-        ["0.0 %", "0.0 %"],
-    ]
+    counts = {"images": 7011, "images_without_patient": 2269, "linked_images": 4742, "patients": 209}
+    return counts | {"leaks_by_split": made} | changes
+
+
+def test_what_every_way_of_splitting_leaks():
+    table = leak_table(leak_audit(), "image")
+    image, near_copy, group = cells(table)
+    assert image[1:7] == ["702", "182 (25.9 %)", "455 (64.8 %)", "470 (67.0 %)", "474 (67.5 %)", "474 (67.5 %)"]
+    assert near_copy[0].startswith("near copies apart, patients not looked at")
+    assert near_copy[5:7] == ["480 (68.4 %)", "480 (68.4 %)"]
+    assert group[2:6] == ["0 (0.0 %)"] * 4
+    assert len(group) == len(table.columns)
     assert table.marked == {0}
+    assert "Not possible here: split by folder." in table.note
+    assert "fold" not in table.note.replace("folder", "")
+
+
+def test_leaks_by_the_users_own_table_and_of_one_fold():
+    made = leak_audit()["leaks_by_split"] | {"file": leaks(70, 7, 7, 0, 0, 70)}
+    table = leak_table(leak_audit(leaks_by_split=made), "file", folds=5)
+    assert cells(table)[3][:3] == ["file (your own table)", "70", "7 (10.0 %)"]
+    assert table.marked == {3}
+    assert "one of 5" in table.note
+
+
+def test_where_no_patient_is_known_the_leaks_do_not_look_like_none():
+    table = leak_table(leak_audit(images_without_patient=7011, linked_images=0), "group")
+    assert all(line[4:7] == ["–", "–", "–"] for line in cells(table))
+    assert "patients may be on both sides of every split" in table.note
+
+
+def test_the_audit_counts_patients_and_links_and_shows_the_link_figure(tmp_path):
+    path = tmp_path / "link/links.png"
+    path.parent.mkdir()
+    Image.new("RGB", (40, 30), "white").save(path)
+    made = study(tmp_path)
+    made = study(tmp_path, metrics=made.metrics | {"audit": made.metrics["audit"] | leak_audit()})
+    said, counts, _, links, *_ = audit_section(made).blocks
+    assert said.text.endswith("patients apart where known (4,742 of 7,011 images).")
+    found = dict(cells(counts))
+    assert found["images whose patient is unknown"] == "2,269"
+    assert found["images linked to a slice of the reference set"] == "4,742"
+    assert links.items[0].caption.startswith("Each image's best match in the reference set")
 
 
 OTHERS = ("macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
 RUN = {
     "title": "A recipe",
     "profile": "p",
+    "date": "2026-01-01",
     "split_by": "image",
     "image_size": 96,
     "n_test": 100,
@@ -149,28 +192,61 @@ RUN = {
     "ci95": {"accuracy": [0.92, 0.96], **{name: [0.8, 1.0] for name in OTHERS}},
     "contamination": {"upright": 0.26, "any_orientation": 0.65},
 }
-LEAK_FREE = RUN | {
-    "split_by": "group",
-    "scores": RUN["scores"] | {"accuracy": 0.90},
-    "contamination": {"upright": 0.0, "any_orientation": 0.0},
+BY_GROUP = RUN | {"split_by": "group", "contamination": {"upright": 0.0, "any_orientation": 0.0}}
+BY_PATIENT = BY_GROUP | {
+    "rung": "patient",
+    "folds": 5,
+    "known_patients": {"images": 60, "patients": 9, "errors": 6, "accuracy": 0.9, "ci95": {"accuracy": [0.8, 1.0]}},
+    "external": {"far_away": external_scores()},
+    "gradcam": {
+        "map": "a_map",
+        "n": 90,
+        "pointing_hit": 0.15,
+        "heat_share": 0.07,
+        "lesion_share": 0.02,
+        "heat_over_uniform": 3.9,
+        "ci95": dict.fromkeys(("pointing_hit", "heat_share", "lesion_share", "heat_over_uniform"), (0, 1)),
+    },
 }
 
 
 def test_recorded_runs_stand_beside_the_paper_and_say_that_they_are_others():
-    table = accuracy_table([RUN, LEAK_FREE], HEADLINE)
-    assert cells(table)[1] == [
-        "A recipe", "image", "96", "65.0 %", "6 of 100", "94.00 % [92.00, 96.00]", "−1.73 [−3.73, +0.27]"
+    table = accuracy_table([RUN, BY_GROUP, BY_PATIENT], HEADLINE)
+    paper, image, group, patient = cells(table)
+    assert paper[1] == "by image"
+    assert image == [
+        "A recipe", "by image", "96", "65.0 %", "6 of 100", "94.00 % [92.00, 96.00]", "−1.73 [−3.73, +0.27]", "–"
     ]  # fmt: skip
-    assert table.marked == {2}
+    assert group[1] == "near copies apart, patients not looked at"
+    assert patient[1] == "near copies apart; patients apart where known (60 of 100 images)"
+    assert patient[-1] == "90.00 % [80.00, 100.00]"
+    assert table.marked == {3}
+    assert "(5 folds)" in table.note
     assert table.badge == recorded_scores([RUN], HEADLINE).badge == "real images, other runs"
     assert cells(recorded_scores([RUN], HEADLINE))[1][5] == "0.9200 [0.8000, 1.0000]\n−0.0215 [−0.1415, +0.0585]"
 
 
-def test_the_gap_between_splits_is_of_one_recipe_run_both_ways():
-    other = RUN | {"title": "Another"}
-    said = plain(gap_words([RUN, LEAK_FREE, other]))
-    assert "A recipe: 94.00 % split by image, 90.00 % split by group (−4.00 points)." in said
-    assert "Another" not in said
+def test_recorded_heat_maps_and_sets_of_other_hospitals():
+    (outside,) = external_tables([RUN, BY_PATIENT])
+    (line,) = cells(outside)
+    assert line[:5] == ["A recipe", "far away", "50", "25", "50.0 % [40.0, 60.0]"]
+    assert len(line) == len(outside.columns)
+    (maps,) = recorded_heat([BY_GROUP, BY_PATIENT | {"external": None}])
+    assert cells(maps)[0][:3] == ["A recipe", "a map", "90"]
+    assert external_tables([RUN]) == recorded_heat([RUN]) == []
+
+
+def test_recorded_runs_are_sorted_by_rung(tmp_path):
+    runs = [run | {"data": "d", "command": "c", "device": "x", "note": ""} for run in (BY_PATIENT, BY_GROUP, RUN)]
+    other = runs[1] | {"split_by": "folder"}
+    section = recorded_section(study(tmp_path, recorded=[other, *runs]))
+    assert section.title == "Recorded runs on real images"
+    assert [line[1] for line in section.blocks[1].rows[1:]] == [
+        "by image",
+        "near copies apart, patients not looked at",
+        "near copies apart; patients apart where known (60 of 100 images)",
+        "split by folder",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/runs").glob("*.json")), ids=lambda path: path.stem)
@@ -182,6 +258,13 @@ def test_each_recorded_run_agrees_with_itself(path):
     assert (ROOT / run["profile"]).is_file()
     assert run["profile"] in run["command"]
     assert (run["contamination"]["any_orientation"] == 0) is (run["split_by"] == "group")
+    assert run["rung"] in {"image": ("image",), "group": ("near_copy", "patient")}[run["split_by"]]
+    parts = [run.get("known_patients"), run.get("gradcam"), *(run.get("external") or {}).values()]
+    for part in filter(None, parts):
+        assert all(low <= part[name] <= high for name, (low, high) in part["ci95"].items())
+    if run["rung"] == "patient":
+        known = run["known_patients"]
+        assert known["accuracy"] == pytest.approx(1 - known["errors"] / known["images"])
 
 
 def heat(ratio, ends):
@@ -259,9 +342,33 @@ def test_time_of_each_stage(tmp_path):
 def test_the_card_names_what_speaks_against_this_run(tmp_path):
     made = study(tmp_path)
     assert any("images are synthetic" in sentence for sentence in limits(made))
-    leaky = edited(made.metrics, "audit", test_near_duplicates_in_train_any_orientation=0.5)
-    real = study(tmp_path, notes={"images": "", "volumes": ""}, metrics=leaky)
-    said = plain(" ".join(limits(real)))
-    assert "synthetic" not in said
-    assert "50.0 % of the test images have a near copy in train" in said
-    assert "one data set" in said.lower()
+    assert not any("flatter" in sentence for sentence in limits(made))  # every patient is known and apart
+
+    def said(audit, within=0.8, ends=(0.7, 0.9)):
+        sets = {"sets": {"far_away": external_scores(within=within, ends=ends)}}
+        edited_ = made.metrics | {"audit": made.metrics["audit"] | audit, "external": sets}
+        return plain(" ".join(limits(study(tmp_path, notes={"images": "", "volumes": ""}, metrics=edited_))))
+
+    some = said(leak_audit())
+    assert "synthetic" not in some
+    assert "one data set" in some.lower()
+    assert "patients apart where known (4,742 of 7,011 images). Of 2,269 images nobody knows" in some
+    assert "far away" not in some
+    assert "On slices of far away the AUC within patients is 0.500 [0.400, 0.600], not told from chance" in said(
+        {}, 0.5, (0.4, 0.6)
+    )
+    leaking = {"leaks_by_split": {made.params["split_by"]: leaks(702, 182, 351, 0, 0, 0)}}
+    assert "leaks: 351 of 702 test images have a near copy in train; patients unknown: the scores flatter." in said(
+        leaking
+    )
+
+
+def test_the_summary_says_what_the_split_keeps_apart(tmp_path):
+    made = study(tmp_path)
+    unknown = edited(made.metrics, "audit", images_without_patient=652)
+    for metrics, words in (
+        (made.metrics, "(leak-free: patients and near copies apart)"),
+        (unknown, "(near copies apart; patients unknown)"),
+    ):
+        first = summary_section(study(tmp_path, metrics=metrics)).blocks[0]
+        assert f"split by {made.params['split_by']} {words}" in first.text

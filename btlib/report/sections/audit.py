@@ -8,10 +8,13 @@ from btlib.paper import CLASS_COUNTS
 from btlib.report.blocks import Block, Section, Table, Text
 from btlib.report.scores import MINUS, NOTHING, SHARE, count, spoken
 from btlib.report.study import Study
+from btlib.separation import NEAR_COPY, RUNGS, separation
 
 COUNTS = {
     "images": "images",
-    "patients": "patients named by the data",
+    "patients": "known patients",
+    "images_without_patient": "images whose patient is unknown",
+    "linked_images": "images linked to a slice of the reference set",
     "label_conflicts": "identical images with two labels",
     "exact_duplicate_groups": "sets of identical images",
     "exact_duplicate_images": "images in them",
@@ -21,13 +24,25 @@ COUNTS = {
     "largest_group": "images in the largest group",
 }
 LEAKS = {
-    "test_near_duplicates_in_train_by_split": "upright",
-    "test_near_duplicates_in_train_any_orientation_by_split": "in any orientation",
+    "near_copy": "near copy in train, upright",
+    "near_copy_any_orientation": "near copy in train, any orientation",
+    "same_slice": "same slice in train",
+    "same_patient": "same patient in train",
+    "known_patient": "patient known",
 }
-KINDS = {
+WAYS = {
     "image": "image (the paper's protocol)",
     "folder": "folder (the data set's own test folder)",
-    "group": "group (leak-free)",
+    NEAR_COPY: f"{RUNGS[NEAR_COPY]} (to compare with)",
+    "group": "group",
+    "file": "file (your own table)",
+}
+LINKS = {
+    "links.png": (
+        "Each image's best match in the reference set: linked where hash distance and correlation both pass their "
+        "threshold. The wider the gap between both populations, the surer the links.",
+        "Scatter of hash distance against correlation, and histogram of the correlations, linked images and others",
+    )
 }
 FIGURES = {
     "fig7_samples.png": ("Samples of each class (the paper's Figure 7).", "Grid of sample slices, a row per class"),
@@ -45,9 +60,12 @@ SPOKEN_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 def audit_section(study: Study) -> Section:
     audit, split = study.scores("audit"), study.scores("split")
+    split_by = study.params["split_by"]
     blocks: list[Block] = [
+        Text(f"Split by {split_by}: {separation(audit, split_by)}."),
         Table("What is in the data", ("what", "number"), [(COUNTS[k], count(audit[k])) for k in COUNTS if k in audit]),
-        leak_table(audit, study.params["split_by"]),
+        leak_table(audit, split_by, study.params["split.folds"]),
+        *study.figures("link", LINKS),
         Table(
             "Table 2: images of each class in each split",
             (
@@ -58,24 +76,48 @@ def audit_section(study: Study) -> Section:
                 "difference",
             ),
             split_rows(split),
-            note="The difference is ours minus the paper's. Both deal 80/10/10 within each class.",
+            note="The difference is ours minus the paper's, which deals 80/10/10 within each class.",
         ),
     ]
     blocks += study.figures("preprocess", FIGURES)
     return Section("audit", "Data audit", blocks, study.notes["images"])
 
 
-def leak_table(audit: Mapping, split_by: str) -> Table:
-    """Share of the test images with a near copy in train, for each way of splitting; this run's way is marked."""
+def leak_table(audit: Mapping, split_by: str, folds: int = 1) -> Table:
+    """What is also in train of the test images, for each way of splitting that is possible; this run's way is marked.
+
+    Args:
+        folds: with more than one, the table is of the fold that tests the main model.
+    """
+    leaks = audit["leaks_by_split"]
+    nobody = audit["images_without_patient"] == audit["images"]
+    lacking = {"same_patient", "known_patient"} if nobody else set()
+    if not audit["linked_images"]:
+        lacking.add("same_slice")
     rows = [
-        (KINDS[kind], *(_leak(audit[key].get(kind)) for key in LEAKS), "yes" if kind == split_by else "")
-        for kind in KINDS
+        (
+            WAYS[kind],
+            count(leaks[kind]["test"]),
+            *(NOTHING if key in lacking else _counted(leaks[kind][key], leaks[kind]["test"]) for key in LEAKS),
+            "yes" if kind == split_by else "",
+        )
+        for kind in WAYS
+        if leaks.get(kind)
+    ]
+    impossible = [kind for kind in WAYS if kind != "file" and not leaks.get(kind)]
+    notes = [
+        "Test images and their share. Mirrored and turned copies count as copies in any orientation. Slices and "
+        "patients count where they are known.",
+        *(["No patient is known here, so patients may be on both sides of every split."] if nobody else []),
+        *(["No image is linked to a slice of a reference set."] if "same_slice" in lacking else []),
+        *([f"Not possible here: split by {', '.join(impossible)}."] if impossible else []),
+        *([f"Of the fold that tests the main model, one of {folds}."] if folds > 1 else []),
     ]
     return Table(
-        "Contamination: test images with a near copy among the training images",
-        ("split by", *LEAKS.values(), "this run"),
+        "What each way of splitting leaks: test images of which train has a near copy, the slice or the patient",
+        ("split by", "test images", *LEAKS.values(), "this run"),
         rows,
-        note="Mirrored and turned copies count as copies in any orientation.",
+        note=" ".join(notes),
         marked=frozenset(number for number, row in enumerate(rows) if row[-1]),
     )
 
@@ -93,8 +135,9 @@ def split_rows(split: Mapping[str, Mapping[str, int]]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _leak(share: float | None) -> str:
-    return f"{NOTHING} (not possible here)" if share is None else SHARE.said(share)
+def _counted(number: int, total: int) -> str:
+    """'182 (25.9 %)'."""
+    return f"{count(number)} ({SHARE.said(number / total)})"
 
 
 def volumes_section(study: Study) -> Section:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from btlib.report.blocks import Bullets, Heading, Section, Table, Text
-from btlib.report.scores import SCORES, SHARE, count
+from btlib.report.scores import SCORES, SHARE, count, spoken
+from btlib.report.sections.external import ABOVE, WITHIN, against_chance, verdict
 from btlib.report.sections.gradcam import fused
 from btlib.report.sections.run import written
 from btlib.report.study import Study
+from btlib.separation import leaking, separation
 
 FOR = (
     "Research on methods: how splits, losses, fusion, augmentation and uncertainty change results on brain-tumour MRI.",
@@ -38,12 +40,13 @@ def card_section(study: Study) -> Section:
 
 
 def _networks(study: Study) -> Table:
-    images, volumes = study.scores("audit"), study.scores("split_volumes")
+    images, volumes, split_by = study.scores("audit"), study.scores("split_volumes"), study.params["split_by"]
     cases = sum(count_ for part in volumes.values() for count_ in part.values())
     rows = [
         (
             "classifier of slices",
-            f"{count(images['images'])} images, {study.notes['images'] or 'real'}",
+            f"{count(images['images'])} images, {study.notes['images'] or 'real'}; split by {split_by}: "
+            f"{separation(images, split_by)}",
             written(study.params["backbones"]),
             f"{study.params['fusion']}, {study.params['image_size']} px",
         ),
@@ -60,15 +63,13 @@ def _networks(study: Study) -> Table:
 def limits(study: Study) -> list[str]:
     """What this run's own numbers say against trusting it."""
     audit, found = study.scores("audit"), study.scores("classification")
-    copies = audit["test_near_duplicates_in_train_any_orientation"]
     heat = study.scores("gradcam")
     sentences = [
         f"The {part} are synthetic ({note}): every score on them shows that the pipeline works and nothing more."
         for part, note in study.notes.items()
         if note
     ]
-    if copies:
-        sentences.append(f"{SHARE.said(copies)} of the test images have a near copy in train, so the scores flatter.")
+    sentences += [*_split_limit(audit, study.params["split_by"]), *_outside_limits(study)]
     if not study.notes["images"]:
         sentences.append(
             "One data set, whose sources and classes may be tied; see the shortcuts, and expect less elsewhere."
@@ -82,6 +83,30 @@ def limits(study: Study) -> list[str]:
         "No study with readers, no prospective data, no check by age, sex or scanner was made.",
     ]
     return sentences
+
+
+def _split_limit(audit: Mapping, split_by: str) -> list[str]:
+    """What the split leaves on both sides, or might; nothing where every patient is known and apart."""
+    kept = f"Split by {split_by}, {separation(audit, split_by)}"
+    if leaking(audit["leaks_by_split"][split_by]):
+        return [f"{kept}: the scores flatter."]
+    unknown = audit["images_without_patient"]
+    if not unknown:
+        return []
+    return [
+        f"{kept}. Of {count(unknown)} images nobody knows whether their patient is on both sides, so the scores may "
+        "flatter."
+    ]
+
+
+def _outside_limits(study: Study) -> list[str]:
+    """What the sets of other hospitals say; a set beyond chance is no limit."""
+    sets = study.scores("external")["sets"]
+    return [
+        f"On slices of {spoken(name)} {verdict(scores)}"
+        for name, scores in sets.items()
+        if scores[WITHIN] is None or against_chance(scores["ci95"][WITHIN], scores["patients_with_both"]) != ABOVE
+    ]
 
 
 def _heat_limit(heat: Mapping) -> str:

@@ -148,6 +148,11 @@ def _beside(score: Score, ours: float, paper: float | None) -> str:
 
 def _hint(study: Study) -> str:
     words = "The paper's numbers come from one run on its own split by image; it prints neither seeds nor intervals. "
+    if study.params["split.folds"] > 1:
+        words += (
+            f"These scores are of fold {study.params['split.fold']} of {study.params['split.folds']}, which tests the "
+            "main model; all folds are under “Cross-validation”. "
+        )
     if study.notes["images"]:
         return words + "This run is on phantoms, so a difference from the paper says nothing about the method."
     return words + "A difference speaks of data and settings as much as of the method."

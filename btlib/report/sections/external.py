@@ -1,6 +1,6 @@
 """The classifier on images of other hospitals: is the lesion read there, too?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from btlib.report.blocks import Bullets, Section, Table, Text
 from btlib.report.scores import ACCURACY, GLUE, NOTHING, PERCENT, Score, count, spoken
@@ -18,6 +18,12 @@ COLUMNS = {
 }
 CLASSES = {"accuracy": ACCURACY, "macro_f1": Score("macro F1")}
 FEW = 6  # of fewer patients, all with an AUC above 0.5, a two-sided sign test says p > 0.05: 2 · 0.5⁵ = 0.06
+TOO_FEW, ABOVE, BELOW, NEITHER = "too few patients", "above chance", "below chance", "not told from chance"
+MEANING = {
+    ABOVE: "between a patient's own slices the classifier tells those with the tumour",
+    BELOW: "between a patient's own slices the classifier takes the wrong ones for those with tumour",
+    NEITHER: "nothing shows that the classifier reads the lesion here",
+}
 NOTE = (
     "Nothing was trained on these images. Sensitivity and specificity: some tumour against none, at the most probable "
     "class. AUC within patients: the mean over patients who have slices with and without tumour of the AUC among "
@@ -59,16 +65,19 @@ def verdict(scores: Mapping) -> str:
     if value is None:
         return f"the AUC within patients is undefined: {scores['undefined'][WITHIN]}."
     among = f"the AUC within patients is {AREA.estimate(value, ends)}"
-    if patients < FEW:
+    found = against_chance(ends, patients)
+    if found == TOO_FEW:
         who = "1 patient has" if patients == 1 else f"only {patients} patients have"
         return f"{among}, but {who} slices of both kinds: too few to tell it from chance."
-    if ends[0] > 0.5:
-        said = "above chance: between a patient's own slices the classifier tells those with the tumour"
-    elif ends[1] < 0.5:
-        said = "below chance: between a patient's own slices the classifier takes the wrong ones for those with tumour"
-    else:
-        said = "not told from chance: nothing shows that the classifier reads the lesion here"
-    return f"{among}, {said} ({count(patients)} patients)."
+    return f"{among}, {found}: {MEANING[found]} ({count(patients)} patients)."
+
+
+def against_chance(ends: Sequence[float] | None, patients: int) -> str:
+    """One of TOO_FEW, ABOVE, BELOW and NEITHER: what an interval of the AUC within so many patients says."""
+    if ends is None or patients < FEW:
+        return TOO_FEW
+    low, high = ends
+    return ABOVE if low > 0.5 else BELOW if high < 0.5 else NEITHER
 
 
 def set_table(sets: Mapping[str, Mapping]) -> Table:

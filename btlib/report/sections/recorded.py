@@ -1,95 +1,133 @@
-"""Leak-free results beside the paper's protocol: recorded runs on real images, which are other runs than this one."""
+"""Recorded runs on real images, which are other runs than this one, on their rungs beside the paper's protocol."""
 
 from collections.abc import Mapping, Sequence
 
 from btlib.report.blocks import Block, Section, Table, Text
-from btlib.report.scores import ACCURACY, SCORES, SHARE, count
+from btlib.report.ladder import rung_of, rung_words
+from btlib.report.scores import ACCURACY, NOTHING, SCORES, SHARE, count, spoken
+from btlib.report.sections.external import COLUMNS
+from btlib.report.sections.gradcam import MEASURES
 from btlib.report.study import Study
+from btlib.separation import IMAGE, PATIENT, RUNGS
 
 BADGE = "real images, other runs"
 OTHERS = ("macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
-PAPER_SPLIT, PAPER_PIXELS = "image", 224
+PAPER_PIXELS = 224
+ORDER = (*RUNGS, None)
 
 
 def recorded_section(study: Study) -> Section:
     paper = study.paper["headline"]
-    runs = sorted(study.recorded, key=lambda run: (run["profile"], run["split_by"] != PAPER_SPLIT))
+    runs = sorted(study.recorded, key=lambda run: (ORDER.index(rung_of(run)), run["profile"], run["date"]))
     blocks: list[Block] = [
         Text(
-            "These are not this run. They are recorded runs of this pipeline on real images, kept in docs/runs/, so "
-            "that the paper's protocol (split by image) and the leak-free split (by group) stand side by side. What "
-            "this run's own data would leak under each split is in the data audit."
+            "These are not this run. They are recorded runs of this pipeline on real images, kept in docs/runs/, by "
+            "what their split kept apart; the ladder at the top is made of them. What this run's own data would leak "
+            "under each split is in the data audit."
         )
     ]
     if runs:
-        blocks += [Text(gap_words(runs)), accuracy_table(runs, paper), score_table(runs, paper), _making(runs)]
+        blocks += [
+            accuracy_table(runs, paper),
+            score_table(runs, paper),
+            *external_tables(runs),
+            *heat_tables(runs),
+            _making(runs),
+        ]
     else:
         blocks.append(Text("No run is recorded here."))
-    return Section("protocol", "Leak-free, beside the paper's protocol", blocks)
-
-
-def gap_words(runs: Sequence[Mapping]) -> str:
-    """What the split alone does: recipes that were run both ways."""
-    by_recipe: dict[str, dict[str, float]] = {}
-    for run in runs:
-        by_recipe.setdefault(run["title"], {})[run["split_by"]] = run["scores"]["accuracy"]
-    sentences = [
-        f"{title}: {ACCURACY.said(found['image'])} split by image, {ACCURACY.said(found['group'])} split by group "
-        f"({ACCURACY.signed(found['group'] - found['image'])} points)."
-        for title, found in by_recipe.items()
-        if {"image", "group"} <= found.keys()
-    ]
-    return " ".join(["Accuracy on the same data.", *sentences, "One seed each, on different test images."])
+    return Section("recorded", "Recorded runs on real images", blocks)
 
 
 def accuracy_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table:
-    rows = [("the paper", PAPER_SPLIT, str(PAPER_PIXELS), "not reported", "", ACCURACY.said(paper["accuracy"]), "")]
+    said = ACCURACY.said(paper["accuracy"])
+    rows = [("the paper", RUNGS[IMAGE], str(PAPER_PIXELS), "not reported", "", said, "", "")]
     for run in runs:
-        accuracy, ends = run["scores"]["accuracy"], run["ci95"]["accuracy"]
+        accuracy, ends, known = run["scores"]["accuracy"], run["ci95"]["accuracy"], run.get("known_patients")
         rows.append(
             (
                 run["title"],
-                run["split_by"],
+                rung_words(run),
                 str(run["image_size"]),
                 SHARE.said(run["contamination"]["any_orientation"]),
                 f"{count(run['errors'])} of {count(run['n_test'])}",
                 ACCURACY.estimate(accuracy, ends),
                 ACCURACY.difference(accuracy, paper["accuracy"], ends),
+                ACCURACY.estimate(known["accuracy"], known["ci95"]["accuracy"]) if known else NOTHING,
             )
         )
     columns = (
         "run",
-        "split by",
+        "split",
         "pixels",
-        "test images with a copy in train",
+        "test images with a near copy in train",
         "errors",
         "accuracy [95 %]",
         "minus the paper [95 %], points",
+        "accuracy, images of known patients",
     )
-    leak_free = frozenset(number for number, row in enumerate(rows) if row[1] == "group")
-    note = "Leak-free runs are marked. Copies in any orientation."
-    return Table("Accuracy, recorded runs", columns, rows, note, leak_free, badge=BADGE)
+    marked = frozenset(number for number, run in enumerate(runs, start=1) if rung_of(run) == PATIENT)
+    note = "Marked: no known patient on both sides. Near copies in any orientation."
+    folds = sorted({run["folds"] for run in runs if run.get("folds")})
+    if folds:
+        note += f" Their errors are of all test folds pooled ({' or '.join(map(str, folds))} folds)."
+    return Table("Accuracy, recorded runs", columns, rows, note, marked, badge=BADGE)
 
 
 def score_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table:
     """Under each score: the difference from the paper with its interval."""
-    rows = [("the paper", PAPER_SPLIT, *(SCORES[name].said(paper[name]) for name in OTHERS))]
+    rows = [("the paper", RUNGS[IMAGE], *(SCORES[name].said(paper[name]) for name in OTHERS))]
     for run in runs:
         cells = []
         for name in OTHERS:
             value, ends = run["scores"][name], run["ci95"][name]
             difference = SCORES[name].difference(value, paper[name], ends)
             cells.append(f"{SCORES[name].estimate(value, ends)}\n{difference}")
-        rows.append((run["title"], run["split_by"], *cells))
+        rows.append((run["title"], rung_words(run), *cells))
     note = "Below each score: minus the paper, with the run's own interval."
-    columns = ("run", "split by", *(SCORES[name].name for name in OTHERS))
+    columns = ("run", "split", *(SCORES[name].name for name in OTHERS))
     return Table("Other scores, recorded runs", columns, rows, note, badge=BADGE)
+
+
+def external_tables(runs: Sequence[Mapping]) -> list[Table]:
+    """Sets of other hospitals, run by run; nothing where none was tried."""
+    rows = [
+        (
+            run["title"],
+            spoken(name),
+            count(scores["n"]),
+            count(scores["patients"]),
+            *(score.estimate(scores[key], scores["ci95"].get(key)) for key, score in COLUMNS.items()),
+        )
+        for run in runs
+        for name, scores in (run.get("external") or {}).items()
+    ]
+    columns = ("run", "set", "images", "patients", *(score.name for score in COLUMNS.values()))
+    note = "Nothing was trained on these slices: some tumour against none. 95 % intervals over patients."
+    return [Table("Other hospitals, recorded runs", columns, rows, note, badge=BADGE)] if rows else []
+
+
+def heat_tables(runs: Sequence[Mapping]) -> list[Table]:
+    """Grad-CAM against lesion masks, run by run; nothing where none was measured."""
+    rows = [
+        (
+            run["title"],
+            spoken(heat["map"]),
+            count(heat["n"]),
+            *(measure.estimate(heat[key], heat["ci95"].get(key)) for key, measure in MEASURES.items()),
+        )
+        for run in runs
+        if (heat := run.get("gradcam"))
+    ]
+    columns = ("run", "map", "n", *(measure.name for measure in MEASURES.values()))
+    note = "A uniform map has the lesion's share of the area in the lesion. 95 % intervals."
+    return [Table("Heat against lesion masks, recorded runs", columns, rows, note, badge=BADGE)] if rows else []
 
 
 def _making(runs: Sequence[Mapping]) -> Table:
     rows = [
-        (run["title"], run["split_by"], run["data"], run["command"], run["device"], run["date"], run["note"])
+        (run["title"], rung_words(run), run["data"], run["command"], run["device"], run["date"], run["note"])
         for run in runs
     ]
-    columns = ("run", "split by", "data", "command", "device", "date", "note")
+    columns = ("run", "split", "data", "command", "device", "date", "note")
     return Table("How the recorded runs were made", columns, rows, folded=True, words=True, badge=BADGE)

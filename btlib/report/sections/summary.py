@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from btlib.report.blocks import Number, Numbers, Section, Text
-from btlib.report.scores import JOINT_SCORES, SCORES, SHARE, Score, count
+from btlib.report.scores import JOINT_SCORES, SCORES, Score, count
 from btlib.report.study import Study
+from btlib.separation import separation
 
 SHOWN = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
 JOINT_SHOWN = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "grade_accuracy", "grade_auc")
@@ -33,13 +34,11 @@ def _number(score: Score, name: str, found: Mapping, paper: float | None) -> Num
 
 
 def _classifier_words(study: Study, found: Mapping) -> str:
-    audit = study.scores("audit")
-    known = SHARE.said(audit["test_near_duplicates_in_train_any_orientation"])
-    note = study.notes["images"]
+    split_by, note = study.params["split_by"], study.notes["images"]
     return (
-        f"Classification of {count(found['n_test'])} test images ({note or 'real images'}), split by "
-        f"{study.params['split_by']}: {count(found['errors'])} of them wrong. {known} of the test images have a near "
-        "copy among the training images, mirrored and turned ones counted. 95 % intervals in brackets."
+        f"Classification of {count(found['n_test'])} test images ({note or 'real images'}), split by {split_by} "
+        f"({separation(study.scores('audit'), split_by)}): {count(found['errors'])} of them wrong. 95 % intervals in "
+        "brackets."
     )
 
 

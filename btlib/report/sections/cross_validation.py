@@ -1,0 +1,101 @@
+"""Every image predicted by a network that saw neither it nor what belongs to it: the folds, and all of them pooled."""
+
+from collections.abc import Mapping
+
+from btlib.report.blocks import Section, Table, Text
+from btlib.report.scores import ACCURACY, NOTHING, SCORES, count
+from btlib.report.study import Study
+from btlib.separation import separation
+
+OF_A_FOLD = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "ece_temperature_scaled")
+HOW = (
+    "No cross-validation was run: one test set speaks for all. To test on every image, set `split.folds: 5` in "
+    "params.yaml and run `dvc repro cross_validate`, which trains the main model once for each fold."
+)
+FIGURES = {
+    "folds.png": (
+        "Accuracy of each fold; the band is the 95 % interval of all folds pooled.",
+        "A dot for each fold's accuracy, and the pooled accuracy with its interval",
+    ),
+    "classification.png": (
+        "Scores of each class and confusion matrix, all folds pooled.",
+        "Table of precision, recall and F1 of each class beside the confusion matrix",
+    ),
+}
+
+
+def cross_validation_section(study: Study) -> Section:
+    found, title, note = study.scores("cross_validation"), "Cross-validation", study.notes["images"]
+    if not found["folds"]:
+        return Section("cross-validation", title, [Text(HOW)], note)
+    kept = separation(study.scores("audit"), study.params["split_by"])
+    blocks = [
+        Text(f"Split by {study.params['split_by']} into {len(found['folds'])} folds ({kept}). {finding(found)}"),
+        pooled_table(found),
+        fold_table(found),
+        *study.figures("cross_validation", FIGURES),
+    ]
+    return Section("cross-validation", title, blocks, note)
+
+
+def finding(found: Mapping) -> str:
+    """The pooled accuracy, and how much of it is left on the images whose patient is known."""
+    whole, known = found["pooled"], found["known_patients"]
+    said = (
+        f"Of {count(whole['n_test'])} images {count(whole['errors'])} are wrong: accuracy "
+        f"{ACCURACY.estimate(whole['accuracy'], whole['ci95']['accuracy'])}."
+    )
+    if not known:
+        return f"{said} No image's patient is known, so patients may be on both sides of every fold."
+    if known["images"] == whole["n_test"]:
+        return f"{said} The patient of every image is known ({count(known['patients'])} patients)."
+    return (
+        f"{said} On the {count(known['images'])} images of {count(known['patients'])} known patients it is "
+        f"{ACCURACY.estimate(known['accuracy'], known['ci95']['accuracy'])}; for the others nothing says that their "
+        "patient was not trained on."
+    )
+
+
+def pooled_table(found: Mapping) -> Table:
+    """All folds together, each image answered by the network of its own fold."""
+    whole, known = found["pooled"], found["known_patients"]
+    rows = [
+        (score.name, score.said(whole[name]), score.interval(whole["ci95"][name]))
+        for name, score in SCORES.items()
+        if name in whole
+    ]
+    if known:
+        title = f"accuracy, images of the {count(known['patients'])} known patients"
+        rows.insert(1, (title, ACCURACY.said(known["accuracy"]), ACCURACY.interval(known["ci95"]["accuracy"])))
+    note = (
+        f"{count(whole['n_test'])} images in {count(whole['n_groups'])} groups, drawn together by the bootstrap. The "
+        "intervals speak of images, not of how much another seed would change."
+    )
+    return Table("All folds pooled", ("score", "value", "95 % interval"), rows, note)
+
+
+def fold_table(found: Mapping) -> Table:
+    """A row for each fold, and their mean with the standard deviation."""
+    rows = [
+        (
+            f"fold {row['fold']}",
+            count(row["n_test"]),
+            count(row["n_patients"]) if row["n_patients"] else NOTHING,
+            count(row["errors"]),
+            *(SCORES[name].said(row[name]) for name in OF_A_FOLD),
+            f"{row['temperature']:.3f}",
+        )
+        for row in found["folds"]
+    ]
+    spread = [SCORES[name].spread(found["mean"][name], found["sd"][name]) for name in OF_A_FOLD]
+    rows.append(("mean ± sd", "", "", "", *spread, ""))
+    columns = (
+        "fold",
+        "test images",
+        "known patients",
+        "errors",
+        *(SCORES[name].name for name in OF_A_FOLD),
+        "temperature",
+    )
+    note = "The standard deviation over folds mixes chance of training with how hard each fold's patients are."
+    return Table("Each fold", columns, rows, note, marked=frozenset({len(rows) - 1}))
