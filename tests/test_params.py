@@ -11,6 +11,7 @@ from btlib.params import load_params
 from btlib.schema import check_params, known_keys, read_params, read_yaml
 
 ROOT = Path(__file__).parents[1]
+EXTERNAL = {"name": "far", "root": "a", "layout": "tumour_folders", "annotations": None}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_all_faults_are_named_at_once(committed):
     [
         (
             {"split_by": "gruop"},
-            "split_by: should be 'group', 'image' or 'folder', found 'gruop' (did you mean 'group'?)",
+            "split_by: should be 'group', 'image', 'folder' or 'file', found 'gruop' (did you mean 'group'?)",
         ),
         (
             {"images__source": "fodler"},
@@ -104,11 +105,52 @@ def test_one_fault_is_one_line(committed, change, line):
         ({"epochs_stage1": 0, "epochs_stage2": 0}, "epochs_stage1 and epochs_stage2: both are 0"),
         ({"weights__source": "file"}, "weights.folder: name the folder"),
         ({"training__train_batchnorm": True, "training__devices": 2}, "training.train_batchnorm: batch statistics"),
+        ({"split__fold": 1}, "split.fold: 1 of split.folds (1); they are counted from 0"),
+        ({"split__folds": 5, "split__fold": 5}, "split.fold: 5 of split.folds (5); they"),
+        (
+            {"split__folds": 5, "split_by": "folder"},
+            "split.folds: split_by: folder names one test set; set split.folds: 1",
+        ),
+        (
+            {"split__folds": 5, "split_by": "file", "split__file": "s.csv"},
+            "split.folds: split_by: file names one test set",
+        ),
+        ({"split__val": 0.5, "split__test": 0.5}, "split.val and split.test: 0.5 and 0.5 leave nothing to train on"),
+        ({"split__folds": 2, "split__val": 0.5}, "split.folds: a test fold of 1/2 and split.val 0.5 leave nothing"),
+        ({"split_by": "file"}, "split.file: goes with split_by: file, and names a table"),
+        ({"split__file": "s.csv"}, "split.file: goes with split_by: file, and names a table"),
+        ({"external": [EXTERNAL, EXTERNAL | {"root": "b"}]}, "external: 'far' is the name of more than one set"),
+        (
+            {"images__reference__same_patient": "[a"},
+            "images.reference.same_patient: no regular expression (unterminated",
+        ),
     ],
 )
 def test_values_that_do_not_go_together(committed, change, start):
     (line,) = faults(changed(committed, **change))
     assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split__folds": 5, "split__fold": 4},
+        {"split__folds": 5, "split__test": 0.8},  # folds do not look at it
+        {"split__folds": 5, "split_by": "image"},
+        {"split_by": "file", "split__file": "s.csv"},
+        {"external": []},
+        {"external": [EXTERNAL, EXTERNAL | {"name": "far_2"}]},
+        {"images__reference__same_patient": ""},
+    ],
+)
+def test_values_that_go_together(committed, change):
+    check_params(changed(committed, **change), "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["../up", "a b", "", "Far", "-x"])
+def test_a_name_that_is_no_part_of_a_path(committed, name):
+    (line,) = faults(changed(committed, external=[EXTERNAL | {"name": name}]))
+    assert line.startswith("external.0: should match pattern") or "pattern" in line
 
 
 @pytest.mark.parametrize("raw", [None, [], "text"])
@@ -161,6 +203,7 @@ def test_load_params_gives_the_declared_keys_and_no_others(monkeypatch):
         ("fusion", {"arm": "proposed", "fusion": "gated"}, "'proposed' is the name of more than one arm"),
         ("sensitivity", {"arm": "x", "seed": 3}, "arm x: 'seed' is the same for all arms"),
         ("sensitivity", {"arm": "x", "images": {"root": "/"}}, "arm x: 'images.root' is the same for all arms"),
+        ("sensitivity", {"arm": "x", "split": {"val": 0.2}}, "arm x: 'split.val' is the same for all arms"),
         ("sensitivity", {"arm": "x", "image_size": 512}, "arm x: image_size: more than the images are stored with"),
     ],
 )

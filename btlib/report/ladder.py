@@ -8,7 +8,7 @@ from btlib.report.study import Study
 from btlib.separation import IMAGE, NEAR_COPY, PATIENT, RUNGS, kept_apart, rung
 
 KNOWN = "known"
-STEPS = {**RUNGS, KNOWN: "of these, images of known patients"}
+STEPS = {**RUNGS, KNOWN: "images of known patients only"}
 OLD_RUNGS = {"image": IMAGE, "group": NEAR_COPY}  # split_by of records from before there were rungs
 
 
@@ -66,7 +66,7 @@ def this_climb(study: Study) -> Climb:
     steps = {step: Estimate(whole["accuracy"], whole["ci95"]["accuracy"])}
     if step == PATIENT:
         steps |= _of_known(folds["known_patients"], whole["n_test"])
-    return Climb("this run", steps, study.scores("external")["sets"])
+    return Climb("This run", steps, study.scores("external")["sets"])
 
 
 def _climb(title: str, found: Mapping[str, Mapping]) -> Climb:

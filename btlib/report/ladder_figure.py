@@ -17,7 +17,7 @@ SPREAD = 0.62  # of a row, over which its dots are spread so that none hides ano
 LINES = {
     "near_copy": "near copies apart,\npatients not looked at",
     "patient": "patients apart\nwhere known",
-    "known": "of these, images\nof known patients",
+    "known": "images of known\npatients only",
 }
 
 
@@ -35,18 +35,16 @@ def ladder_figure(climbs: Sequence[Climb], paper: float) -> Figure:
     figure = Figure(figsize=(5.2 * panels, height), layout="constrained")
     first, *second = figure.subplots(1, panels, squeeze=False)[0]
     _rows(first, [LINES.get(step, STEPS[step]) for step in steps])
-    for number, climb in enumerate(climbs):
-        _dots(first, number, len(climbs), [climb.steps.get(step) for step in steps], climb.title)
+    _dots(first, climbs, [[climb.steps.get(step) for step in steps] for climb in climbs])
     if IMAGE in steps:
         first.plot(paper, steps.index(IMAGE) - 0.42, "D", color=PAPER, mfc="none", mew=1.6, label="the paper")
     first.set(title="Accuracy on the same data", xlabel="accuracy, 95 % interval")
-    first.xaxis.set_major_formatter(PercentFormatter(1.0))
+    first.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for axes in second:
         _rows(axes, [spoken(name) for name in sets])
         axes.axvline(0.5, color="0.4", linestyle="--", linewidth=1)
         axes.text(0.505, -0.47, "chance", color="0.35", fontsize=9, va="top")
-        for number, climb in enumerate(climbs):
-            _dots(axes, number, len(climbs), [_outside(climb, name) for name in sets])
+        _dots(axes, climbs, [[_outside(climb, name) for name in sets] for climb in climbs])
         axes.set(title="Elsewhere: other hospitals", xlabel="AUC within patients, 95 % interval", xlim=(0, 1))
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=9)
     return figure
@@ -61,15 +59,17 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _dots(axes: Axes, number: int, count: int, estimates: Sequence[Estimate | None], title: str = "") -> None:
-    """The estimates of one recipe, each in its row."""
-    lift = SPREAD * ((number + 0.5) / count - 0.5)
-    colour = COLOURS[number % len(COLOURS)]
-    there = [(row + lift, estimate) for row, estimate in enumerate(estimates) if estimate]
-    for place, estimate in there:
-        axes.hlines(place, *estimate.ends, color=colour, linewidth=2)
-    values, places = [estimate.value for _, estimate in there], [place for place, _ in there]
-    axes.plot(values, places, "o", color=colour, markersize=6, label=title or None)
+def _dots(axes: Axes, climbs: Sequence[Climb], estimates: Sequence[Sequence[Estimate | None]]) -> None:
+    """Recipe by recipe the estimate in each row; those that a row has are spread evenly over it."""
+    in_row = [[number for number, found in enumerate(row) if found] for row in zip(*estimates, strict=True)]
+    for number, (climb, found) in enumerate(zip(climbs, estimates, strict=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        rows = [row for row, estimate in enumerate(found) if estimate]
+        places = [row + SPREAD * ((in_row[row].index(number) + 0.5) / len(in_row[row]) - 0.5) for row in rows]
+        for row, place in zip(rows, places, strict=True):
+            axes.hlines(place, *found[row].ends, color=colour, linewidth=2)
+        values = [found[row].value for row in rows]
+        axes.plot(values, places, "o", color=colour, markersize=6, label=climb.title)
 
 
 def _outside(climb: Climb, name: str) -> Estimate | None:

@@ -109,6 +109,18 @@ def test_scaling_keeps_the_ranking_and_one_changes_nothing(predictions):
         assert (top == scaled.max(axis=1)).all()
 
 
+def test_rows_may_have_temperatures_of_their_own(predictions):
+    probabilities = predictions.probabilities
+    each = np.random.default_rng(0).choice([0.5, 1.0, 3.0], len(probabilities))
+    scaled = scale(probabilities, each)
+    for temperature in (0.5, 1.0, 3.0):
+        rows = each == temperature
+        np.testing.assert_array_equal(scaled[rows], scale(probabilities, temperature)[rows])
+    np.testing.assert_array_equal(scale(probabilities, np.full(len(each), 3.0)), scale(probabilities, 3.0))
+    by_hand = np.sqrt(probabilities[each != 0][:1])  # at T = 2
+    np.testing.assert_allclose(scale(probabilities[:1], np.array([2.0])), by_hand / by_hand.sum(), atol=1e-12)
+
+
 def test_underflowed_probabilities_stay_finite():
     extreme = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     temperature = fit_temperature(extreme, np.array([0, 1, 2, 3]), np.arange(4))

@@ -6,13 +6,13 @@ import pytest
 
 from btlib.evaluation.localisation import localisation_scores
 
-COLUMNS = ["image_id", "label", "map", "pointing_hit", "heat_share", "lesion_share"]
+COLUMNS = ["image_id", "label", "map", "pointing_hit", "heat_share", "lesion_share", "group"]
 
 
 def table() -> pd.DataFrame:
-    rows = [(f"i{n}", "glioma", "fused", n % 2, 0.4, 0.1) for n in range(40)]
-    rows += [(f"j{n}", "pituitary", "fused", 1, 0.2 + 0.01 * (n % 3), 0.02) for n in range(20)]
-    rows += [(f"i{n}", "glioma", "net_a", 0, 0.1, 0.1) for n in range(40)]
+    rows = [(f"i{n}", "glioma", "fused", n % 2, 0.4, 0.1, n) for n in range(40)]
+    rows += [(f"j{n}", "pituitary", "fused", 1, 0.2 + 0.01 * (n % 3), 0.02, 40 + n) for n in range(20)]
+    rows += [(f"i{n}", "glioma", "net_a", 0, 0.1, 0.1, n) for n in range(40)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -33,6 +33,13 @@ def test_interval_is_the_binomial_one():
     assert low == pytest.approx(0.35, abs=0.03) and high == pytest.approx(0.65, abs=0.03)  # 0.5 ± 1.96·√(0.25/40)
     low, high = hits["all"]["ci95"]["pointing_hit"]  # pituitary adds no spread: (40·[0.35, 0.65] + 20) / 60
     assert low == pytest.approx(34 / 60, abs=0.02) and high == pytest.approx(46 / 60, abs=0.02)
+
+
+def test_images_of_one_patient_are_drawn_together():
+    few = table().assign(group=lambda rows: rows["group"] % 4)  # 40 gliomas of four patients; two are always hit
+    together = localisation_scores(few, ["fused"], 5000, np.random.default_rng(0))["fused"]["glioma"]
+    assert together["pointing_hit"] == 0.5
+    assert together["ci95"]["pointing_hit"] == [0, 1]  # of four patients drawn again, all four may be hit, or none
 
 
 def test_without_masks_everything_is_null():

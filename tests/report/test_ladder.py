@@ -111,13 +111,13 @@ def test_this_run_has_its_place_and_its_label(tmp_path):
     assert "0.800 on phantom elsewhere (above chance)" in plain(said.text)
     assert own.badge == "phantom data"
     assert [block.badge for block in section.blocks[2:4]] == [BADGE, BADGE]
-    assert "this run" not in figures.items[0].alt  # phantoms have no place among patients
+    assert "This run:" not in figures.items[0].alt  # phantoms have no place among patients
     assert "The ladder" in render([section], "")
 
 
 def test_real_images_stand_in_the_chart_too(tmp_path):
     figures = ladder_section(study(tmp_path, recorded=RECORDS, notes={"images": "", "volumes": ""})).blocks[3]
-    assert "this run" in figures.items[0].alt
+    assert "This run:" in figures.items[0].alt
     assert figures.badge == "real images"
 
 
