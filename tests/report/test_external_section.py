@@ -17,7 +17,7 @@ def section(tmp_path, sets):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "is 0.800 [0.700, 0.900], above chance: between a patient's own slices"),
+        ({}, "is 0.800 [0.700, 0.900], above chance: of a patient's own slices"),
         ({"ends": (0.5, 0.9)}, "not told from chance"),
         ({"within": 0.3, "ends": (0.2, 0.4)}, "below chance"),
         ({"patients": 5}, "only 5 patients have slices of both kinds: too few to tell it from chance"),

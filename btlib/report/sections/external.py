@@ -13,22 +13,21 @@ COLUMNS = {
     "specificity": Score("specificity", 1, 100.0, PERCENT),
     "auc": Score("AUC"),
     WITHIN: Score("AUC within patients"),
-    "unsure": Score("unsure", 1, 100.0, PERCENT),
-    "unfamiliar": Score("unfamiliar", 1, 100.0, PERCENT),
 }
+DOUBTS = {"unsure": Score("unsure", 0, 100.0, PERCENT), "unfamiliar": Score("unfamiliar", 0, 100.0, PERCENT)}
 CLASSES = {"accuracy": ACCURACY, "macro_f1": Score("macro F1")}
 FEW = 6  # of fewer patients, all with an AUC above 0.5, a two-sided sign test says p > 0.05: 2 · 0.5⁵ = 0.06
 TOO_FEW, ABOVE, BELOW, NEITHER = "too few patients", "above chance", "below chance", "not told from chance"
 MEANING = {
-    ABOVE: "between a patient's own slices the classifier tells those with the tumour",
-    BELOW: "between a patient's own slices the classifier takes the wrong ones for those with tumour",
+    ABOVE: "of a patient's own slices, those with the tumour look more like one to the classifier, on average",
+    BELOW: "of a patient's own slices, those without the tumour look more like one to the classifier, on average",
     NEITHER: "nothing shows that the classifier reads the lesion here",
 }
 NOTE = (
     "Nothing was trained on these images. Sensitivity and specificity: some tumour against none, at the most probable "
     "class. AUC within patients: the mean over patients who have slices with and without tumour of the AUC among "
     "their own slices. It cannot be had from scanner, framing or head, which are the same in all of a patient's "
-    "slices. 95 % intervals over patients."
+    "slices; their height in the head is not. 95 % intervals over patients."
 )
 HOW = (
     "No set of another hospital was tried. To add one, list it under `external` in params.yaml: a name, the folder of "
@@ -88,10 +87,12 @@ def set_table(sets: Mapping[str, Mapping]) -> Table:
             f"{count(scores['n_tumour'])}{GLUE}+{GLUE}{count(scores['n_none'])}",
             count(scores["patients"]) if scores["patients"] else NOTHING,
             *(_estimate(score, scores, key) for key, score in COLUMNS.items()),
+            *(score.said(scores[key]) for key, score in DOUBTS.items()),
         )
         for name, scores in sets.items()
     ]
-    columns = ("set", "images with + without tumour", "patients", *(score.name for score in COLUMNS.values()))
+    shown = [score.name for score in (*COLUMNS.values(), *DOUBTS.values())]
+    columns = ("set", "images with + without tumour", "patients", *shown)
     undefined = [
         f"{spoken(name)}, {COLUMNS[key].name}: {reason}."
         for name, scores in sets.items()
