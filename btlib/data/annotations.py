@@ -1,7 +1,7 @@
 """A table beside the images that says what their files do not: the patient, and where the lesion mask lies."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from btlib.artifacts import read_csv
 from btlib.data.reading import resolve_inside
@@ -39,6 +39,11 @@ def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
     if twice:
         raise InputError(f"{table}: {len(twice)} path(s) are listed more than once:\n{listed(twice)}")
     return {path: Annotation(patient, mask) for path, patient, mask in rows.itertuples(index=False)}
+
+
+def mask_files(annotations: dict[str, Annotation]) -> frozenset[str]:
+    """The files that are masks and no images, as `walk` writes paths: without './' and doubled slashes."""
+    return frozenset(str(PurePosixPath(said.mask_path)) for said in annotations.values() if said.mask_path)
 
 
 def annotated(

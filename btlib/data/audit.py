@@ -12,9 +12,10 @@ from btlib.data.masks import LINKED
 from btlib.data.neighbours import components, near_pairs, near_pairs_between, spread
 from btlib.data.splits import PAPER, Deal, split
 from btlib.errors import InputError, listed
+from btlib.separation import NEAR_COPY
 
 ORIENTATIONS = 8  # as the image is, and seven others
-NEAR_COPY = "near_copy"  # a way of splitting that is measured beside the others: groups that know no patients
+# NEAR_COPY: a way of splitting that is measured beside the others, groups that know no patients
 MEASURED = ("image", "folder", NEAR_COPY, "group", "file")
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from btlib.data.annotations import Annotation, annotated, read_annotations
+from btlib.data.annotations import Annotation, annotated, mask_files, read_annotations
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources import folder
 from btlib.data.sources.entry import Entry, Scan
@@ -43,7 +43,7 @@ def external_images(name: str, root: Path, layout: str, table: str | None, image
         annotations = read_annotations(root, table)
     except InputError as error:  # without it masks would count as images, and every further fault might be none
         raise InputError(f"{key}: annotations: {error}") from error
-    masks = frozenset(_tidy(said.mask_path) for said in annotations.values() if said.mask_path)
+    masks = mask_files(annotations)
     if layout == "class_folders":
         found = folder.scan(root, root_key, masks, complete=False)
     else:
@@ -102,11 +102,6 @@ def _without(annotations: dict[str, Annotation], unreadable: list[str]) -> dict[
     """The annotations but for images that have a fault already: one fault should be one line."""
     named = {fault.split(": ", 1)[0] for fault in unreadable}
     return {path: said for path, said in annotations.items() if path not in named}
-
-
-def _tidy(path: str) -> str:
-    """As `walk` writes paths, so without './' and doubled slashes."""
-    return str(PurePosixPath(path))
 
 
 def _fault(root: Path, entry: Entry) -> str:

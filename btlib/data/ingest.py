@@ -1,21 +1,20 @@
 """Scans a source and decodes every image once: label, patient, size and fingerprints, or what is wrong with it."""
 
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
-from btlib.data.annotations import annotated, read_annotations
+from btlib.data.annotations import annotated, mask_files, read_annotations
 from btlib.data.hashing import difference_hash, pixel_sha256, turned_hashes
 from btlib.data.manifest import image_id
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources import figshare, folder, phantom
 from btlib.data.sources.entry import Entry, Scan
 from btlib.data.sources.files import check_root
+from btlib.data.tumour_or_none import NONE
 from btlib.data.workers import in_parallel
 from btlib.errors import InputError, listed
-
-HEALTHY = "no_tumor"
 
 
 def scanned(source: str, root: Path, annotations: str | None, key: str = "images.root", complete: bool = True) -> Scan:
@@ -31,16 +30,15 @@ def scanned(source: str, root: Path, annotations: str | None, key: str = "images
     Raises:
         InputError: `root` is no folder, or the table cannot be read.
     """
+    check_root(root, key)
+    said = read_annotations(root, annotations)
     if source == "phantom":
         found = phantom.scan(root)  # knows its masks itself
     elif source == "figshare":
         found = figshare.scan(root, key)
     else:
-        check_root(root, key)
-        said = read_annotations(root, annotations).values()
-        masks = frozenset(str(PurePosixPath(one.mask_path)) for one in said)  # as `walk` writes them, without './'
-        found = folder.scan(root, key, masks, complete)
-    entries, faults = annotated(found.entries, read_annotations(root, annotations), annotations)
+        found = folder.scan(root, key, mask_files(said), complete)
+    entries, faults = annotated(found.entries, said, annotations)
     return Scan(entries, found.broken + faults, found.unreadable)
 
 
@@ -101,7 +99,7 @@ def check_mask(root: Path, entry: Entry, shape: tuple[int, int]) -> None:
     mask = open_mask(root, entry.mask_path)
     if mask.shape != shape:
         raise InputError(f"{entry.mask_path}: mask of {mask.shape} rows and columns for {entry.path} of {shape}")
-    if entry.label != HEALTHY and not mask.any():
+    if entry.label != NONE and not mask.any():
         raise InputError(f"{entry.mask_path}: empty mask for {entry.path}, labelled {entry.label}")
 
 
