@@ -1,0 +1,133 @@
+"""Runs a function over untrusted input in processes with limits, which are killed and replaced when input hurts them.
+
+A damaged file may make a decoder crash its process, run for ever, or ask for all the memory. None of it reaches the
+caller: the item counts as lost, with the reason, and the others go on.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import TimeoutError
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+from joblib import cpu_count
+from pebble import ProcessExpired, ProcessPool
+from tqdm import tqdm
+
+SECONDS = 60.0  # for one item
+GIB = 6.0  # of memory for one process
+DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class Lost(NamedTuple):
+    """An item that brought its process down; `reason` goes after the item's name: 'took more than 60 s'."""
+
+    reason: str
+
+
+def in_isolation(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    task: str,
+    unit: str = "image",
+    batch: int = 16,
+    seconds: float = SECONDS,
+    gib: float = GIB,
+) -> Iterator[Any]:
+    """Yields `function(item)` in the order of `items`, or a `Lost` for one that hurt its process; with a progress bar.
+
+    Args:
+        function: importable, or a partial of something that is. What it raises ends the run and reaches the caller.
+        unit: what the progress bar counts.
+        batch: items that a process gets at once; 1 where an item takes a second or more.
+        seconds: that one item may take.
+        gib: of memory that one process may use.
+    """
+    chunks = [items[start : start + batch] for start in range(0, len(items), batch)]
+    workers = min(cpu_count(), len(chunks))
+    with tqdm(total=len(items), desc=task, unit=unit, mininterval=0.5) as bar, processes(workers, gib) as pool:
+        waiting: deque = deque()
+        while chunks or waiting:
+            while chunks and len(waiting) <= 2 * workers:  # a few ahead, or the results would fill the memory
+                chunk = chunks.pop(0)
+                waiting.append((chunk, pool.schedule(_each, (function, chunk), timeout=seconds)))
+            for result in _results(pool, function, *waiting.popleft(), seconds, gib):
+                bar.update()
+                yield result
+
+
+def _results(
+    pool: ProcessPool, function: Callable, chunk: Sequence[Any], future: Any, seconds: float, gib: float
+) -> Sequence[Any]:
+    """Of a chunk; where it was lost, each of its items gets another try by itself."""
+    found = outcome(future, seconds, gib)
+    if not isinstance(found, Lost):
+        return found
+    if len(chunk) == 1:
+        return [found]
+    alone = (pool.schedule(_each, (function, [item]), timeout=seconds) for item in chunk)
+    return [found if isinstance(found, Lost) else found[0] for found in (outcome(one, seconds, gib) for one in alone)]
+
+
+def outcome(future: Any, seconds: float = SECONDS, gib: float = GIB) -> Any:
+    """The result of a future of `processes`, or a `Lost`."""
+    try:
+        return future.result()
+    except TimeoutError:
+        return Lost(f"took more than {seconds:g} s, which no whole file does")
+    except MemoryError:
+        return Lost(f"needs more than {gib:g} GiB of memory, which no usual file does")
+    except ProcessExpired:
+        return Lost("crashed the program that decodes it: damaged, or made to do harm")
+
+
+@contextmanager
+def processes(
+    workers: int, gib: float = GIB, prepare: Callable[..., None] | None = None, arguments: tuple = ()
+) -> Iterator[ProcessPool]:
+    """A pool of processes that hold at most `gib` of memory and end with this one, whatever ends it.
+
+    `pool.schedule(function, (argument,), timeout=seconds)` gives a future for `outcome`; a process that takes longer or
+    crashes is replaced.
+
+    Args:
+        prepare: called with `arguments` once in each process, to load what all tasks need.
+    """
+    method = "forkserver" if sys.platform == "linux" else "spawn"
+    context = multiprocessing.get_context(method)
+    confine = (Path.cwd(), int(gib * 2**30), prepare, arguments)
+    pool = ProcessPool(workers, initializer=_confine, initargs=confine, context=context)
+    try:
+        yield pool
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _confine(folder: Path, memory: int, prepare: Callable[..., None] | None, arguments: tuple) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the caller's, who stops the pool
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders written in C print what they find, to nobody's use
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.chdir(folder)
+    cv2.setNumThreads(1)  # one thread per process, else processes × threads fight over the cores
+    if prepare:
+        prepare(*arguments)
+
+
+def _each(function: Callable[[Any], Any], chunk: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in chunk]
