@@ -12,6 +12,7 @@ import numpy as np
 
 from btlib.data.reading import resolve_inside
 from btlib.data.volumes.conventions import MODALITIES
+from btlib.data.volumes.header import Header
 from btlib.data.volumes.labels import canonical
 from btlib.data.volumes.resample import onto_grid, same_grid
 from btlib.errors import InputError, listed
@@ -31,10 +32,17 @@ class Volume(NamedTuple):
     values: np.ndarray  # float32 [X, Y, Z]
     affine: np.ndarray  # float64 [4, 4], voxel to mm, RAS
     positioned: bool  # whether the header says where in space the voxels are
+    header: Header | None = None  # as the file has it; None where the file is no NIfTI
+    remarks: tuple[str, ...] = ()  # what must be said of the header
 
     @property
     def grid(self) -> tuple[tuple[int, ...], np.ndarray]:
         return self.values.shape, self.affine
+
+
+def is_nifti(name: str) -> bool:
+    """Whether the name of a file says NIfTI, whatever its case."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def read_case(root: Path, row: Mapping[str, str], resample: bool) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
@@ -146,7 +154,7 @@ def _volume(read: Callable[[str], tuple[np.ndarray, np.ndarray, bool]], path: st
 def _read_file(root: Path, path: str) -> tuple[np.ndarray, np.ndarray, bool]:
     """float32 [X, Y, Z, volumes], affine, and whether the header has a position."""
     real = resolve_inside(root, path)
-    if not path.endswith(SUFFIXES):
+    if not is_nifti(path):
         raise InputError(f"{path}: not a NIfTI file ({' or '.join(SUFFIXES)})")
     try:
         kind = nib.Nifti2Image if nib.Nifti2Image.path_maybe_image(real)[0] else nib.Nifti1Image

@@ -9,6 +9,7 @@ import pandas as pd
 
 from btlib.artifacts import atomic_path, read_csv
 from btlib.data.volumes.geometry import axis_weights, from_ras, resampled, to_ras
+from btlib.data.volumes.header import Header
 from btlib.errors import InputError
 
 
@@ -21,6 +22,7 @@ class Case(NamedTuple):
     affine: np.ndarray  # float64 [4, 4], voxel of this grid -> mm RAS
     native_affine: np.ndarray  # float64 [4, 4], of the grid of the input files
     native_shape: tuple[int, int, int]
+    native_header: Header | None = None  # of the input files; None: both forms are native_affine, with code 1
 
 
 def case_path(folder: Path, name: str) -> Path:
