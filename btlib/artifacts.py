@@ -10,17 +10,24 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+import psutil
 
-from btlib.errors import InputError
+from btlib.errors import InputError, brief, guarded
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 # NumPy and safetensors report a full disk without an errno
 FULL_DISK_MESSAGE = re.compile(rf"\d+ requested and \d+ written|\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
+PARTIAL = re.compile(r"\..+?(\.(?P<process>\d+))?\.partial")
+JSON_BYTES = 64 * 2**20  # far more than any output here; the parser needs many times that
+MAKE_ANEW = "delete it and run `dvc repro` again"
+
+UNFINISHED: set[Path] = set()  # the folders that this process is writing in, for whoever ends it in a hurry
 
 
 @contextmanager
@@ -31,29 +38,61 @@ def atomic_path(path: Path) -> Iterator[Path]:
     as it was. What a killed run left there is removed first.
 
     Raises:
-        InputError: no space is left on the device.
+        InputError: no space is left on the device, or `path` cannot be written: a read-only folder, a file where a
+            folder should be or the reverse, a name that is too long.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(holder, ignore_errors=True)
-    holder.mkdir()
-    temporary = holder / path.name
+    holder = None
     try:
+        holder = _make_holder(path)
+        UNFINISHED.add(holder)
+        temporary = holder / path.name
         yield temporary
         _sync(temporary)
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
     except Exception as error:
-        if getattr(error, "errno", None) in FULL_DISK or FULL_DISK_MESSAGE.search(str(error)):
-            raise InputError(
-                f"{path}: no space left on the device while writing; nothing was changed. "
-                "Free some space (for example with `dvc gc --workspace`) and run the same command again."
-            ) from error
+        reason = _unwritable(error, path, holder)
+        if reason:
+            raise InputError(f"{path}: {reason}") from error
         raise
     finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        if holder:
+            shutil.rmtree(holder, ignore_errors=True)
+            UNFINISHED.discard(holder)
+
+
+def is_left_behind(folder: Path) -> bool:
+    """Whether a folder holds what a process was writing that no longer lives."""
+    found = PARTIAL.fullmatch(folder.name)
+    return bool(found) and not (found["process"] and psutil.pid_exists(int(found["process"])))
+
+
+def _make_holder(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for other in path.parent.glob(f".{escape(path.name)}*.partial"):
+        if is_left_behind(other):
+            shutil.rmtree(other, ignore_errors=True)
+    holder = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(holder, ignore_errors=True)
+    holder.mkdir()
+    return holder
+
+
+def _unwritable(error: Exception, path: Path, holder: Path | None) -> str | None:
+    """Why `path` cannot be written, and what to do; None for an error that is not about writing there."""
+    if getattr(error, "errno", None) in FULL_DISK or FULL_DISK_MESSAGE.search(str(error)):
+        return (
+            "no space left on the device while writing; nothing was changed. "
+            "Free some space (for example with `dvc gc --workspace`) and run the same command again."
+        )
+    where = str(getattr(error, "filename", ""))
+    of_the_block = holder and (isinstance(error, FileNotFoundError) or not where.startswith((str(holder), str(path))))
+    if of_the_block or not isinstance(error, OSError | ValueError):
+        return None
+    reason = brief(getattr(error, "strerror", None) or error)
+    return f"cannot be written ({reason}); nothing was changed. Choose another place, or change the rights of this one."
 
 
 def _sync(path: Path) -> None:
@@ -69,11 +108,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file. Raises InputError when it is missing or not JSON."""
-    try:
-        return json.loads(_existing(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro` again") from error
+    """Reads a JSON file. Raises InputError when it is missing, larger than any output, or not JSON."""
+    path = _existing(path)
+    with guarded(str(path), "JSON file", MAKE_ANEW):
+        if path.stat().st_size > JSON_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, expected at most {JSON_BYTES}")
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name}, which JSON does not have")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -84,10 +128,9 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def read_csv(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads a table written by `write_csv`; the columns in `text` stay strings, empty cells there become ''."""
-    try:
-        table = pd.read_csv(_existing(path), dtype=dict.fromkeys(text, str), float_precision="round_trip")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable CSV table ({error})") from error
+    path = _existing(path)
+    with guarded(str(path), "CSV table", MAKE_ANEW):
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), float_precision="round_trip")
     present = [name for name in text if name in table.columns]
     return table.fillna(dict.fromkeys(present, ""))
 
@@ -100,10 +143,9 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def read_array(path: Path) -> np.ndarray:
     """Opens an .npy file memory-mapped and read-only. Raises InputError when it is missing or cut short."""
-    try:
-        return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a whole .npy array ({error}); delete it and run `dvc repro` again") from error
+    path = _existing(path)
+    with guarded(str(path), ".npy array", MAKE_ANEW):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def write_figure(path: Path, figure: Any) -> None:
@@ -122,20 +164,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Reads (tensors, metadata) from a safetensors file. Raises InputError when it is missing or cut short."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(_existing(path), framework="pt") as handle:
-            names = handle.keys()
-            return {name: handle.get_tensor(name) for name in names}, handle.metadata() or {}
-    except SafetensorError as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}); delete it and run `dvc repro` again"
-        ) from error
+    path = _existing(path)
+    with guarded(str(path), "safetensors file", MAKE_ANEW), safe_open(path, framework="pt") as handle:
+        names = handle.keys()
+        return {name: handle.get_tensor(name) for name in names}, handle.metadata() or {}
 
 
 def _existing(path: Path) -> Path:
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it")
-    return path
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return path
+    except (OSError, ValueError) as error:
+        raise InputError(f"{brief(path)}: cannot be read ({brief(error)})") from error
+    raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it")

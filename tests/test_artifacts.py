@@ -1,6 +1,10 @@
 """Outputs are whole or absent, whatever interrupts the writing."""
 
 import errno
+import json
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +32,13 @@ KINDS = {
         lambda a, b: a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a),
     ),
 }
+
+
+def ended_process():
+    """The number of a process that lives no more."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -68,9 +79,61 @@ def test_a_file_cut_short_is_refused(suffix, kept, tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[" * 100_000, "RecursionError"),
+        (b'{"a": NaN}', "ValueError: NaN, which JSON does not have"),
+        (b'{"a": -Infinity}', "ValueError: -Infinity, which JSON"),
+        (b'"\xff"', "UnicodeDecodeError"),
+        (b"1" * 5000, "ValueError: Exceeds the limit"),
+        (b"{" + b'"long name' * 100_000, "JSONDecodeError"),
+    ],
+)
+def test_any_bytes_are_json_or_refused_in_a_few_words(content, reason, tmp_path):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"x\.json: not a whole JSON file \({reason}") as found:
+        artifacts.read_json(tmp_path / "x.json")
+    assert len(str(found.value)) < 500
+
+
+def test_json_beyond_all_measure_is_not_even_read(tmp_path):
+    with (tmp_path / "x.json").open("wb") as handle:
+        handle.truncate(artifacts.JSON_BYTES + 1)
+    with pytest.raises(InputError, match=r"x\.json: not a whole JSON file \(ValueError: 67108865 bytes, expected"):
+        artifacts.read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"w": {"dtype": "F4", "shape": [1], "data_offsets": [0, 4]}},
+        {"w": {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 4]}},
+        {"w": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}},
+        {"w": 3},
+    ],
+)
+def test_damaged_headers_of_tensors_are_refused(header, tmp_path):
+    text = json.dumps(header).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(InputError, match=r"x\.safetensors: not a whole safetensors file"):
+        artifacts.read_tensors(tmp_path / "x.safetensors")
+
+
+def test_an_unreadable_file_is_not_called_damaged(tmp_path, monkeypatch):
+    (tmp_path / "x.json").write_text("{}")
+
+    def refused(path, *given):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(InputError, match=r"x\.json: cannot be read \(.*Permission denied"):
+        artifacts.read_json(tmp_path / "x.json")
+
+
 def test_an_empty_table_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"")
-    with pytest.raises(InputError, match=r"x\.csv: not a readable CSV table"):
+    with pytest.raises(InputError, match=r"x\.csv: not a whole CSV table"):
         artifacts.read_csv(tmp_path / "x.csv")
 
 
@@ -110,6 +173,55 @@ def test_every_writers_full_disk_error_is_recognised(error, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("file/x", "Not a directory|File exists"),
+        ("file/deep/x", "Not a directory"),
+        ("folder", "Is a directory"),
+        ("x" * 250, "File name too long"),
+        ("x" * 300, "File name too long"),
+        ("x\0y", "null byte"),
+        pytest.param(
+            "/sys/x",
+            "Operation not permitted|Permission denied|Read-only file system",
+            marks=pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs Linux's /sys, where nobody may write"),
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_with_the_reason(place, reason, tmp_path):
+    (tmp_path / "file").write_text("a")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    message = rf"^{re.escape(str(tmp_path / place))}: cannot be written \(.*({reason}).*\); nothing was changed"
+    with pytest.raises(InputError, match=message):
+        artifacts.write_json(tmp_path / place, {})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.EROFS, "Read-only")]
+)
+@pytest.mark.parametrize("call", ["mkdir", "replace"])
+def test_a_read_only_folder_is_one_message(call, error, tmp_path, monkeypatch):
+    """Root may write anywhere, so the system's refusal is played."""
+
+    def refused(path, *given, **options):
+        raise type(error)(*error.args, str(path))
+
+    monkeypatch.setattr(Path, call, refused)
+    with pytest.raises(InputError, match=r"x\.json: cannot be written \((Permission denied|Read-only)\)"):
+        artifacts.write_json(tmp_path / "x.json", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_block_is_not_taken_for_one_of_writing(tmp_path):
+    with pytest.raises(FileNotFoundError), artifacts.atomic_path(tmp_path / "x"):
+        (tmp_path / "input").read_text()
+    with pytest.raises(IsADirectoryError), artifacts.atomic_path(tmp_path / "x"):
+        Path("/").read_text()
+
+
 def test_any_other_error_passes_through_and_keeps_the_old_file(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
@@ -121,11 +233,12 @@ def test_any_other_error_passes_through_and_keeps_the_old_file(tmp_path):
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
-    left = tmp_path / ".x.json.partial"
-    left.mkdir()
-    (left / "x.json").write_text('{"half": ')
+    alive = tmp_path / f".x.json.{os.getppid()}.partial"
+    for left in (tmp_path / f".x.json.{ended_process()}.partial", tmp_path / ".x.json.partial", alive):
+        left.mkdir()
+        (left / "x.json").write_text('{"half": ')
     artifacts.write_json(tmp_path / "x.json", {"whole": 1})
-    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"x.json", alive.name}
     assert artifacts.read_json(tmp_path / "x.json") == {"whole": 1}
 
 
