@@ -13,7 +13,7 @@ from tqdm import tqdm
 from btlib.errors import InputError
 from btlib.reproducibility import keyed_rng
 from btlib.training.arms import Arm
-from btlib.training.resume import ResumeState
+from btlib.training.resume import ResumeState, SavedRun
 
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
 
@@ -173,7 +173,7 @@ def _close_epoch(arm: Arm, row: dict, validation: Any, fabric: Fabric) -> None:
 
 def _save(arms: Sequence[Arm], resume: ResumeState, epoch: int, finished: bool) -> None:
     tensors = {f"{number}:{name}": t for number, arm in enumerate(arms) for name, t in arm.state(finished).items()}
-    resume.save(tensors, {"epoch": epoch, "arms": [arm.plain_state() for arm in arms]})
+    resume.save(tensors, SavedRun(epoch=epoch, arms=[arm.plain_state() for arm in arms]))
 
 
 def _restore(arms: Sequence[Arm], resume: ResumeState | None, on_epoch: OnEpoch) -> int:
@@ -181,11 +181,11 @@ def _restore(arms: Sequence[Arm], resume: ResumeState | None, on_epoch: OnEpoch)
     found = resume.load() if resume else None
     if found is None:
         return 0
-    tensors, state = found
-    for number, arm in enumerate(arms):
+    tensors, run = found
+    for number, (arm, saved) in enumerate(zip(arms, run.arms, strict=True)):
         prefix = f"{number}:"
         own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-        arm.load_state(own, state["arms"][number])
+        arm.load_state(own, saved.model_dump())
         for row in arm.readouts[0].progress.history:
             on_epoch(arm.settings.name, row)
-    return state["epoch"]
+    return run.epoch

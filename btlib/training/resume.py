@@ -2,6 +2,7 @@
 
 DVC deletes a stage's outputs before it starts, and a persisted output would resume under changed parameters. So the
 state lives under `.btlib/resume/<stage>/`, named by a hash of everything the run depends on, and goes when it ends.
+It carries a checksum: a single flipped bit would otherwise lead, unnoticed, to another network.
 """
 
 import hashlib
@@ -11,13 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from btlib.artifacts import read_tensors, write_tensors
+from btlib.errors import brief
+from btlib.training.arms import Progress
 
 ROOT = Path(".btlib/resume")
 PACKAGE = Path(__file__).parents[1]
 CODE = ("nets", "losses", "training")
+
+
+class SavedArm(BaseModel):
+    """What `Arm.plain_state` says, and `Arm.load_state` takes."""
+
+    steps: int = Field(ge=0)
+    failed: str
+    readouts: list[Progress]
+
+
+class SavedRun(BaseModel):
+    """How far a run has come: the epoch to go on with, and its arms."""
+
+    epoch: int = Field(ge=0)
+    arms: list[SavedArm]
 
 
 class ResumeState:
@@ -26,22 +46,39 @@ class ResumeState:
     def __init__(self, stage: str, run_hash: str, root: Path = ROOT):
         self.path = root / stage / f"{run_hash}.safetensors"
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """(tensors, plain values), or None when there is nothing to resume.
+    def load(self) -> tuple[dict[str, Tensor], SavedRun] | None:
+        """(tensors, the rest), or None when there is nothing to resume.
 
-        Raises:
-            InputError: the file is damaged.
+        A damaged file is removed, with one line that says so.
         """
         if not self.path.exists():
             return None
-        tensors, metadata = read_tensors(self.path)
-        return tensors, json.loads(metadata["state"])
+        try:
+            tensors, metadata = read_tensors(self.path)
+            if metadata["checksum"] != _checksum(tensors, metadata["state"]):
+                raise ValueError("its checksum does not fit")
+            return tensors, SavedRun.model_validate(json.loads(metadata["state"]))
+        except (ValueError, KeyError) as error:
+            self.delete()
+            print(f"{self.path}: damaged ({brief(error)}); it was removed, and training starts anew", flush=True)
+            return None
 
-    def save(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        write_tensors(self.path, tensors, {"state": json.dumps(state)})
+    def save(self, tensors: dict[str, Tensor], run: SavedRun) -> None:
+        tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        state = json.dumps(run.model_dump())  # with infinity, the best loss before the first epoch
+        write_tensors(self.path, tensors, {"state": state, "checksum": _checksum(tensors, state)})
 
     def delete(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _checksum(tensors: dict[str, Tensor], state: str) -> str:
+    """A hash of all that `load` gives back."""
+    digest = hashlib.blake2b(state.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def run_hash(settings: Any, arrays: Iterable[np.ndarray], files: Iterable[Path]) -> str:

@@ -1,12 +1,17 @@
+import re
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from btlib.artifacts import write_tensors
 from btlib.errors import InputError
+from btlib.training.arms import Progress
 from btlib.training.classification import train_arms
 from btlib.training.loop import refuse_failed
-from btlib.training.resume import ResumeState, run_hash
+from btlib.training.resume import ResumeState, SavedRun, run_hash
 from tests.training.make import make_settings, make_stream
 
 
@@ -131,7 +136,7 @@ def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric,
 
     with pytest.raises(Stop):
         train_arms([(make_settings(), make_net())], *task, stream, fabric, resume, stop_after_two)
-    assert resume.load()[1]["epoch"] == 2
+    assert resume.load()[1].epoch == 2
     replayed = []
     (resumed,) = train_arms(
         [(make_settings(), make_net())], *task, stream, fabric, resume, lambda arm, row: replayed.append(row["epoch"])
@@ -139,10 +144,8 @@ def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric,
     assert_same(weights(resumed), weights(whole))
     assert resumed.plain_state() == whole.plain_state()
     assert replayed == [0, 1, 2, 3]
-    tensors, state = resume.load()
-    assert state["epoch"] == 4 and all(":best/" in name for name in tensors), (
-        "a finished run keeps its best weights only"
-    )
+    tensors, saved = resume.load()
+    assert saved.epoch == 4 and all(":best/" in name for name in tensors), "a finished run keeps its best weights only"
     (again,) = train_arms([(make_settings(), make_net())], *task, stream, fabric, resume)
     assert_same(weights(again), weights(whole))
 
@@ -173,12 +176,81 @@ def test_gradients_are_clipped_arm_by_arm(task, make_net, fabric):
     assert not torch.equal(both[0].net.linear.weight, both[1].net.linear.weight)
 
 
-def test_a_state_cut_short_is_named(tmp_path):
+@pytest.fixture
+def unfinished(task, make_net, fabric, tmp_path):
+    """The state of a run of two epochs after the first."""
     resume = ResumeState("stage", "hash", tmp_path)
-    resume.save({"x": torch.arange(1000.0)}, {"epoch": 1})
-    resume.path.write_bytes(resume.path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"hash\.safetensors: not a whole safetensors file .*delete it"):
-        resume.load()
+
+    def stop(arm, row):
+        if row["epoch"] == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_arms([(make_settings(), make_net())], *task, make_stream(epochs=2), fabric, resume, stop)
+    return resume
+
+
+def test_a_flipped_bit_in_the_state_changes_no_result(task, make_net, fabric, unfinished, capsys):
+    whole = unfinished.path.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    places = [0, 7, 9, *(whole.index(word.encode()) + 3 for word in ("__metadata__", "checksum", "epoch", "F32"))]
+    places += [int(place) for place in np.linspace(header, len(whole) - 1, 30)]
+    for number, place in enumerate(places):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << number % 8
+        unfinished.path.write_bytes(damaged)
+        assert unfinished.load() is None, f"byte {place}"
+        assert not unfinished.path.exists()
+        (line,) = capsys.readouterr().out.splitlines()
+        assert re.fullmatch(rf"{re.escape(str(unfinished.path))}: damaged \(.+\); .* training starts anew", line)
+    (straight,) = train_arms([(make_settings(), make_net())], *task, make_stream(epochs=2), fabric)
+    unfinished.path.write_bytes(damaged)
+    (anew,) = train_arms([(make_settings(), make_net())], *task, make_stream(epochs=2), fabric, unfinished)
+    assert_same(weights(anew), weights(straight))
+    assert anew.plain_state() == straight.plain_state()
+
+
+@pytest.mark.parametrize("content", [b"", b"no state", b"\xff" * 100, bytes(1000)])
+def test_what_is_no_state_at_all_is_removed(content, tmp_path, capsys):
+    resume = ResumeState("stage", "hash", tmp_path)
+    resume.path.parent.mkdir()
+    resume.path.write_bytes(content)
+    assert resume.load() is None
+    assert "starts anew" in capsys.readouterr().out
+    assert list(resume.path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"state": "{}"}, {"checksum": "0"}, {"state": "[[[", "checksum": "0"}, {"state": '{"epoch": -1}'}],
+)
+def test_a_state_of_another_form_is_removed(metadata, tmp_path, capsys):
+    """As an earlier version may have left it."""
+    resume = ResumeState("stage", "hash", tmp_path)
+    write_tensors(resume.path, {"x": torch.arange(10.0)}, metadata)
+    assert resume.load() is None
+    assert "starts anew" in capsys.readouterr().out
+    assert not resume.path.exists()
+
+
+def test_the_state_comes_back_as_it_was(tmp_path):
+    progress = Progress(best_loss=0.1, best_epoch=1, history=[{"epoch": 0, "val_loss": 1 / 3, "note": None}])
+    arm = {"steps": 7, "failed": "", "readouts": [asdict(progress), asdict(Progress())]}
+    tensors = {
+        "a": torch.rand(3, 4).T,
+        "step": torch.tensor(7.0),
+        "flag": torch.tensor([True, False]),
+        "empty": torch.zeros(0, 3),
+        "half": torch.tensor([1 / 3, float("nan")], dtype=torch.bfloat16),
+    }
+    resume = ResumeState("stage", "hash", tmp_path)
+    resume.save(tensors, SavedRun(epoch=2, arms=[arm]))
+    back, saved = resume.load()
+    assert saved.epoch == 2 and saved.arms[0].readouts == [progress, Progress()]
+    assert saved.arms[0].model_dump() == arm
+    assert all(
+        torch.equal(back[n].view(-1).view(torch.uint8), t.reshape(-1).view(torch.uint8)) for n, t in tensors.items()
+    )
 
 
 def test_the_run_hash_depends_on_settings_data_and_files(tmp_path):
