@@ -29,8 +29,8 @@ class Section(BaseModel):
 
 class Clahe(Section):
     enabled: bool
-    clip_limit: Annotated[float, Field(gt=0)]
-    tiles: Count
+    clip_limit: Annotated[float, Field(gt=0, le=1000)]
+    tiles: Annotated[int, Field(ge=1, le=1024)]
 
 
 class Phantom(Section):
@@ -76,8 +76,8 @@ class Weights(Section):
 
 
 class Model(Section):
-    width: Count
-    heads: Count
+    width: Annotated[int, Field(ge=1, le=4096)]
+    heads: Annotated[int, Field(ge=1, le=4096)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     mirrored: bool
 
@@ -153,7 +153,7 @@ class Volumes(Section):
     root: str
     resample: bool
     held_out: Annotated[float, Field(gt=0, lt=1)]
-    spacing: Annotated[float, Field(gt=0)]
+    spacing: Annotated[float, Field(ge=0.1, le=100)]
     clip_percentiles: Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=2, max_length=2)]
     phantom: PhantomVolumes
 
@@ -179,8 +179,8 @@ class JointAblation(Section):
 
 
 class Joint(Section):
-    size: Annotated[int, Field(ge=16, multiple_of=8)]
-    width: Annotated[int, Field(ge=8, multiple_of=8)]
+    size: Annotated[int, Field(ge=16, le=512, multiple_of=8)]
+    width: Annotated[int, Field(ge=8, le=256, multiple_of=8)]
     attention: bool
     segmentation: bool
     grading: Literal["none", "global", "regions"]
@@ -199,7 +199,7 @@ class Joint(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
     augment: JointAugment
-    mc_samples: Annotated[int, Field(ge=2)]
+    mc_samples: Annotated[int, Field(ge=2, le=10_000)]
     explained_cases: Count
     ablation: JointAblation
 
@@ -241,7 +241,7 @@ class Params(Section):
     """The whole of params.yaml; the keys at the top are the paper's Table 3."""
 
     seed: Annotated[int, Field(ge=0)]
-    image_size: Annotated[int, Field(ge=32)]
+    image_size: Annotated[int, Field(ge=32, le=4096)]
     batch_size: Annotated[int, Field(ge=2)]
     lr_stage1: Rate
     lr_stage2: Rate

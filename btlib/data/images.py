@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from btlib.artifacts import read_array, read_csv
 from btlib.errors import InputError
@@ -13,11 +15,14 @@ from btlib.errors import InputError
 
 @dataclass(frozen=True)
 class Clahe:
-    """Settings of eq 1; the section images.clahe of params.yaml has the same fields and may stand in for it."""
+    """Settings of eq 1; the section images.clahe of params.yaml has the same fields and may stand in for it.
+
+    The bounds hold where a model's card is read.
+    """
 
     enabled: bool
-    clip_limit: float  # α, OpenCV's clip limit
-    tiles: int  # τ, tiles per side
+    clip_limit: Annotated[float, Field(gt=0, le=1000)]  # α, OpenCV's clip limit
+    tiles: Annotated[int, Field(ge=1, le=1024)]  # τ, tiles per side
 
 
 def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:

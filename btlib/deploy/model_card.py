@@ -1,39 +1,42 @@
 """What the cards of both packed models say in the same words."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field
 
-from btlib.artifacts import read_json
+from btlib.artifacts import read_tensors
 from btlib.errors import InputError
-from btlib.nets.files import CARD
+from btlib.inference.novelty import Novelty
+from btlib.nets.files import Card, read_described
+
+NOVELTY = "novelty.safetensors"
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Calibration(BaseModel):
     """See `btlib.evaluation.calibration.scale`."""
 
-    temperature: float
+    temperature: Positive
 
 
 class Unsure(BaseModel):
     """See `btlib.evaluation.selective.unsure_threshold`."""
 
-    error_rate: float
-    threshold: float
-    validation_answers: int
-    validation_kept: int
-    validation_errors: int
+    error_rate: Fraction
+    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    validation_answers: Count
+    validation_kept: Count
+    validation_errors: Count
 
 
 class Limit(BaseModel):
     """See `btlib.inference.novelty.fit_novelty`."""
 
-    quantile: float
-    threshold: float
-
-
-Card = TypeVar("Card", bound=BaseModel)
+    quantile: Fraction
+    threshold: Positive
 
 
 def read_card(folder: Path, kind: type[Card], stage: str) -> Card:
@@ -47,10 +50,13 @@ def read_card(folder: Path, kind: type[Card], stage: str) -> Card:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such model folder; `dvc repro {stage}` makes it, `dvc pull {stage}` fetches it")
+    return read_described(folder, kind, f"make it anew with `dvc repro {stage}`")
+
+
+def read_novelty(folder: Path, limit: Limit) -> Novelty:
+    """What is familiar to the model of a folder. Raises InputError when the file is missing or damaged."""
+    tensors, _ = read_tensors(folder / NOVELTY)
     try:
-        return kind.model_validate(read_json(folder / CARD))
-    except ValidationError as error:
-        keys = sorted({".".join(map(str, fault["loc"])) for fault in error.errors()})
-        raise InputError(
-            f"{folder / CARD}: missing or wrong: {', '.join(keys)}; make it anew with `dvc repro {stage}`"
-        ) from None
+        return Novelty.from_tensors(tensors, limit.threshold)
+    except InputError as error:
+        raise InputError(f"{folder / NOVELTY}: {error}") from None

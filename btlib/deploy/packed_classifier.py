@@ -1,25 +1,24 @@
 """The 2D classifier as a folder that predicts by itself: tensors, and a card with all that they need beside them."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from btlib.artifacts import atomic_path, read_tensors, write_tensors
+from btlib.artifacts import atomic_path, write_tensors
 from btlib.data.images import Clahe
-from btlib.deploy.model_card import Calibration, Limit, Unsure, read_card
+from btlib.deploy.model_card import NOVELTY, Calibration, Limit, Unsure, read_card, read_novelty
 from btlib.inference.novelty import Novelty
 from btlib.nets.classifier import Classifier
 from btlib.nets.store import load_classifier, save_classifier
 
-NOVELTY = "novelty.safetensors"
 STAGE = "package_classifier"
 
 
 class Preprocessing(BaseModel):
     """Of `btlib.data.images.preprocess`; the network subtracts the mean and divides by the deviation itself."""
 
-    image_size: int
+    image_size: Annotated[int, Field(ge=8, le=4096)]
     clahe: Clahe
 
 
@@ -60,5 +59,4 @@ def load_packed(folder: Path) -> PackedClassifier:
         InputError: a file is missing or damaged, or the card lacks what prediction needs.
     """
     card = read_card(folder, ClassifierCard, STAGE)
-    tensors, _ = read_tensors(folder / NOVELTY)
-    return PackedClassifier(load_classifier(folder), Novelty.from_tensors(tensors, card.novelty.threshold), card)
+    return PackedClassifier(load_classifier(folder), read_novelty(folder, card.novelty), card)

@@ -1,33 +1,33 @@
 """The joint network as a folder that predicts by itself: tensors, and a card with all that they need beside them."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from btlib.artifacts import atomic_path, read_tensors, write_tensors
-from btlib.deploy.model_card import Calibration, Limit, Unsure, read_card
+from btlib.artifacts import atomic_path, write_tensors
+from btlib.deploy.model_card import NOVELTY, Calibration, Limit, Unsure, read_card, read_novelty
 from btlib.inference.novelty import Novelty
 from btlib.nets.joint import JointNet
 from btlib.nets.joint_store import load_joint, save_joint
 from btlib.nets.windows import Window
 
-NOVELTY = "novelty.safetensors"
 STAGE = "package_joint"
+Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
 class Preprocessing(BaseModel):
     """Of `btlib.data.volumes.normalize.normalize`: mm of the cubic voxels, and the percentiles that are kept."""
 
-    spacing: float
-    clip_percentiles: tuple[float, float]
+    spacing: Annotated[float, Field(ge=0.1, le=100)]
+    clip_percentiles: tuple[Percentile, Percentile]
 
 
 class Dropout(BaseModel):
     """How the uncertainty is sampled."""
 
-    samples: int
-    seed: int
+    samples: Annotated[int, Field(ge=2, le=10_000)]
+    seed: Annotated[int, Field(ge=0)]
 
 
 class JointCard(BaseModel):
@@ -73,5 +73,4 @@ def load_packed(folder: Path) -> PackedJoint:
     """
     card = read_card(folder, JointCard, STAGE)
     net, window = load_joint(folder)
-    tensors, _ = read_tensors(folder / NOVELTY)
-    return PackedJoint(net, window, Novelty.from_tensors(tensors, card.novelty.threshold), card)
+    return PackedJoint(net, window, read_novelty(folder, card.novelty), card)

@@ -51,11 +51,17 @@ class Novelty(NamedTuple):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], threshold: float) -> "Novelty":
-        """The way back. Raises InputError when an array is missing."""
+        """The way back. Raises InputError when an array is missing, or they do not belong together."""
         missing = [name for name in ARRAYS if name not in tensors]
         if missing:
             raise InputError(f"what is familiar lacks {', '.join(missing)}; make the model folder anew (`dvc repro`)")
-        return cls(*(tensors[name].numpy() for name in ARRAYS), threshold=threshold)
+        arrays = {name: tensors[name].float().numpy() for name in ARRAYS}
+        shapes = {name: array.shape for name, array in arrays.items()}
+        directions, features = len(arrays["deviations"].ravel()), len(arrays["mean"].ravel())
+        fitting = {"mean": (features,), "directions": (directions, features), "deviations": (directions,), "rest": (1,)}
+        if shapes != fitting:
+            raise InputError(f"shapes that do not belong together: {shapes}; make the model folder anew (`dvc repro`)")
+        return cls(**arrays, threshold=threshold)
 
 
 def fit_novelty(train: np.ndarray, validation: np.ndarray, quantile: float) -> Novelty:

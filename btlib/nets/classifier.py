@@ -1,9 +1,10 @@
 """The classifier: one or two backbones, a fusion or none, dropout and a linear layer."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -14,14 +15,17 @@ from btlib.reproducibility import keyed_layers
 
 
 class Architecture(NamedTuple):
-    """All that is needed to build the network again; it travels in the model's card."""
+    """All that is needed to build the network again; it travels in the model's card.
 
-    backbones: tuple[str, ...]
-    fusion: str
-    width: int
-    heads: int
-    dropout: float
-    classes: tuple[str, ...]
+    The bounds hold where a card is read: none may ask for more memory than a computer has.
+    """
+
+    backbones: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=1, max_length=2)]
+    fusion: Literal["none", "concatenation", "gated", "cross_attention", "gated_cross_attention", "pooled_attention"]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    heads: Annotated[int, Field(ge=1, le=4096)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)]
     mirrored: bool = False
 
 

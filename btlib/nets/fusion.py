@@ -68,6 +68,8 @@ class PairFusion(nn.Module):
 
     def __init__(self, channels: Sequence[int], kind: str, width: int, heads: int):
         super().__init__()
+        if len(channels) != 2:
+            raise ValueError(f"fusion '{kind}' takes two feature maps, found {len(channels)}")
         self.kind = KINDS[kind]
         self.out_features = 2 * width
         self.project = nn.ModuleList(Projection(c, width) for c in channels)

@@ -1,10 +1,11 @@
 """The joint network of the 3D paper (Figure 1): shared residual encoder, attention-gated decoder, grading head."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from monai.networks.blocks import Convolution, SimpleASPP, SubpixelUpsample, UnetResBlock
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
@@ -17,13 +18,17 @@ RATES = (1, 2, 4)  # dilations of the context block, beside a 1 × 1 × 1 convol
 
 
 class JointArchitecture(NamedTuple):
-    """All that is needed to build the network again; it travels in the model's card."""
+    """All that is needed to build the network again; it travels in the model's card.
 
-    width: int  # channels of the first of three levels, a multiple of 8; each level doubles them
+    The bounds hold where a card is read: none may ask for more memory than a computer has.
+    """
+
+    # channels of the first of three levels; each level doubles them
+    width: Annotated[int, Field(ge=8, le=256, multiple_of=8)]
     attention: bool
     segmentation: bool
-    grading: str  # none, global or regions
-    dropout: float
+    grading: Literal["none", "global", "regions"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class JointOutput(NamedTuple):
@@ -116,6 +121,8 @@ class JointNet(nn.Module):
     def __init__(self, architecture: JointArchitecture):
         super().__init__()
         self.architecture = a = architecture
+        if not a.segmentation and a.grading != "global":
+            raise ValueError(f"grading '{a.grading}' without segmentation; expected 'global'")
         w = a.width
         self.stem = UnetResBlock(3, MODALITIES, w, kernel_size=3, stride=2, norm_name=NORM)
         self.down = nn.ModuleList(

@@ -3,10 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from btlib.artifacts import read_json
-from btlib.nets.files import CARD, fill, write_network
+from pydantic import BaseModel
+
+from btlib.nets.files import build_described, fill, read_described, write_network
 from btlib.nets.joint import JointArchitecture, JointNet
 from btlib.nets.windows import Window
+
+
+class Described(BaseModel):
+    """What the card of any joint network says."""
+
+    architecture: JointArchitecture
+    window: Window
 
 
 def save_joint(folder: Path, net: JointNet, window: Window, card: dict[str, Any]) -> None:
@@ -21,6 +29,5 @@ def load_joint(folder: Path) -> tuple[JointNet, Window]:
     Raises:
         InputError: a file is missing or damaged, or the tensors do not fit the card's architecture.
     """
-    card = read_json(folder / CARD)
-    net = fill(JointNet(JointArchitecture(**card["architecture"])), folder)
-    return net, Window(**card["window"])
+    card = read_described(folder, Described)
+    return fill(build_described(folder, JointNet, card.architecture), folder), card.window

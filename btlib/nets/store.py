@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from btlib.artifacts import read_json, read_tensors
+from btlib.errors import InputError
 from btlib.nets.classifier import Architecture, Classifier
-from btlib.nets.files import CARD, fill, write_network
+from btlib.nets.files import CARD, build_described, fill, read_described, write_network
 from btlib.nets.weights import has_pretrained
+
+
+class Described(BaseModel):
+    """What the card of any classifier says."""
+
+    architecture: Architecture
 
 
 def save_classifier(folder: Path, net: Classifier, card: dict[str, Any]) -> None:
@@ -44,9 +52,7 @@ def load_classifier(folder: Path, states: Mapping[str, Mapping[str, Tensor]] | N
     Raises:
         InputError: a file is missing or damaged, or the tensors do not fit the card's architecture.
     """
-    described = read_json(folder / CARD)["architecture"]
-    lists = {key: tuple(value) for key, value in described.items() if isinstance(value, list)}
-    net = Classifier(Architecture(**described | lists))
+    net = build_described(folder, Classifier, read_described(folder, Described).architecture)
     return fill(net, folder, _pretrained(net, states) if states else None)
 
 
@@ -56,10 +62,17 @@ def kept_networks(folder: Path, weights: Path) -> Iterator[tuple[Classifier, dic
     Args:
         folder: holds one folder of `save_trained` per seed, named by it.
         weights: what stage weights wrote.
+
+    Raises:
+        InputError: something else lies there, or a network is damaged.
     """
-    for place in sorted(folder.glob("*"), key=lambda path: int(path.name)):
-        card = read_json(place / CARD)
-        yield load_classifier(place, read_states(weights, card["architecture"]["backbones"])), card
+    places = list(folder.glob("*"))
+    foreign = [place for place in places if not (place.name.isascii() and place.name.isdigit())]
+    if foreign:
+        raise InputError(f"{foreign[0]}: expected folders named by their seed and nothing else; remove it")
+    for place in sorted(places, key=lambda path: int(path.name)):
+        states = read_states(weights, read_described(place, Described).architecture.backbones)
+        yield load_classifier(place, states), read_json(place / CARD)
 
 
 def _pretrained(net: Classifier, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,23 +1,25 @@
 """The joint network over a volume of any size: one window where the brain fits, a sliding one where it does not."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from monai.inferers import sliding_window_inference
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from btlib.nets.joint import JointNet, JointOutput
 
 OVERLAP = 0.5
+Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked where a card is read
 
 
 class Window(NamedTuple):
     """How the network looks at a volume: cubes of `field` voxels per side, given to it shrunk to `size` per side."""
 
-    field: int
-    size: int
+    field: Side
+    size: Side
 
 
 class Whole(NamedTuple):

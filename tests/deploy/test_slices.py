@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from btlib.artifacts import read_json, write_json
+from btlib.artifacts import read_json, read_tensors, write_json, write_tensors
 from btlib.data.classes import CLASSES
 from btlib.data.images import preprocess
 from btlib.deploy.overlays import overlay
@@ -100,6 +100,38 @@ def test_to_a_folder_and_back(model, predictor):
     assert read_json(model / "card.json")["stage"] == "stage2"
     features = np.random.default_rng(0).normal(size=(3, len(packed.novelty.mean)))
     assert np.array_equal(back.novelty.scores(features), packed.novelty.scores(features))
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("calibration", "temperature", 0),
+        ("novelty", "threshold", -1.0),
+        ("preprocessing", "image_size", 10**9),
+        ("unsure", "threshold", "high"),
+    ],
+)
+def test_a_card_that_cannot_be_true_is_refused(part, key, value, tmp_path):
+    save_packed(tmp_path / "model", packed_classifier(), {})
+    card = read_json(tmp_path / "model/card.json")
+    card[part][key] = value
+    write_json(tmp_path / "model/card.json", card)
+    with pytest.raises(InputError, match=rf"card\.json: missing or wrong: {part}\.{key}; make it anew"):
+        load_packed(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["mean", "directions", "deviations", "rest"])
+def test_what_is_familiar_is_whole_or_refused(name, tmp_path):
+    save_packed(tmp_path / "model", packed_classifier(), {})
+    path = tmp_path / "model/novelty.safetensors"
+    tensors, _ = read_tensors(path)
+    write_tensors(path, tensors | {name: torch.zeros(3, 5, 7)})
+    with pytest.raises(InputError, match=r"novelty\.safetensors: shapes that do not belong together"):
+        load_packed(tmp_path / "model")
+    del tensors[name]
+    write_tensors(path, tensors)
+    with pytest.raises(InputError, match=rf"novelty\.safetensors: what is familiar lacks {name}"):
+        load_packed(tmp_path / "model")
 
 
 def test_a_missing_or_incomplete_folder_says_what_to_run(tmp_path):

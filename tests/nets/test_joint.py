@@ -1,5 +1,7 @@
 """The joint network against MONAI's attention block, hand-made pooling, and what each architecture should have."""
 
+import json
+
 import pytest
 import torch
 from monai.networks.nets.attentionunet import AttentionBlock
@@ -151,6 +153,29 @@ def test_shrunk_averages():
     torch.testing.assert_close(shrunk(x, 8), torch.nn.functional.avg_pool3d(x, 2))
     assert shrunk(x, 16) is x
     assert see_whole(build_joint(FULL, 0), volumes(1, 32)[0], Window(32, 16)).regions.shape == (3, 32, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("architecture", {"width": 10**9}, r"wrong: architecture\.width;"),
+        ("architecture", {"width": 12}, r"wrong: architecture\.width;"),
+        ("architecture", {"width": {"a": 1}}, r"wrong: architecture\.width;"),
+        ("architecture", {"grading": "all"}, r"wrong: architecture\.grading;"),
+        ("architecture", {"segmentation": False}, "describes no network .*grading 'regions' without segmentation"),
+        ("architecture", {"segmentation": False, "grading": "none"}, "grading 'none' without segmentation"),
+        ("window", {"field": "a"}, r"wrong: window\.field;"),
+        ("window", {"size": 2**40}, r"wrong: window\.size;"),
+        ("window", 3, "wrong: window;"),
+    ],
+)
+def test_a_card_of_the_wrong_form_is_named_with_its_key(part, value, message, tmp_path):
+    save_joint(tmp_path, build_joint(FULL, 0), Window(32, 16), {})
+    card = json.loads((tmp_path / "card.json").read_text())
+    card[part] = card[part] | value if isinstance(value, dict) else value
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=rf"^{tmp_path}/card\.json: .*{message}"):
+        load_joint(tmp_path)
 
 
 def test_a_saved_network_comes_back_and_a_wrong_one_is_refused(tmp_path):

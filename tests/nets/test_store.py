@@ -1,5 +1,7 @@
 """Networks kept without the tensors that still are as pretrained."""
 
+import json
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from btlib.data.classes import CLASSES
 from btlib.errors import InputError
 from btlib.nets.backbones import Backbone
 from btlib.nets.classifier import Architecture, build_classifier
+from btlib.nets.files import CARD
 from btlib.nets.store import kept_networks, load_classifier, read_states, save_classifier, save_trained
 
 NAMES = ("test_efficientnet", "test_convnext")
@@ -54,7 +57,43 @@ def test_networks_come_in_the_order_of_their_seeds(net, states, tmp_path):
     assert list(kept_networks(tmp_path / "absent", tmp_path / "weights")) == []
 
 
-def test_what_is_trained_from_scratch_has_no_pretrained_state_and_is_kept_whole(states, tmp_path):
+@pytest.mark.parametrize("name", [".DS_Store", "seed 3", "-1", "²"])
+def test_what_is_no_seed_is_named(name, net, states, tmp_path):
+    save_trained(tmp_path / "arm/3", net, states, {})
+    (tmp_path / "arm" / name).mkdir()
+    with pytest.raises(InputError, match=rf"arm/{name}: expected folders named by their seed"):
+        next(kept_networks(tmp_path / "arm", tmp_path / "weights"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("backbones", ["test_efficientnet", 3], r"missing or wrong: architecture\.backbones\.1; make it anew"),
+        ("backbones", [], r"wrong: architecture\.backbones;"),
+        ("backbones", ["a"] * 100_000, r"wrong: architecture\.backbones;"),
+        ("backbones", ["no_such_net", "test_convnext"], "describes no network .*timm has no model 'no_such_net'"),
+        ("backbones", ["test_convnext"], "describes no network .*takes two feature maps, found 1"),
+        ("fusion", 10**30, r"wrong: architecture\.fusion;"),
+        ("fusion", "sum", r"wrong: architecture\.fusion;"),
+        ("width", 10**9, r"wrong: architecture\.width;"),
+        ("width", 17, "describes no network .*embed_dim must be divisible by num_heads"),
+        ("heads", 0, r"wrong: architecture\.heads;"),
+        ("dropout", float("1e400"), "not a whole JSON file .*Infinity"),
+        ("classes", 0.0, r"wrong: architecture\.classes;"),
+        (None, "\ud800", "wrong: architecture;"),
+        (None, ["a"] * 7, r"wrong: architecture\."),
+    ],
+)
+def test_a_card_of_the_wrong_form_is_named_with_its_key(key, value, message, net, tmp_path):
+    save_classifier(tmp_path, net, {})
+    card = json.loads((tmp_path / CARD).read_text())
+    card["architecture"] = value if key is None else card["architecture"] | {key: value}
+    (tmp_path / CARD).write_text(json.dumps(card))
+    with pytest.raises(InputError, match=rf"^{tmp_path / CARD}: .*{message}"):
+        load_classifier(tmp_path)
+
+
+_has_no_pretrained_state_and_is_kept_whole(states, tmp_path):
     names = (NAMES[0], "attention_cnn")
     assert list(read_states(tmp_path / "weights", names)) == [NAMES[0]]  # there is no file of the other's
     net = build_classifier(Architecture(names, "concatenation", 16, 2, 0.3, CLASSES), states, 3)

@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(project, monkeypatch):
 
     def dying(self, tensors, state):
         save(self, tensors, state)
-        saved.append(state["epoch"])
+        saved.append(state.epoch)
         if len(saved) == 5:  # in the middle of the second of two folds that are trained
             raise Killed
 
