@@ -93,7 +93,7 @@ def test_a_card_of_the_wrong_form_is_named_with_its_key(key, value, message, net
         load_classifier(tmp_path)
 
 
-_has_no_pretrained_state_and_is_kept_whole(states, tmp_path):
+def test_what_is_trained_from_scratch_has_no_pretrained_state_and_is_kept_whole(states, tmp_path):
     names = (NAMES[0], "attention_cnn")
     assert list(read_states(tmp_path / "weights", names)) == [NAMES[0]]  # there is no file of the other's
     net = build_classifier(Architecture(names, "concatenation", 16, 2, 0.3, CLASSES), states, 3)
