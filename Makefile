@@ -17,7 +17,7 @@ help:
 	@echo 'make lint    set up .venv, check style (ruff)'
 	@echo 'make ci-report   run the tests and the main model, write ci-report/report.md: what changed against BASE'
 	@echo 'make deps    write the deps and params of dvc.yaml anew, from what the stage scripts import and read'
-	@echo 'make lock    resolve pyproject.toml into requirements.lock anew, keeping the pins that still fit'
+	@echo 'make lock    resolve pyproject.toml into requirements.lock anew, with hashes, keeping the pins that still fit'
 	@echo 'make setup   set up .venv only; make PYTHON=/path/to/python3.12 setup takes another interpreter'
 
 # DVC itself looks up images.root before it runs stage check, and says less than the check does where it is not there.
@@ -62,5 +62,5 @@ $(STAMP): requirements.lock pyproject.toml
 # uv lives in a folder of its own: the project's environment holds what requirements.lock names and nothing else.
 lock:
 	@$(PYTHON) -m venv .btlib/uv && .btlib/uv/bin/pip install --quiet uv
-	@.btlib/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+	@.btlib/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
