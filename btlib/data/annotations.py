@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from btlib.artifacts import read_csv
-from btlib.data.reading import resolve_inside
+from btlib.data.paths import resolve_inside
 from btlib.data.sources.entry import Entry
+from btlib.data.tables import read_user_table
 from btlib.errors import InputError, listed
 
 COLUMNS = ("path", "patient", "mask_path")
@@ -31,10 +31,10 @@ def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
     """
     if table is None:
         return {}
-    rows = read_csv(resolve_inside(root, table), text=COLUMNS)
-    if "path" not in rows or not {"patient", "mask_path"} & set(rows):
-        raise InputError(f"{table}: columns are {', '.join(rows)}; expected path, and patient or mask_path or both")
-    rows = rows.reindex(columns=list(COLUMNS), fill_value="").apply(lambda column: column.str.strip())
+    resolve_inside(root, table)
+    required = ("path", ("patient", "mask_path"))
+    rows = read_user_table(root / table, COLUMNS, required, paths=("path", "mask_path"))
+    rows = rows.reindex(columns=list(COLUMNS), fill_value="")
     twice = sorted(set(rows.path[rows.path.duplicated()]))
     if twice:
         raise InputError(f"{table}: {len(twice)} path(s) are listed more than once:\n{listed(twice)}")

@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from btlib.data.annotations import Annotation, annotated, mask_files, read_annotations
+from btlib.data.inspection import inspected
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources import folder
 from btlib.data.sources.entry import Entry, Scan
 from btlib.data.sources.files import check_root, usable, walk
 from btlib.data.sources.folder import SUFFIXES
 from btlib.data.tumour_or_none import KINDS, kind_of
-from btlib.data.workers import in_parallel
 from btlib.errors import InputError, listed
 
 KNOWN = f"known names, whatever their case and separators: {', '.join(KINDS)}"
@@ -51,8 +51,8 @@ def external_images(name: str, root: Path, layout: str, table: str | None, image
     if not found.entries and not found.broken + found.unreadable:
         raise InputError(f"{key}: {root}: no image found for layout '{layout}'; check the folder and its layout")
     entries, faults = annotated(found.entries, _without(annotations, found.unreadable), table)
-    faults = found.broken + found.unreadable + faults
-    faults += [fault for fault in in_parallel(partial(_fault, root), entries, f"decode {name}") if fault]
+    _, undecodable = inspected(partial(_check, root), entries, [entry.path for entry in entries], f"decode {name}")
+    faults = found.broken + found.unreadable + faults + undecodable
     if faults:
         raise InputError(f"{key}: {root}: {len(faults)} fault(s):\n{listed(faults)}\nMend or remove them.")
     return entries
@@ -76,7 +76,7 @@ def _tumour_folders(root: Path, masks: frozenset[str]) -> Scan:
     """Lists the images below `root` that are no `masks`; exactly one folder on an image's path names its label."""
     found = Scan()
     strangers: Counter[PurePosixPath] = Counter()
-    for place, files in walk(root, found):
+    for place, files in walk(root, found.unreadable):
         candidates = [place / file for file in files if str(place / file) not in masks]
         paths = [path for path in candidates if usable(root, path, SUFFIXES, found)]
         names = [part for part in place.parts if kind_of(part)]
@@ -104,13 +104,9 @@ def _without(annotations: dict[str, Annotation], unreadable: list[str]) -> dict[
     return {path: said for path, said in annotations.items() if path not in named}
 
 
-def _fault(root: Path, entry: Entry) -> str:
-    """What is wrong with an image or its mask, or nothing: faults are gathered, so that one run names them all."""
-    try:
-        shape = open_image(root, entry.path).shape[:2]
-        mask = open_mask(root, entry.mask_path).shape if entry.mask_path else shape
-    except InputError as error:
-        return str(error)
+def _check(root: Path, entry: Entry) -> None:
+    """Raises InputError when an image or its mask cannot be used."""
+    shape = open_image(root, entry.path).shape[:2]
+    mask = open_mask(root, entry.mask_path).shape if entry.mask_path else shape
     if mask != shape:
-        return f"{entry.mask_path}: mask of {mask} rows and columns for {entry.path} of {shape}"
-    return ""
+        raise InputError(f"{entry.mask_path}: mask of {mask} rows and columns for {entry.path} of {shape}")

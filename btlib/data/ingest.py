@@ -7,13 +7,13 @@ import pandas as pd
 
 from btlib.data.annotations import annotated, mask_files, read_annotations
 from btlib.data.hashing import difference_hash, pixel_sha256, turned_hashes
+from btlib.data.inspection import inspected
 from btlib.data.manifest import image_id
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources import figshare, folder, phantom
 from btlib.data.sources.entry import Entry, Scan
 from btlib.data.sources.files import check_root
 from btlib.data.tumour_or_none import NONE
-from btlib.data.workers import in_parallel
 from btlib.errors import InputError, listed
 
 
@@ -59,9 +59,9 @@ def ingest(
         InputError: the layout is broken or files are unreadable; all faults are in one list.
     """
     scan = scanned(source, root, annotations)
-    inspected = list(in_parallel(partial(_inspect, root, source), scan.entries, "decode images"))
-    rows = [row for row in inspected if isinstance(row, dict)]
-    unreadable = scan.unreadable + [row for row in inspected if isinstance(row, str)]
+    paths = [entry.path for entry in scan.entries]
+    rows, faults = inspected(partial(_row, root, source), scan.entries, paths, "decode images")
+    unreadable = scan.unreadable + faults
     _stop_on_faults(root, scan.broken, unreadable, allow_unreadable)
     if not rows:
         raise InputError(f"images.root: {root}: no image found for source '{source}'; check images.source and its path")
@@ -70,13 +70,10 @@ def ingest(
     return manifest, pd.DataFrame({"fault": unreadable})
 
 
-def _inspect(root: Path, source: str, entry: Entry) -> dict | str:
-    """A manifest row, or what is wrong with the file: faults are gathered, so that one run names them all."""
-    try:
-        image = open_image(root, entry.path)
-        check_mask(root, entry, image.shape[:2])
-    except InputError as error:
-        return str(error)
+def _row(root: Path, source: str, entry: Entry) -> dict:
+    """A row of the manifest."""
+    image = open_image(root, entry.path)
+    check_mask(root, entry, image.shape[:2])
     return {
         "image_id": image_id(entry.path),
         "path": entry.path,

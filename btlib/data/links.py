@@ -15,6 +15,7 @@ import pandas as pd
 from btlib.artifacts import read_csv
 from btlib.data.hashing import difference_hash, hash_words, orientations, turned_hashes
 from btlib.data.ingest import check_mask, scanned
+from btlib.data.inspection import inspected
 from btlib.data.neighbours import nearest
 from btlib.data.reading import open_image, open_mask
 from btlib.data.sources.entry import Entry
@@ -47,8 +48,9 @@ def read_reference(source: str, root: Path, annotations: str | None) -> Referenc
         InputError: there is no slice; one cannot be read, or lacks its patient or its lesion. All faults at once.
     """
     scan = scanned(source, root, annotations, key="images.reference.root", complete=False)
-    seen = list(in_parallel(partial(_slice, root), scan.entries, "reference"))
-    faults = scan.broken + scan.unreadable + [one for one in seen if isinstance(one, str)]
+    paths = [entry.path for entry in scan.entries]
+    seen, faults = inspected(partial(_slice, root), scan.entries, paths, "reference")
+    faults = scan.broken + scan.unreadable + faults
     if not scan.entries and not faults:
         faults = [f"no slice found for source '{source}'"]
     if faults:
@@ -124,15 +126,12 @@ def read_links(path: Path) -> pd.DataFrame:
     return read_csv(path, text=TEXT)
 
 
-def _slice(root: Path, entry: Entry) -> tuple[str, np.ndarray] | str:
-    """Eight hashes and a small picture, or what is wrong with the slice."""
-    try:
-        image = open_image(root, entry.path)
-        check_mask(root, entry, image.shape[:2])
-    except InputError as error:
-        return str(error)
+def _slice(root: Path, entry: Entry) -> tuple[str, np.ndarray]:
+    """Eight hashes and a small picture."""
+    image = open_image(root, entry.path)
+    check_mask(root, entry, image.shape[:2])
     if not entry.patient:
-        return f"{entry.path}: no patient (cjdata/PID, or `patient` in images.reference.annotations)"
+        raise InputError(f"{entry.path}: no patient (cjdata/PID, or `patient` in images.reference.annotations)")
     return difference_hash(image) + turned_hashes(image), _shrunk(image)
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from btlib.artifacts import read_csv
-from btlib.data.reading import resolve_inside
+from btlib.data.paths import resolve_inside
 from btlib.data.splits import SPLITS
+from btlib.data.tables import read_user_table
 from btlib.errors import InputError, listed
+
+COLUMNS = ("path", "image_id", "split")
 
 
 def own_split(root: Path, table: str | None, manifest: pd.DataFrame) -> np.ndarray | None:
@@ -28,10 +30,9 @@ def own_split(root: Path, table: str | None, manifest: pd.DataFrame) -> np.ndarr
     """
     if table is None:
         return None
-    rows = read_csv(resolve_inside(root, table), text=("path", "image_id", "split"))
-    key = next((name for name in ("path", "image_id") if name in rows), None)
-    if key is None or "split" not in rows:
-        raise InputError(f"{table}: columns are {', '.join(rows)}; expected split, and path or image_id")
+    resolve_inside(root, table)
+    rows = read_user_table(root / table, COLUMNS, required=("split", ("path", "image_id")), paths=("path",))
+    key = "path" if "path" in rows else "image_id"
     faults = [f"'{name}' is listed more than once" for name in sorted(set(rows[key][rows[key].duplicated()]))]
     faults += [
         f"'{name}' is none of the images, or the audit left it out"

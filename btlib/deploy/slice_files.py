@@ -1,4 +1,4 @@
-"""Finds the images in what a user names, and reads one: PNG, JPEG, TIFF, BMP or a single slice as DICOM.
+"""Finds the images in what a user names, and reads one: PNG, JPEG, TIFF, BMP, WebP or a single slice as DICOM.
 
 Of a DICOM file only the tags below are read, so that no text about the patient can get into a result or a message.
 """
@@ -6,14 +6,15 @@ Of a DICOM file only the tags below are read, so that no text about the patient 
 import re
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.misc import is_dicom
 
-from btlib.data.reading import MAX_PIXELS, MIN_SIDE, open_image, resolve_inside
-from btlib.data.sources.entry import Scan
+from btlib.data.decoding import MAX_PIXELS, MIN_SIDE
+from btlib.data.paths import resolve_inside
+from btlib.data.reading import open_picture
 from btlib.data.sources.files import walk
 from btlib.data.sources.folder import SUFFIXES
 from btlib.deploy.dicom_pixels import PIXELS, decoded
@@ -24,7 +25,7 @@ SKIPPED = {"DICOMDIR"}  # a table of contents
 SHAPE = ["Modality", "NumberOfFrames", "Rows", "Columns"]
 WINDOW = ["WindowCenter", "WindowWidth"]
 GREY = {"MONOCHROME1", "MONOCHROME2"}
-KINDS = "PNG, JPEG, TIFF, BMP and single-frame DICOM"
+KINDS = "PNG, JPEG, TIFF, BMP, WebP and single-frame DICOM"
 
 
 def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
@@ -39,9 +40,9 @@ def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
         if not path.is_dir():
             found.setdefault(path.resolve(), path)
             continue
-        scan = Scan()
-        names = [place / name for place, files in walk(path, scan) for name in files if name not in SKIPPED]
-        refused |= {path / fault.split(": ", 1)[0]: fault.split(": ", 1)[1] for fault in scan.broken}
+        faults: list[str] = []
+        names = [place / name for place, files in walk(path, faults) for name in files if name not in SKIPPED]
+        refused |= {path / fault.split(": ", 1)[0]: fault.split(": ", 1)[1] for fault in faults}
         for name in names:
             reason = _unfit(path, str(name))
             if reason:
@@ -64,7 +65,7 @@ def read_slice(path: Path) -> np.ndarray:
     """
     real = resolve_inside(path.parent, path.name)
     if not is_dicom(real):
-        return open_image(path.parent, path.name)
+        return open_picture(path.parent, path.name)
     grey = _grey(_values(real, path.name), path.name)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
@@ -86,12 +87,9 @@ def not_mr(path: Path) -> str:
 def _unfit(root: Path, name: str) -> str | None:
     """Why a file below `root` is no image, as far as can be told without decoding it."""
     try:
-        name.encode()
         real = resolve_inside(root, name)
-        if real.suffix.lower() in SUFFIXES or is_dicom(real):
+        if PurePosixPath(name).suffix.lower() in SUFFIXES or is_dicom(real):
             return None
-    except UnicodeEncodeError:
-        return "the name is not UTF-8; rename the file"
     except InputError as error:
         return str(error).removeprefix(f"{name}: ")
     except OSError as error:

@@ -42,7 +42,7 @@ def test_what_a_table_says(tmp_path):
 
 @pytest.mark.parametrize("header", ["file,patient", "path,person"])
 def test_a_table_without_a_column(tmp_path, header):
-    with pytest.raises(InputError, match=rf"table\.csv: columns are {header.replace(',', ', ')}; expected path, and"):
+    with pytest.raises(InputError, match=rf"table\.csv: columns are {header.replace(',', ', ')}; expected path, one"):
         read_annotations(tmp_path, table(tmp_path, f"{header}\na.png,P1\n"))
 
 

@@ -155,7 +155,7 @@ def test_faults_of_the_table(hospital):
     assert "slices.csv: 'Tumour/absent.png' is none of the images" in refused(hospital)
     assert "annotations: other.csv: no such file" in refused(hospital, table="other.csv")
     (hospital / "slices.csv").write_text("name\na\n")
-    assert "annotations: slices.csv: columns are name; expected path" in refused(hospital)
+    assert "slices.csv: columns are name; expected path" in refused(hospital)
 
 
 def test_a_mask_of_another_size_and_one_that_is_missing(hospital):

@@ -208,7 +208,10 @@ def test_a_reference_without_slices(tmp_path, source):
 def test_a_reference_of_the_other_kind(tmp_path):
     make_case(tmp_path / "cases/1.mat")
     message = refused("folder", tmp_path / "cases")
-    assert "1.mat: not a supported kind of file (.bmp, .jpeg" in message and "check images.reference.source" in message
+    assert (
+        "1.mat: not a supported kind of file (.bmp, .jfif, .jpe, .jpeg" in message
+        and "check images.reference.source" in message
+    )
     make_class_folders(tmp_path / "folders", per_class=1)
     message = refused("figshare", tmp_path / "folders")
     assert "4 fault(s)" in message and "glioma/00.png: not a supported kind of file (.mat)" in message

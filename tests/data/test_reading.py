@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from btlib.data import reading
+from btlib.data import decoding
 from btlib.data.reading import open_image, open_mask, read_mat_label
 from btlib.errors import InputError
 from tests.data.samples import make_case, picture, save
@@ -101,7 +101,7 @@ def bad_files(root):
     ("name", "reason"),
     [
         ("truncated.jpg", "truncated"),
-        ("text.jpg", "cannot identify"),
+        ("text.jpg", "no JPEG, PNG, TIFF, BMP or WebP image, or of a kind that cannot be read"),
         ("zero.png", "zero bytes"),
         ("dot.png", "1×1 pixels"),
         ("blank.png", "blank"),
@@ -122,7 +122,7 @@ def test_decompression_bomb_is_refused_before_decoding(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
-        monkeypatch.setattr(reading, "_rgb", lambda image: pytest.fail("decoded"))
+        monkeypatch.setattr(decoding, "_values", lambda image, file: pytest.fail("decoded"))
         with pytest.raises(InputError, match="more than the 50,000,000 allowed"):
             open_image(tmp_path, "bomb.png")
 

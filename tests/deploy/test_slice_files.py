@@ -107,7 +107,7 @@ def test_broken_files_are_refused(tmp_path):
     (tmp_path / "c.png").write_bytes(b"")
     assert refusal(tmp_path / "c.png") == "c.png: zero bytes"
     (tmp_path / "d.png").write_text("Doe", encoding="utf-8")
-    assert "d.png: not a whole JPEG, PNG, TIFF or BMP image" in refusal(tmp_path / "d.png")
+    assert "d.png: no JPEG, PNG, TIFF, BMP or WebP image" in refusal(tmp_path / "d.png")
     assert "no such file" in refusal(tmp_path / "e.png")
 
 

@@ -3,10 +3,10 @@
 A file holds cjdata/label, PID (patient), image (int16) and tumorMask; the set has no images without a tumour.
 """
 
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
+from btlib.data.inspection import inspected
 from btlib.data.reading import read_mat_label
 from btlib.data.sources.entry import Entry, Scan
 from btlib.data.sources.files import check_root, usable, walk
@@ -26,14 +26,15 @@ def scan(root: Path, key: str = "images.root") -> Scan:
     """
     check_root(root, key)
     found = Scan()
-    paths = sorted(place / name for place, names in walk(root, found) for name in names)
-    paths = [path for path in paths if usable(root, path, {".mat"}, found)]
-    for path in tqdm(paths, desc="read labels", unit="file", mininterval=0.5):
-        try:
-            number, patient = read_mat_label(root, str(path))
-            if number not in LABELS:
-                raise InputError(f"{path}: cjdata/label is {number}, expected 1, 2 or 3")
-            found.entries.append(Entry(str(path), LABELS[number], patient, str(path)))
-        except InputError as error:
-            found.unreadable.append(str(error))
+    places = sorted(place / name for place, names in walk(root, found.unreadable) for name in names)
+    paths = [str(path) for path in places if usable(root, path, {".mat"}, found)]
+    found.entries, faults = inspected(partial(_entry, root), paths, paths, "read labels", unit="file")
+    found.unreadable += faults
     return found
+
+
+def _entry(root: Path, path: str) -> Entry:
+    number, patient = read_mat_label(root, path)
+    if number not in LABELS:
+        raise InputError(f"{path}: cjdata/label is {number}, expected 1, 2 or 3")
+    return Entry(path, LABELS[number], patient, path)

@@ -7,7 +7,7 @@ from btlib.data.classes import ALIASES, CLASSES, class_of
 from btlib.data.sources.entry import Entry, Scan
 from btlib.data.sources.files import check_root, usable, walk
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 
 
 def scan(root: Path, key: str = "images.root", masks: frozenset[str] = frozenset(), complete: bool = True) -> Scan:
@@ -29,7 +29,7 @@ def scan(root: Path, key: str = "images.root", masks: frozenset[str] = frozenset
     class_folders: list[PurePosixPath] = []
     filled: set[PurePosixPath] = set()
     strangers: Counter[PurePosixPath] = Counter()
-    for place, names in walk(root, found):
+    for place, names in walk(root, found.unreadable):
         if class_of(place.name):
             class_folders.append(place)
         labels = sorted({class_of(part) for part in place.parts} - {None})
