@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 BASE = {
     "arm_names",
     "artifacts",
+    "command",
     "errors",
+    "interruption",
+    "leftovers",
     "memory",
     "nested",
     "paper",
