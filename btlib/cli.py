@@ -1,12 +1,11 @@
 """The command `btlib`: predictions for new scans, a page for them in the browser, and models for other programs."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from btlib.errors import InputError
+from btlib.command import command
 
 app = typer.Typer(
     name="btlib",
@@ -88,11 +87,8 @@ def serve(
 
 def main() -> None:
     """Runs the command line; InputError becomes one message and exit code 1."""
-    try:
+    with command("btlib"):
         app(prog_name="btlib")
-    except InputError as error:
-        print(f"\nbtlib: {error}\n", file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":
