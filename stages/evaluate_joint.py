@@ -125,7 +125,7 @@ def _outlined(
             continue
         labels = native_labels(prediction.regions, case)
         write_nifti(masks / f"{case.name}.nii.gz", labels, case)
-        _, truth, _ = read_case(root, rows.loc[case.name], resample)
+        _, truth, *_ = read_case(root, rows.loc[case.name], resample)
         if truth is not None:
             yield case.name, regions_of(truth), regions_of(labels), voxel_sizes(case.native_affine)
 

@@ -60,7 +60,7 @@ def study(tmp_path_factory):
     write_csv(folder / "manifest.csv", table)
     write_csv(folder / "splits.csv", pd.DataFrame({"case": NAMES, "split": SPLITS}))
     for row in rows:  # as stage normalize_volumes does, without its processes
-        images, seg, affine = read_case(folder / "raw", row, resample=False)
+        images, seg, affine, _ = read_case(folder / "raw", row, resample=False)
         case = normalize(row["case"], images, seg, affine, **SETTINGS)
         save_case(case_path(folder / "normalized", case.name), case)
     write_csv(folder / "normalized/index.csv", table[["case", "patient", "grade"]].assign(has_seg=True))

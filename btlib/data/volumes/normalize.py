@@ -1,6 +1,7 @@
 """Makes cases comparable: one orientation, one voxel size, one scale of brightness."""
 
 import hashlib
+import math
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -13,8 +14,10 @@ from btlib.artifacts import atomic_path, write_csv
 from btlib.data.reading import resolve_inside
 from btlib.data.volumes.conventions import LABELS, MODALITIES
 from btlib.data.volumes.geometry import axis_weights, bounding_box, cropped, isotropic, resampled, to_ras
+from btlib.data.volumes.grid import MAX_VOXELS, by
 from btlib.data.volumes.reading import CHANNEL, read_case
 from btlib.data.volumes.store import Case, case_path, save_case
+from btlib.data.volumes.volume import Header
 from btlib.data.workers import in_parallel
 from btlib.errors import InputError
 
@@ -29,6 +32,7 @@ def normalize(
     affine: np.ndarray,
     spacing: float,
     percentiles: Sequence[float],
+    header: Header | None = None,
 ) -> Case:
     """To RAS, cut to the brain, resampled, then clipped and z-scored inside the brain, each modality for itself.
 
@@ -44,9 +48,10 @@ def normalize(
         affine: [4, 4] of their grid.
         spacing: mm of the new, cubic voxels.
         percentiles: two, of the brain's values; what lies beyond is clipped.
+        header: of the input files, see `Case`.
 
     Raises:
-        InputError: no brain, or a modality without any contrast in it.
+        InputError: no brain, a modality without any contrast in it, or too many voxels of `spacing`.
     """
     ras, ras_affine = to_ras(images, affine)
     brain = (ras != 0).any(axis=0)
@@ -55,13 +60,19 @@ def normalize(
     box = bounding_box(brain)
     ras = ras[:, *box]
     centres, ratio, new_affine = isotropic(ras.shape[1:], cropped(ras_affine, box), spacing)
+    size = tuple(map(len, centres))
+    if math.prod(size) > MAX_VOXELS:
+        raise InputError(
+            f"case {name}: {by(size)} voxels of {spacing:g} mm around its brain, more than the {MAX_VOXELS:,} allowed; "
+            "raise volumes.spacing"
+        )
     weights = [axis_weights(*axis) for axis in zip(centres, ras.shape[1:], ratio, strict=True)]
-    image = np.empty((len(ras), *map(len, centres)), np.float16)
+    image = np.empty((len(ras), *size), np.float16)
     for number, modality in enumerate(MODALITIES):
         image[number] = _standardized(ras[number], weights, percentiles, f"case {name}: {modality}")
     if seg is not None:
         seg = _resampled_labels(to_ras(seg, affine)[0][box], centres)
-    return Case(name, image, seg, new_affine, np.array(affine, np.float64), images.shape[1:])
+    return Case(name, image, seg, new_affine, np.array(affine, np.float64), images.shape[1:], header)
 
 
 def _standardized(
@@ -118,12 +129,24 @@ def write_normalized(
 
 
 def _finish(finished: Path, root: Path, settings: tuple, row: pd.Series) -> Path:
-    """The file of one normalised case, written now unless an earlier run did."""
+    """The file of one normalised case, written now unless an earlier run did and it is as it was written."""
     path = case_path(finished, _case_hash(root, settings, row))
-    if not path.exists():
-        resample, spacing, percentiles, _ = settings
-        save_case(path, normalize(row["case"], *read_case(root, row, resample), spacing, percentiles))
+    checksum = path.with_suffix(".blake2b")
+    if path.exists():
+        if checksum.exists() and checksum.read_text() == _digest(path):
+            return path
+        print(f"{path}: damaged; it was removed, and case {row['case']} is normalised anew", flush=True)
+        path.unlink()
+    resample, spacing, percentiles, _ = settings
+    images, seg, affine, header = read_case(root, row, resample)
+    save_case(path, normalize(row["case"], images, seg, affine, spacing, percentiles, header))
+    with atomic_path(checksum) as temporary:
+        temporary.write_text(_digest(path))
     return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _case_hash(root: Path, settings: tuple, row: pd.Series) -> str:

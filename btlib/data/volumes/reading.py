@@ -1,43 +1,26 @@
-"""Reads the volumes of one case from NIfTI files. File names and headers are not trusted."""
+"""Reads the volumes of one case from NIfTI files, and brings them onto one grid."""
 
-import gzip
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
 
 from btlib.data.reading import resolve_inside
 from btlib.data.volumes.conventions import MODALITIES
-from btlib.data.volumes.header import Header
+from btlib.data.volumes.coverage import coverage
+from btlib.data.volumes.grid import differences, same_grid
 from btlib.data.volumes.labels import canonical
-from btlib.data.volumes.resample import onto_grid, same_grid
+from btlib.data.volumes.nifti import Nifti, read_nifti
+from btlib.data.volumes.resample import onto_grid
+from btlib.data.volumes.volume import Header, Volume
 from btlib.errors import InputError, listed
 
 SUFFIXES = (".nii", ".nii.gz")
-MIN_SIDE = 8  # voxels; fewer slices are a scout, not a volume
-MAX_VOXELS = 2**28  # in one file: a set of four at 400³; a larger header is broken, and would fill the memory
-VOXEL_SIZES = (0.1, 20.0)  # mm
 BRAIN_SHARE = 0.6  # a box around a brain is filled to about a half (an ellipsoid: π/6)
+LEAST_COVERAGE = 0.95  # of the brain by each modality; real cases of BraTS 2018 have 0.99 and more
 CHANNEL = re.compile(r"(?P<file>.+)#(?P<number>\d+)")  # one volume of a 4D file
-
-
-class Volume(NamedTuple):
-    """One volume as its file holds it."""
-
-    path: str  # as the manifest names it, relative to the root
-    values: np.ndarray  # float32 [X, Y, Z]
-    affine: np.ndarray  # float64 [4, 4], voxel to mm, RAS
-    positioned: bool  # whether the header says where in space the voxels are
-    header: Header | None = None  # as the file has it; None where the file is no NIfTI
-    remarks: tuple[str, ...] = ()  # what must be said of the header
-
-    @property
-    def grid(self) -> tuple[tuple[int, ...], np.ndarray]:
-        return self.values.shape, self.affine
 
 
 def is_nifti(name: str) -> bool:
@@ -45,7 +28,9 @@ def is_nifti(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_case(root: Path, row: Mapping[str, str], resample: bool) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+def read_case(
+    root: Path, row: Mapping[str, str], resample: bool
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, Header | None]:
     """The volumes of one case on one grid, that of T1ce.
 
     Args:
@@ -55,10 +40,11 @@ def read_case(root: Path, row: Mapping[str, str], resample: bool) -> tuple[np.nd
 
     Returns:
         images float32 [4, X, Y, Z] in the order of MODALITIES; canonical labels uint8 [X, Y, Z], None without a
-        segmentation; affine float64 [4, 4], voxel to mm, RAS.
+        segmentation; affine float64 [4, 4], voxel to mm, RAS; T1ce's header.
 
     Raises:
-        InputError: a file is not whole, holds no numbers that make sense, or lies on another grid; lists all faults.
+        InputError: a file is not whole, holds no numbers that make sense, lies on another grid, or covers a part of the
+            brain; lists all faults.
     """
     volumes, faults = read_volumes(root, row)
     faults += grid_faults(row["case"], volumes, resample)
@@ -66,16 +52,23 @@ def read_case(root: Path, row: Mapping[str, str], resample: bool) -> tuple[np.nd
         raise InputError(f"case {row['case']}:\n{listed(faults)}")
     volumes = on_one_grid(volumes)
     seg = canonical(volumes["seg"].values, row["labels"], row["seg"]) if row["seg"] else None
-    return np.stack([volumes[name].values for name in MODALITIES]), seg, volumes["t1ce"].affine
+    t1ce = volumes["t1ce"]
+    return np.stack([volumes[name].values for name in MODALITIES]), seg, t1ce.affine, t1ce.header
 
 
-def read_volumes(root: Path, row: Mapping[str, str]) -> tuple[dict[str, Volume], list[str]]:
+def read_volumes(
+    root: Path, row: Mapping[str, str], orientation: str | None = None
+) -> tuple[dict[str, Volume], list[str]]:
     """Every volume of a case that can be read, by modality and `seg`, and what is wrong with its files.
 
     Modalities that hold NaN, infinity or one value only are in both.
+
+    Args:
+        orientation: where the axes of files point whose headers do not say it, such as 'RAS'; without, these are
+            refused.
     """
     volumes, faults = {}, []
-    read = cache(partial(_read_file, root))  # a 4D file is read once for its four volumes
+    read = cache(partial(_read_file, root, orientation))  # a 4D file is read once for its four volumes
     for name in (*MODALITIES, "seg"):
         path = row[name]
         try:
@@ -95,14 +88,21 @@ def off_grid(volumes: Mapping[str, Volume]) -> list[str]:
     return [name for name in volumes if not same_grid(*volumes[name].grid, *volumes["t1ce"].grid)]
 
 
-def grid_faults(case: str, volumes: Mapping[str, Volume], resample: bool) -> list[str]:
-    """What keeps the volumes from being on one grid, or from being brought onto one; nothing without a T1ce."""
+def grid_faults(
+    case: str, volumes: Mapping[str, Volume], resample: bool, permit: str = "set volumes.resample: true"
+) -> list[str]:
+    """What keeps the volumes from being on one grid, or from being brought onto one; nothing without a T1ce.
+
+    Args:
+        permit: how the user says `resample`.
+    """
     off = off_grid(volumes) if "t1ce" in volumes else []
     if off and not resample:
-        grids = ", ".join(f"{volumes[name].path} {_described(volumes[name])}" for name in ("t1ce", *off))
+        t1ce = volumes["t1ce"]
+        apart = ", ".join(f"{volumes[name].path} ({differences(*volumes[name].grid, *t1ce.grid)})" for name in off)
         return [
-            f"case {case}: not on one grid: {grids}; co-register the scans and strip the skull, as BraTS does, or set "
-            "volumes.resample: true to bring them onto the grid of t1ce by their headers alone"
+            f"case {case}: not on one grid, that of {t1ce.path}: {apart}; co-register the scans and strip the skull, "
+            f"as BraTS does, or {permit} to bring them there by their headers alone"
         ]
     lost = [volumes[name].path for name in ("t1ce", *off) if off and not volumes[name].positioned]
     return [f"{path}: the header does not say where the volume lies; co-register the scans of {case}" for path in lost]
@@ -111,20 +111,38 @@ def grid_faults(case: str, volumes: Mapping[str, Volume], resample: bool) -> lis
 def on_one_grid(volumes: Mapping[str, Volume]) -> dict[str, Volume]:
     """The volumes, those from other grids resampled onto T1ce's: intensities linearly, labels by nearest neighbour.
 
+    Scans with skull and air may reach down the neck to different heights: a remark says how much each one covers.
+
     Raises:
-        InputError: by their headers, a volume and T1ce are in different places.
+        InputError: by their headers, a volume and T1ce are in different places; or, of scans without skull, one covers
+            less than LEAST_COVERAGE of the brain.
     """
-    placed = dict(volumes)
-    shape, affine = volumes["t1ce"].grid
+    placed, t1ce = dict(volumes), volumes["t1ce"]
     for name in off_grid(volumes):
         old = volumes[name]
-        values = onto_grid(old.values, old.affine, shape, affine, order=0 if name == "seg" else 1)
+        values = onto_grid(old.values, old.affine, *t1ce.grid, order=0 if name == "seg" else 1)
         if old.values.any() and not values.any():
-            raise InputError(
-                f"{old.path}: by the headers it lies beside {volumes['t1ce'].path}, not over it; co-register them"
-            )
-        placed[name] = old._replace(values=values, affine=affine)
-    return placed
+            raise InputError(f"{old.path}: by the headers it lies beside {t1ce.path}, not over it; co-register them")
+        placed[name] = old._replace(values=values, affine=t1ce.affine, header=t1ce.header)
+    shares = coverage(volumes)
+    partial_ones = [name for name, share in shares.items() if share < LEAST_COVERAGE]
+    shown = f"covers a part of what the others show ({', '.join(f'{name} {s:.1%}' for name, s in shares.items())})"
+    if partial_ones and not unstripped(volumes):
+        paths = ", ".join(volumes[name].path for name in partial_ones)
+        raise InputError(
+            f"{paths}: {shown}, expected {LEAST_COVERAGE:.0%} of the brain in each; take scans of the whole brain, all "
+            "stripped of the skull alike"
+        )
+    return placed | {name: placed[name]._replace(remarks=(*placed[name].remarks, shown)) for name in partial_ones}
+
+
+def header_remarks(volumes: Mapping[str, Volume]) -> list[str]:
+    """What must be said of the volumes' headers, once for all of which it holds: 't1, t1ce: sform and qform …'."""
+    holders: dict[str, list[str]] = {}
+    for name, volume in volumes.items():
+        for remark in volume.remarks:
+            holders.setdefault(remark, []).append(name)
+    return [f"{', '.join(names)}: {remark}" for remark, names in holders.items()]
 
 
 def unstripped(volumes: Mapping[str, Volume]) -> list[str]:
@@ -133,65 +151,22 @@ def unstripped(volumes: Mapping[str, Volume]) -> list[str]:
     return [name for name, share in filled.items() if share > BRAIN_SHARE]
 
 
-def _described(volume: Volume) -> str:
-    sides = "×".join(map(str, volume.values.shape))
-    sizes = "×".join(f"{size:.2f}" for size in nib.affines.voxel_sizes(volume.affine))
-    origin = ", ".join(f"{position:.1f}" for position in volume.affine[:3, 3])
-    return f"({sides} voxels of {sizes} mm from ({origin}))"
-
-
-def _volume(read: Callable[[str], tuple[np.ndarray, np.ndarray, bool]], path: str) -> Volume:
+def _volume(read: Callable[[str], Nifti], path: str) -> Volume:
     match = CHANNEL.fullmatch(path)
-    values, affine, positioned = read(match["file"] if match else path)
-    count = values.shape[3]
-    if match and int(match["number"]) >= count:
-        raise InputError(f"{path}: there is no volume {match['number']}; the file holds {count}, counted from 0")
+    nifti = read(match["file"] if match else path)
+    count, number = nifti.values.shape[3], int(match["number"]) if match else 0
+    if number >= count:
+        raise InputError(f"{path}: there is no volume {number}; the file holds {count}, counted from 0")
     if not match and count > 1:
         raise InputError(f"{path}: holds {count} volumes; name one of them, as in {path}#0")
-    return Volume(path, values[..., int(match["number"]) if match else 0], affine, positioned)
+    return Volume(path, nifti.values[..., number], *nifti[1:])
 
 
-def _read_file(root: Path, path: str) -> tuple[np.ndarray, np.ndarray, bool]:
-    """float32 [X, Y, Z, volumes], affine, and whether the header has a position."""
+def _read_file(root: Path, orientation: str | None, path: str) -> Nifti:
     real = resolve_inside(root, path)
     if not is_nifti(path):
         raise InputError(f"{path}: not a NIfTI file ({' or '.join(SUFFIXES)})")
-    try:
-        kind = nib.Nifti2Image if nib.Nifti2Image.path_maybe_image(real)[0] else nib.Nifti1Image
-        with (gzip.open if path.endswith(".gz") else open)(real, "rb") as handle:
-            image = kind.from_stream(handle)
-            _check_header(image, path)
-            values = image.get_fdata(dtype=np.float32, caching="unchanged")
-            while handle.read(2**20):  # at the file's end, gzip compares the checksum
-                pass
-    except InputError:
-        raise
-    except Exception as error:  # damaged files make nibabel and gzip raise almost any kind
-        reason = " ".join(str(error).replace(str(real), "it").split())
-        raise InputError(f"{path}: not a whole NIfTI file ({reason}); copy or download it again") from error
-    header = image.header
-    positioned = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
-    return values.reshape(*values.shape[:3], -1), image.affine, positioned
-
-
-def _check_header(image: nib.Nifti1Image, path: str) -> None:
-    """Before anything is allocated for what the header promises."""
-    shape, kind = image.shape, image.get_data_dtype()
-    sides = "×".join(map(str, shape))
-    if len(shape) < 3 or min(shape[:3]) < MIN_SIDE:
-        raise InputError(f"{path}: {sides} voxels, expected a volume of at least {MIN_SIDE} on each side")
-    if np.prod(shape, dtype=float) > MAX_VOXELS:
-        raise InputError(f"{path}: {sides} voxels by its header, more than the {MAX_VOXELS:,} allowed")
-    if kind.kind not in "iuf":
-        raise InputError(f"{path}: voxels of type {kind}, expected whole or real numbers")
-    sizes = nib.affines.voxel_sizes(image.affine)
-    low, high = VOXEL_SIZES
-    if not np.isfinite(image.affine).all():
-        raise InputError(f"{path}: the position in its header is NaN or infinite; mend sform and qform")
-    if not ((sizes >= low).all() and (sizes <= high).all()):
-        raise InputError(f"{path}: voxels of {sizes.round(3).tolist()} mm by its header, expected {low} to {high} mm")
-    if abs(np.linalg.det(image.affine[:3, :3] / sizes)) < 0.1:
-        raise InputError(f"{path}: by its header two axes of the volume point the same way; mend sform and qform")
+    return read_nifti(real, path, orientation)
 
 
 def _check_values(volume: Volume) -> None:

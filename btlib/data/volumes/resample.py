@@ -1,18 +1,7 @@
-"""Grids of voxels in space: whether two are the same, and values from one onto another."""
+"""Values on one grid of voxels in space, brought onto another."""
 
 import numpy as np
 from scipy.ndimage import affine_transform
-
-SAME_WITHIN = 0.1  # mm between the corners of two grids that count as one: rounding in headers, no movement
-
-
-def same_grid(shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other: np.ndarray) -> bool:
-    """Whether two grids [X, Y, Z] have the same shape, and their corners lie within SAME_WITHIN of each other."""
-    if tuple(shape) != tuple(other_shape):
-        return False
-    ends = [(0, side - 1) for side in shape]
-    corners = np.stack([*(axis.ravel() for axis in np.meshgrid(*ends)), np.ones(8)])
-    return bool(np.linalg.norm(((affine - other) @ corners)[:3], axis=0).max() <= SAME_WITHIN)
 
 
 def onto_grid(

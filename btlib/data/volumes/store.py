@@ -1,5 +1,6 @@
 """Normalised cases on disk, and the way from their grid back to the one that the scanner's files have."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,12 @@ import pandas as pd
 
 from btlib.artifacts import atomic_path, read_csv
 from btlib.data.volumes.geometry import axis_weights, from_ras, resampled, to_ras
-from btlib.data.volumes.header import Header
-from btlib.errors import InputError
+from btlib.data.volumes.volume import Header
+from btlib.errors import InputError, guarded
+
+ARRAYS = ("image", "affine", "native_affine")  # of a case, always there
+# DVC may have cached the damaged file, and would bring it back where it is only deleted.
+REMEDY = "make it anew: `dvc repro -f -s normalize_volumes`, then `dvc repro`"
 
 
 class Case(NamedTuple):
@@ -22,7 +27,7 @@ class Case(NamedTuple):
     affine: np.ndarray  # float64 [4, 4], voxel of this grid -> mm RAS
     native_affine: np.ndarray  # float64 [4, 4], of the grid of the input files
     native_shape: tuple[int, int, int]
-    native_header: Header | None = None  # of the input files; None: both forms are native_affine, with code 1
+    native_header: Header | None = None  # of T1ce's file; None: both forms are native_affine, with code 1
 
 
 def case_path(folder: Path, name: str) -> Path:
@@ -30,8 +35,10 @@ def case_path(folder: Path, name: str) -> Path:
 
 
 def save_case(path: Path, case: Case) -> None:
-    """Writes one case as a compressed .npz; one without segmentation has no entry `seg`."""
-    arrays = {key: value for key, value in case._asdict().items() if key != "name" and value is not None}
+    """Writes one case as a compressed .npz; one without segmentation or header has no entries of these."""
+    arrays = {name: getattr(case, name) for name in (*ARRAYS, "seg", "native_shape") if getattr(case, name) is not None}
+    if case.native_header:
+        arrays |= case.native_header._asdict()
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -41,16 +48,20 @@ def load_case(folder: Path, name: str) -> Case:
     path = case_path(folder, name)
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("image", "affine", "native_affine")}
-            seg = file.get("seg")
-            shape = tuple(int(side) for side in file["native_shape"])
-    except Exception as error:  # damaged archives make NumPy and zipfile raise almost any kind
-        raise InputError(
-            f"{path}: not a whole normalised case ({error}); delete it and run `dvc repro` again"
-        ) from error
-    return Case(name, seg=seg, native_shape=shape, **arrays)
+    with guarded(str(path), "normalised case", REMEDY), np.load(path, allow_pickle=False) as file:
+        return Case(
+            name,
+            seg=file.get("seg"),
+            native_shape=tuple(int(side) for side in file["native_shape"]),
+            native_header=_native_header(file),
+            **{key: file[key] for key in ARRAYS},
+        )
+
+
+def _native_header(file: Mapping[str, np.ndarray]) -> Header | None:
+    if "sform" not in file:
+        return None
+    return Header(file["sform"], int(file["sform_code"]), file["qform"], int(file["qform_code"]))
 
 
 def load_index(folder: Path) -> pd.DataFrame:
@@ -83,7 +94,8 @@ def to_native(maps: np.ndarray, case: Case, order: int = 1) -> np.ndarray:
 
 
 def write_nifti(path: Path, native: np.ndarray, case: Case) -> None:
-    """Writes a map or a mask on the grid of the input files as NIfTI, with their affine and no text about the patient.
+    """Writes a map or a mask on the grid of the input files as NIfTI, placed as they are: with both forms of their
+    header, so that every program shows it where it shows them. No text about the patient goes there.
 
     Args:
         path: `….nii.gz` or `….nii`.
@@ -92,7 +104,10 @@ def write_nifti(path: Path, native: np.ndarray, case: Case) -> None:
     """
     if native.shape != case.native_shape:
         raise ValueError(f"{path}: {native.shape} voxels are not the input grid of {case.name}, {case.native_shape}")
-    image = nib.Nifti1Image(native.astype(np.uint8 if native.dtype.kind in "biu" else np.float32), case.native_affine)
+    sform, sform_code, qform, qform_code = case.native_header or Header(case.native_affine, 1, case.native_affine, 1)
+    image = nib.Nifti1Image(native.astype(np.uint8 if native.dtype.kind in "biu" else np.float32), None)
+    image.set_sform(sform, sform_code)
+    image.set_qform(qform, qform_code)
     image.header.set_xyzt_units("mm")
     with atomic_path(path) as temporary:
         nib.save(image, temporary)

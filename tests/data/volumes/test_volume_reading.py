@@ -28,7 +28,7 @@ def refusal(root, row, resample=False):
 
 
 def test_images_labels_and_affine(tmp_path, row):
-    images, seg, affine = read_case(tmp_path, row, resample=False)
+    images, seg, affine, _ = read_case(tmp_path, row, resample=False)
     assert (images.dtype, seg.dtype, affine.dtype) == (np.float32, np.uint8, np.float64)
     assert_array_equal(images, [brain(key) for key in range(4)])
     assert_array_equal(seg, np.where(labels() == 4, 3, labels()))
@@ -45,7 +45,7 @@ def test_kinds_of_files_that_hold_the_same(tmp_path, row):
     scaled.header.set_slope_inter(1, 0)
     nib.save(scaled, tmp_path / "scaled.nii")
     for name in ("t1.nii", "second.nii.gz", "one_of_one.nii.gz", "scaled.nii"):
-        images, _, _ = read_case(tmp_path, row | {"t1": name}, resample=False)
+        images, *_ = read_case(tmp_path, row | {"t1": name}, resample=False)
         assert_array_equal(images[0], values, err_msg=name)
 
 
@@ -54,7 +54,7 @@ def test_volumes_of_a_4d_file_go_to_their_modalities(tmp_path):
     channels = {"t1": 1, "t1ce": 2, "t2": 3, "flair": 0}
     row = {name: f"imagesTr/BRATS_002.nii.gz#{number}" for name, number in channels.items()}
     row |= {"case": "A", "seg": "labelsTr/BRATS_002.nii.gz", "labels": "msd"}
-    images, seg, _ = read_case(tmp_path, row, resample=False)
+    images, seg, *_ = read_case(tmp_path, row, resample=False)
     assert_array_equal(images, [brain(11), brain(12), brain(13), brain(10)])
     assert [np.count_nonzero(seg == label) for label in (1, 2, 3)] == [3, 3, 3]
     assert seg[2, 4, 2] == 2, "the Decathlon's 1 is oedema"
@@ -167,7 +167,7 @@ def test_another_grid_is_refused_or_resampled(tmp_path, row):
         "co-register the scans and strip the skull, as BraTS does, or set volumes.resample: true",
     ):
         assert part in message
-    images, seg, affine = read_case(tmp_path, row, resample=True)
+    images, seg, affine, _ = read_case(tmp_path, row, resample=True)
     assert_allclose(images, [brain(0), brain(1), brain(2), wide[2:10]], atol=1e-3)
     assert_array_equal(seg, np.where(numbers == 4, 3, numbers)[2:10])
     assert_array_equal(affine, AFFINE)

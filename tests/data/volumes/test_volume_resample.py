@@ -3,7 +3,7 @@ import numpy as np
 from nibabel.processing import resample_from_to
 from numpy.testing import assert_allclose, assert_array_equal
 
-from btlib.data.volumes.resample import onto_grid, same_grid
+from btlib.data.volumes.resample import onto_grid
 
 
 def oblique(spacing, origin):
@@ -53,15 +53,3 @@ def test_labels_stay_labels_and_nothing_is_invented_outside():
     assert_array_equal(moved[::2], seg)
     far = nib.affines.from_matvec(np.eye(3), [100, 0, 0])
     assert not onto_grid(seg, np.eye(4), (8, 8, 8), far, order=1).any()
-
-
-def test_which_grids_are_the_same():
-    shape, affine = (200, 200, 30), np.diag([1.0, 1, 5.5, 1])
-    rounded, moved, longer = affine.copy(), affine.copy(), affine.copy()
-    rounded[0, 3] += 1e-3
-    moved[2, 3] += 1
-    longer[0, 0] += 1e-2  # 2 mm at the far end
-    assert same_grid(shape, affine, shape, affine) and same_grid(shape, affine, shape, rounded)
-    assert not same_grid(shape, affine, shape, moved)
-    assert not same_grid(shape, affine, shape, longer)
-    assert not same_grid(shape, affine, (200, 200, 29), affine)
