@@ -93,7 +93,8 @@ def _opened(real: Path, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
         check_size(*image.size, name)
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{name}: holds {image.n_frames} pages; save each slice as its own image")
-        _check_strips(image, name)
+        if image.format == "TIFF":
+            _check_strips(image, name)
         yield image, file
 
 
@@ -101,8 +102,8 @@ def _check_strips(image: Image.Image, name: str) -> None:
     """Of an uncompressed TIFF, Pillow leaves black what no strip covers, and reads one twice that stands for two."""
     extents = {tile.extents for tile in image.tile}
     covered = sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
-    missing = covered < image.width * image.height or len({tile.offset for tile in image.tile}) < len(image.tile)
-    if missing:
+    places = {tile.offset for tile in image.tile}
+    if covered < image.width * image.height or len(places) < len(image.tile):
         raise InputError(f"{name}: {image.width}×{image.height} pixels promised, but not all are in the file")
 
 
@@ -110,7 +111,7 @@ def _values(image: Image.Image, file: BinaryIO) -> np.ndarray:
     """The pixels the right way up: uint8 [H, W, 3], or of another type, also [H, W], where they have more bits."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_grey(image)
-    if ";16" in str(image.tile[0].args):
+    if any(";16" in str(tile.args) for tile in image.tile):
         return _deep_colour(image, file)
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:

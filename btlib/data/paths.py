@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from btlib.errors import InputError, brief
+from btlib.errors import InputError, brief, guarded
 
 ABSENT = "no such file (a dangling link, or moved since the scan)"
 
@@ -49,5 +49,6 @@ def _in_cache(real: Path, root: Path) -> bool:
 def _cache(project: Path) -> Path:
     from dvc.config import Config  # slow to import, and seldom needed
 
-    dvc = project / ".dvc"
-    return Path(Config(dvc_dir=str(dvc))["cache"].get("dir") or dvc / "cache").resolve()
+    settings = project / ".dvc"
+    with guarded(str(settings), "folder of DVC's settings", "mend its config"):
+        return Path(Config(dvc_dir=str(settings))["cache"].get("dir") or settings / "cache").resolve()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from btlib.data import decoding
-from btlib.data.reading import open_image, open_mask, read_mat_label
+from btlib.data.reading import open_image, open_mask, open_picture, read_mat_label
 from btlib.errors import InputError
 from tests.data.samples import make_case, picture, save
 
@@ -177,3 +177,11 @@ def test_case_that_is_no_hdf5(tmp_path):
     (tmp_path / "old.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     with pytest.raises(InputError, match=r"old\.mat: not a whole MATLAB v7\.3 file"):
         open_image(tmp_path, "old.mat")
+
+
+def test_pictures_from_anywhere_are_no_cases(tmp_path):
+    make_case(tmp_path / "1.mat")
+    with pytest.raises(InputError, match=r"1\.mat: no JPEG, PNG, TIFF, BMP or WebP image"):
+        open_picture(tmp_path, "1.mat")
+    Image.fromarray(picture(1)).save(tmp_path / "a.mat", format="PNG")
+    np.testing.assert_array_equal(open_picture(tmp_path, "a.mat"), picture(1))

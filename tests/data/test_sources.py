@@ -1,3 +1,7 @@
+import os
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +91,38 @@ def test_links(class_folders, tmp_path):
     assert Entry("glioma/inside.png", "glioma") in scan.entries
 
 
+def test_one_bad_file_never_stops_a_folder(class_folders, monkeypatch):
+    glioma = class_folders / "glioma"
+    (glioma / "dangling.png").symlink_to(class_folders / "nowhere.png")
+    (glioma / "loop.png").symlink_to(glioma / "loop.png")
+    (glioma / "round").symlink_to(class_folders)
+    os.mkfifo(glioma / "pipe.png")
+    (glioma / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(folder):  # whoever runs the tests as root may read any folder
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    scan = folder.scan(class_folders)
+    assert scan.broken == []
+    assert len(scan.entries) == 12
+    assert sorted(fault.split(" (")[0].split(";")[0] for fault in scan.unreadable) == [
+        "glioma/dangling.png: no such file",
+        "glioma/locked: a folder that cannot be read",
+        "glioma/loop.png: no usable path",
+        "glioma/pipe.png: no plain file, but a folder, pipe or device",
+        "glioma/round: a linked folder",
+    ]
+
+
+def test_a_root_with_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(InputError, match=r"images\.root: .*File name too long; set images\.root"):
+        folder.scan(tmp_path / ("x" * 300))
+
+
 def test_a_name_that_is_no_text(class_folders):
     (class_folders / "glioma" / b"\xff.png".decode(errors="surrogateescape")).write_bytes(b"x")
     assert ["not UTF-8" in fault for fault in folder.scan(class_folders).unreadable] == [True]
@@ -143,6 +179,25 @@ def test_phantom_without_its_table_or_a_column(tmp_path):
         phantom.scan(tmp_path)
 
 
+@pytest.mark.parametrize("path", ["a\0b.png", "x" * 300 + ".png", "../../etc/passwd", "loop.png", "1.mat"])
+def test_phantom_with_a_path_that_is_none(tmp_path, path):
+    table = subjects(tmp_path)
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    make_case(tmp_path / "1.mat")
+    table.loc[0, "path"] = path
+    table.to_csv(tmp_path / "subjects.csv", index=False)
+    scan = phantom.scan(tmp_path)
+    assert len(scan.unreadable) == 1 and len(scan.entries) == 3
+
+
+def test_phantom_from_a_spreadsheet(tmp_path):
+    subjects(tmp_path)
+    text = (tmp_path / "subjects.csv").read_text().replace("/", "\\").replace(",", "; ")
+    (tmp_path / "subjects.csv").write_text(text, encoding="utf-8-sig")
+    scan = phantom.scan(tmp_path)
+    assert [entry.path for entry in scan.entries] == [f"{name}/s{k}.png" for k, name in enumerate(CLASSES)]
+
+
 def test_figshare_gives_labels_patients_and_masks(tmp_path):
     make_case(tmp_path / "1-766/1.mat", label=1, patient="100360")
     make_case(tmp_path / "1-766/2.mat", label=2, patient="MR017260F")
@@ -156,6 +211,22 @@ def test_figshare_gives_labels_patients_and_masks(tmp_path):
         Entry("1-766/2.mat", "glioma", "MR017260F", "1-766/2.mat"),
         Entry("767-1532/800.mat", "pituitary", "112649", "767-1532/800.mat"),
     ]
+
+
+def test_figshare_files_that_crash_their_reader_are_left_out(tmp_path, monkeypatch):
+    """What kills HDF5 in one release does not in the next, so the reader's death is played; see test_inspection."""
+    make_case(tmp_path / "1.mat")
+    monkeypatch.setattr(figshare, "_entry", partial(_die_on, "2.mat"))
+    make_case(tmp_path / "2.mat")
+    scan = figshare.scan(tmp_path)
+    assert [entry.path for entry in scan.entries] == ["1.mat"]
+    assert scan.unreadable == ["2.mat: crashed the program that decodes it: damaged, or made to do harm"]
+
+
+def _die_on(victim: str, root: Path, path: str) -> Entry:
+    if path == victim:
+        os.abort()
+    return Entry(path, "glioma", "", path)
 
 
 def test_figshare_faults_are_gathered(tmp_path):
