@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 # A .venv whose making was cut short, or that came here with a moved or copied folder, lacks a pip of this very place.
 USABLE := test -x $(BIN)/python && grep -qs "$(CURDIR)/$(BIN)/python" $(BIN)/pip
 
-.PHONY: help setup repro test lint lock deps ci-report
+.PHONY: help setup place repro test lint lock deps ci-report
 .DELETE_ON_ERROR:
 
 help:
@@ -42,17 +42,20 @@ deps: setup
 
 setup: $(STAMP)
 
+# Before 6 GB are loaded: the interpreter, and the place where the project lies.
+place:
+	@$(USABLE) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "btlib needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@python=$(PYTHON); if $(USABLE); then python=$(BIN)/python; fi; $$python -P btlib/place.py
+
 ifneq ($(shell $(USABLE) && echo yes),yes)
 .PHONY: $(STAMP)
 endif
 
 # The stamp is written last, so that an interrupted set-up is taken up again.
-$(STAMP): requirements.lock pyproject.toml
-	@$(USABLE) || { \
-	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "btlib needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)." \
-	      "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
-	  rm -rf .venv; $(PYTHON) -m venv .venv || { \
+$(STAMP): requirements.lock pyproject.toml | place
+	@$(USABLE) || { rm -rf .venv; $(PYTHON) -m venv .venv || { \
 	    echo "$(PYTHON) -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 	@echo 'Setting up .venv from requirements.lock (the first time about 6 GB, mostly PyTorch with CUDA)'
 	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock

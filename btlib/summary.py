@@ -1,5 +1,6 @@
 """What `make repro` ends with: where the results are, the headline numbers, the time of each stage."""
 
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -127,6 +128,24 @@ def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
     return names
 
 
+def changes() -> list[str]:
+    """What the run changed in git, and what to do with it; nothing where there is no git, or no change."""
+    tracked = ("params.yaml", "dvc.lock", "metrics")
+    command = ["git", "status", "--porcelain", "--", *tracked]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True).stdout
+    except OSError:  # no git
+        return []
+    paths = [line[3:] for line in said.splitlines()]
+    if not paths:
+        return []
+    shown = f"{', '.join(paths[:3])} and {len(paths) - 3} more" if len(paths) > 4 else ", ".join(paths)
+    return [
+        f"{shown}: yours, in place of what the project came with",
+        f'keep them: git add {" ".join(tracked)} && git commit -m "My run"',
+    ]
+
+
 def block(title: str, lines: list[str]) -> str:
     return "\n".join([title, *(f"  {line}" for line in lines)])
 
@@ -140,6 +159,7 @@ def main() -> None:
     audit, found = (read_json(Path(f"metrics/{name}.json")) for name in ("audit", "classification"))
     pooled = folds(read_json(Path("metrics/cross_validation.json")))
     sets = read_json(Path("metrics/external.json"))["sets"]
+    changed = changes()
     blocks = [
         block(f"Test scores on {images}, split by {p.split_by} ({separation(audit, p.split_by)})", headline(found)),
         *([block(f"All {p.split.folds} folds pooled", pooled)] if pooled else []),
@@ -148,6 +168,7 @@ def main() -> None:
         block("Test images that have in train, for each way of splitting,", leaks(audit)),
         block("Time of each stage's last run here", times(stage_names())),
         block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),
+        *([block("Changed in git", changed)] if changed else []),
         "Research software, not a medical device.",
     ]
     print("\n" + "\n\n".join(blocks))

@@ -38,6 +38,7 @@ TOOLS = {
     "summary",
     "ci_report",
     "exp_run",
+    "place",
 }  # for the stages and the command line
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),

@@ -4,8 +4,20 @@ import json
 import shutil
 
 from btlib.artifacts import write_json
-from btlib.summary import JOINT_SCORES, external_set, folds, headline, joint_headline, leaks, main, stage_names, times
+from btlib.summary import (
+    JOINT_SCORES,
+    changes,
+    external_set,
+    folds,
+    headline,
+    joint_headline,
+    leaks,
+    main,
+    stage_names,
+    times,
+)
 from tests.report.make import ROOT, metrics
+from tests.sharing.make import commit, git
 
 
 def test_headline_shows_score_and_interval():
@@ -78,6 +90,27 @@ def test_all_of_it_is_printed(tmp_path, monkeypatch, capsys):
     assert "Other hospitals: phantom_elsewhere\n  sensitivity         0.5000" in said
     assert "folds pooled" not in said
     assert "predict_external@0" in said
+
+
+def test_what_changed_in_git_is_said_with_how_to_keep_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert changes() == [], "no repository"
+    (tmp_path / "metrics").mkdir()
+    for name in ("dvc.lock", "params.yaml", "other", *(f"metrics/{n}.json" for n in "abcde")):
+        (tmp_path / name).write_text("1")
+    git(tmp_path, "init", "-q")
+    commit(tmp_path, "start")
+    assert changes() == []
+    for name in ("dvc.lock", "other", "metrics/a.json"):
+        (tmp_path / name).write_text("2")
+    assert changes() == [
+        "dvc.lock, metrics/a.json: yours, in place of what the project came with",
+        'keep them: git add params.yaml dvc.lock metrics && git commit -m "My run"',
+    ]
+    for n in "bcde":
+        (tmp_path / f"metrics/{n}.json").write_text("2")
+    assert changes()[0].startswith("dvc.lock, metrics/a.json, metrics/b.json and 3 more: yours")
 
 
 def test_times_add_up_and_say_what_did_not_run(tmp_path):
