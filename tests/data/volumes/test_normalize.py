@@ -1,3 +1,5 @@
+import hashlib
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -248,6 +250,8 @@ def test_a_whole_set(study, tmp_path):
     assert np.array_equal(loaded.image, pure.image)
     assert np.array_equal(loaded.seg, pure.seg)
     assert load_case(out, "b").seg is None
+    assert (loaded.native_header.sform_code, loaded.native_header.qform_code) == (1, 1)
+    assert np.array_equal(loaded.native_header.sform, affine_of(LPS))
     assert not finished.exists()
     first = (out / "a.npz").read_bytes()
     written(study, out, finished)
@@ -264,9 +268,10 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(study, tmp_path):
     with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a whole NIfTI file"):
         written(study, out, finished)
     assert not out.exists()
-    (kept,) = finished.iterdir()
+    (kept,), (checksum,) = finished.glob("*.npz"), finished.glob("*.blake2b")
     case = normalize("a", brain_images((20, 24, 22), 9), None, affine_of(LPS), 3.0, ALL)
     save_case(kept, case._replace(image=np.full_like(case.image, 42)))
+    checksum.write_text(hashlib.blake2b(kept.read_bytes(), digest_size=16).hexdigest())
 
     def first_value():
         damaged.write_bytes(whole)
@@ -275,12 +280,56 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(study, tmp_path):
         assert not finished.exists()
         return value
 
-    backup = kept.read_bytes()
+    backup = kept.read_bytes(), checksum.read_bytes()
     assert first_value() == 42
     finished.mkdir()
-    kept.write_bytes(backup)
+    kept.write_bytes(backup[0])
+    checksum.write_bytes(backup[1])
     (root / "a/t1.nii.gz").write_bytes((root / "a/t2.nii.gz").read_bytes())  # other voxels: begun anew
     assert first_value() != 42
+
+
+def test_a_damaged_finished_case_is_made_anew(study, tmp_path, capfd):
+    """One bit is enough, also where the archive's own checksums do not look; and so is a lost checksum."""
+    root, _ = study
+    out, finished = tmp_path / "normalized", tmp_path / "finished"
+    written(study, out, finished)
+    whole = (out / "a.npz").read_bytes()
+    flair = root / "b/flair.nii.gz"
+    content = flair.read_bytes()
+
+    def interrupted():
+        flair.write_bytes(content[:-100])
+        with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a whole NIfTI file"):
+            written(study, out, finished)
+        flair.write_bytes(content)
+        return next(finished.glob("*.npz"))
+
+    def flipped(path, place):
+        damaged = bytearray(path.read_bytes())
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+
+    for damage in (
+        lambda path: flipped(path, 11),  # the time of the first entry
+        lambda path: flipped(path, len(whole) // 2),
+        lambda path: path.with_suffix(".blake2b").unlink(),
+    ):
+        damage(interrupted())
+        capfd.readouterr()
+        written(study, out, finished)
+        assert "damaged; it was removed, and case a is normalised anew\n" in capfd.readouterr().out
+        assert (out / "a.npz").read_bytes() == whole
+
+
+def test_a_grid_too_fine_for_the_memory(monkeypatch):
+    monkeypatch.setattr("btlib.data.volumes.normalize.MAX_VOXELS", 10_000)
+    images, affine = brain_images((24, 20, 22), 9), affine_of(LPS)
+    assert normalize("c", images, None, affine, 1.0, ALL).image[0].size < 10_000
+    with pytest.raises(
+        InputError, match=r"^case c: 36×36×36 voxels of 0.5 mm around its brain, more than the 10,000 al"
+    ):
+        normalize("c", images, None, affine, 0.5, ALL)
 
 
 def test_other_parameters_begin_anew(study, tmp_path):

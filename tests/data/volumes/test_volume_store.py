@@ -2,10 +2,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from btlib.artifacts import write_csv
+from btlib.data.volumes.nifti import read_nifti
 from btlib.data.volumes.store import Case, load_case, load_index, save_case, to_native, write_nifti
+from btlib.data.volumes.volume import Header
 from btlib.errors import InputError
 
 TILT = nib.eulerangles.euler2mat(0.2, 0.1, -0.3)
@@ -44,9 +47,18 @@ def test_a_case_comes_back_as_it_was(tmp_path, seg):
     assert (loaded.seg is not None) == seg
     for key in ("image", "affine", "native_affine", *(["seg"] if seg else [])):
         assert np.array_equal(getattr(loaded, key), getattr(case, key))
+    assert loaded.native_header is None
     first = (tmp_path / "case_1.npz").read_bytes()
     save_case(tmp_path / "case_1.npz", case)
     assert (tmp_path / "case_1.npz").read_bytes() == first
+
+
+def test_both_forms_of_the_header_come_back(tmp_path):
+    header = Header(np.diag([1.0, 2, 3, 1]), 2, np.diag([3.0, 2, 1, 1]), 1)
+    save_case(tmp_path / "case_1.npz", a_case()._replace(native_header=header))
+    loaded = load_case(tmp_path, "case_1").native_header
+    assert (loaded.sform_code, loaded.qform_code) == (2, 1)
+    assert np.array_equal(loaded.sform, header.sform) and np.array_equal(loaded.qform, header.qform)
 
 
 def test_a_missing_case(tmp_path):
@@ -61,7 +73,7 @@ def test_a_damaged_case(tmp_path, kept):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
     with pytest.raises(
-        InputError, match=r"case_1\.npz: not a whole normalised case \(.*\); delete it and run `dvc rep"
+        InputError, match=r"case_1\.npz: not a whole normalised case \(.*\); make it anew: `dvc repro -f -s norm"
     ):
         load_case(tmp_path, "case_1")
 
@@ -80,10 +92,14 @@ def test_a_flipped_byte_is_noticed(tmp_path, place):
 
 def test_other_archives_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", image=np.zeros(3))
-    with pytest.raises(InputError, match=r"other\.npz: not a whole normalised case \('affine is not a file"):
+    with pytest.raises(
+        InputError, match=r"other\.npz: not a whole normalised case \(KeyError: 'native_shape is not a file"
+    ):
         load_case(tmp_path, "other")
-    np.savez(tmp_path / "objects.npz", image=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match=r"objects\.npz: not a whole normalised case \(Object arrays cannot be loaded"):
+    np.savez(tmp_path / "objects.npz", native_shape=np.array([{}], dtype=object))
+    with pytest.raises(
+        InputError, match=r"objects\.npz: not a whole normalised case \(ValueError: Object arrays cannot"
+    ):
         load_case(tmp_path, "objects")
 
 
@@ -149,6 +165,54 @@ def test_nifti_has_the_input_grid_and_no_words(tmp_path, native):
         words = [image.header[key].item() for key in ("descrip", "aux_file", "intent_name", "db_name")]
         assert b"".join(words) == b""
         assert len(image.header.extensions) == 0
+
+
+def scan_of(path, affine, sform_code, qform_code, shift=0.0):
+    """A scan of 13×12×10 voxels as a NIfTI file; its qform lies `shift` mm from its sform."""
+    image = nib.Nifti1Image(np.zeros((13, 12, 10), np.int16), affine)
+    image.set_sform(affine, sform_code)
+    image.set_qform(nib.affines.from_matvec(np.eye(3), [0, shift, 0]) @ affine, qform_code)
+    nib.save(image, path)
+
+
+def shown_at(path):
+    """Where ITK, and so ITK-SNAP and Slicer, shows an image."""
+    image = sitk.ReadImage(str(path))
+    return [*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]
+
+
+@pytest.mark.parametrize("native", NATIVE_AFFINES)
+@pytest.mark.parametrize(
+    ("sform_code", "qform_code", "shift"), [(2, 0, 0), (0, 1, 0), (1, 1, 0), (2, 1, 25), (1, 4, 25), (0, 0, 0)]
+)
+def test_every_program_shows_a_mask_on_its_scan(tmp_path, native, sform_code, qform_code, shift):
+    case = a_case(native)
+    scan, mask = tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz"
+    scan_of(scan, case.native_affine, sform_code, qform_code, shift)
+    header = read_nifti(scan, "scan.nii.gz", "RAS").header
+    write_nifti(mask, np.ones((13, 12, 10), bool), case._replace(native_header=header))
+    np.testing.assert_allclose(shown_at(mask), shown_at(scan), atol=1e-5)
+    ours, theirs = nib.load(mask), nib.load(scan)
+    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-5)
+    for form in ("get_sform", "get_qform"):
+        (found, code), (expected, expected_code) = (getattr(one, form)(coded=True) for one in (ours, theirs))
+        assert code == expected_code
+        assert (found is None) == (expected is None)
+        if code:
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_mask_of_a_dicom_study_has_both_forms(tmp_path):
+    """ITK counts to the left and to the back, as DICOM does."""
+    case = a_case("LPS")
+    write_nifti(tmp_path / "mask.nii.gz", np.ones((13, 12, 10), bool), case)
+    image = nib.load(tmp_path / "mask.nii.gz")
+    for matrix, code in (image.get_sform(coded=True), image.get_qform(coded=True)):
+        assert code == 1
+        np.testing.assert_allclose(matrix, case.native_affine, atol=1e-6)
+    np.testing.assert_allclose(
+        shown_at(tmp_path / "mask.nii.gz"), [-30, 20, 10, 1, 1, 1, *np.eye(3).ravel()], atol=1e-6
+    )
 
 
 def test_the_same_map_gives_the_same_bytes(tmp_path):
