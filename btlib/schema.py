@@ -143,6 +143,15 @@ class Shortcuts(Section):
     contrast_subjects: Count
 
 
+# Of segmentations: by the name of a convention, or by each number's tissue; a test compares the names with the code's
+Numbering = (
+    Literal["auto", "brats", "canonical", "msd", "ped", "post_treatment", "brats2015"]
+    | Annotated[
+        dict[Annotated[int, Field(ge=1)], Literal["background", "core", "oedema", "enhancing"]], Field(min_length=1)
+    ]
+)
+
+
 class PhantomVolumes(Section):
     cases: Annotated[int, Field(ge=10)]
     spacing: Annotated[float, Field(gt=0, le=12)]
@@ -151,6 +160,7 @@ class PhantomVolumes(Section):
 class Volumes(Section):
     source: Literal["phantom", "folder"]
     root: str
+    labels: Numbering
     resample: bool
     held_out: Annotated[float, Field(gt=0, lt=1)]
     spacing: Annotated[float, Field(ge=0.1, le=100)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from btlib.artifacts import write_csv
 from btlib.data.volumes.ingest import ingest
+from btlib.data.volumes.labels import numbering, spelled, stated
 from btlib.errors import listed
 from btlib.params import load_params
 from btlib.stage import run
@@ -15,12 +16,14 @@ from btlib.stage import run
 
 def main(root: Path, manifest: Path) -> None:
     """Reads the volumes below `root`; writes the manifest."""
-    p = load_params("volumes.resample")
-    cases, warnings = ingest(root, p.volumes.resample)
+    p = load_params("volumes.resample", "volumes.labels")
+    cases, warnings = ingest(root, p.volumes.resample, stated(p.volumes.labels))
     write_csv(manifest, cases)
     if warnings:
         print(f"{len(warnings)} warning(s):\n{listed(warnings)}")
     print(f"{len(cases)} cases of {cases.patient.nunique()} patients, {(cases.seg != '').sum()} segmented")
+    for labels, number in cases.labels[cases.labels != ""].value_counts().items():
+        print(f"labels of {number} segmentations read as {labels}: {spelled(numbering(labels))}")
 
 
 if __name__ == "__main__":

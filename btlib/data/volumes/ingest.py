@@ -4,23 +4,27 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
+import numpy as np
 import pandas as pd
 
+from btlib.data.isolation import Lost, in_isolation
 from btlib.data.volumes.conventions import MODALITIES
+from btlib.data.volumes.label_signs import Signs, signs_of
 from btlib.data.volumes.labels import common_convention, fitting
 from btlib.data.volumes.manifest import COLUMNS
+from btlib.data.volumes.plausibility import check_numbering
 from btlib.data.volumes.reading import Volume, grid_faults, off_grid, on_one_grid, read_volumes, unstripped
 from btlib.data.volumes.sources import recognise
 from btlib.data.volumes.sources.entry import Entry
-from btlib.data.workers import in_parallel
 from btlib.errors import InputError, listed
 
+SECONDS = 300.0  # for a case of the largest volumes, resampled
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it becomes a file's name
 
 
@@ -30,17 +34,20 @@ class Inspection(NamedTuple):
     faults: list[str]
     warnings: list[str]
     conventions: list[str]  # that fit the segmentation's numbers; none without a segmentation
+    signs: dict[int, Signs]  # of the segmentation's numbers
     content: str  # hash of T1ce's voxels; '' for a faulty case, as below
     shape: str
     spacing: str  # mm
 
 
-def ingest(root: Path, resample: bool) -> tuple[pd.DataFrame, list[str]]:
+def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFrame, list[str]]:
     """Reads every volume of every case once.
 
     Args:
         root: the volumes' folder, in one of the layouts of `recognise`.
         resample: volumes.resample, for cases whose volumes lie on different grids.
+        labels: the numbering of all segmentations, as the manifest says it; 'auto': that of the layout, where the
+            scans do not speak against it.
 
     Returns:
         the manifest (COLUMNS), sorted by case, and warnings.
@@ -50,20 +57,31 @@ def ingest(root: Path, resample: bool) -> tuple[pd.DataFrame, list[str]]:
     """
     scan = recognise.scan(root)
     entries = sorted(scan.entries, key=lambda entry: entry.case)
-    inspected = list(in_parallel(partial(_inspect, root, resample), entries, "check volumes", unit="case", batch=1))
+    if labels != "auto":
+        entries = [replace(entry, conventions=(labels,)) for entry in entries]
+    look = partial(_inspect, root, resample)
+    looks = in_isolation(look, entries, "check volumes", unit="case", batch=1, seconds=SECONDS)
+    inspected = [_found(entry, one) for entry, one in zip(entries, looks, strict=True)]
     faults = scan.broken + [fault for entry in entries for fault in _name_faults(entry)] + _twice(entries, inspected)
     faults += [fault for inspection in inspected for fault in inspection.faults]
-    try:
-        labels = _labels(entries, inspected)
-    except InputError as error:
-        faults.append(str(error))
+    warnings = recognise.unused(root, scan) + [text for one in inspected for text in one.warnings]
+    numbered = dict.fromkeys((entry.conventions for entry in entries), "")
+    for conventions in numbered:
+        kind = [(e, one) for e, one in zip(entries, inspected, strict=True) if e.conventions == conventions]
+        try:
+            numbered[conventions], doubts = _numbered(kind, labels != "auto")
+            warnings += doubts
+        except InputError as error:
+            faults.append(str(error))
     if faults:
         raise InputError(f"volumes.root: {root}: {len(faults)} fault(s):\n{listed(faults)}")
     rows = [
-        asdict(entry) | {"patient": entry.patient or entry.case, "labels": name} | one._asdict()
-        for entry, one, name in zip(entries, inspected, labels, strict=True)
+        asdict(entry)
+        | {"patient": entry.patient or entry.case, "labels": numbered[entry.conventions] if entry.seg else ""}
+        | one._asdict()
+        for entry, one in zip(entries, inspected, strict=True)
     ]
-    return pd.DataFrame(rows)[list(COLUMNS)], [text for one in inspected for text in one.warnings]
+    return pd.DataFrame(rows)[list(COLUMNS)], warnings
 
 
 def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
@@ -76,14 +94,28 @@ def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
             conventions = fitting(volumes["seg"].values, entry.conventions, entry.seg)
     except InputError as error:
         faults.append(str(error))
+    placed: dict[str, Volume] = {}
     if not faults:
         try:
-            on_one_grid(volumes)
+            placed = on_one_grid(volumes)
         except InputError as error:
             faults.append(str(error))
     if faults:
-        return Inspection(faults, [], conventions, "", "", "")
-    return Inspection([], _warnings(entry, volumes), conventions, *_fingerprint(volumes["t1ce"]))
+        return Inspection(faults, [], conventions, {}, "", "", "")
+    return Inspection([], _warnings(entry, volumes), conventions, _signs(placed), *_fingerprint(volumes["t1ce"]))
+
+
+def _found(entry: Entry, one: Inspection | Lost) -> Inspection:
+    """A case that brought its process down is one with a fault."""
+    return Inspection([f"case {entry.case}: {one.reason}"], [], [], {}, "", "", "") if isinstance(one, Lost) else one
+
+
+def _signs(volumes: dict[str, Volume]) -> dict[int, Signs]:
+    if "seg" not in volumes:
+        return {}
+    numbers = np.rint(volumes["seg"].values).astype(np.int32)
+    spacing = nib.affines.voxel_sizes(volumes["seg"].affine)
+    return signs_of({name: volumes[name].values for name in ("t1", "t1ce", "flair")}, numbers, spacing)
 
 
 def _warnings(entry: Entry, volumes: dict[str, Volume]) -> list[str]:
@@ -133,15 +165,20 @@ def _twice(entries: Sequence[Entry], inspected: Sequence[Inspection]) -> list[st
     ]
 
 
-def _labels(entries: Sequence[Entry], inspected: Sequence[Inspection]) -> list[str]:
-    """The label convention of each case, '' without a segmentation; cases of one kind of set have one convention.
+def _numbered(kind: Sequence[tuple[Entry, Inspection]], is_stated: bool) -> tuple[str, list[str]]:
+    """The numbering of the cases of one kind of set, '' without segmentations, and warnings.
 
     Raises:
-        InputError: no convention fits a whole set.
+        InputError: no numbering fits the whole set, or the scans speak against the one that would be taken; against
+            one that is stated they only warn.
     """
-    fits = defaultdict(list)
-    for entry, inspection in zip(entries, inspected, strict=True):
-        if inspection.conventions:
-            fits[entry.conventions].append((entry.seg, inspection.conventions))
-    chosen = {conventions: common_convention(found) for conventions, found in fits.items()}
-    return [chosen.get(entry.conventions, "") if entry.seg else "" for entry in entries]
+    fits = [(entry.seg, one.conventions) for entry, one in kind if one.conventions]
+    if not fits:
+        return "", []
+    labels = common_convention(fits)
+    try:
+        return labels, check_numbering(labels, kind[0][0].conventions, [one.signs for _, one in kind])
+    except InputError as error:
+        if is_stated:
+            return labels, [str(error)]
+        raise

@@ -45,6 +45,11 @@ def named(tissues: Mapping[int, int]) -> str:
     return same[0] if same else spelled(tissues)
 
 
+def stated(labels: str | Mapping[int, str]) -> str:
+    """What volumes.labels says, in the words of the manifest; 'auto' stays."""
+    return labels if isinstance(labels, str) else named({number: LABELS[name] for number, name in labels.items()})
+
+
 def spelled(tissues: Mapping[int, int]) -> str:
     """'1 core, 2 oedema, 4 enhancing'."""
     return ", ".join(f"{number} {TISSUE[label]}" for number, label in sorted(tissues.items()) if number)

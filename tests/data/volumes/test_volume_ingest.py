@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from btlib.artifacts import write_csv
+from btlib.data.isolation import Lost
 from btlib.data.volumes.ingest import ingest
 from btlib.data.volumes.manifest import read_manifest
 from btlib.data.volumes.reading import read_case
@@ -20,6 +21,8 @@ from tests.data.volumes.volume_samples import (
     write_table,
 )
 
+UNTOLD = "the scans cannot tell whether that is right: check it, and write it to volumes.labels in params.yaml"
+
 
 def refusal(root, resample=False) -> str:
     with pytest.raises(InputError, match=r"^volumes\.root: .* fault\(s\):\n") as caught:
@@ -31,7 +34,10 @@ def test_the_manifest(tmp_path):
     names = make_brats2020(tmp_path, "HL")
     manifest, warnings = ingest(tmp_path, resample=False)
     header = "case patient grade t1 t1ce t2 flair seg labels shape spacing"
-    assert (list(manifest.columns), warnings) == (header.split(), [])
+    assert list(manifest.columns) == header.split()
+    (warning,) = warnings
+    assert warning.startswith("the labels are read as brats (1 core, 2 oedema, 4 enhancing); no segmentation has two")
+    assert warning.endswith(UNTOLD)
     assert manifest.iloc[0].to_dict() == {
         "case": names[0],
         "patient": names[0],
@@ -49,7 +55,7 @@ def test_every_row_can_be_read_again(tmp_path):
     make_msd(tmp_path)
     manifest, _ = ingest(tmp_path, resample=False)
     assert manifest["labels"].tolist() == ["msd", "msd"]
-    images, seg, _ = read_case(tmp_path, manifest.iloc[1], resample=False)
+    images, seg, *_ = read_case(tmp_path, manifest.iloc[1], resample=False)
     assert (images == [brain(11), brain(12), brain(13), brain(10)]).all()
     assert seg[2, 4, 2] == 2
 
@@ -141,11 +147,10 @@ def test_two_kinds_of_sets_side_by_side(tmp_path):
     manifest, warnings = ingest(tmp_path, resample=False)
     assert manifest["labels"].tolist() == ["canonical", "", "brats"]
     assert manifest["patient"].tolist() == ["BraTS-GLI-00003", "BraTS-GLI-00004", "BraTS2021_00000"]
-    assert warnings == [
-        "case BraTS-GLI-00004-000: neither segmentation nor grade: nothing to learn from it",
-    ]
-    save(tmp_path / "BraTS-GLI-00003-000/BraTS-GLI-00003-000-seg.nii.gz", labels((1, 2, 4)))
-    assert "label 4 found, but known are 0, 1, 2, 3 (canonical) (4 is the cavity of an operation" in refusal(tmp_path)
+    assert warnings[0] == "case BraTS-GLI-00004-000: neither segmentation nor grade: nothing to learn from it"
+    assert [warning.endswith(UNTOLD) for warning in warnings[1:]] == [True, True]
+    save(tmp_path / "BraTS-GLI-00003-000/BraTS-GLI-00003-000-seg.nii.gz", labels((1, 2, 3, 4)))
+    assert ingest(tmp_path, resample=False)[0]["labels"].tolist() == ["post_treatment", "", "brats"]
 
 
 def test_raw_scans_with_skull_on_their_own_grids(tmp_path):
@@ -174,3 +179,73 @@ def test_a_brain_that_fills_half_of_its_box_is_no_skull(tmp_path):
     files = {name: f"{name}.nii" for name in ("t1", "t1ce", "t2", "flair")}
     write_table(tmp_path, {"case": "ball", **files, "grade": "HGG"})
     assert ingest(tmp_path, resample=False)[1] == []
+
+
+def test_the_numbering_that_is_stated(tmp_path):
+    make_brats2020(tmp_path, "HL", numbers=(1, 2, 3))
+    manifest, warnings = ingest(tmp_path, resample=False, labels="msd")
+    assert manifest["labels"].tolist() == ["msd", "msd"]
+    assert warnings[0].startswith("the labels are read as msd (1 oedema, 2 core, 3 enhancing); no segmentation has two")
+    with pytest.raises(InputError, match=r"label 3 found, but known are 0, 1, 2 \(1 oedema, 2 core\); say in"):
+        ingest(tmp_path, resample=False, labels="1 oedema, 2 core")
+
+
+def tumours(root, numbers: dict[str, int], count=3) -> None:
+    """Cases with a ball of core within a shell of enhancing tumour within oedema, listed in cases.csv.
+
+    Oedema is bright in FLAIR, enhancing tumour is brighter in T1ce than in T1, all else is noise about one value.
+    """
+    radius = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0)
+    tissue = np.select(
+        [radius < 2, radius < 3.5, radius < 5.5, radius < 8], ["core", "enhancing", "oedema", "brain"], "air"
+    )
+    rows = []
+    for key in range(count):
+        noise = np.random.default_rng(key)
+        for name in ("t1", "t1ce", "t2", "flair"):
+            values = np.where(tissue == "air", 0, noise.normal(500, 30, tissue.shape))
+            values[tissue == {"t1ce": "enhancing", "flair": "oedema"}.get(name, "")] += 150
+            save(root / f"{key}_{name}.nii", values.astype(np.float32), AFFINE)
+        seg = np.vectorize(lambda name: numbers.get(name, 0))(tissue).astype(np.uint8)
+        files = {name: f"{key}_{name}.nii" for name in ("t1", "t1ce", "t2", "flair", "seg")}
+        save(root / f"{key}_seg.nii", seg, AFFINE)
+        rows.append({"case": f"c{key}", **files, "grade": "HGG"})
+    write_table(root, *rows)
+
+
+def test_a_numbering_that_the_scans_bear_out_needs_no_word(tmp_path):
+    tumours(tmp_path, {"core": 1, "oedema": 2, "enhancing": 3})
+    manifest, warnings = ingest(tmp_path, resample=False)
+    assert (set(manifest["labels"]), warnings) == ({"canonical"}, [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "right"),
+    [
+        ({"oedema": 1, "core": 2, "enhancing": 3}, "msd"),
+        ({"enhancing": 1, "core": 2, "oedema": 4}, "ped"),
+        ({"enhancing": 1, "oedema": 2, "core": 3}, "{1: enhancing, 2: oedema, 3: core}"),
+    ],
+)
+def test_a_numbering_that_fits_worse_than_another_is_refused(tmp_path, numbers, right):
+    tumours(tmp_path, numbers)
+    message = refusal(tmp_path)
+    assert "fits the scans better (in 3 case(s)" in message
+    assert f"write to params.yaml what is right, volumes.labels: {right} or " in message
+
+
+def test_a_stated_numbering_is_used_against_the_scans_with_a_warning(tmp_path):
+    tumours(tmp_path, {"oedema": 1, "core": 2, "enhancing": 3}, count=1)
+    manifest, (warning,) = ingest(tmp_path, resample=False, labels="canonical")
+    assert manifest["labels"].tolist() == ["canonical"]
+    assert "read as canonical (1 core, 2 oedema, 3 enhancing), but msd (1 oedema, 2 core, 3 enhancing) fits" in warning
+    assert ingest(tmp_path, resample=False, labels="msd")[1] == []
+
+
+def test_a_case_that_brings_its_process_down_is_named(tmp_path, monkeypatch):
+    names = make_brats2020(tmp_path, "HL")
+    lost = [Lost("crashed the program that decodes it"), Lost("took more than 300 s")]
+    monkeypatch.setattr("btlib.data.volumes.ingest.in_isolation", lambda *_, **__: lost)
+    message = refusal(tmp_path)
+    assert f"2 fault(s):\n  - case {names[0]}: crashed the program that decodes it\n" in message
+    assert f"  - case {names[1]}: took more than 300 s" in message

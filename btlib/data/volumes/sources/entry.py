@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from btlib.data.volumes.conventions import GRADES
+from btlib.errors import brief
 
 NUMBERED_BY_SET = ("brats", "canonical")  # 1-2-4, or 1-2-3 where somebody renumbered the set
 
@@ -19,7 +20,7 @@ class Entry:
     seg: str = ""  # '' when there is none
     grade: str = ""  # '' when unknown
     patient: str = ""  # '' when the case is its own patient
-    conventions: tuple[str, ...] = NUMBERED_BY_SET  # that the labels may follow, the likeliest first
+    conventions: tuple[str, ...] = NUMBERED_BY_SET  # numberings that the labels may have, the likeliest first
 
 
 @dataclass
@@ -34,4 +35,7 @@ def grade_fault(where: str, case: str, grade: str) -> list[str]:
     """One fault when `grade` is neither '' nor one of GRADES."""
     if grade in ("", *GRADES):
         return []
-    return [f"{where}: case {case}: grade '{grade}' is neither HGG nor LGG; correct it, or leave it empty if unknown"]
+    return [
+        f"{where}: case {brief(case)}: grade '{brief(grade)}' is neither HGG nor LGG; correct it, or leave it empty if "
+        "unknown"
+    ]
