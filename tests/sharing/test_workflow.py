@@ -35,10 +35,21 @@ def test_the_job_that_runs_the_change_may_only_read():
     assert checkout["with"] == {"fetch-depth": 0, "persist-credentials": False}
 
 
-def test_actions_are_githubs_own_with_a_major_version():
+def test_actions_are_githubs_own_and_pinned_by_commit_with_the_version_beside_it():
+    """A tag may be moved onto other code."""
     for step in STEPS:
         assert ("uses" in step) != ("run" in step)
-        assert "uses" not in step or re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"])
+    uses = re.findall(r"- uses: (.+)", FILE.read_text(encoding="utf-8"))
+    assert len(uses) == sum("uses" in step for step in STEPS)
+    assert [use for use in uses if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", use)] == []
+
+
+def test_every_package_in_the_lock_has_a_hash():
+    """pip checks them all as soon as one is there."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    packages = re.split(r"\n(?=[a-z])", lock.strip())
+    assert len(packages) > 100
+    assert [package for package in packages if "--hash=sha256:" not in package] == []
 
 
 def test_no_text_from_outside_becomes_shell():
