@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from types import FrameType
 
 import psutil
@@ -62,6 +63,7 @@ class _Watch:
         os.set_blocking(self.telling, False)
         self.handlers = {number: signal.signal(number, self._unwind) for number in SIGNALS}
         self.wakeup = signal.set_wakeup_fd(self.telling, warn_on_full_buffer=False)
+        resource_tracker.ensure_running()  # or it starts with the first worker, and lets SIGINT through to the others
         # of this thread, and of all that it starts
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         threading.Thread(target=self._wait, daemon=True).start()

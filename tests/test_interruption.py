@@ -134,6 +134,22 @@ def test_a_signal_ends_a_stage_with_one_line_and_leaves_nobody(kind, number, sta
     assert not list(Path("/dev/shm").glob(f"*[_-]{process.pid}[_-]*"))
 
 
+def test_workers_never_hear_the_ctrl_c(tmp_path):
+    """A terminal sends it to them too, and each would print a traceback, above all while it still imports."""
+    program = """
+import signal
+from functools import partial
+from btlib.data.workers import in_parallel
+from btlib.interruption import interruptible
+with interruptible("test"):
+    mask = partial(signal.pthread_sigmask, signal.SIG_BLOCK)
+    assert list(in_parallel(mask, [()] * 8, "test", batch=1)) == [{signal.SIGINT}] * 8
+assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_many_signals_are_as_good_as_one(stage, tmp_path):
     process, _ = stage("parallel")
     for _ in range(20):
