@@ -102,7 +102,8 @@ def grid_faults(
         apart = ", ".join(f"{volumes[name].path} ({differences(*volumes[name].grid, *t1ce.grid)})" for name in off)
         return [
             f"case {case}: not on one grid, that of {t1ce.path}: {apart}; co-register the scans and strip the skull, "
-            f"as BraTS does, or {permit} to bring them there by their headers alone"
+            f"as BraTS does (where only a header is wrong, copy that of {t1ce.path}), or {permit} to bring them there "
+            "by their headers alone"
         ]
     lost = [volumes[name].path for name in ("t1ce", *off) if off and not volumes[name].positioned]
     return [f"{path}: the header does not say where the volume lies; co-register the scans of {case}" for path in lost]

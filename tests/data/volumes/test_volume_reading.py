@@ -137,7 +137,8 @@ def test_another_grid_is_refused_or_resampled(tmp_path, row):
     for part in (
         "case A: not on one grid, that of t1ce.nii.gz: ",
         "flair.nii.gz (12×9×10 voxels, not 8×9×10; origin (2.0, 0.0, 0.0) mm, not (0.0, 0.0, 0.0)), seg.nii.gz (12×9×",
-        "co-register the scans and strip the skull, as BraTS does, or set volumes.resample: true",
+        "co-register the scans and strip the skull, as BraTS does (where only a header is wrong, ",
+        "copy that of t1ce.nii.gz), or set volumes.resample: true to bring them there by their headers alone",
     ):
         assert part in message
     images, seg, affine, _ = read_case(tmp_path, row, resample=True)
