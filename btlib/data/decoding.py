@@ -111,7 +111,7 @@ def _values(image: Image.Image, file: BinaryIO) -> np.ndarray:
     """The pixels the right way up: uint8 [H, W, 3], or of another type, also [H, W], where they have more bits."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_grey(image)
-    if any(";16" in str(tile.args) for tile in image.tile):
+    if image.format in ("PNG", "TIFF") and any(";16" in str(tile.args) for tile in image.tile):
         return _deep_colour(image, file)
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
@@ -138,7 +138,7 @@ def _deep_colour(image: Image.Image, file: BinaryIO) -> np.ndarray:
     if values is None or values.dtype != np.uint16 or not np.array_equal(values[:, :, 2::-1] >> 8, high):
         raise ValueError("16 bits a colour, of a kind that is not read; save it in 8 bits, or in grey")
     colours = values[:, :, 2::-1].astype(np.float64)
-    if values.shape[2] == 4:
+    if image.has_transparency_data:
         colours *= values[:, :, 3:] / 65535
     return _turned(colours, image.getexif().get(ExifTags.Base.Orientation, 1))
 

@@ -40,6 +40,12 @@ def test_what_a_table_says(tmp_path):
     assert read_annotations(tmp_path, None) == {}
 
 
+def test_a_table_from_a_spreadsheet(tmp_path):
+    text = "Path; Patient; Mask path\r\nglioma\\a.png; 007; masks\\a.png\r\n"
+    name = table(tmp_path, text)
+    assert read_annotations(tmp_path, name) == {"glioma/a.png": Annotation("007", "masks/a.png")}
+
+
 @pytest.mark.parametrize("header", ["file,patient", "path,person"])
 def test_a_table_without_a_column(tmp_path, header):
     with pytest.raises(InputError, match=rf"table\.csv: columns are {header.replace(',', ', ')}; expected path, one"):

@@ -121,6 +121,17 @@ def test_turned_colours_of_16_bits(tmp_path, orientation):
     np.testing.assert_array_equal(decode_image(tiff, "a.tif"), expected)
 
 
+def test_a_bmp_of_5_6_and_5_bits(tmp_path):
+    red, green, blue = np.random.default_rng(0).integers(0, (32, 64, 32), (20, 30, 3)).transpose(2, 0, 1)
+    pixels = (red << 11 | green << 5 | blue).astype("<u2")
+    masks = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    head = struct.pack("<2sIHHI", b"BM", 66 + pixels.nbytes, 0, 0, 66)
+    head += struct.pack("<IiiHHIIiiII", 40, 30, -20, 1, 16, 3, pixels.nbytes, 0, 0, 0, 0)  # rows from the top
+    (tmp_path / "a.bmp").write_bytes(head + masks + pixels.tobytes())
+    expected = np.stack([red * 255 // 31, green * 255 // 63, blue * 255 // 31], axis=-1)
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.bmp", "a.bmp"), expected)
+
+
 def test_a_half_of_16_bit_colours_is_refused(tmp_path):
     path = write_png16(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9999, (64, 64, 3)))
     path.write_bytes(path.read_bytes()[:9000])

@@ -27,6 +27,7 @@ def test_no_table(tmp_path):
     [
         "path,split\ny/c.png,test\nx/a.png,train\nx/b.png,val\n",
         "split,image_id\ntest,c-3\ntrain,a-1\nval,b-2\n",
+        "Split; Path\r\ntest; y\\c.png\r\ntrain; x\\a.png\r\nval; x\\b.png\r\n",
         "image_id,split,path\nwhatever,val,x/b.png\nelse,train,x/a.png\nmore,test,y/c.png\n",  # path counts
     ],
 )
