@@ -5,7 +5,7 @@ Run: python -m btlib.exp_run --queue -S 'mixup_alpha=0.1,0.2,0.4,0.6' evaluate
 """
 
 import argparse
-import subprocess
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def main() -> None:
         check_keys(parser.parse_known_args()[0].set_param)
     except InputError as error:
         sys.exit(f"\n{error}\n")
-    sys.exit(subprocess.call([sys.executable, "-m", "dvc", "exp", "run", *sys.argv[1:]]))
+    os.execv(sys.executable, [sys.executable, "-m", "dvc", "exp", "run", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The stage runner, through real processes: messages, exit codes, the record of time and memory."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -58,6 +59,27 @@ def test_input_error_is_one_message_and_exit_code_1(stage, tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip() == "demo: a.csv: 3 columns; expected 4"
     assert not (tmp_path / ".btlib").exists()
+
+
+def test_where_nothing_can_be_written_it_is_one_message(stage, tmp_path):
+    (tmp_path / ".btlib").write_text("a file where the record should go")
+    done = stage("pass", *PATHS)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"\ndemo: \.btlib/timings/demo\.json: cannot be written \(Not a directory\); .*\n\n", done.stderr
+    )
+
+
+@pytest.mark.parametrize("number", ["EACCES", "EROFS", "ENOSPC"])
+def test_what_the_file_system_refuses_is_no_bug(number, stage):
+    done = stage(f"import errno; raise OSError(errno.{number}, 'no', 'data/curves')", *PATHS)
+    assert (done.returncode, done.stderr) == (1, "\ndemo: data/curves: no\n\n")
+
+
+def test_what_killed_stages_left_goes_first(stage, tmp_path):
+    (tmp_path / "data/.splits.csv.partial").mkdir(parents=True)
+    done = stage("assert not list(Path('data').iterdir())", *PATHS)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_bug_shows_its_traceback(stage, tmp_path):
