@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from btlib.artifacts import atomic_path
 from btlib.errors import InputError
+from btlib.interruption import interruptible
 from btlib.schema import read_params
 
 OUT = Path("ci-report")
@@ -59,14 +60,15 @@ def main() -> None:
         prog="python -m btlib.ci_report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--base", help=f"git revision to compare with; by default where this branch left {TRUNK}")
-    try:
-        read_params()  # DVC would say less about a fault in it
-        base = resolve(parser.parse_args().base or default_base())
-        changed = git("diff", "--name-only", base, "--", *SOURCES).splitlines()
-        ran = reproduce(TARGETS)
-        print(f"{write_report(base, changed, ran)}: compared with {base}")
-    except InputError as error:
-        sys.exit(f"\n{error}\n")
+    with interruptible("ci_report"):
+        try:
+            read_params()  # DVC would say less about a fault in it
+            base = resolve(parser.parse_args().base or default_base())
+            changed = git("diff", "--name-only", base, "--", *SOURCES).splitlines()
+            ran = reproduce(TARGETS)
+            print(f"{write_report(base, changed, ran)}: compared with {base}")
+        except InputError as error:
+            sys.exit(f"\n{error}\n")
 
 
 def default_base() -> str:
