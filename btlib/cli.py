@@ -1,7 +1,7 @@
 """The command `btlib`: predictions for new scans, a page for them in the browser, and models for other programs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,21 +22,43 @@ Models = Annotated[Path, typer.Option(metavar="FOLDER", help="The models that th
 PACKED = Path("models/deploy")
 
 
+def _scan(name: str) -> Any:
+    """The option that names one of a case's four scans."""
+    return typer.Option(f"--{name}", metavar="SCAN", help="This scan of one case: NIfTI, FILE#K, a DICOM folder.")
+
+
 @app.command()
 def predict(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the results go: a new or empty folder.")],
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="PATH",
             help="Images (PNG, JPEG, TIFF, BMP, DICOM) or folders of images; or cases of four volumes: NIfTI folders, "
             "a cases.csv, DICOM studies.",
         ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the results go: a new or empty folder.")],
+    ] = None,
+    t1: Annotated[Path | None, _scan("t1")] = None,
+    t1ce: Annotated[Path | None, _scan("t1ce")] = None,
+    t2: Annotated[Path | None, _scan("t2")] = None,
+    flair: Annotated[Path | None, _scan("flair")] = None,
     models: Models = PACKED,
+    read_as: Annotated[
+        Literal["images", "volumes"] | None,
+        typer.Option("--as", help="What PATH holds, where its files leave it open.", show_default=False),
+    ] = None,
     resample: Annotated[
         bool, typer.Option("--resample", help="Bring volumes from other grids onto T1ce's by their headers.")
     ] = False,
+    orientation: Annotated[
+        str | None,
+        typer.Option(
+            "--assume-orientation", metavar="AXES", help="Where the axes of NIfTI without it point: RAS, LPS."
+        ),
+    ] = None,
+    labels: Annotated[str, typer.Option(metavar="NUMBERS", help="Numbering of the masks: canonical, brats, msd.")] = (
+        "canonical"
+    ),
 ) -> None:
     """Predict new images or volumes.
 
@@ -47,10 +69,16 @@ def predict(
     unlike the training set, of which the answer means little.
 
     Files that cannot be read are listed. Of images, the others are predicted all the same, and the exit code is 1.
+
+    Which volume is which modality is told by names, tags and the images themselves, and refused where they do not
+    agree; say it with --t1, --t1ce, --t2 and --flair, or with a case.json beside the files.
     """
+    from btlib.deploy.roads import Wish
     from btlib.deploy.roads import predict as predict_all
 
-    count = predict_all(paths, models, out, resample)
+    scans = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
+    stated = {name: path for name, path in scans.items() if path}
+    count = predict_all(paths or [], models, out, read_as, Wish(stated, resample, orientation, labels))
     print(f"{count} predicted: {out}")
 
 

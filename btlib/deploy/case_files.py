@@ -1,210 +1,265 @@
-"""Finds the cases in what a user names, and reads their volumes: NIfTI files or DICOM studies."""
+"""Finds the cases in what a user names: NIfTI files, sets of them, and DICOM studies."""
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import nibabel as nib
-import numpy as np
-
-from btlib.data.sources.entry import Scan
 from btlib.data.sources.files import walk
 from btlib.data.volumes.conventions import MODALITIES
 from btlib.data.volumes.ingest import CASE_NAME
-from btlib.data.volumes.reading import SUFFIXES, Volume, grid_faults, off_grid, on_one_grid, read_volumes
-from btlib.data.volumes.sources import recognise, table
-from btlib.data.volumes.sources.entry import Entry
-from btlib.deploy.dicom_study import headers, is_volume, read_study
-from btlib.deploy.modality_words import OTHER, spoken
+from btlib.data.volumes.reading import CHANNEL, is_nifti
+from btlib.data.volumes.sources import brats, recognise, table
+from btlib.deploy.dicom_headers import Slice, headers, is_volume, readable_headers
+from btlib.deploy.modality import Candidate, Proposal, proposals_of
+from btlib.deploy.modality_words import Words
+from btlib.deploy.results import EARLIER, holds_answers, is_answer
+from btlib.deploy.scans import InputCase
+from btlib.deploy.series import series_of
+from btlib.deploy.stated import NAME, stated_in
+from btlib.deploy.volume_files import conversion_of, is_foreign, nifti_candidate, volumes_in
 from btlib.errors import InputError
 
-DECATHLON = ("flair", "t1", "t1ce", "t2")  # the volumes of a file of Task01_BrainTumour
-LISTS = (table.NAME, "dataset.json")  # of a set's cases
+DATASET = "dataset.json"
+LISTS = (table.NAME, DATASET)  # of a set's cases
+BRATS_WORDS = dict(zip(MODALITIES, (("t1", False), ("t1", True), ("t2", None), ("flair", None)), strict=True))
 REMEDY = (
-    "a case is a folder with four NIfTI files whose names say T1, T1ce, T2 and FLAIR, a BraTS set, a 4D file of the "
-    "Decathlon, a cases.csv, or the folder of a DICOM study"
+    "a case is a folder with four NIfTI files whose names say T1, T1ce, T2 and FLAIR (or with a case.json that says "
+    "which is which), a BraTS set, a set with its dataset.json, a cases.csv, or the folder of a DICOM study; slices "
+    "for the network of single images are predicted with --as images"
 )
 
 
-class InputCase(NamedTuple):
-    """A case that somebody named; `read` gives its volumes by modality, and what is wrong with them."""
+class Found(NamedTuple):
+    """cases: sorted by name; faults: what is wrong with how they lie there; unused: each file seen that belongs to no
+    case, or is not needed, and why."""
 
-    name: str
-    read: Callable[[], tuple[dict[str, Volume], list[str]]]
-
-
-class Scans(NamedTuple):
-    """The volumes of a case on one grid.
-
-    images: float32 [4, X, Y, Z] in the order of MODALITIES; affine: float64 [4, 4], voxel to mm, RAS; remarks: what
-    had to be done to bring them there.
-    """
-
-    name: str
-    images: np.ndarray
-    affine: np.ndarray
-    remarks: tuple[str, ...]
+    cases: list[InputCase]
+    faults: list[str]
+    unused: dict[Path, str]
 
 
 def is_case(path: Path) -> bool:
-    """Whether a file or folder is to be read as volumes: NIfTI, a list of cases, or DICOM series of many slices."""
+    """Whether a file or folder is to be read as volumes: NIfTI and its like, a list of cases, or DICOM series of many
+    slices."""
     if not path.is_dir():
-        return path.name in LISTS or path.name.endswith(SUFFIXES)
-    names = _files(path)
-    if any(name.endswith(SUFFIXES) for name in names) or any((path / name).is_file() for name in LISTS):
+        return path.name in LISTS or is_nifti(path.name) or is_foreign(path.name)
+    if any((path / name).is_file() for name in (*LISTS, NAME)):
         return True
-    return is_volume(headers(path, names))
+    names, _ = _files(path)
+    return any(is_nifti(name) or is_foreign(name) for name in names) or is_volume(readable_headers(path, names)[0])
 
 
-def find_cases(paths: Sequence[Path]) -> tuple[list[InputCase], list[str]]:
-    """The cases in files and folders, sorted by name, and what is wrong with how they lie there."""
-    cases, faults = [], []
+def find_cases(paths: Sequence[Path]) -> Found:
+    """The cases in files and folders."""
+    found = Found([], [], {})
     for path in paths:
         try:
-            cases += _cases_in(path)
+            cases, unused = _cases_in(path)
         except InputError as error:
-            faults.append(str(error))
-    names = Counter(case.name for case in cases)
+            found.faults.append(str(error))
+            continue
+        found.cases.extend(cases)
+        found.unused.update(unused)
+    names = Counter(case.name for case in found.cases)
     for name, count in sorted(names.items()):
         if count > 1:
-            faults.append(f"case {name}: found {count} times; rename the folders, or predict them apart")
+            found.faults.append(f"case {name}: found {count} times; rename the folders, or predict them apart")
         if not CASE_NAME.fullmatch(name):
-            faults.append(
+            found.faults.append(
                 f"case {name!a}: its name becomes a folder's: use letters, digits, '.', '_' and '-', at most 100"
             )
-    return sorted(cases, key=lambda case: case.name), faults
+    found.cases.sort(key=lambda case: case.name)
+    return found
 
 
-def read_scans(case: InputCase, resample: bool) -> Scans:
-    """Reads the four volumes of a case.
-
-    Args:
-        resample: bring volumes from other grids onto T1ce's by their headers, instead of refusing them.
+def stated_case(stated: Mapping[str, Path]) -> InputCase:
+    """The case of which the user names every volume: a NIfTI file, `file#k`, or the folder of a DICOM series.
 
     Raises:
-        InputError: a volume is missing, broken or on another grid; lists all faults.
+        InputError: a file or folder is not there, or holds no volume.
     """
-    volumes, faults = case.read()
-    moved = off_grid(volumes) if "t1ce" in volumes else []
-    if moved and not resample:
-        faults.append(
-            f"case {case.name}: {', '.join(moved)} not on the grid of t1ce; co-register the scans and strip the skull, "
-            "as for the training, or give --resample to bring them there by their headers alone"
-        )
-    faults += grid_faults(case.name, volumes, resample=True)
-    if faults:
-        raise InputError("\n".join(faults))
-    volumes = on_one_grid(volumes)
-    images = np.stack([volumes[name].values for name in MODALITIES])
-    remark = f"{', '.join(moved)} brought onto the grid of t1ce by headers, which know of no movement"
-    return Scans(case.name, images, volumes["t1ce"].affine, (remark,) if moved else ())
+    places = {name: path.absolute() for name, path in stated.items()}
+    root = Path(os.path.commonpath([path.parent for path in places.values()]))
+    files = {name: path.relative_to(root).as_posix() for name, path in places.items()}
+    candidates: dict[str, Candidate] = {}
+    for file in files.values():
+        for one in _candidates_at(root, file):
+            candidates[one.file] = one
+    options = " ".join(f"--{name}" for name in stated)
+    name = root.name if CASE_NAME.fullmatch(root.name) else "case"
+    return InputCase(name, root, tuple(candidates.values()), files, options)
 
 
-def _cases_in(path: Path) -> list[InputCase]:
+def proposals(folder: Path) -> list[Proposal]:
+    """Every volume of the one case in a folder and what it seems to be, the likeliest first, whether or not that is
+    enough for an answer.
+
+    Raises:
+        InputError: there is no case, or more than one, or a file cannot be read.
+    """
+    cases, _ = _cases_in(folder)
+    if len(cases) != 1:
+        raise InputError(f"{len(cases)} cases at once; send one at a time")
+    return proposals_of(cases[0].candidates)
+
+
+def _cases_in(path: Path) -> tuple[list[InputCase], dict[Path, str]]:
+    """And the files of no case, with the reason."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    if is_answer(path):
+        raise InputError(f"{path}: {EARLIER}; name the scans")
     if not path.is_dir():
-        return _of_file(path)
+        return _of_file(path), {}
     if any((path / name).is_file() for name in LISTS):
-        return _of_entries(path, recognise.scan(path).entries)
-    names = _files(path)
-    nifti = [name for name in names if name.endswith(SUFFIXES)]
+        return _of_list(path), {}
+    names, unused = _files(path)
+    nifti = [name for name in names if is_nifti(name)]
+    foreign = [name for name in names if is_foreign(name)]
+    if foreign and not nifti:
+        raise InputError(f"{path / foreign[0]}: a volume in a format that is not read; {conversion_of(foreign[0])}")
     cases = _of_nifti(path, nifti) if nifti else _of_dicom(path, names)
     if not cases:
         raise InputError(f"{path}: no case found; {REMEDY}")
-    return cases
+    seen = {file for case in cases for file in case.files}
+    unused |= {path / name: _why_unused(path / name, bool(nifti)) for name in names if name not in seen}
+    return cases, unused
 
 
 def _of_file(path: Path) -> list[InputCase]:
     if path.name in LISTS:
-        return _cases_in(path.parent)
-    if not path.name.endswith(SUFFIXES):
+        return _of_list(path.parent)
+    if is_foreign(path.name):
+        raise InputError(f"{path}: a volume in a format that is not read; {conversion_of(path.name)}")
+    if not is_nifti(path.name):
         raise InputError(f"{path}: not a case; {REMEDY}")
-    if _volumes_in(path) not in (None, len(DECATHLON)):
-        raise InputError(f"{path}: does not hold {len(DECATHLON)} volumes; name the folder of all four scans")
-    volumes = {name: f"{path.name}#{number}" for number, name in enumerate(DECATHLON)}
-    return _of_entries(path.parent, [Entry(path.name.split(".")[0], **volumes)])
+    if volumes_in(path) == 1:
+        raise InputError(f"{path}: holds one volume; name the folder of all four scans")
+    return [_stack(path)]
 
 
-def _volumes_in(path: Path) -> int | None:
-    """As the header of a NIfTI file says; None where it cannot be read, of which `read_volumes` says more."""
-    try:
-        shape = nib.load(path).shape
-    except Exception:  # damaged files make nibabel raise almost any kind
-        return None
-    return shape[3] if len(shape) == 4 else 1
+def _stack(path: Path) -> InputCase:
+    """A 4D file, in the order that the dataset.json of its set gives, or that a case.json beside it states.
+
+    Raises:
+        InputError: neither is there.
+    """
+    name = path.name.split(".")[0]
+    stated = {modality: file for modality, file in stated_in(path.parent).items() if file.startswith(f"{path.name}#")}
+    if stated:
+        return InputCase(name, path.parent, (nifti_candidate(path.parent, path.name),), stated)
+    for root in (path.parent, path.parent.parent):
+        if (root / DATASET).is_file():
+            order = _order(root)
+            files = {modality: f"{path.relative_to(root).as_posix()}#{number}" for modality, number in order.items()}
+            candidate = nifti_candidate(root, path.relative_to(root).as_posix())
+            return InputCase(name, root, (candidate,), files, DATASET)
+    options = " ".join(f"--{modality} {path}#{number}" for number, modality in enumerate(MODALITIES))
+    raise InputError(
+        f"{path}: holds {volumes_in(path)} volumes, and nothing says which is which; if that is their order, give "
+        f"{options}, or put the dataset.json of the set beside it"
+    )
 
 
-def _of_entries(root: Path, entries: Sequence[Entry]) -> list[InputCase]:
+def _order(root: Path) -> dict[str, str]:
+    """Of the volumes in the 4D files of a set, as its dataset.json says.
+
+    Raises:
+        InputError: it lists no 4D file.
+    """
+    for entry in recognise.scan(root).entries:
+        places = {name: CHANNEL.fullmatch(getattr(entry, name)) for name in MODALITIES}
+        if all(places.values()):
+            return {name: match["number"] for name, match in places.items()}
+    raise InputError(
+        f"{root / DATASET}: does not say the order of the volumes in a 4D file; give --t1 FILE#0 and so on"
+    )
+
+
+def _of_list(root: Path) -> list[InputCase]:
     """Without their segmentations and grades, which prediction does not need."""
-    rows = [asdict(entry) | {"seg": ""} for entry in entries]
-    return [InputCase(row["case"], partial(read_volumes, root, row)) for row in rows]
+    by = table.NAME if (root / table.NAME).is_file() else DATASET
+    cases = []
+    for entry in recognise.scan(root).entries:
+        stated = {name: getattr(entry, name) for name in MODALITIES if getattr(entry, name)}
+        candidates = tuple(Candidate((file,), Words(None, None), f"named in {by}") for file in stated.values())
+        cases.append(InputCase(entry.case, root, candidates, stated, by))
+    return cases
 
 
 def _of_nifti(root: Path, names: Sequence[str]) -> list[InputCase]:
-    """By the names that BraTS gives; where others lie among them, each folder is a case and the words in names count.
-
-    Raises:
-        InputError: no four files of a folder are the four modalities.
-    """
-    try:
-        scan = recognise.scan(root)
-    except InputError:
-        scan = None
-    if scan and not scan.broken:
-        return _of_entries(root, scan.entries)
+    """By the names that BraTS gives; where others lie among them, each folder is a case, and words in names count."""
     folders: dict[PurePosixPath, list[str]] = defaultdict(list)
     for name in names:
-        folders[PurePosixPath(name).parent].append(name)
-    found, faults = [], []
+        folders[_home(root, PurePosixPath(name).parent)].append(name)
+    found = []
     for folder, files in folders.items():
-        named = {file: _modality(PurePosixPath(file).name) for file in files}
-        if sorted(filter(None, named.values())) == sorted(MODALITIES):
-            volumes = {modality: file for file, modality in named.items() if modality}
-            found.append(Entry(_case_name(root, folder), **volumes))
-        else:
-            seen = ", ".join(
-                f"{PurePosixPath(file).name} ({modality or 'not used'})" for file, modality in named.items()
-            )
-            faults.append(f"{root / folder}: expected one NIfTI file each of t1, t1ce, t2 and flair, found {seen}")
-    if faults:
-        raise InputError("\n".join(faults) + f"\n    {REMEDY}")
-    return _of_entries(root, found)
+        named = {} if (root / folder / NAME).is_file() else _by_brats(files)
+        found += [_of_brats(root, case, kinds) for case, kinds in named.items()]
+        if not named:
+            found.append(_in_folder(root, folder, [nifti_candidate(root, file) for file in files]))
+    return found
 
 
-def _modality(name: str) -> str | None:
-    """The modality that a file's name speaks of, if any."""
-    words = spoken(name.split(".nii")[0])
-    if words.weighting == OTHER:
-        return None
-    return "t1ce" if words.weighting == "t1" and words.contrast else words.weighting
+def _by_brats(files: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The files of a folder by case and kind; nothing where one is not named as BraTS does, or a case is not whole."""
+    cases: dict[str, dict[str, str]] = defaultdict(dict)
+    for file in files:
+        match = brats.NAME.fullmatch(PurePosixPath(file).name)
+        kind = match and (match["old"] or brats.NEW_KINDS[match["new"].lower()]).lower()
+        if not kind or kind in cases[match["case"]]:
+            return {}
+        cases[match["case"]][kind] = file
+    return dict(cases) if all(set(MODALITIES) <= set(kinds) for kinds in cases.values()) else {}
+
+
+def _of_brats(root: Path, case: str, kinds: Mapping[str, str]) -> InputCase:
+    candidates = tuple(
+        Candidate((kinds[name],), Words(*words), f"named {name} in the form of BraTS")
+        for name, words in BRATS_WORDS.items()
+    )
+    return InputCase(case, root, candidates, {}, unused={kinds["seg"]: "a segmentation"} if "seg" in kinds else {})
 
 
 def _of_dicom(root: Path, names: Sequence[str]) -> list[InputCase]:
-    """One case for each study, named after its folder.
+    """One case for each study, or for each folder with a case.json, named after its folder.
 
     Raises:
         InputError: the files of several studies lie in one folder.
     """
-    studies: dict[str, list[str]] = defaultdict(list)
+    studies: dict[PurePosixPath | str, list[Slice]] = defaultdict(list)
     for one in headers(root, names):
-        studies[str(one.tags.get("StudyInstanceUID"))].append(one.path)
-    folders = [PurePosixPath()] if len(studies) == 1 else [_common(files) for files in studies.values()]
+        home = _home(root, PurePosixPath(one.path).parent)
+        said = (root / home / NAME).is_file()
+        studies[home if said else str(one.tags["StudyInstanceUID"])].append(one)
+    folders = [PurePosixPath()] if len(studies) == 1 else [_common(slices) for slices in studies.values()]
     if len(set(folders)) < len(folders):
         raise InputError(
             f"{root}: the files of {len(studies)} DICOM studies lie together; give each a folder of its own"
         )
-    found = [(_case_name(root, folder), files) for folder, files in zip(folders, studies.values(), strict=True)]
-    return [InputCase(name, partial(read_study, name, root, files)) for name, files in found]
+    found = []
+    for folder, slices in zip(folders, studies.values(), strict=True):
+        series, unused = series_of(slices)
+        found.append(_in_folder(root, folder, series)._replace(unused=unused))
+    return found
 
 
-def _common(files: Sequence[str]) -> PurePosixPath:
+def _in_folder(root: Path, folder: PurePosixPath, candidates: Sequence[Candidate]) -> InputCase:
+    home = _home(root, folder)
+    stated = {name: (home / file).as_posix() for name, file in stated_in(root / home).items()}
+    return InputCase(_case_name(root, folder), root, tuple(candidates), stated)
+
+
+def _home(root: Path, folder: PurePosixPath) -> PurePosixPath:
+    """The nearest folder, from `folder` up to `root`, with a case.json; `folder` itself without one."""
+    return next((one for one in (folder, *folder.parents) if (root / one / NAME).is_file()), folder)
+
+
+def _common(slices: Iterable[Slice]) -> PurePosixPath:
     """The deepest folder that holds them all."""
-    return PurePosixPath(os.path.commonpath([PurePosixPath(file).parent for file in files]))
+    return PurePosixPath(os.path.commonpath([PurePosixPath(one.path).parent for one in slices]))
 
 
 def _case_name(root: Path, folder: PurePosixPath) -> str:
@@ -212,14 +267,45 @@ def _case_name(root: Path, folder: PurePosixPath) -> str:
     return "_".join(folder.parts) or root.resolve().name
 
 
-def _files(root: Path) -> list[str]:
-    """Every file below a folder, relative to it, but for what file managers and archives put there.
+def _candidates_at(root: Path, file: str) -> list[Candidate]:
+    """The volumes in what the user names for a modality."""
+    path = root / file
+    match = CHANNEL.fullmatch(file)
+    if path.is_dir():
+        return series_of(headers(root, [f"{file}/{name}" for name in _files(path)[0]]))[0]
+    if match and not path.exists():
+        file = match["file"]
+    if not (root / file).exists():
+        raise InputError(f"{root / file}: no such file or folder")
+    if not is_nifti(file):
+        how = (
+            conversion_of(Path(file).name) if is_foreign(file) else "name a NIfTI file, or the folder of a DICOM series"
+        )
+        raise InputError(f"{root / file}: not a volume that is read; {how}")
+    return [nifti_candidate(root, file)]
 
-    Raises:
-        InputError: a folder is a link or may not be read.
-    """
-    scan = Scan()
-    names = [str(place / name) for place, files in walk(root, scan) for name in files]
-    if scan.broken:
-        raise InputError("\n".join(f"{root}: {fault}" for fault in scan.broken))
-    return names
+
+def _files(root: Path) -> tuple[list[str], dict[Path, str]]:
+    """Every file below a folder, relative to it, but for what file managers and archives put there; and the folders
+    that are not entered, with the reason: links, and answers of an earlier run."""
+    names: list[str] = []
+    faults: list[str] = []
+    earlier: dict[Path, str] = {}
+    for place, files in walk(root, faults):
+        folder = root / place
+        if any(folder.is_relative_to(one) for one in earlier):
+            continue
+        if holds_answers(folder):
+            earlier[folder] = EARLIER
+        else:
+            names += [str(place / name) for name in files]
+    parts = [fault.partition(": ") for fault in faults]
+    return names, earlier | {root / name: reason for name, _, reason in parts}
+
+
+def _why_unused(path: Path, nifti: bool) -> str:
+    if not path.stat().st_size:
+        return "zero bytes"
+    if is_foreign(path.name):
+        return f"a format that is not read; {conversion_of(path.name)}"
+    return "not NIfTI, as the scans beside it are" if nifti else "no MR image in DICOM"

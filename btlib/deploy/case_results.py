@@ -1,6 +1,6 @@
-"""Predicts cases and writes what was found: two tables, and a folder for each case."""
+"""Predicts cases and writes what was found: tables, and a folder for each case."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,32 +9,44 @@ import pandas as pd
 from tqdm import tqdm
 
 from btlib.artifacts import atomic_path, write_csv, write_figure, write_json
-from btlib.data.volumes.conventions import GRADES, LABELS, REGION_NAMES, REGIONS
+from btlib.data.isolation import Lost, in_isolation
+from btlib.data.volumes.conventions import GRADES, MODALITIES, REGION_NAMES, REGIONS
+from btlib.data.volumes.labels import TISSUE, numbering, renumbered
 from btlib.data.volumes.store import write_nifti
-from btlib.data.workers import in_parallel
-from btlib.deploy.case_files import InputCase, find_cases, read_scans
-from btlib.deploy.cases import CaseAnswer, CasePredictor, normalized
-from btlib.deploy.packed_joint import Preprocessing
-from btlib.deploy.results import about, refuse_filled
+from btlib.deploy.case_files import Found
+from btlib.deploy.cases import CaseAnswer, CasePredictor
+from btlib.deploy.results import CASES, about, refuse_filled, write_unused
+from btlib.deploy.scans import InputCase, Scans, fault_of, read_scans
 from btlib.errors import InputError, listed
 from btlib.evaluation.wording import titled
 from btlib.explain.volume_figures import explanation_figure
 
 MASK, UNCERTAINTY, HEAT, OVERVIEW = "seg.nii.gz", "uncertainty.nii.gz", "heat.nii.gz", "overview.png"
+CANONICAL = "canonical"  # the numbering of LABELS
+SECONDS = 300.0  # to read and check one case
 
 
-def predict_cases(paths: Sequence[Path], model: Path, out: Path, resample: bool = False) -> int:
-    """Predicts every case in files and folders, and writes `out`, whole or not at all.
+def predict_cases(
+    found: Found,
+    model: Path,
+    out: Path,
+    resample: bool = False,
+    orientation: str | None = None,
+    labels: str = CANONICAL,
+) -> int:
+    """Predicts every case found, and writes `out`, whole or not at all.
 
-    `out`/cases.csv and cases.json have a row for each case; `out`/<case>/ has, on the grid of the case's files, the
-    mask (labels as in conventions.py), the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the grade,
-    and a picture. Nothing of the files' headers goes there but the grid.
+    `out`/cases.csv and cases.json have a row for each case, with the file taken for each modality and why;
+    `out`/unused.csv lists the files that were seen and not used. `out`/<case>/ has, on the grid of the case's files,
+    the mask, the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the grade, and a picture. Nothing of
+    the files' headers goes there but the grid.
 
     Args:
-        paths: see `case_files.REMEDY`.
+        found: see `case_files.find_cases`.
         model: the folder of stage package_joint.
         out: a new or empty folder.
-        resample: bring volumes from other grids onto T1ce's by their headers, instead of refusing them.
+        resample, orientation: see `scans.read_scans`.
+        labels: the numbering of the masks, a key of `btlib.data.volumes.labels.CONVENTIONS`.
 
     Returns:
         The number of cases.
@@ -45,38 +57,41 @@ def predict_cases(paths: Sequence[Path], model: Path, out: Path, resample: bool 
     """
     refuse_filled(out)
     predictor = CasePredictor.load(model)
-    cases, faults = find_cases(paths)
-    check = partial(_faults, Preprocessing(**predictor.card["preprocessing"]), resample)
-    faults += filter(None, in_parallel(check, cases, "check cases", unit="case", batch=1))
+    read = partial(read_scans, resample=resample, orientation=orientation)
+    faults = [*found.faults, *_faults(found.cases, predictor, read)]
     if faults:
         indented = [fault.replace("\n", "\n    ") for fault in faults]
         raise InputError(f"nothing was predicted, since there are faults:\n{listed(indented)}")
-    rows = []
+    rows, unused = [], dict(found.unused)
     with atomic_path(out) as folder:
-        for case in tqdm(cases, desc="predict", unit="case", mininterval=0.5):
-            scans = read_scans(case, resample)
+        for case in tqdm(found.cases, desc="predict", unit="case", mininterval=0.5):
+            scans = read(case)
             answer = predictor.answer(scans)
-            _write_case(folder / case.name, answer, predictor.data_note)
-            rows.append(_row(answer, scans.remarks))
+            _write_case(folder / case.name, answer, predictor.data_note, labels)
+            rows.append(_row(answer, scans.remarks, labels))
+            unused |= {case.root / file: why for file, why in case.unused_beside(case.choose()).items()}
         write_csv(folder / "cases.csv", pd.DataFrame(rows))
-        names = {str(number): name for name, number in LABELS.items()}
-        write_json(folder / "cases.json", {"model": about(predictor.card) | {"labels": names}, "cases": rows})
+        write_unused(folder, unused)
+        names = {str(number): TISSUE[label] for number, label in numbering(labels).items()}
+        about_all = about(predictor.card) | {"labels": names, "numbering": labels}
+        write_json(folder / CASES, {"model": about_all, "cases": rows})
     for row in rows:
         if row["remarks"]:
             print(f"case {row['case']}: {row['remarks']}")
     return len(rows)
 
 
-def _faults(preprocessing: Preprocessing, resample: bool, case: InputCase) -> str:
-    """What is wrong with a case, a line for each fault; '' where nothing is."""
-    try:
-        normalized(read_scans(case, resample), preprocessing)
-    except InputError as error:
-        return str(error)
-    return ""
+def _faults(cases: Sequence[InputCase], predictor: CasePredictor, read: Callable[[InputCase], Scans]) -> Iterator[str]:
+    """What is wrong with each case that cannot be predicted. Each is read where it can do no harm."""
+    plan = predictor.card["preprocessing"]
+    check = partial(fault_of, read=read, spacing=plan["spacing"], percentiles=plan["clip_percentiles"])
+    checked = in_isolation(check, cases, "check cases", unit="case", batch=1, seconds=SECONDS)
+    for case, fault in zip(cases, checked, strict=True):
+        if fault:
+            yield f"case {case.name}: {fault.reason}" if isinstance(fault, Lost) else fault
 
 
-def _row(answer: CaseAnswer, remarks: Sequence[str]) -> dict[str, Any]:
+def _row(answer: CaseAnswer, remarks: Sequence[str], labels: str) -> dict[str, Any]:
     probabilities = answer.probabilities or {}
     volumes = {region: round(ml, 3) for region, ml in answer.volumes_ml.items()}  # to the µl
     return {
@@ -89,12 +104,16 @@ def _row(answer: CaseAnswer, remarks: Sequence[str]) -> dict[str, Any]:
         "unfamiliar": answer.unfamiliar,
         **{f"volume_{region}_ml": volumes.get(region) for region in REGIONS},
         "mask": None if answer.labels is None else f"{answer.name}/{MASK}",
+        "labels": None if answer.labels is None else labels,
+        **{name: answer.sources[name].file for name in MODALITIES},
+        "why": "; ".join(f"{name}: {answer.sources[name].why}" for name in MODALITIES),
         "remarks": "; ".join([*remarks, *answer.remarks]),
     }
 
 
-def _write_case(folder: Path, answer: CaseAnswer, note: str) -> None:
-    for name, values in ((MASK, answer.labels), (UNCERTAINTY, answer.uncertainty), (HEAT, answer.heat)):
+def _write_case(folder: Path, answer: CaseAnswer, note: str, labels: str) -> None:
+    mask = None if answer.labels is None else renumbered(answer.labels, labels)
+    for name, values in ((MASK, mask), (UNCERTAINTY, answer.uncertainty), (HEAT, answer.heat)):
         if values is not None:
             write_nifti(folder / name, values, answer.case)
     write_figure(folder / OVERVIEW, explanation_figure(_title(answer, note), answer.case, answer.maps))

@@ -1,5 +1,6 @@
 """Answers of the packed joint network: grade, masks and doubts of one case, on the grid of its files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +10,9 @@ from btlib.data.volumes.conventions import GRADES, REGIONS, regions_of
 from btlib.data.volumes.normalize import normalize
 from btlib.data.volumes.reading import BRAIN_SHARE
 from btlib.data.volumes.store import Case, to_native
-from btlib.deploy.case_files import Scans
+from btlib.deploy.modality import Source
 from btlib.deploy.packed_joint import JointCard, PackedJoint, Preprocessing, load_packed
+from btlib.deploy.scans import Scans
 from btlib.evaluation.calibration import scale
 from btlib.explain.gradcam import map_names
 from btlib.explain.uncertainty import binary_uncertainty
@@ -33,7 +35,8 @@ class CaseAnswer(NamedTuple):
     training volumes over the limit, above 1 is unfamiliar; labels: uint8 [X, Y, Z] as in conventions.py on the input
     grid, which `affine` leads to mm from; volumes_ml: of wt, tc and et; uncertainty: float32 [X, Y, Z], predictive
     entropy of the whole tumour in nats; heat: float32 [X, Y, Z] in 0 … 1, Grad-CAM of the grade; remarks: why it is
-    unfamiliar; case, maps: the normalised case and all maps on its grid, for pictures.
+    unfamiliar; sources: what was taken for each modality, and why; case, maps: the normalised case and all maps on its
+    grid, for pictures.
     """
 
     name: str
@@ -49,6 +52,7 @@ class CaseAnswer(NamedTuple):
     uncertainty: np.ndarray | None
     heat: np.ndarray | None
     remarks: tuple[str, ...]
+    sources: Mapping[str, Source]
     case: Case
     maps: Explanation
 
@@ -103,6 +107,7 @@ class CasePredictor:
             uncertainty=_on_input_grid(maps.entropy, case),
             heat=_on_input_grid(maps.gradcam, case),
             remarks=remarks,
+            sources=scans.sources,
             case=case,
             maps=maps,
         )
@@ -126,9 +131,8 @@ class CasePredictor:
 
 def normalized(scans: Scans, preprocessing: Preprocessing) -> Case:
     """As stage normalize_volumes does it."""
-    return normalize(
-        scans.name, scans.images, None, scans.affine, preprocessing.spacing, preprocessing.clip_percentiles
-    )
+    spacing, percentiles = preprocessing.spacing, preprocessing.clip_percentiles
+    return normalize(scans.name, scans.images, None, scans.affine, spacing, percentiles, scans.header)
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray) -> dict[str, float]:

@@ -2,30 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from btlib.artifacts import atomic_path, write_csv, write_json
+from btlib.data.isolation import Lost, in_isolation
 from btlib.deploy.overlays import overlay, png
-from btlib.deploy.results import about, refuse_filled
-from btlib.deploy.slice_files import find_slices, not_mr, read_slice
+from btlib.deploy.results import SLICES, about, refuse_filled
+from btlib.deploy.slice_files import find_slices
+from btlib.deploy.slice_pictures import Picture, picture_of
 from btlib.deploy.slices import BATCH, SliceAnswer, SlicePredictor
 from btlib.errors import InputError, listed
 
 BATCH_PIXELS = 8_000_000  # of the images held at once; a larger image comes alone
 LONGEST = 120  # bytes of an overlay's name
 UNLIKE = "unlike the images that the network was trained on"
-
-
-class Picture(NamedTuple):
-    """A file that could be read; `remark` says why it cannot be what the network was made for, if that is known."""
-
-    path: Path
-    image: np.ndarray
-    remark: str
 
 
 def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
@@ -63,7 +55,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
             raise InputError(f"no image that can be read, so that nothing was written\n{listed(faults)}".rstrip())
         write_csv(folder / "slices.csv", pd.DataFrame(rows))
         write_csv(folder / "unreadable.csv", pd.DataFrame(unreadable.items(), columns=["path", "reason"]).astype(str))
-        write_json(folder / "slices.json", {"model": about(predictor.card), "slices": rows})
+        write_json(folder / SLICES, {"model": about(predictor.card), "slices": rows})
     if faults:
         raise InputError(
             f"{len(rows)} images were predicted, see {out}; {len(faults)} files could not be read:\n{listed(faults)}"
@@ -77,11 +69,10 @@ def _batches(files: Sequence[Path], unreadable: dict[Path, str]) -> Iterator[lis
     Files that cannot be read go to `unreadable`, with the reason.
     """
     batch: list[Picture] = []
-    for path in tqdm(files, desc="predict", unit="image", mininterval=0.5):
-        try:
-            picture = Picture(path, read_slice(path), not_mr(path))
-        except InputError as error:
-            unreadable[path] = str(error).removeprefix(f"{path.name}: ")
+    pictures = in_isolation(picture_of, files, "predict", batch=1)  # one at a time, since it may be large
+    for path, picture in zip(files, pictures, strict=True):
+        if not isinstance(picture, Picture):
+            unreadable[path] = picture.reason if isinstance(picture, Lost) else picture
             continue
         pixels = sum(one.image[..., 0].size for one in [*batch, picture])
         if batch and (len(batch) == BATCH or pixels > BATCH_PIXELS):

@@ -1,18 +1,23 @@
 """Answers of the packed joint network, and the files that prediction writes."""
 
+import os
+import signal
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import from_matvec
 
-from btlib.artifacts import read_json
+from btlib.artifacts import read_csv, read_json
 from btlib.data.volumes.conventions import GRADES
-from btlib.deploy.case_files import Scans
+from btlib.deploy import case_results
+from btlib.deploy.case_files import find_cases
 from btlib.deploy.case_results import predict_cases
 from btlib.deploy.cases import CasePredictor, normalized, volumes_ml
 from btlib.deploy.model_card import Unsure
 from btlib.deploy.packed_joint import load_packed, save_packed
+from btlib.deploy.scans import Scans
 from btlib.errors import InputError
 from btlib.evaluation.calibration import scale
 from btlib.inference.volumes import native_labels, predict_case
@@ -105,7 +110,7 @@ def test_a_network_that_only_segments(tmp_path):
     answer = predictor.answer(scans())
     assert (answer.grade, answer.probabilities, answer.confidence, answer.unsure, answer.heat) == (None,) * 5
     assert answer.labels is not None and predictor.card["calibration"] is predictor.card["unsure"] is None
-    predict_cases([write_case(tmp_path / "c1", 0)], tmp_path / "joint", tmp_path / "out")
+    predict_cases(find_cases([write_case(tmp_path / "c1", 0)]), tmp_path / "joint", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out/c1").iterdir()) == FILES[1:]
     (row,) = read_json(tmp_path / "out/cases.json")["cases"]
     assert row["p_HGG"] is row["unsure"] is row["grade"] is None and row["volume_wt_ml"] >= 0
@@ -113,7 +118,7 @@ def test_a_network_that_only_segments(tmp_path):
 
 def test_a_network_that_only_grades(tmp_path):
     write_model(tmp_path / "joint", grading="global", segmentation=False, attention=False, dropout=0.0)
-    predict_cases([write_case(tmp_path / "c1", 0)], tmp_path / "joint", tmp_path / "out")
+    predict_cases(find_cases([write_case(tmp_path / "c1", 0)]), tmp_path / "joint", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out/c1").iterdir()) == FILES[:2]
     (row,) = read_json(tmp_path / "out/cases.json")["cases"]
     assert row["mask"] is row["volume_wt_ml"] is None and row["p_LGG"] + row["p_HGG"] == pytest.approx(1)
@@ -129,19 +134,26 @@ def written(model, tmp_path_factory):
     """The results of a NIfTI case and a DICOM study of the same head."""
     folder = tmp_path_factory.mktemp("written")
     paths = [write_case(folder / "nifti", 7), write_study(folder / "study", 7)]
-    assert predict_cases(paths, model, folder / "out") == 2
+    assert predict_cases(find_cases(paths), model, folder / "out") == 2
     return folder / "out"
 
 
 def test_files_of_each_case(written):
-    assert sorted(path.name for path in written.iterdir()) == ["cases.csv", "cases.json", "nifti", "study"]
+    assert sorted(path.name for path in written.iterdir()) == [
+        "cases.csv",
+        "cases.json",
+        "nifti",
+        "study",
+        "unused.csv",
+    ]
     assert sorted(path.name for path in (written / "nifti").iterdir()) == FILES
     rows, table = read_json(written / "cases.json"), pd.read_csv(written / "cases.csv")
     assert rows["model"]["data_note"] == "phantom data" and rows["model"]["intended_use"] == "tests"
     assert [row["case"] for row in rows["cases"]] == table["case"].tolist() == ["nifti", "study"]
     assert list(table.columns) == [
         *("case", "grade", "p_LGG", "p_HGG", "confidence", "unsure", "novelty", "unfamiliar"),
-        *("volume_wt_ml", "volume_tc_ml", "volume_et_ml", "mask", "remarks"),
+        *("volume_wt_ml", "volume_tc_ml", "volume_et_ml", "mask", "labels", "t1", "t1ce", "t2", "flair", "why"),
+        "remarks",
     ]
     mask = nib.load(written / table["mask"][0])
     assert table["volume_wt_ml"][0] == pytest.approx((mask.get_fdata() > 0).sum() * 9 / 1000, abs=1e-3)
@@ -168,7 +180,7 @@ def test_maps_lie_on_the_input_grid_without_a_word_of_the_header(written):
         for path in written.rglob("*")
         if path.is_file()
     ]
-    assert len(unpacked) == 2 + 2 * len(FILES)
+    assert len(unpacked) == 3 + 2 * len(FILES)
     assert not any(SECRET.encode() in content or b"DOE" in content for content in unpacked)
 
 
@@ -178,21 +190,77 @@ def test_all_faults_come_before_anything_is_predicted(model, tmp_path):
     nib.save(nib.Nifti1Image((brain(1)[0] > 0).astype(np.int16), TILTED), blank / "flat_t1.nii.gz")
     (write_case(tmp_path / "in/lacks", 2) / "lacks_flair.nii.gz").unlink()
     with pytest.raises(InputError) as found:
-        predict_cases([tmp_path / "in", tmp_path / "gone"], model, tmp_path / "out")
+        predict_cases(find_cases([tmp_path / "in", tmp_path / "gone"]), model, tmp_path / "out")
     text = str(found.value)
     assert text.startswith("nothing was predicted, since there are faults:\n  - ") and text.count("\n  - ") == 3
     assert "case flat: t1 has the same value in the whole brain" in text
-    assert "case lacks: no flair volume" in text and "gone: no such file or folder" in text
+    assert (
+        "case lacks: expected one volume of each modality, found 1 of t1, 1 of t1ce, 1 of t2, 0 of flair" in text
+        and "gone: no such file or folder" in text
+    )
     assert not (tmp_path / "out").exists()
+
+
+def test_every_output_names_what_was_taken_and_why(written):
+    table = read_csv(written / "cases.csv", text=("t1", "why", "labels")).set_index("case")
+    assert table.loc["nifti", ["t1", "t2", "flair"]].tolist() == [f"nifti_{m}.nii.gz" for m in ("t1", "t2", "flair")]
+    assert table.loc["nifti", "why"].startswith("t1: named t1 in the form of BraTS; t1ce: named t1ce in the form of")
+    why = table.loc["study", "why"]
+    assert (
+        "t1ce: its description and its times say T1 with contrast; its notes speak of an agent; EchoTime 10 ms" in why
+    )
+    assert "the image agrees; t2: its description and its times say T2" in why
+    rows = read_json(written / "cases.json")["cases"]
+    assert [row["t1ce"] for row in rows] == table["t1ce"].tolist() and rows[1]["why"] == why
+    assert (written.parent / "study" / table.loc["study", "t1ce"]).is_file()
+
+
+def test_masks_in_the_numbers_of_the_users_set(model, written, tmp_path):
+    case = write_case(tmp_path / "nifti", 7)
+    predict_cases(find_cases([case]), model, tmp_path / "out", labels="brats")
+    mine, theirs = (nib.load(out / "nifti/seg.nii.gz").get_fdata() for out in (written, tmp_path / "out"))
+    assert (mine == 3).any()
+    np.testing.assert_array_equal(theirs, np.where(mine == 3, 4, mine))
+    said = read_json(tmp_path / "out/cases.json")["model"]
+    assert said["labels"] == {"0": "background", "1": "core", "2": "oedema", "4": "enhancing"}
+    assert said["numbering"] == "brats" and read_csv(tmp_path / "out/cases.csv")["labels"].tolist() == ["brats"]
+
+
+def test_files_that_were_not_used_are_listed(model, tmp_path, capsys):
+    case = write_case(tmp_path / "in/c1", 0, names={m: f"{m}.nii.gz" for m in ("t1", "t1ce", "t2", "flair")})
+    for name, content in (("t1_mask.nii.gz", b"x"), ("empty.png", b""), ("notes.bin", b"x"), ("old.mha", b"x")):
+        (case / name).write_bytes(content)
+    predict_cases(find_cases([tmp_path / "in"]), model, tmp_path / "in/out")
+    assert "4 files or folders were seen and not used" in capsys.readouterr().out
+    predict_cases(find_cases([tmp_path / "in"]), model, tmp_path / "again")
+    reasons = read_csv(tmp_path / "again/unused.csv").set_index("path")["reason"]
+    assert {path.removeprefix(f"{tmp_path}/in/"): reason.split(":")[0] for path, reason in reasons.items()} == {
+        "c1/empty.png": "zero bytes",
+        "c1/notes.bin": "not NIfTI, as the scans beside it are",
+        "c1/old.mha": "a format that is not read; convert it to NIfTI, for example with SimpleITK",
+        "c1/t1_mask.nii.gz": "not taken",
+        "out": "answers of an earlier run, not scans",
+    }
+
+
+def crash(case, **_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_case_that_crashes_its_reader_is_a_fault_of_its_own(model, tmp_path, monkeypatch):
+    case = write_case(tmp_path / "c1", 0)
+    monkeypatch.setattr(case_results, "read_scans", crash)
+    with pytest.raises(InputError, match="case c1: crashed the program that decodes it"):
+        predict_cases(find_cases([case]), model, tmp_path / "out")
 
 
 def test_nothing_is_overwritten(model, tmp_path):
     case = write_case(tmp_path / "c1", 0)
     with pytest.raises(InputError, match="c1: not an empty folder; name a new one, nothing is overwritten"):
-        predict_cases([case], model, case)
+        predict_cases(find_cases([case]), model, case)
     assert len(list(case.iterdir())) == 4
     (tmp_path / "empty").mkdir()
-    assert predict_cases([case], model, tmp_path / "empty") == 1
+    assert predict_cases(find_cases([case]), model, tmp_path / "empty") == 1
 
 
 def test_a_missing_or_damaged_model_is_named(model, tmp_path):
@@ -208,9 +276,9 @@ def test_a_missing_or_damaged_model_is_named(model, tmp_path):
 
 def test_resampling_is_remarked_on(model, tmp_path, capsys):
     case = write_case(tmp_path / "c1", 3)
-    shifted = from_matvec(TILTED[:3, :3], TILTED[:3, 3] + 1)
+    shifted = from_matvec(TILTED[:3, :3], TILTED[:3, 3] + 0.1)
     nib.save(nib.Nifti1Image(brain(3)[3], shifted), case / "c1_flair.nii.gz")
     with pytest.raises(InputError, match="give --resample"):
-        predict_cases([case], model, tmp_path / "out")
-    predict_cases([case], model, tmp_path / "out", resample=True)
+        predict_cases(find_cases([case]), model, tmp_path / "out")
+    predict_cases(find_cases([case]), model, tmp_path / "out", resample=True)
     assert "case c1: flair brought onto the grid of t1ce by headers" in capsys.readouterr().out

@@ -7,11 +7,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom.uid import generate_uid
 
 from btlib import cli
 from btlib.artifacts import read_csv
 from btlib.deploy import export, roads
+from btlib.deploy.case_files import find_cases
 from btlib.errors import InputError
+from tests.deploy.joint_make import TILTED, brain, write_case, write_modality
 from tests.deploy.slice_make import write_model, write_picture
 
 ROOT = Path(__file__).parents[2]
@@ -106,17 +109,50 @@ def test_images_go_to_the_2d_network_and_volumes_to_the_3d_one(called, typed, tm
     picture, volume = write_picture(tmp_path / "images/a.png"), write_volume(tmp_path / "case/t1.nii.gz")
     models, out = tmp_path / "models", tmp_path / "out"
     for paths in ([picture], [picture.parent], [picture, picture.parent]):
-        assert roads.predict(paths, models, out, False) == 7
+        assert roads.predict(paths, models, out, None, roads.Wish()) == 7
         assert called.pop() == ("2D", paths, models / "classifier", out)
     for paths in ([volume], [volume.parent]):
-        assert roads.predict(paths, models, out, True) == 2
-        assert called.pop() == ("3D", paths, models / "joint", out, True)
-    code, out_text, _ = typed("predict", volume.parent, "--out", out, "--models", models, "--resample")
-    assert (code, out_text) == (0, f"2 predicted: {out}\n") and called.pop()[-1] is True
+        assert roads.predict(paths, models, out, None, roads.Wish(resample=True)) == 2
+        assert called.pop() == ("3D", find_cases(paths), models / "joint", out, True, None, "canonical")
     with pytest.raises(InputError, match=r"case holds volumes and .*a\.png images; predict them apart"):
-        roads.predict([picture, volume.parent], models, out, False)
+        roads.predict([picture, volume.parent], models, out, None, roads.Wish())
     with pytest.raises(InputError, match=r"x: no such file or folder\n.*y: no such file or folder"):
-        roads.predict([tmp_path / "x", picture, tmp_path / "y"], models, out, False)
+        roads.predict([tmp_path / "x", picture, tmp_path / "y"], models, out, None, roads.Wish())
+    for odd in ("a" * 300, "a\0b"):
+        with pytest.raises(InputError, match="no such file or folder"):
+            roads.predict([tmp_path / odd], models, out, None, roads.Wish())
+    assert called == []
+
+
+def test_what_a_path_holds_can_be_said(called, typed, tmp_path):
+    write_modality(tmp_path / "series", brain(0)[0], TILTED, generate_uid(), "t1ce")
+    given = ("predict", tmp_path / "series", "--out", tmp_path / "out")
+    assert typed(*given)[0] == 0 and called.pop()[0] == "3D"
+    assert typed(*given, "--as", "volumes")[0] == 0 and called.pop()[0] == "3D"
+    assert typed(*given, "--as", "images")[0] == 0 and called.pop()[:2] == ("2D", [tmp_path / "series"])
+    assert typed(*given, "--as", "scans")[0] == 2
+    (case,) = find_cases([tmp_path / "series"]).cases
+    with pytest.raises(InputError, match="To predict the slices of one series as single images, give --as images"):
+        case.choose()
+
+
+def test_a_case_can_be_stated_volume_by_volume(called, typed, tmp_path):
+    case = write_case(tmp_path / "c1", 0, names={"t1": "a.nii", "t1ce": "b.nii", "t2": "c.nii", "flair": "d.nii"})
+    scans = ("--t1", case / "a.nii", "--t1ce", case / "b.nii", "--t2", case / "c.nii", "--flair", case / "d.nii")
+    wishes = ("--assume-orientation", "LPS", "--labels", "brats", "--resample")
+    assert typed("predict", *scans, "--out", tmp_path / "out", *wishes)[0] == 0
+    road, found, _, _, *wished = called.pop()
+    assert road == "3D" and wished == [True, "LPS", "brats"] and [one.name for one in found.cases] == ["c1"]
+    assert [source.file for source in found.cases[0].choose().sources.values()] == ["a.nii", "b.nii", "c.nii", "d.nii"]
+    for words, message in (
+        (scans[:4], "--t2, --flair: not given; name all four volumes"),
+        ((case, *scans), "name one case of volumes; predict images and other cases apart"),
+        (("--as", "images", *scans), "name one case of volumes"),
+        ((), "nothing to predict: name images, folders or cases, or --t1, --t1ce, --t2, --flair"),
+        ((case, "--labels", "roman"), "--labels roman: no known numbering; there are brats, canonical, msd"),
+    ):
+        code, _, err = typed("predict", *words, "--out", tmp_path / "out")
+        assert code == 1 and message in " ".join(err.split())
     assert called == []
 
 

@@ -15,6 +15,7 @@ from btlib.data.volumes.manifest import COLUMNS
 from btlib.data.volumes.normalize import normalize
 from btlib.data.volumes.reading import read_case
 from btlib.data.volumes.store import case_path, save_case
+from btlib.deploy.case_files import find_cases
 from btlib.deploy.case_results import predict_cases
 from btlib.deploy.packed_joint import load_packed
 from btlib.errors import InputError
@@ -91,7 +92,10 @@ def test_prediction_gives_what_the_pipeline_evaluated(project):
     inputs = ("model", "normalized", "splits.csv", "raw", "manifest.csv")
     stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "figures")))
     card = package()
-    assert predict_cases([project / "raw" / name for name in NAMES[-2:]], Path("deploy/joint"), Path("out")) == 2
+    assert (
+        predict_cases(find_cases([project / "raw" / name for name in NAMES[-2:]]), Path("deploy/joint"), Path("out"))
+        == 2
+    )
     found = read_csv(Path("out/cases.csv"), text=("case",)).set_index("case")
     table = read_csv(Path("predictions/test.csv"), text=("case",)).set_index("case")
     probabilities = ["p_LGG", "p_HGG"]
