@@ -13,7 +13,6 @@ MAX_VOXELS = 2**26  # 400 mm each way at 1 mm, 200 mm at 0.5 mm; four volumes an
 VOXEL_SIZES = (0.1, 20.0)  # mm
 WIDEST = 400.0  # mm on any side of a scan of a head
 SAME_WITHIN = 0.1  # mm between the corners of two grids that count as one: rounding in headers, no movement
-
 WORDS = ("{} voxels", "voxels of {} mm", "axes {}", "origin {} mm")  # what makes up a grid
 
 
@@ -78,4 +77,4 @@ def _words(shape: Sequence[int], affine: np.ndarray) -> tuple[str, ...]:
 
 def by(lengths: Sequence[float] | np.ndarray) -> str:
     """'1×1×5.5'"""
-    return "×".join(f"{length:.5g}" for length in lengths)
+    return "×".join(f"{length:.5g}" if isinstance(length, float) else str(length) for length in lengths)

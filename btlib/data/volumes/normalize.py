@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from btlib.artifacts import atomic_path, write_csv
-from btlib.data.reading import resolve_inside
+from btlib.data.paths import resolve_inside
 from btlib.data.volumes.conventions import LABELS, MODALITIES
 from btlib.data.volumes.geometry import axis_weights, bounding_box, cropped, isotropic, resampled, to_ras
 from btlib.data.volumes.grid import MAX_VOXELS, by
@@ -135,7 +135,7 @@ def _finish(finished: Path, root: Path, settings: tuple, row: pd.Series) -> Path
     if path.exists():
         if checksum.exists() and checksum.read_text() == _digest(path):
             return path
-        print(f"{path}: damaged; it was removed, and case {row['case']} is normalised anew", flush=True)
+        print(f"{path}: damaged or not finished; it was removed, case {row['case']} is normalised anew", flush=True)
         path.unlink()
     resample, spacing, percentiles, _ = settings
     images, seg, affine, header = read_case(root, row, resample)
