@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from btlib.data.reading import resolve_inside
+from btlib.data.paths import resolve_inside
 from btlib.data.volumes.conventions import MODALITIES
 from btlib.data.volumes.coverage import coverage
 from btlib.data.volumes.grid import differences, same_grid
