@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +104,8 @@ def processes(
     """
     method = "forkserver" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        _start_forkserver()
     confine = (Path.cwd(), int(gib * 2**30), prepare, arguments)
     pool = ProcessPool(workers, initializer=_confine, initargs=confine, context=context)
     try:
@@ -110,6 +113,16 @@ def processes(
     finally:
         pool.stop()
         pool.join()
+
+
+def _start_forkserver() -> None:
+    """With Ctrl+C blocked, as its processes inherit it: one that has not begun yet would print a traceback."""
+    resource_tracker.ensure_running()  # or the fork server starts it, and that unblocks Ctrl+C
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _confine(folder: Path, memory: int, prepare: Callable[..., None] | None, arguments: tuple) -> None:

@@ -36,7 +36,8 @@ def case_answer(answer: CaseAnswer, card: Mapping[str, Any], moved: Sequence[str
     decision = _decision(answer, answer.grade, GRADE_NAMES, card, answer.remarks)
     decision["doubts"] += map(_sentence, moved)
     volumes = [{"name": REGION_NAMES[name], "ml": ml} for name, ml in answer.volumes_ml.items()]
-    return {"kind": "case", "volumes": volumes, **decision}
+    sources = [{"modality": name, **source._asdict()} for name, source in answer.sources.items()]
+    return {"kind": "case", "volumes": volumes, "sources": sources, **decision}
 
 
 def _decision(

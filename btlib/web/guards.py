@@ -4,12 +4,15 @@ The server listens on this machine only, but any page open in the browser could 
 lead to 127.0.0.1 by trickery (DNS rebinding) are stopped by the Host header, requests from other pages by Origin.
 """
 
+import asyncio
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost")
+SILENCE = 60.0  # seconds that a body may pause
 SAFE_METHODS = ("GET", "HEAD")
 SECURITY_HEADERS = {
     # niivue has its font as a data: address; nothing is loaded from anywhere else
@@ -59,31 +62,52 @@ def _is_own(headers: Headers) -> bool:
 
 
 class BodyLimit:
-    """Stops a body of more than `limit` bytes (413), by its announced length or while it streams in."""
+    """Stops a body of more than `limit` bytes (413), by its announced length or while it streams in.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    Also one that stands still (408), and one for which there is no room beside those of other requests, which may have
+    `together` bytes (503): a request holds its bytes until it is answered.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, together: int) -> None:
         self.app = app
         self.limit = limit
+        self.together = together
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        received = 0
+        received, more = 0, True
 
         async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, more
+            message = await _before_long(receive) if more else await receive()
+            more = message.get("more_body", False)
             received += len(message.get("body", b""))
+            self._held += len(message.get("body", b""))
             if received > self.limit:
                 raise self._too_large()
+            if self._held > self.together:
+                raise HTTPException(503, "too many uploads at once; try again in some minutes")
             return message
 
         if int(Headers(scope=scope).get("content-length", 0)) > self.limit:
             refusal = self._too_large()
             await JSONResponse({"error": refusal.detail}, refusal.status_code)(scope, receive, send)
-        else:
+            return
+        try:
             await self.app(scope, receive_within_limit, send)
+        finally:
+            self._held -= received
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"more than {self.limit // 2**20} MiB; send one case alone")
+
+
+async def _before_long(receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout(SILENCE):
+            return await receive()
+    except TimeoutError:
+        raise HTTPException(408, f"nothing came for {SILENCE:.0f} s; send it again") from None

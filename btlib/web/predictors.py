@@ -1,18 +1,24 @@
-"""The models behind the page, and which of them answers an upload."""
+"""The models behind the page, and which of them answers an upload. Runs in a process of its own, see `worker`."""
 
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from btlib.data.volumes.conventions import MODALITIES
-from btlib.deploy.case_files import find_cases, is_case, read_scans
+from btlib.deploy.case_files import find_cases, is_case, proposals
 from btlib.deploy.cases import CasePredictor
+from btlib.deploy.scans import read_scans
 from btlib.deploy.slice_files import not_mr, read_slice
 from btlib.deploy.slices import SlicePredictor
-from btlib.errors import InputError
+from btlib.deploy.stated import state
+from btlib.errors import InputError, guarded
 from btlib.web.answers import case_answer, slice_answer
 from btlib.web.pictures import picture_and_overlay
+from btlib.web.uploads import Opened, unpacked
 from btlib.web.viewer import tumour_centre, viewer_files
 
 MAX_SLICE_BYTES = 64 * 2**20
@@ -49,22 +55,47 @@ class Predictors(NamedTuple):
         missing = [note for one, note in zip(self, (NO_CLASSIFIER, NO_JOINT), strict=True) if not one]
         return {"notes": notes + [f"{note[0].upper()}{note[1:]}." for note in missing]}
 
-    def answer(self, folder: Path) -> dict[str, Any]:
-        """What the page shows of the files in `folder`: one image, or one case.
+    def opened(self, place: Path) -> Opened:
+        """What was sent: one image, or one case.
+
+        Args:
+            place: as `uploads.stored` yields it.
 
         Raises:
-            InputError: the files are neither, or unfit; or there is no model for them.
+            InputError: an archive cannot be unpacked, or the files are neither.
         """
+        folder = unpacked(place)
         files = [path for path in folder.rglob("*") if path.is_file()]
-        upload = files[0] if len(files) == 1 else folder
-        try:
-            return self._case(upload) if is_case(upload) else self._slice(upload)
-        except InputError as error:
-            raise InputError(str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")) from error
+        path = files[0] if len(files) == 1 else folder
+        return Opened(folder, path, "case" if _without_folder(is_case, folder, path) else "slice")
+
+    def answer(self, upload: Opened, choice: str) -> dict[str, Any]:
+        """What the page shows of an upload.
+
+        Args:
+            choice: which file is which modality, where the visitor has said so: JSON, {"t1": name, …}. Else nothing.
+
+        Raises:
+            InputError: the files are unfit, or there is no model for them.
+        """
+        if upload.kind == "slice":
+            return _without_folder(self._slice, upload.folder, upload.path)
+        if choice:
+            _state(upload.folder, choice)
+            upload = upload._replace(path=upload.folder)
+        return _without_folder(self._case, upload.folder, upload.path) | {"proposals": self.proposals(upload)}
+
+    def proposals(self, upload: Opened) -> list[dict[str, Any]]:
+        """The volumes of a case, `file`, `modality` and `why` of each, for the visitor to choose from; [] of others."""
+        with suppress(InputError):
+            return [proposal._asdict() for proposal in proposals(upload.folder)]
+        return []
 
     def _slice(self, file: Path) -> dict[str, Any]:
         if file.is_dir():
             raise InputError("several files, and no volumes among them; send one image, or the four scans of a case")
+        if file.suffix.lower() == ".mat":  # the one kind that is read by its name, in a format that can point elsewhere
+            raise InputError(f"{file.name}: no MATLAB file is taken here; save its picture as PNG")
         if not self.slices:
             raise InputError(NO_CLASSIFIER)
         if file.stat().st_size > MAX_SLICE_BYTES:
@@ -75,7 +106,7 @@ class Predictors(NamedTuple):
         return {"name": file.name, **words, **picture_and_overlay(image, answer.heat)}
 
     def _case(self, upload: Path) -> dict[str, Any]:
-        cases, faults = find_cases([upload])
+        cases, faults, unused = find_cases([upload])
         if faults:
             raise InputError("\n".join(faults))
         if len(cases) != 1:
@@ -93,4 +124,20 @@ class Predictors(NamedTuple):
         )
         centre = tumour_centre(answer.labels, scans.affine)
         words = case_answer(answer, self.cases.card, scans.remarks)
-        return {"name": scans.name, **words, **files, "centre": centre}
+        left = [f"{path.relative_to(upload)}: {reason}" for path, reason in unused.items()]
+        return {"name": scans.name, **words, **files, "centre": centre, "unused": left}
+
+
+def _without_folder(function: Callable[[Path], Any], folder: Path, path: Path) -> Any:
+    """`function(path)`, whose messages name files as the visitor knows them."""
+    try:
+        return function(path)
+    except InputError as error:
+        raise InputError(str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")) from error
+
+
+def _state(folder: Path, choice: str) -> None:
+    """Puts the visitor's choice beside the files, where it counts more than what they are called."""
+    with guarded("the choice of scans", "JSON object", "choose again on the page", quote=False):
+        stated = dict(json.loads(choice))
+    state(folder, stated)

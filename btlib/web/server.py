@@ -2,14 +2,21 @@
 
 import errno
 import socket
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 
 from btlib.errors import InputError
-from btlib.web.app import create_app
+from btlib.web.app import app_for
+from btlib.web.temporary import own_temporary_folder
+from btlib.web.worker import Worker, load_models
+
+if TYPE_CHECKING:
+    from btlib.web.predictors import Predictors  # imports PyTorch, which the server does without
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,16 +30,28 @@ def serve(models: Path, port: int) -> None:
     Raises:
         InputError: the port is in use or not allowed, or a model folder is damaged.
     """
+    answer_with(partial(load_models, models), port)
+
+
+def answer_with(load: Callable[[], "Predictors"], port: int) -> None:
+    """As `serve`, with models that `load` gives to the worker; see `Worker`."""
     with listening(port) as listener:
-        server = server_of(create_app(models))
-        print(f"btlib: http://{LOOPBACK}:{listener.getsockname()[1]}  (stop: Ctrl+C)", flush=True)
-        with suppress(KeyboardInterrupt):
+        own_temporary_folder()
+        worker = Worker(load)
+        try:
+            server = server_of(app_for(worker))
+            print(f"btlib: http://{LOOPBACK}:{listener.getsockname()[1]}  (stop: Ctrl+C)", flush=True)
             server.run(sockets=[listener])
+        finally:
+            worker.stop()
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
-    """Without an access log: what is asked for, and when, is nobody's business."""
-    return uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning", server_header=False))
+    """Without a log: what is asked for, and when, is nobody's business, and messages may quote it."""
+    config = uvicorn.Config(
+        app, access_log=False, log_level="critical", server_header=False, timeout_graceful_shutdown=0
+    )
+    return uvicorn.Server(config)
 
 
 def listening(port: int) -> socket.socket:

@@ -1,15 +1,22 @@
 """Models that know their answers beforehand, and uploads to give them."""
 
+import ctypes
 import io
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from anyio import to_thread
 from PIL import Image
 
+from btlib.data.isolation import Lost
 from btlib.deploy.cases import CaseAnswer
+from btlib.deploy.modality import Source
 from btlib.deploy.slices import SliceAnswer
+from btlib.web import worker
+from btlib.web.predictors import Predictors
 from tests.data.samples import picture
 from tests.data.volumes.volume_samples import AFFINE, OLD, brain, save
 
@@ -46,6 +53,7 @@ def case_answer(shape=SHAPE, **changed) -> CaseAnswer:
         uncertainty=doubt,
         heat=heat,
         remarks=(),
+        sources={"t1": Source("case_t1.nii.gz", "its name")},
         case=None,
         maps=None,
     )
@@ -71,6 +79,49 @@ def case_model() -> SimpleNamespace:
         return case_answer(scans.images.shape[1:])
 
     return SimpleNamespace(card=CARD, data_note="phantom data", answer=answer)
+
+
+class Inline:
+    """A worker without a process of its own; see `btlib.web.app.Answering`."""
+
+    def __init__(self, predictors: Predictors):
+        self.predictors = predictors
+
+    def start(self) -> dict:
+        return self.predictors.described()
+
+    async def answer(self, place: Path, choice: str) -> worker.Reply | Lost:
+        return await to_thread.run_sync(self._answer, place, choice)
+
+    def _answer(self, place: Path, choice: str) -> worker.Reply:
+        upload = worker.run(self.predictors, worker.opened, place)
+        return worker.run(self.predictors, worker.reply, upload, choice)
+
+
+def load() -> Predictors:
+    """Models for a process of its own."""
+    return Predictors(slice_model(), case_model())
+
+
+HEIGHTS = {"hang": 20, "crash": 21, "memory": 22, "bug": 23}  # of images that do harm
+
+
+def load_harmed() -> Predictors:
+    """Models that some images hurt."""
+    return Predictors(SimpleNamespace(card=CARD, data_note="phantom data", answer=_harm), case_model())
+
+
+def _harm(images: list[np.ndarray], heat: bool) -> list[SliceAnswer]:
+    height = len(images[0])
+    if height == HEIGHTS["hang"]:
+        time.sleep(600)
+    if height == HEIGHTS["crash"]:
+        ctypes.string_at(0)
+    if height == HEIGHTS["memory"]:
+        np.ones(2**40, np.uint8)
+    if height == HEIGHTS["bug"]:
+        raise RuntimeError("Anna.png in /secret")
+    return [slice_answer()]
 
 
 def png(key: int = 1, height: int = 48, width: int = 64, form: str = "PNG") -> bytes:

@@ -65,6 +65,7 @@ def test_a_case_answer_in_full():
             {"name": "tumour core", "ml": 0.064},
             {"name": "enhancing tumour", "ml": 0.016},
         ],
+        "sources": [{"modality": "t1", "file": "case_t1.nii.gz", "why": "its name"}],
         "doubts": ["Unfamiliar: with skull?", "T2 brought onto the grid of t1ce."],
     }
 

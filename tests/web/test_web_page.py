@@ -11,7 +11,6 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from btlib.web.app import app_for
-from btlib.web.predictors import Predictors
 from tests.browser import chromium, console_errors, requested_urls
 from tests.web import fakes
 from tests.web.live import served
@@ -21,7 +20,7 @@ PATIENCE = 60  # seconds; the viewer has no graphics card here
 
 @pytest.fixture(scope="module")
 def address():
-    with served(app_for(Predictors(fakes.slice_model(), fakes.case_model()))) as found:
+    with served(app_for(fakes.Inline(fakes.load()))) as found:
         yield found
 
 
@@ -117,7 +116,7 @@ def test_rubbish_is_refused_kindly_and_does_no_harm(desktop, address, scan, tmp_
     send(page, rubbish)
     said, why = text(page, "#error").split("\n")
     assert said == "That did not work:"
-    assert why.startswith("_img_src_x_onerror_alert_1_.png: not a whole JPEG, PNG, TIFF or BMP image")
+    assert why.startswith("_img src=x onerror=alert(1)_.png: not a whole JPEG, PNG, TIFF or BMP image")
     assert page.find_element(By.ID, "error").get_attribute("role") == "alert"
     assert not page.find_element(By.ID, "answer").is_displayed()
     send(page, scan)

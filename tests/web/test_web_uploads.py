@@ -3,10 +3,11 @@
 import io
 import tempfile
 
+import anyio
 import pytest
 
 from btlib.errors import InputError
-from btlib.web.uploads import Upload, harmless, unpacked
+from btlib.web.uploads import Upload, stored, unpacked
 from tests.web.fakes import zipped
 
 
@@ -21,42 +22,52 @@ def upload(name, content=b"content"):
     return Upload(name, io.BytesIO(content))
 
 
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("case_t1.nii.gz", "case_t1.nii.gz"),
-        ("../../etc/passwd", "passwd"),
-        ("C:\\scans\\T1 (2).nii", "T1_2_.nii"),
-        ("Müller, Anna.png", "M_ller_Anna.png"),
-        ("<img src=x onerror=alert(1)>.png", "_img_src_x_onerror_alert_1_.png"),
-        (".hidden", "hidden"),
-        ("..", "file"),
-        ("", "file"),
-        ("a" * 200 + ".nii.gz", "a" * 93 + ".nii.gz"),
-    ],
-)
-def test_names_are_made_harmless(name, kept):
-    assert harmless(name) == kept
+def during(uploads, look):
+    """`look` at the folder of files while it is there."""
+
+    async def run():
+        async with stored(uploads) as place:
+            return look(unpacked(place))
+
+    return anyio.run(run)
 
 
 def test_files_are_there_and_then_gone(temporary):
-    with unpacked([upload("a.png", b"one"), upload("b.png", b"two")]) as folder:
-        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.png": b"one", "b.png": b"two"}
-        assert folder.is_relative_to(temporary)
+    def look(folder):
         (top,) = temporary.iterdir()
+        assert folder.is_relative_to(top)
         assert top.stat().st_mode & 0o077 == 0  # nobody else may look
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    assert during([upload("a.png", b"one"), upload("x/b.png", b"two")], look) == {"a.png": b"one", "b.png": b"two"}
     assert list(temporary.iterdir()) == []
 
 
 def test_files_are_gone_after_an_error(temporary):
-    with pytest.raises(ZeroDivisionError), unpacked([upload("a.png")]):
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        during([upload("a.png")], lambda _: 1 // 0)
+    assert list(temporary.iterdir()) == []
+
+
+def test_files_are_gone_when_the_sender_has_left(temporary):
+    async def wait():
+        async with stored([upload("a.png")]):
+            await anyio.sleep(60)
+
+    async def leave():
+        with anyio.move_on_after(0.2):
+            await wait()
+
+    anyio.run(leave)
     assert list(temporary.iterdir()) == []
 
 
 def test_an_archive_is_unpacked_whatever_its_name():
-    with unpacked([upload("scan.dat", zipped({"x/a": b"one"}))]) as folder:
-        assert [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] == ["x/a"]
+    files = during(
+        [upload("scan.dat", zipped({"a": b"one", "x/b": b"two"}))],
+        lambda folder: sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
+    )
+    assert files == ["a", "x/b"]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +77,10 @@ def test_an_archive_is_unpacked_whatever_its_name():
         ([upload("a/t1.nii"), upload("b/t1.nii")], "t1.nii: two files of that name"),
         ([upload("a.png"), upload("b.zip", zipped({"a": b""}))], "b.zip: an archive among other files"),
         ([upload("b.zip", zipped({"../a": b""}))], "leads out"),
+        ([upload("b.zip", zipped({"/".join("a" * 1000): b"x"}))], "more than 20 folders"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_stays(temporary, uploads, message):
-    with pytest.raises(InputError, match=message), unpacked(uploads):
-        pass
+    with pytest.raises(InputError, match=message):
+        during(uploads, lambda folder: folder)
     assert list(temporary.iterdir()) == []

@@ -16,7 +16,7 @@ export async function showAnswer(section, found) {
   section.hidden = false;  // before the viewer measures its canvas
   const shown = section.querySelector(".shown");
   if (found.kind === "slice") showSlice(shown, found);
-  else await showCase(shown, section.querySelector(".volumes"), found);
+  else await showCase(shown, section.querySelector(".volumes"), section.querySelector(".sources"), found);
 }
 
 function headline(found) {

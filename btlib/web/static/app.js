@@ -2,6 +2,7 @@
 
 import { showAnswer } from "./answer.js";
 import { filesOf } from "./files.js";
+import { choose } from "./menu.js";
 import { element } from "./words.js";
 
 const upload = document.getElementById("upload");
@@ -11,6 +12,7 @@ const status = document.getElementById("status");
 const clock = document.getElementById("clock");
 const error = document.getElementById("error");
 const answer = document.getElementById("answer");
+const menu = document.getElementById("menu");
 
 let limits = { max_bytes: Infinity, max_files: Infinity };
 
@@ -19,19 +21,24 @@ async function describeModels() {
   document.getElementById("models").append(...limits.notes.map((note) => element("p", note)));
 }
 
-// takes a list of files or the promise of one
-async function send(gathered) {
+// takes a list of files or the promise of one, and which file is which modality where the visitor has said so
+async function send(gathered, chosen) {
   if (input.disabled) return;
   begin();
   const started = performance.now();
   const ticking = setInterval(() => { clock.textContent = `${seconds(started)} s`; }, 100);
+  let files = [];
+  let proposals = [];
   try {
-    const found = await answerOf(await gathered);
+    files = await gathered;
+    const found = await answerOf(files, chosen);
+    proposals = found.proposals ?? [];
     status.textContent = "Drawing…";
     await showAnswer(answer, found);
     status.textContent = `Answered in ${seconds(started)} s.`;
     answer.focus();
   } catch (fault) {
+    proposals = fault.proposals ?? [];
     answer.hidden = true;
     status.textContent = "";
     error.textContent = `That did not work:\n${fault.message}`;
@@ -39,9 +46,10 @@ async function send(gathered) {
     clearInterval(ticking);
     end();
   }
+  choose(menu, proposals, !answer.hidden, (choice) => send(files, choice));
 }
 
-async function answerOf(files) {
+async function answerOf(files, chosen) {
   if (!files.length) throw new Error("No file among what was dropped.");
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   if (files.length > limits.max_files) {
@@ -53,15 +61,27 @@ async function answerOf(files) {
   }
   const body = new FormData();
   for (const file of files) body.append("files", file, file.name);
-  let response;
+  if (chosen) body.append("choice", JSON.stringify(chosen));
+  const ticket = crypto.randomUUID().replaceAll("-", "");
+  const asking = setInterval(() => showPlace(ticket), 1000);
   try {
-    response = await fetch("api/answer", { method: "POST", body });
-  } catch {
+    const response = await fetch("api/answer", { method: "POST", body, headers: { "X-Ticket": ticket } });
+    const found = await response.json();
+    if (!response.ok) throw Object.assign(new Error(found.error), { proposals: found.proposals });
+    return found;
+  } catch (fault) {
+    if (!(fault instanceof TypeError)) throw fault;  // what fetch throws when nobody answers
     throw new Error("No answer came. Is btlib serve still running, and are the files still where they were?");
+  } finally {
+    clearInterval(asking);
   }
-  const found = await response.json();
-  if (!response.ok) throw new Error(found.error);
-  return found;
+}
+
+async function showPlace(ticket) {
+  const { before } = await (await fetch(`api/queue/${ticket}`)).json();
+  if (!input.disabled) return;  // answered meanwhile
+  const waiting = before ? `Waiting: ${before} before you…` : "Working…";
+  if (status.textContent !== waiting) status.textContent = waiting;  // or a screen reader would repeat it
 }
 
 function begin() {
@@ -69,6 +89,7 @@ function begin() {
   status.textContent = "Working…";
   answer.hidden = true;
   answer.replaceChildren();
+  menu.hidden = true;
   upload.setAttribute("aria-busy", "true");
   input.disabled = true;
 }

@@ -1,8 +1,7 @@
 // A case in three dimensions: volumes of the tumour's parts, and niivue's slices with overlays.
 
-import { element } from "./words.js";
+import { MODALITIES, element } from "./words.js";
 
-const SCANS = { t1: "T1", t1ce: "T1ce", t2: "T2", flair: "FLAIR" };
 const VIEWS = { MULTIPLANAR: "three planes", AXIAL: "axial", CORONAL: "coronal", SAGITTAL: "sagittal" };
 const AXES = ["left–right", "back–front", "low–high"];
 // labels 0 … 3; Okabe and Ito's colours, which the colour-blind tell apart too
@@ -20,8 +19,13 @@ const FADING = 1;  // niivue's colormapType in which values below cal_min let th
 
 let open = null;  // browsers keep only a few WebGL contexts
 
-export async function showCase(place, volumes, found) {
-  if (found.volumes.length) volumes.append(element("h3", "Volumes"), table(found.volumes));
+export async function showCase(place, volumes, sources, found) {
+  if (found.volumes.length) {
+    volumes.append(element("h3", "Volumes"), table(found.volumes.map(({ name, ml }) => [name, `${ml.toFixed(1)} ml`])));
+  }
+  sources.append(element("h3", "Scans taken"));
+  const rows = found.sources.map(({ modality, file, why }) => [MODALITIES[modality], file, why]);
+  sources.append(table(rows), ...found.unused.map((reason) => element("p", `Not used: ${reason}`)));
   place.replaceChildren(document.getElementById("case-template").content.cloneNode(true));
   try {
     await view(place, found);
@@ -62,7 +66,7 @@ async function view(place, found) {
   if (found.centre) viewer.scene.crosshairPos = viewer.mm2frac(found.centre);
 
   const controls = (name) => place.querySelector(`[data-is="${name}"]`);
-  choice(controls("scans"), pick(SCANS, scans), first, show);
+  choice(controls("scans"), pick(MODALITIES, scans), first, show);
   choice(controls("views"), VIEWS, "MULTIPLANAR", (name) => viewer.setSliceType(SLICE_TYPE[name]));
   names.forEach((name, number) => slider(controls("overlays"), OVERLAYS[name].name, 100, 100 * OVERLAYS[name].opacity,
     (percent) => viewer.setOpacity(number + 1, percent / 100)));
@@ -82,13 +86,13 @@ function followCrosshair(viewer, fieldset) {
   viewer.onLocationChange = () => sliders.forEach((input, axis) => { input.value = at(axis); });
 }
 
-function table(volumes) {
+// of rows whose first cell is their heading
+function table(rows) {
   const made = document.createElement("table");
-  for (const { name, ml } of volumes) {
-    const row = made.insertRow();
+  for (const [name, ...cells] of rows) {
     const head = element("th", name);
     head.scope = "row";
-    row.append(head, element("td", `${ml.toFixed(1)} ml`));
+    made.insertRow().append(head, ...cells.map((cell) => element("td", cell)));
   }
   return made;
 }

@@ -1,5 +1,7 @@
 // Small pieces that several parts of the page make.
 
+export const MODALITIES = { t1: "T1", t1ce: "T1ce", t2: "T2", flair: "FLAIR" };
+
 export function element(tag, text) {
   const made = document.createElement(tag);
   made.textContent = text;
