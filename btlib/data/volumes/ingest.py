@@ -19,7 +19,15 @@ from btlib.data.volumes.label_signs import Signs, signs_of
 from btlib.data.volumes.labels import common_convention, fitting
 from btlib.data.volumes.manifest import COLUMNS
 from btlib.data.volumes.plausibility import check_numbering
-from btlib.data.volumes.reading import Volume, grid_faults, off_grid, on_one_grid, read_volumes, unstripped
+from btlib.data.volumes.reading import (
+    Volume,
+    grid_faults,
+    header_remarks,
+    off_grid,
+    on_one_grid,
+    read_volumes,
+    unstripped,
+)
 from btlib.data.volumes.sources import recognise
 from btlib.data.volumes.sources.entry import Entry
 from btlib.errors import InputError, listed
@@ -102,7 +110,9 @@ def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
             faults.append(str(error))
     if faults:
         return Inspection(faults, [], conventions, {}, "", "", "")
-    return Inspection([], _warnings(entry, volumes), conventions, _signs(placed), *_fingerprint(volumes["t1ce"]))
+    remarks = [f"case {entry.case}: {text}" for text in header_remarks(placed)]
+    warnings = _warnings(entry, volumes) + remarks
+    return Inspection([], warnings, conventions, _signs(placed), *_fingerprint(volumes["t1ce"]))
 
 
 def _found(entry: Entry, one: Inspection | Lost) -> Inspection:

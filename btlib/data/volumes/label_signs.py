@@ -14,8 +14,8 @@ class Signs(NamedTuple):
     """The voxels of one number of one case."""
 
     depth: float  # mean distance from the tumour's surface; 1 is the mean of the whole tumour
-    flair: float  # median, in standard deviations of the normal brain above its median
-    uptake: float  # of contrast: the median of T1ce less T1, in the same unit
+    flair: float  # mean, in standard deviations of the normal brain above its median
+    uptake: float  # of contrast: the mean of T1ce less T1, in the same unit
     touching: dict[int, float]  # share of its surface that touches each other number
 
 
@@ -39,8 +39,8 @@ def signs_of(images: Mapping[str, np.ndarray], numbers: np.ndarray, spacing: np.
     return {
         int(number): Signs(
             depth=float(depths[inside == number].mean() / mean_depth),
-            flair=float(np.median(bright["flair"][inside == number])),
-            uptake=float(np.median((bright["t1ce"] - bright["t1"])[inside == number])),
+            flair=float(np.mean(bright["flair"][inside == number])),
+            uptake=float(np.mean((bright["t1ce"] - bright["t1"])[inside == number])),
             touching=_touching(np.pad(inside, 1), number),
         )
         for number, count in counts.items()

@@ -76,7 +76,7 @@ def _of_two(case: Case, one: int, other: int, tissues: dict[int, int]) -> float:
         case first, _ if first == OEDEMA:
             return np.tanh(there.depth - here.depth)
         case first, _ if first == ENHANCING:
-            return np.tanh(here.uptake - there.uptake - BRIGHT)
+            return np.tanh(2 * (here.uptake - there.uptake - BRIGHT))
         case _, second if second == ENHANCING:
             return 0.5 * (here.touching.get(other, 0.0) - there.touching.get(one, 0.0))
     return 0.0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from btlib.data.classes import CLASSES
 from btlib.data.splits import SPLITS
+from btlib.data.volumes.labels import numbering, spelled
 from btlib.paper import CLASS_COUNTS
 from btlib.report.blocks import Block, Section, Table, Text
 from btlib.report.scores import MINUS, NOTHING, SHARE, count, spoken
@@ -150,6 +151,7 @@ def volumes_section(study: Study) -> Section:
         ("cases", count(len(manifest))),
         ("patients", count(manifest["patient"].nunique())),
         ("with a segmentation", count(int((manifest["seg"] != "").sum()))),
+        ("their labels", _numberings(manifest["labels"])),
         ("with a grade", count(int((manifest["grade"] != "").sum()))),
         ("grids (voxels)", _kinds(manifest["shape"])),
         ("spacings (mm)", _kinds(manifest["spacing"])),
@@ -160,6 +162,12 @@ def volumes_section(study: Study) -> Section:
         Table("Cases of each grade in each split", ("split", *grades), rows),
     ]
     return Section("volumes", "Data audit: volumes", blocks, study.notes["volumes"])
+
+
+def _numberings(labels) -> str:
+    """'canonical: 1 core, 2 oedema, 3 enhancing (80)' for each numbering that segmentations have."""
+    counts = labels[labels != ""].value_counts()
+    return "; ".join(f"{name}: {spelled(numbering(name))} ({number})" for name, number in counts.items()) or NOTHING
 
 
 def _kinds(values, shown: int = 3) -> str:

@@ -167,6 +167,7 @@ def test_raw_scans_with_skull_on_their_own_grids(tmp_path):
     assert warnings == [
         "case raw: flair brought onto the grid of t1ce by headers, which know of no movement",
         "case raw: t1, t1ce, t2, flair hardly anywhere 0: with skull, or noise in the air? The net expects brain alone",
+        "case raw: t1, t1ce, t2: covers a part of what the others show (t1 70.2%, t1ce 70.2%, t2 70.2%, flair 100.0%)",
     ]
 
 

@@ -31,7 +31,9 @@ def main_of(stage):
 def test_from_a_folder_to_splits(project, capsys):
     manifest, splits = Path("volumes/manifest.csv"), Path("volumes/splits.csv")
     main_of("ingest_volumes")(Path("raw"), manifest)
-    assert "10 cases of 10 patients, 10 segmented" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "10 cases of 10 patients, 10 segmented\n" in out
+    assert "labels of 10 segmentations read as brats: 1 core, 2 oedema, 4 enhancing" in out
     main_of("split_volumes")(manifest, splits, Path("metrics.json"))
     counts = read_json(Path("metrics.json"))
     assert {name: counts[name] for name in ("val", "test")} == {
