@@ -3,12 +3,14 @@
 import re
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from btlib.data.volumes.labels import CONVENTIONS
 from btlib.errors import InputError
 from btlib.params import load_params
-from btlib.schema import check_params, known_keys, read_params, read_yaml
+from btlib.schema import Volumes, check_params, known_keys, read_params, read_yaml
 
 ROOT = Path(__file__).parents[1]
 EXTERNAL = {"name": "far", "root": "a", "layout": "tumour_folders", "annotations": None}
@@ -246,3 +248,28 @@ def test_networks_to_keep_must_be_arms(committed):
 def test_faults_of_the_joint_study_are_named(committed, values, message):
     with pytest.raises(InputError, match=message):
         check_params(changed(committed, **values), "params.yaml")
+
+
+def test_the_numberings_that_may_be_stated_are_those_that_are_known():
+    names, _ = get_args(Volumes.model_fields["labels"].annotation)
+    assert get_args(names) == ("auto", *CONVENTIONS)
+
+
+@pytest.mark.parametrize("numbering", ["msd", {1: "oedema", 2: "core", 9: "background"}])
+def test_a_numbering_by_name_or_number_by_number(numbering):
+    raw = changed(read_yaml(ROOT / "params.yaml"), volumes__labels=numbering)
+    assert check_params(raw, "p").volumes.labels == numbering
+
+
+@pytest.mark.parametrize(
+    ("numbering", "message"),
+    [
+        ("nnunet", r"volumes\.labels: should be 'auto', 'brats'"),
+        ({1: "edema"}, r"volumes\.labels\.1: should be 'background', 'core', .* found 'edema' \(did you mean 'oedema'"),
+        ({0: "core"}, r"volumes\.labels\.0: should be greater than or equal to 1, found 0"),
+        ({}, r"volumes\.labels: should be .*at least 1 item"),
+    ],
+)
+def test_a_numbering_that_is_none(committed, numbering, message):
+    with pytest.raises(InputError, match=message):
+        check_params(changed(committed, volumes__labels=numbering), "p")

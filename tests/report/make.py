@@ -126,6 +126,7 @@ def volumes() -> pd.DataFrame:
             "patient": ["p", "p", "q"],
             "grade": ["LGG", "LGG", ""],
             "seg": ["a_seg.nii", "", ""],
+            "labels": ["brats", "", ""],
             "shape": ["4x4x4", "4x4x4", "5x4x4"],
             "spacing": ["1.000x1.000x1.000"] * 3,
         }
