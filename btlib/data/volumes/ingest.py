@@ -30,7 +30,7 @@ from btlib.data.volumes.reading import (
 )
 from btlib.data.volumes.sources import recognise
 from btlib.data.volumes.sources.entry import Entry
-from btlib.errors import InputError, listed
+from btlib.errors import InputError, brief, listed
 
 SECONDS = 300.0  # for a case of the largest volumes, resampled
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it becomes a file's name
@@ -151,11 +151,13 @@ def _fingerprint(volume: Volume) -> tuple[str, str, str]:
 
 def _name_faults(entry: Entry) -> list[str]:
     if not CASE_NAME.fullmatch(entry.case):
-        return [f"case {entry.case!a}: its name becomes a file's: use letters, digits, '.', '_' and '-', at most 100"]
+        return [
+            f"case {brief(ascii(entry.case))}: its name becomes a file's: use letters, digits, '.', '_' and '-', at most 100"
+        ]
     paths = [getattr(entry, name) for name in (*MODALITIES, "seg")]
     odd = [path for path in paths if not path.isprintable()]  # nor is what stands for a byte that is not UTF-8
     same = sorted({path for path in paths if path and paths.count(path) > 1})
-    return [f"{path!a}: not UTF-8, or not printable; rename it" for path in odd] + [
+    return [f"{brief(ascii(path))}: not UTF-8, or not printable; rename it" for path in odd] + [
         f"case {entry.case}: {path} stands for more than one of {', '.join((*MODALITIES, 'seg'))}" for path in same
     ]
 

@@ -86,9 +86,9 @@ def _read(path: Path) -> Contents:
         return Contents.model_validate_json(raw)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        reason = ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
         raise InputError(
-            f"{path}: not a table of contents of the Decathlon or of nnU-Net ({brief(place + ': ' + fault['msg'])}); "
+            f"{path}: not a table of contents of the Decathlon or of nnU-Net ({brief(reason)}); "
             "download it again, or list the set in cases.csv, which then comes first"
         ) from None
 
