@@ -152,7 +152,8 @@ def _fingerprint(volume: Volume) -> tuple[str, str, str]:
 def _name_faults(entry: Entry) -> list[str]:
     if not CASE_NAME.fullmatch(entry.case):
         return [
-            f"case {brief(ascii(entry.case))}: its name becomes a file's: use letters, digits, '.', '_' and '-', at most 100"
+            f"case {brief(ascii(entry.case))}: its name becomes a file's: use letters, digits, '.', '_' and '-', at "
+            "most 100"
         ]
     paths = [getattr(entry, name) for name in (*MODALITIES, "seg")]
     odd = [path for path in paths if not path.isprintable()]  # nor is what stands for a byte that is not UTF-8
