@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from btlib.data.sources.files import walk
 from btlib.data.volumes.conventions import MODALITIES
 from btlib.data.volumes.ingest import CASE_NAME
 from btlib.data.volumes.reading import CHANNEL, is_nifti
 from btlib.data.volumes.sources import brats, recognise, table
-from btlib.deploy.dicom_headers import Slice, headers, is_volume, readable_headers
+from btlib.deploy.dicom_files import Slice, headers, is_volume, readable_headers
 from btlib.deploy.modality import Candidate, Proposal, proposals_of
 from btlib.deploy.modality_words import Words
-from btlib.deploy.results import EARLIER, holds_answers, is_answer
+from btlib.deploy.results import EARLIER, files_below, is_answer
 from btlib.deploy.scans import InputCase
 from btlib.deploy.series import series_of
 from btlib.deploy.stated import NAME, stated_in
@@ -47,7 +46,7 @@ def is_case(path: Path) -> bool:
         return path.name in LISTS or is_nifti(path.name) or is_foreign(path.name)
     if any((path / name).is_file() for name in (*LISTS, NAME)):
         return True
-    names, _ = _files(path)
+    names, _ = files_below(path)
     return any(is_nifti(name) or is_foreign(name) for name in names) or is_volume(readable_headers(path, names)[0])
 
 
@@ -115,7 +114,7 @@ def _cases_in(path: Path) -> tuple[list[InputCase], dict[Path, str]]:
         return _of_file(path), {}
     if any((path / name).is_file() for name in LISTS):
         return _of_list(path), {}
-    names, unused = _files(path)
+    names, unused = files_below(path)
     nifti = [name for name in names if is_nifti(name)]
     foreign = [name for name in names if is_foreign(name)]
     if foreign and not nifti:
@@ -272,7 +271,7 @@ def _candidates_at(root: Path, file: str) -> list[Candidate]:
     path = root / file
     match = CHANNEL.fullmatch(file)
     if path.is_dir():
-        return series_of(headers(root, [f"{file}/{name}" for name in _files(path)[0]]))[0]
+        return series_of(headers(root, [f"{file}/{name}" for name in files_below(path)[0]]))[0]
     if match and not path.exists():
         file = match["file"]
     if not (root / file).exists():
@@ -283,24 +282,6 @@ def _candidates_at(root: Path, file: str) -> list[Candidate]:
         )
         raise InputError(f"{root / file}: not a volume that is read; {how}")
     return [nifti_candidate(root, file)]
-
-
-def _files(root: Path) -> tuple[list[str], dict[Path, str]]:
-    """Every file below a folder, relative to it, but for what file managers and archives put there; and the folders
-    that are not entered, with the reason: links, and answers of an earlier run."""
-    names: list[str] = []
-    faults: list[str] = []
-    earlier: dict[Path, str] = {}
-    for place, files in walk(root, faults):
-        folder = root / place
-        if any(folder.is_relative_to(one) for one in earlier):
-            continue
-        if holds_answers(folder):
-            earlier[folder] = EARLIER
-        else:
-            names += [str(place / name) for name in files]
-    parts = [fault.partition(": ") for fault in faults]
-    return names, earlier | {root / name: reason for name, _, reason in parts}
 
 
 def _why_unused(path: Path, nifti: bool) -> str:

@@ -46,7 +46,8 @@ class Candidate(NamedTuple):
 
     files: relative to the case's root: a NIfTI file, one volume of it as `file#k`, or a DICOM series' slices; words:
     what they are by name, description and times; agent: whether a DICOM file's notes speak of a contrast agent, None
-    where they say nothing; why: what says so; volumes: that a NIfTI file holds; fault: why a DICOM series is not whole.
+    where they say nothing; why: what says so; volumes: that a NIfTI file holds; fault: why a DICOM
+    series is not whole.
     """
 
     files: tuple[str, ...]

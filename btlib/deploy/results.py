@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from btlib.artifacts import read_json, write_csv
+from btlib.data.sources.files import walk
 from btlib.errors import InputError
 
 CASES, SLICES = "cases.json", "slices.json"
@@ -35,6 +36,27 @@ def write_unused(out: Path, unused: Mapping[Path, str]) -> None:
 def holds_answers(folder: Path) -> bool:
     """Whether `btlib predict` wrote this folder, whose pictures and masks are no scans."""
     return any(_says_what_it_is(folder / name) for name in (CASES, SLICES))
+
+
+def files_below(root: Path) -> tuple[list[str], dict[Path, str]]:
+    """Every file below a folder, relative to it and sorted, but for what file managers and archives put there.
+
+    Returns:
+        and the folders that are not entered, with the reason: links, and answers of an earlier run.
+    """
+    names: list[str] = []
+    faults: list[str] = []
+    earlier: dict[Path, str] = {}
+    for place, files in walk(root, faults):
+        folder = root / place
+        if any(folder.is_relative_to(one) for one in earlier):
+            continue
+        if holds_answers(folder):
+            earlier[folder] = EARLIER
+        else:
+            names += [str(place / name) for name in files]
+    parts = [fault.partition(": ") for fault in faults]
+    return names, earlier | {root / name: reason for name, _, reason in parts}
 
 
 def is_answer(path: Path) -> bool:

@@ -10,8 +10,8 @@ from btlib.data.volumes.conventions import MODALITIES
 from btlib.data.volumes.normalize import normalize
 from btlib.data.volumes.reading import grid_faults, header_remarks, off_grid, on_one_grid, read_volumes
 from btlib.data.volumes.volume import Header, Volume
-from btlib.deploy.dicom_headers import headers
-from btlib.deploy.dicom_stack import stacked
+from btlib.deploy.dicom_files import headers
+from btlib.deploy.dicom_study import stacked
 from btlib.deploy.enhancement import enhancement
 from btlib.deploy.modality import Candidate, Choice, Source, checked, choose
 from btlib.deploy.stated import NAME
@@ -133,5 +133,5 @@ def _stacked(root: Path, series: Candidate) -> Volume:
     if not series.dicom:
         raise InputError(f"{series.file} is no DICOM series, but others of the case are; convert them all to NIfTI")
     if series.fault:
-        raise InputError(f"{series.file} and others of its series: {series.fault}")
+        raise InputError(f"{series.file} and others of its series: {series.fault}; copy the study again")
     return stacked(root, headers(root, series.files))

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from btlib.data.volumes.grid import MIN_SIDE
-from btlib.deploy.dicom_headers import Slice
-from btlib.deploy.dicom_stack import shortfall
+from btlib.deploy.dicom_files import Slice, shortfall
 from btlib.deploy.modality import Candidate
 from btlib.deploy.modality_tags import TIMES, agent_of, number, words_of
 from btlib.deploy.volume_files import described
@@ -18,15 +17,16 @@ def series_of(slices: Sequence[Slice]) -> tuple[list[Candidate], dict[str, str]]
     whole: dict[str, list[Slice]] = defaultdict(list)
     echoes: dict[tuple, list[Slice]] = defaultdict(list)  # one series may hold several echoes of the same places
     for one in slices:
-        volume = one.path if one.tags["NumberOfFrames"] else str(one.tags["EchoTime"])
-        whole[one.series].append(one)
-        echoes[one.series, volume].append(one)
+        whole[one.tags["SeriesInstanceUID"]].append(one)
+        echoes[one.tags["SeriesInstanceUID"], one.tags["EchoTime"]].append(one)
     series = [sorted(found, key=lambda one: one.path) for found in echoes.values()]
     scouts = {one.path: SCOUT for found in series for one in found if len(found) < MIN_SIDE}
-    return sorted(
-        (_candidate(found, shortfall(whole[found[0].series])) for found in series if len(found) >= MIN_SIDE),
-        key=lambda one: one.file,
-    ), scouts
+    volumes = [
+        _candidate(found, shortfall(whole[found[0].tags["SeriesInstanceUID"]]))
+        for found in series
+        if len(found) >= MIN_SIDE
+    ]
+    return sorted(volumes, key=lambda one: one.file), scouts
 
 
 def _candidate(series: Sequence[Slice], fault: str) -> Candidate:

@@ -9,7 +9,7 @@ import pandas as pd
 from btlib.artifacts import atomic_path, write_csv, write_json
 from btlib.data.isolation import Lost, in_isolation
 from btlib.deploy.overlays import overlay, png
-from btlib.deploy.results import SLICES, about, refuse_filled
+from btlib.deploy.results import EARLIER, SLICES, about, refuse_filled, write_unused
 from btlib.deploy.slice_files import find_slices
 from btlib.deploy.slice_pictures import Picture, picture_of
 from btlib.deploy.slices import BATCH, SliceAnswer, SlicePredictor
@@ -24,7 +24,8 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
     """Predicts every image in files and folders, and writes `out`, whole or not at all.
 
     `out`/slices.csv and slices.json have a row for each image, `out`/overlays/ Grad-CAM of each answer over the image.
-    `out`/unreadable.csv lists files that could not be read, which do not keep the others from being predicted.
+    `out`/unreadable.csv lists files that could not be read, which do not keep the others from being predicted,
+    `out`/unused.csv folders with answers of an earlier run.
 
     Args:
         paths: images, and folders of images at any depth.
@@ -41,6 +42,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
     refuse_filled(out)
     predictor = SlicePredictor.load(model)
     files, unreadable = find_slices(paths)
+    unused = {path: unreadable.pop(path) for path, reason in list(unreadable.items()) if reason == EARLIER}
     rows: list[dict[str, Any]] = []
     with atomic_path(out) as folder:
         (folder / "overlays").mkdir(parents=True)
@@ -55,6 +57,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
             raise InputError(f"no image that can be read, so that nothing was written\n{listed(faults)}".rstrip())
         write_csv(folder / "slices.csv", pd.DataFrame(rows))
         write_csv(folder / "unreadable.csv", pd.DataFrame(unreadable.items(), columns=["path", "reason"]).astype(str))
+        write_unused(folder, unused)
         write_json(folder / SLICES, {"model": about(predictor.card), "slices": rows})
     if faults:
         raise InputError(

@@ -1,5 +1,8 @@
 """Folders of results: a row for each image, nothing overwritten, nothing lost."""
 
+import os
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 from btlib.artifacts import read_csv, read_json
 from btlib.deploy import slice_results
 from btlib.deploy.overlays import overlay
+from btlib.deploy.slice_pictures import picture_of
 from btlib.deploy.slice_results import predict_slices
 from btlib.deploy.slices import SlicePredictor
 from btlib.errors import InputError
@@ -75,6 +79,29 @@ def test_what_cannot_be_read_is_listed_and_the_others_are_predicted(model, tmp_p
     assert [path.rsplit("/", 1)[1] for path in read_csv(tmp_path / "out/slices.csv")["path"]] == ["good.png"]
     listed = read_csv(tmp_path / "out/unreadable.csv").set_index("path")["reason"]
     assert listed[str(tmp_path / "scans/bad.png")] == "zero bytes" and len(listed) == 2
+
+
+def test_answers_of_an_earlier_run_are_no_images(model, tmp_path, capsys):
+    write_picture(tmp_path / "scans/a.png")
+    for name in ("first", "second"):
+        assert predict_slices([tmp_path / "scans"], model, tmp_path / "scans" / name) == 1
+    assert "1 files or folders were seen and not used" in capsys.readouterr().out
+    unused = read_csv(tmp_path / "scans/second/unused.csv")
+    assert unused.to_numpy().tolist() == [[str(tmp_path / "scans/first"), "answers of an earlier run, not scans"]]
+
+
+def test_a_file_that_crashes_its_decoder_is_listed(model, tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "bad.png")
+    monkeypatch.setattr(slice_results, "picture_of", crash_on_bad)
+    with pytest.raises(InputError, match=r"1 images were .*\n  - .*bad\.png: crashed the program that decodes"):
+        predict_slices([tmp_path / "a.png", tmp_path / "bad.png"], model, tmp_path / "out")
+
+
+def crash_on_bad(path):
+    if path.stem == "bad":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return picture_of(path)
 
 
 def test_nothing_is_written_where_nothing_can_be_read_or_something_lies_already(model, tmp_path):
