@@ -1,11 +1,25 @@
 """Images as they come: found in folders, read by content, refused with reasons, without a word about the patient."""
 
+import os
 from pathlib import Path
 
+import gdcm
 import numpy as np
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
+from btlib.deploy.case_files import is_case
+from btlib.deploy.dicom_pixels import read_pixels
 from btlib.deploy.slice_files import find_slices, not_mr, read_slice
 from btlib.errors import InputError
 from tests.deploy.slice_make import picture, write_dicom, write_picture
@@ -59,6 +73,89 @@ def test_monochrome1_shows_small_values_bright(tmp_path):
     )
 
 
+def test_padding_is_black_and_does_not_count_for_the_scale(tmp_path):
+    padded = np.where(RAMP < 48, -2000, RAMP)
+    expected = np.where(RAMP < 48, 0, np.rint((RAMP - 48) * 255 / (RAMP.max() - 48)))
+    assert np.array_equal(grey(write_dicom(tmp_path / "a.dcm", padded, PixelPaddingValue=-2000)), expected)
+    limits = {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1990}
+    assert np.array_equal(grey(write_dicom(tmp_path / "b.dcm", np.where(RAMP < 48, -1995, RAMP), **limits)), expected)
+    bright = np.where(RAMP < 48, 0, 255 - np.rint((RAMP - 48) * 255 / (RAMP.max() - 48)))
+    inverted = grey(
+        write_dicom(tmp_path / "c.dcm", padded, PixelPaddingValue=-2000, PhotometricInterpretation="MONOCHROME1")
+    )
+    assert np.abs(inverted.astype(int) - bright).max() <= 1
+    with pytest.raises(InputError, match="blank"):
+        read_slice(write_dicom(tmp_path / "d.dcm", np.full_like(RAMP, 7), PixelPaddingValue=7))
+
+
+@pytest.mark.parametrize("skipped", ["preamble", "preamble and group 2"])
+@pytest.mark.parametrize("implicit", [True, False])
+def test_old_exports_without_a_preamble_are_read(tmp_path, skipped, implicit):
+    plain = grey(write_dicom(tmp_path / "whole", RAMP))
+    data = pydicom.dcmread(tmp_path / "whole")
+    data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    data.save_as(tmp_path / "whole", implicit_vr=implicit, little_endian=True)
+    raw = (tmp_path / "whole").read_bytes()[132:]
+    start = 0 if skipped == "preamble" else 12 + int.from_bytes(raw[8:12], "little")
+    (tmp_path / "bare").write_bytes(raw[start:])
+    assert np.array_equal(grey(tmp_path / "bare"), plain)
+    assert find_slices([tmp_path])[0] == [tmp_path / "bare", tmp_path / "whole"]
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless])
+def test_lossless_compression_keeps_every_value(tmp_path, syntax):
+    """GDCM compresses, pydicom with whatever it has decompresses."""
+    values = np.random.default_rng(0).integers(0, 4096, (20, 24))
+    path = write_dicom(tmp_path / "plain.dcm", values)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(tmp_path / "small.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(tmp_path / "small.dcm").file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(read_pixels(tmp_path / "small.dcm", "small.dcm", "").values[0], values)
+
+
+def test_a_deflated_file_may_not_unpack_to_gigabytes(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", RAMP)
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data.save_as(path)
+    assert np.array_equal(grey(path), np.rint(RAMP * 255 / RAMP.max()))
+    data.add_new(0x7FE10010, "OW", bytes(2**27))
+    data.save_as(path)
+    assert path.stat().st_size < 2**18
+    assert refusal(path) == "a.dcm: more than 64 MiB when unpacked; save it without deflation"
+
+
+def test_jpeg_2000_boxes_of_no_length_end(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", RAMP)
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    data.PixelData = pydicom.encaps.encapsulate([b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\0ftyp" + bytes(200)])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path)
+    assert "the pixels cannot be decoded (ValueError; JPEG 2000" in refusal(path)
+
+
+def test_one_bad_file_does_not_stop_a_folder(tmp_path):
+    write_picture(tmp_path / "good.png")
+    (tmp_path / "cut.dcm").write_bytes(write_dicom(tmp_path / "whole", RAMP).read_bytes()[:400])
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe")
+    files, refused = find_slices([tmp_path])
+    assert {path.name for path in files} == {"good.png", "whole", "cut.dcm"}
+    assert {path.name for path in refused} == {"gone.png", "loop.png", "pipe.png", "pipe"}
+    assert not is_case(tmp_path)
+
+
 def test_real_files_of_scanners():
     """Files that come with pydicom; 64 × 64 pixels, one of them compressed."""
     plain, compressed = (Path(get_testdata_file(f"MR_small{kind}.dcm", download=False)) for kind in ("", "_RLE"))
@@ -82,8 +179,8 @@ def test_a_ct_is_named_as_such_and_pictures_are_believed(tmp_path):
         ({"NumberOfFrames": 3}, "holds 3 frames; save each slice as its own file"),
         ({"Rows": 0}, "without a picture: a report, or cut short"),
         ({"PixelData": None}, "without a picture: a report, or cut short"),
-        ({"Rows": 65535, "Columns": 65535}, "65535×65535 pixels, allowed are 16 or more on a side and 50,000,000"),
-        ({"Rows": 4, "Columns": 120}, "120×4 pixels, allowed"),
+        ({"Rows": 65535, "Columns": 65535}, "65535×65535 pixels, more than the 50,000,000 allowed"),
+        ({"Rows": 4, "Columns": 120}, "120×4 pixels, less than 16 on a side"),
         ({"Columns": 30}, r"the pixels cannot be decoded (ValueError; Explicit VR Little Endian); copy the file again"),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "in colour; save the picture as PNG"),
         ({"PixelData": bytes(960)}, "blank, every pixel has the same value"),
@@ -99,7 +196,9 @@ def test_broken_files_are_refused(tmp_path):
     whole = write_dicom(tmp_path / "a.dcm", RAMP).read_bytes()
     rows = whole.index(b"US\x02\x00\x14\x00")  # 20 rows
     (tmp_path / "a.dcm").write_bytes(whole[: rows + 5])
-    assert refusal(tmp_path / "a.dcm") == "a.dcm: not a whole DICOM file (BytesLengthException); copy it again"
+    assert (
+        refusal(tmp_path / "a.dcm") == "a.dcm: not a whole DICOM file (BytesLengthException); copy or download it again"
+    )
     (tmp_path / "a.dcm").write_bytes(whole[:-10])
     assert "a.dcm: the pixels cannot be decoded (ValueError" in refusal(tmp_path / "a.dcm")
     (tmp_path / "b.dcm").write_bytes(whole[:rows] + b"SH\x02\x00XY" + whole[rows + 6 :])
