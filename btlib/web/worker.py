@@ -86,6 +86,11 @@ class Worker:
         return await self._done(reply, (found, choice), SECONDS_TO_ANSWER[found.kind])
 
     async def _done(self, task: Callable, arguments: tuple, seconds: float) -> Any:
+        """The result, tried once more where the process was already dead, or starting, when it went down."""
+        found = await self._tried(task, arguments, seconds)
+        return await self._tried(task, arguments, seconds) if found is BROUGHT_DOWN else found
+
+    async def _tried(self, task: Callable, arguments: tuple, seconds: float) -> Any:
         """The result; whoever cancels this has the process killed."""
         future = self._scheduled(task, arguments, seconds)
         try:
