@@ -71,7 +71,7 @@ def predict(
     Files that cannot be read are listed. Of images, the others are predicted all the same, and the exit code is 1.
 
     Which volume is which modality is told by names, tags and the images themselves, and refused where they do not
-    agree; say it with --t1, --t1ce, --t2 and --flair, or with a case.json beside the files.
+    agree; say it with the options for the four scans, or with a case.json beside the files.
     """
     from btlib.deploy.roads import Wish
     from btlib.deploy.roads import predict as predict_all
