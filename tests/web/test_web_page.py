@@ -116,7 +116,7 @@ def test_rubbish_is_refused_kindly_and_does_no_harm(desktop, address, scan, tmp_
     send(page, rubbish)
     said, why = text(page, "#error").split("\n")
     assert said == "That did not work:"
-    assert why.startswith("_img src=x onerror=alert(1)_.png: not a whole JPEG, PNG, TIFF or BMP image")
+    assert why.startswith("_img src=x onerror=alert(1)_.png: no JPEG, PNG, TIFF, BMP or WebP image")
     assert page.find_element(By.ID, "error").get_attribute("role") == "alert"
     assert not page.find_element(By.ID, "answer").is_displayed()
     send(page, scan)
@@ -171,6 +171,30 @@ def test_a_case_is_shown_in_slices(desktop, address, tmp_path):
     change(page, "[data-is=overlays] label:nth-of-type(2) input", 100)
     assert coloured(canvas(page)) > 0.01
     assert console_errors(page) == []
+
+
+def test_an_answer_says_what_was_taken(desktop, address, tmp_path):
+    page = opened(desktop, address)
+    send(page, *fakes.case_files(tmp_path))
+    assert text(page, ".sources table") == "T1 case_t1.nii.gz its name"
+    assert not page.find_element(By.CSS_SELECTOR, "#menu details").get_property("open")
+    assert page.find_element(By.CSS_SELECTOR, "#menu select[name=t1ce]").get_property("value") == "case_t1ce.nii.gz"
+
+
+def test_a_case_that_says_nothing_is_told_by_the_menu(desktop, address, tmp_path):
+    page = opened(desktop, address)
+    files = [file.rename(tmp_path / f"{number}.nii.gz") for number, file in enumerate(fakes.case_files(tmp_path))]
+    send(page, *files)
+    assert text(page, "#error").startswith("That did not work:")
+    selects = page.find_elements(By.CSS_SELECTOR, "#menu select")
+    assert [select.accessible_name for select in selects] == ["T1", "T1ce", "T2", "FLAIR"]
+    for select, file in zip(selects, files, strict=True):
+        select.send_keys(file.name)
+    page.find_element(By.CSS_SELECTOR, "#menu button").send_keys(Keys.ENTER)
+    WebDriverWait(page, PATIENCE).until(lambda page: text(page, "#status").startswith("Answered"))
+    assert text(page, "h2") == "High-grade glioma, 87.5%"
+    assert page.find_element(By.CSS_SELECTOR, "#menu select[name=flair]").get_property("value") == "3.nii.gz"
+    console_errors(page)
 
 
 def test_sliders_move_through_the_slices(desktop, address, tmp_path):

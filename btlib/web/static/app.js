@@ -46,7 +46,7 @@ async function send(gathered, chosen) {
     clearInterval(ticking);
     end();
   }
-  choose(menu, proposals, !answer.hidden, (choice) => send(files, choice));
+  choose(menu, proposals, chosen ?? {}, !answer.hidden, (choice) => send(files, choice));
 }
 
 async function answerOf(files, chosen) {

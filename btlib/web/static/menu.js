@@ -2,8 +2,9 @@
 
 import { MODALITIES, element } from "./words.js";
 
-// proposals: { file, modality, why } of each volume that was found; chosen is called with { t1: file, … }
-export function choose(place, proposals, answered, chosen) {
+// proposals: { file, modality, why } of each volume that was found; before: { t1: file, … } as chosen the last time;
+// chosen is called with what is chosen now
+export function choose(place, proposals, before, answered, chosen) {
   place.hidden = proposals.length < Object.keys(MODALITIES).length;
   if (place.hidden) return;
   place.replaceChildren(document.getElementById("menu-template").content.cloneNode(true));
@@ -11,7 +12,8 @@ export function choose(place, proposals, answered, chosen) {
   for (const { file, why } of proposals) place.querySelector(".found").append(element("li", `${file}: ${why}`));
   for (const [modality, name] of Object.entries(MODALITIES)) {
     const proposed = proposals.filter((one) => one.modality === modality);
-    place.querySelector("fieldset").append(box(modality, name, proposals, proposed.length === 1 ? proposed[0].file : ""));
+    const first = before[modality] ?? (proposed.length === 1 ? proposed[0].file : "");
+    place.querySelector("fieldset").append(box(modality, name, proposals, first));
   }
   place.querySelector("form").addEventListener("submit", (event) => {
     event.preventDefault();
