@@ -103,6 +103,7 @@ def load() -> Predictors:
     return Predictors(slice_model(), case_model())
 
 
+QUOTED = "Anna.png in /secret"
 HEIGHTS = {"hang": 20, "crash": 21, "memory": 22, "bug": 23}  # of images that do harm
 
 
@@ -120,7 +121,7 @@ def _harm(images: list[np.ndarray], heat: bool) -> list[SliceAnswer]:
     if height == HEIGHTS["memory"]:
         np.ones(2**40, np.uint8)
     if height == HEIGHTS["bug"]:
-        raise RuntimeError("Anna.png in /secret")
+        raise RuntimeError(QUOTED)
     return [slice_answer()]
 
 
