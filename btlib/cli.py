@@ -34,7 +34,7 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Images (PNG, JPEG, TIFF, BMP, DICOM) or folders of images; or cases of four volumes: NIfTI folders, "
+            help="Images (PNG, JPEG, TIFF, BMP, WebP, DICOM) or folders of images; or cases of four volumes: NIfTI folders, "
             "a cases.csv, DICOM studies.",
         ),
     ] = None,
