@@ -34,8 +34,8 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Images (PNG, JPEG, TIFF, BMP, WebP, DICOM) or folders of images; or cases of four volumes: NIfTI folders, "
-            "a cases.csv, DICOM studies.",
+            help="Images (PNG, JPEG, TIFF, BMP, WebP, DICOM) or folders of images; or cases of four volumes: NIfTI "
+            "folders, a cases.csv, DICOM studies.",
         ),
     ] = None,
     t1: Annotated[Path | None, _scan("t1")] = None,

@@ -3,7 +3,8 @@
 Their text may hold anything about a patient; it is looked through for words, and never quoted.
 """
 
-from pydicom import Dataset
+from collections.abc import Mapping
+from typing import Any
 
 from btlib.deploy.modality_words import OTHER, Words, spoken, without_agent
 
@@ -15,7 +16,7 @@ TEXTS = ["SeriesDescription", "ProtocolName"]
 EVIDENCE = [*TEXTS, *TIMES, *AGENT, *DOSES, *CLOCK, "ScanningSequence", "SequenceName"]  # all that is read here
 
 
-def words_of(tags: Dataset) -> tuple[Words, str]:
+def words_of(tags: Mapping[str, Any]) -> tuple[Words, str]:
     """What a series is by its description, its protocol's name and its times, and which of them say so.
 
     Nothing is said of a weighting about which words and times contradict each other.
@@ -32,7 +33,7 @@ def words_of(tags: Dataset) -> tuple[Words, str]:
     return words._replace(weighting=words.weighting or timed), " and ".join(sayers)
 
 
-def agent_of(tags: Dataset) -> bool | None:
+def agent_of(tags: Mapping[str, Any]) -> bool | None:
     """Whether an agent had been given when the series was made; None where no tag says so."""
     names = [text for text in (_text(tags, name) for name in AGENT) if text]
     if names and all(map(without_agent, names)):
@@ -43,7 +44,7 @@ def agent_of(tags: Dataset) -> bool | None:
     return not injected > acquired > 0  # what will be given may be noted before
 
 
-def weighting_by_times(tags: Dataset) -> str | None:
+def weighting_by_times(tags: Mapping[str, Any]) -> str | None:
     """By times only far from any doubt, in ms: spin echo and MPRAGE for T1, inversion of fluid for FLAIR."""
     echo, repetition, inversion = (number(tags, name) for name in TIMES)
     sequences = f"{tags.get('ScanningSequence') or ''} {tags.get('SequenceName') or ''}".upper()
@@ -56,11 +57,11 @@ def weighting_by_times(tags: Dataset) -> str | None:
     return None
 
 
-def _text(tags: Dataset, name: str) -> str:
+def _text(tags: Mapping[str, Any], name: str) -> str:
     return str(tags.get(name) or "").strip()
 
 
-def number(tags: Dataset, name: str) -> float:
+def number(tags: Mapping[str, Any], name: str) -> float:
     """0 where the tag is missing, empty, or no number."""
     try:
         return float(str(tags.get(name) or 0))

@@ -35,7 +35,7 @@ def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
     refused: dict[Path, str] = {}
     for path in paths:
         if not path.is_dir():
-            found.setdefault(path.resolve(), path)
+            found.setdefault(path.absolute(), path)
             continue
         names, skipped = files_below(path)
         refused |= skipped
@@ -46,7 +46,7 @@ def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
             if reason:
                 refused[path / name] = reason
             else:
-                found.setdefault((path / name).resolve(), path / name)
+                found.setdefault((path / name).absolute(), path / name)  # not resolved: DVC links copies to one file
     return list(found.values()), refused
 
 
