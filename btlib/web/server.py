@@ -1,6 +1,7 @@
 """Runs the page on this machine's loopback address; nothing outside the machine can reach it."""
 
 import errno
+import logging
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -48,6 +49,7 @@ def answer_with(load: Callable[[], "Predictors"], port: int) -> None:
 
 def server_of(app: FastAPI) -> uvicorn.Server:
     """Without a log: what is asked for, and when, is nobody's business, and messages may quote it."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app, access_log=False, log_level="critical", server_header=False, timeout_graceful_shutdown=0
     )

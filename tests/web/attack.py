@@ -33,7 +33,9 @@ RUBBISH = 5000
 AT_ONCE = 200
 LEAVING = 20
 HOSTS = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "[::1]", "0.0.0.0", "127.1", "2130706433"]
+HOSTS += [f"{host}{more}" for host in HOSTS for more in (":8000", ".")]
 ORIGINS = ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost", "file://", "http://localhost.evil"]
+ORIGINS += [f"{origin}{more}" for origin in ORIGINS for more in (":8000", "/")]
 PATHS = ["/../app.py", "/..%2fapp.py", "/%2e%2e/app.py", "/..%5capp.py", "/static/../../app.py", "//etc/passwd", "/%00"]
 PATHS += [f"{'/..' * depth}/etc/passwd" for depth in range(1, 15)]
 PATHS += [f"/{'%2e%2e%2f' * depth}etc/passwd" for depth in range(1, 15)]
@@ -135,13 +137,14 @@ def below(folders: list[str]) -> Iterator[list[tuple[str, bytes]]]:
                     yield [("folder.zip", fakes.zipped(files))]
 
 
-def raw(page: httpx.Client, content: bytes) -> int | None:
-    """The status of what is sent as it is; None where the connection was closed without."""
+def raw(page: httpx.Client, content: bytes, whole: bool = True) -> int | None:
+    """The status of what is sent as it is; None where the connection was closed without. What is not `whole` ends."""
     place = urlsplit(str(page.base_url))
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
         try:
             connection.sendall(content)
-            connection.shutdown(socket.SHUT_WR)
+            if not whole:
+                connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(64)
         except OSError:
             return None
@@ -166,7 +169,7 @@ def rubbish(page: httpx.Client) -> Counter:
         body = [noise, form, form[: generator.randrange(len(form))]][number % 3]
         start = [b"", head, head][number % 3]
         length = f"Content-Length: {len(body)}\r\n\r\n".encode() if start else b""
-        statuses[raw(page, start + length + body)] += 1
+        statuses[raw(page, start + length + body, whole=bool(start))] += 1
     return statuses
 
 
