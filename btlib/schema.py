@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from btlib.arm_names import FULL, PROPOSED
-from btlib.errors import InputError, listed
+from btlib.errors import InputError, guarded, listed
 from btlib.nested import flatten
 
 PARAMS_FILE = Path("params.yaml")
@@ -295,10 +295,11 @@ def read_yaml(path: Path) -> Any:
     """Parses YAML 1.2, where `5e-05` is a number (YAML 1.1 parsers read it as text)."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; run from the project's root")
-    try:
-        return YAML(typ="safe", pure=True).load(path)
-    except YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
+    with guarded(str(path), "YAML file", "correct it"):
+        try:
+            return YAML(typ="safe", pure=True).load(path)
+        except YAMLError as error:
+            raise InputError(f"{path}: not valid YAML: {error}") from error
 
 
 def check_params(raw: Any, origin: str) -> Params:

@@ -175,6 +175,14 @@ def test_broken_yaml_names_the_file(tmp_path, text):
         read_params(path)
 
 
+@pytest.mark.parametrize(("text", "reason"), [("[" * 5000, "RecursionError"), (f"seed: {'1' * 5000}", "4300 digits")])
+def test_yaml_that_its_parser_breaks_on_is_refused_too(tmp_path, text, reason):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"params\.yaml: not a whole YAML file \(.*{reason}"):
+        read_params(path)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file; run from the project's root"):
         read_params(tmp_path / "params.yaml")

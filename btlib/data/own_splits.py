@@ -8,7 +8,7 @@ import pandas as pd
 from btlib.data.paths import resolve_inside
 from btlib.data.splits import SPLITS
 from btlib.data.tables import read_user_table
-from btlib.errors import InputError, listed
+from btlib.errors import InputError, brief, listed
 
 COLUMNS = ("path", "image_id", "split")
 
@@ -43,5 +43,5 @@ def own_split(root: Path, table: str | None, manifest: pd.DataFrame) -> np.ndarr
         f"unknown split '{name}'; known: {', '.join(SPLITS)}" for name in sorted(set(rows["split"]) - set(SPLITS))
     ]
     if faults:
-        raise InputError(f"{table}: {len(faults)} fault(s):\n{listed(faults)}")
+        raise InputError(f"{table}: {len(faults)} fault(s):\n{listed([brief(fault, 300) for fault in faults])}")
     return manifest[key].map(rows.set_index(key)["split"]).to_numpy(dtype=object)

@@ -18,7 +18,7 @@ from btlib.deploy.scans import InputCase
 from btlib.deploy.series import series_of
 from btlib.deploy.stated import NAME, stated_in
 from btlib.deploy.volume_files import conversion_of, is_foreign, nifti_candidate, volumes_in
-from btlib.errors import InputError
+from btlib.errors import InputError, brief
 
 DATASET = "dataset.json"
 LISTS = (table.NAME, DATASET)  # of a set's cases
@@ -64,10 +64,11 @@ def find_cases(paths: Sequence[Path]) -> Found:
     names = Counter(case.name for case in found.cases)
     for name, count in sorted(names.items()):
         if count > 1:
-            found.faults.append(f"case {name}: found {count} times; rename the folders, or predict them apart")
+            found.faults.append(f"case {brief(name)}: found {count} times; rename the folders, or predict them apart")
         if not CASE_NAME.fullmatch(name):
             found.faults.append(
-                f"case {name!a}: its name becomes a folder's: use letters, digits, '.', '_' and '-', at most 100"
+                f"case {brief(ascii(name))}: its name becomes a folder's: use letters, digits, '.', '_' and '-', at "
+                "most 100"
             )
     found.cases.sort(key=lambda case: case.name)
     return found

@@ -66,3 +66,8 @@ def test_a_table_that_is_not_there_or_outside(tmp_path):
     written(tmp_path, "path,split\n")
     with pytest.raises(InputError, match=r"\.\./split\.csv: leads out of its root folder"):
         own_split(tmp_path / "images", "../split.csv", MANIFEST)
+
+
+def test_long_cells_are_not_quoted_whole(tmp_path):
+    text = refused(tmp_path, f"image_id,split\na-1,{'x' * 5000}\nb-2,val\nc-3,test\n")
+    assert "unknown split 'xxx" in text and len(text) < 500
