@@ -116,13 +116,24 @@ def processes(
 
 
 def _start_forkserver() -> None:
-    """With Ctrl+C blocked, as its processes inherit it: one that has not begun yet would print a traceback."""
+    """Its processes inherit that Ctrl+C is blocked, and that what they print goes nowhere: one that has not begun yet
+    when the command ends would print a traceback."""
     resource_tracker.ensure_running()  # or the fork server starts it, and that unblocks Ctrl+C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    words = os.dup(2)
     try:
+        _silence()
         forkserver.ensure_running()
     finally:
+        os.dup2(words, 2)
+        os.close(words)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _silence() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _confine(folder: Path, memory: int, prepare: Callable[..., None] | None, arguments: tuple) -> None:
@@ -133,9 +144,8 @@ def _confine(folder: Path, memory: int, prepare: Callable[..., None] | None, arg
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders written in C print what they find, to nobody's use
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    _silence()  # decoders written in C print what they find, to nobody's use
+    os.dup2(2, 1)
     os.chdir(folder)
     cv2.setNumThreads(1)  # one thread per process, else processes × threads fight over the cores
     if prepare:
