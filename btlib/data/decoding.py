@@ -20,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 KIND = "JPEG, PNG, TIFF, BMP or WebP image"
 MIN_SIDE = 16  # pixels; anything smaller is an icon or a broken export
 MAX_PIXELS = 50_000_000  # 7,000 × 7,000; a larger header is a decompression bomb or no single slice
+PNG_DENSEST = 1032 * 8  # pixels that a byte can stand for: deflate repeats 1,032 bytes, of 8 black or white pixels each
 LOSSY = {"JPEG", "MPO", "WEBP", "jpeg", "tiff_jpeg", "webp"}  # formats, and compressions of a TIFF
 LEAST_TOP = 64  # grey level of the lesion in a lossy mask; lossy compression moves levels by up to about 30
 # Of the lesion's pixels, those between a quarter and three quarters of the top: at most 0.01 in discs of 2 to 40 pixels
@@ -95,6 +96,8 @@ def _opened(real: Path, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
             raise InputError(f"{name}: holds {image.n_frames} pages; save each slice as its own image")
         if image.format == "TIFF":
             _check_strips(image, name)
+        if image.format == "PNG" and image.width * image.height > PNG_DENSEST * real.stat().st_size:
+            raise InputError(f"{name}: {image.width}×{image.height} pixels promised, but not all are in the file")
         yield image, file
 
 

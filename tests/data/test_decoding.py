@@ -243,3 +243,14 @@ def test_texts_that_grow_a_thousandfold_are_not_unpacked(tmp_path, chunk, head):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 * 2**20
+
+
+def test_a_png_that_promises_more_pixels_than_its_bytes_can_stand_for_is_not_decoded(tmp_path):
+    blank, promising = tmp_path / "blank.png", tmp_path / "promising.png"
+    Image.new("1", (7000, 7000)).save(blank, optimize=True)  # as dense as it gets
+    assert not decode_mask(blank, "blank.png").any()
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 7000, 7000, 8, 0, 0, 0, 0)
+    Image.fromarray(GREY).save(promising)
+    whole = promising.read_bytes()
+    promising.write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+    assert "7000×7000 pixels promised, but not all are in the file" in refused(promising)
