@@ -13,7 +13,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.trial import FAULT, LOST, Files, Outcome, Reader, read_files, tried, write_files
 
 SECONDS = 20.0  # for one input; whole ones take some milliseconds
-BATCH = 64
+BATCH = 16
 MEMORY = Path("/dev/shm")  # a file system without a disk
 
 

@@ -105,9 +105,12 @@ def _cases(folder: Path) -> Iterable[str]:
         assert np.isfinite(normalized(scans, MODEL).image).all()
         said += [*scans.remarks, *(source.why for source in scans.sources.values())]
         said += case.unused_beside(case.choose()).values()
-    for proposal in proposals(folder):
-        said += map(str, proposal)
     return said
+
+
+def _stated(folder: Path) -> Iterable[str]:
+    """The same, and what the page proposes for its menu."""
+    return [*map(str, proposals(folder)), *_cases(folder)]
 
 
 def _volumes(folder: Path) -> Iterable[str]:
@@ -216,7 +219,7 @@ READERS = {
         Reader("DicomFolder", seeds.dicom_folder, _slices, (formats.dicom_element, formats.png_chunk), isolated=True),
         Reader("DicomStudy", seeds.dicom_study, _cases, (formats.dicom_element,), isolated=True),
         Reader("Nifti", seeds.nifti, _cases, (formats.nifti_field, formats.any_in_gzip), isolated=True),
-        Reader("CaseJson", seeds.case_json, _cases, (formats.json_value,), isolated=True),
+        Reader("CaseJson", seeds.case_json, _stated, (formats.json_value,), isolated=True),
         Reader("Segmentation", seeds.segmentation, _volumes, (formats.nifti_field, formats.any_in_gzip), isolated=True),
         Reader("StoredCase", seeds.stored_case, _stored_case, (formats.zip_entry,)),
         Reader("SubjectsCsv", seeds.subjects, _subjects, (formats.table_cell,)),

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from btlib.data.classes import CLASSES
 from btlib.data.volumes.conventions import MODALITIES
+from btlib.data.volumes.grid import MIN_SIDE
 from btlib.data.volumes.normalize import normalize
 from btlib.data.volumes.store import case_path, save_case
 from btlib.deploy.packed_classifier import save_packed
@@ -231,10 +232,10 @@ TIMES = {"t1": (10, 500, 0), "t1ce": (10, 500, 0), "t2": (100, 4000, 0), "flair"
 
 
 def dicom_study(folder: Path) -> None:
-    """Four series of nine slices."""
+    """Four series of eight slices, the fewest that make a volume."""
     for name, syntax in (("explicit", uid.ExplicitVRLittleEndian), ("implicit", uid.ImplicitVRLittleEndian)):
         for number, (modality, values) in enumerate(zip(MODALITIES, brain(0), strict=True)):
-            for k in range(values.shape[2]):
+            for k in range(MIN_SIDE):
                 file = _slice(np.ascontiguousarray(np.pad(values[:, :, k].T, 3)), 100 * number + k)
                 file.SeriesInstanceUID, file.SeriesDescription = f"1.2.5.{number}", f"{WORDS[modality]} {PATIENT}"
                 file.EchoTime, file.RepetitionTime, file.InversionTime = TIMES[modality]
