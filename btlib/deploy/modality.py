@@ -20,7 +20,7 @@ from btlib.data.volumes.reading import CHANNEL
 from btlib.deploy.enhancement import SAME, UNDECIDED, Enhancement
 from btlib.deploy.modality_words import OTHER, Words
 from btlib.deploy.stated import NAME
-from btlib.errors import InputError, listed
+from btlib.errors import InputError, brief, listed
 
 NAMES = {"t1": "T1", "t1ce": "T1 with contrast", "t2": "T2", "flair": "FLAIR"}
 
@@ -188,7 +188,7 @@ def _stated(case: str, candidates: Sequence[Candidate], modality: str, file: str
         return inside[0]
     what = f"the folder of {len(inside)} series; name the first file of one" if inside else "no volume of the case"
     seen = listed([_described(one) for one in candidates])
-    raise InputError(f"case {case}: {by}: {modality} is {file!a}, {what}. The volumes are:\n{seen}")
+    raise InputError(f"case {case}: {by}: {modality} is {brief(ascii(file))}, {what}. The volumes are:\n{seen}")
 
 
 def _add_t1s(free: Sequence[Candidate], taken: dict[str, Candidate]) -> Basis:

@@ -118,6 +118,7 @@ def test_volumes_of_a_4d_file_are_stated_by_number():
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
+        ({"t1": "x" * 5000}, r"case\.json: t1 is 'x{198}…, no volume of the case"),
         ({"t1": "gone.nii"}, r"case\.json: t1 is 'gone\.nii', no volume of the case\. The volumes are:\n  - T1: t1 \("),
         ({"t1": "../T1"}, "no volume of the case"),
         ({"t1": "T1", "t2": "T1"}, "names one volume for two modalities"),
