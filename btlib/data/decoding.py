@@ -95,18 +95,19 @@ def _opened(real: Path, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{name}: holds {image.n_frames} pages; save each slice as its own image")
         if image.format == "TIFF":
-            _check_strips(image, name)
+            _check_strips(image, name, real.stat().st_size)
         if image.format == "PNG" and image.width * image.height > PNG_DENSEST * real.stat().st_size:
             raise InputError(f"{name}: {image.width}×{image.height} pixels promised, but not all are in the file")
         yield image, file
 
 
-def _check_strips(image: Image.Image, name: str) -> None:
-    """Of an uncompressed TIFF, Pillow leaves black what no strip covers, and reads one twice that stands for two."""
+def _check_strips(image: Image.Image, name: str, size: int) -> None:
+    """Of an uncompressed TIFF, Pillow leaves black what no strip covers, reads one twice that stands for two, and takes
+    memory for all that lies between two, also beyond the end of the file, whose `size` is in bytes."""
     extents = {tile.extents for tile in image.tile}
     covered = sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
     places = {tile.offset for tile in image.tile}
-    if covered < image.width * image.height or len(places) < len(image.tile):
+    if covered < image.width * image.height or len(places) < len(image.tile) or max(places) >= size:
         raise InputError(f"{name}: {image.width}×{image.height} pixels promised, but not all are in the file")
 
 

@@ -172,6 +172,17 @@ def test_a_tiff_that_has_one_strip_for_two(tmp_path):
     assert "not all are in the file" in refused(tmp_path / "a.tif")
 
 
+def test_a_tiff_with_a_strip_beyond_its_end_takes_no_memory(tmp_path):
+    """Four GiB lie between the strips."""
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(buffer, "TIFF", tiffinfo={278: 12})
+    with Image.open(buffer) as image:
+        _, second = image.tag_v2[273]
+    far = buffer.getvalue().replace(struct.pack("<I", second), struct.pack("<I", 2**32 - 1))
+    (tmp_path / "a.tif").write_bytes(far)
+    assert "not all are in the file" in refused(tmp_path / "a.tif")
+
+
 def disc(radius: float = 9) -> np.ndarray:
     y, x = np.mgrid[:64, :80]
     return (y - 30.3) ** 2 + (x - 40.6) ** 2 < radius**2
