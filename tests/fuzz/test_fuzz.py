@@ -12,7 +12,7 @@ from tests.fuzz.mutations import mutated, seeds_of
 from tests.fuzz.readers import READERS
 from tests.fuzz.trial import ANSWERED, FAULT, REFUSED, write_files
 
-INPUTS = 250  # for each reader
+INPUTS = 200  # for each reader
 SLOW = {"DicomStudy": 25, "DicomFolder": 100, "ModelCardClassifier": 40, "ModelCardJoint": 100, "Params": 60}
 
 
