@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from btlib.data.paths import resolve_inside
 from btlib.data.sources.entry import Entry
 from btlib.data.tables import read_user_table
-from btlib.errors import InputError, listed
+from btlib.errors import InputError, brief, listed
 
 COLUMNS = ("path", "patient", "mask_path")
 
@@ -37,7 +37,7 @@ def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
     rows = rows.reindex(columns=list(COLUMNS), fill_value="")
     twice = sorted(set(rows.path[rows.path.duplicated()]))
     if twice:
-        raise InputError(f"{table}: {len(twice)} path(s) are listed more than once:\n{listed(twice)}")
+        raise InputError(f"{table}: {len(twice)} path(s) are listed more than once:\n{listed(list(map(brief, twice)))}")
     return {path: Annotation(patient, mask) for path, patient, mask in rows.itertuples(index=False)}
 
 
@@ -56,14 +56,14 @@ def annotated(
         table: its name, for the messages.
     """
     strangers = sorted(annotations.keys() - {entry.path for entry in entries})
-    faults = [f"{table}: '{path}' is none of the images" for path in strangers]
+    faults = [f"{table}: '{brief(path)}' is none of the images" for path in strangers]
     filled = []
     for entry in entries:
         said = annotations.get(entry.path, Annotation())
         for name in ("patient", "mask_path"):
             own, other = getattr(entry, name), getattr(said, name)
             if own and other and own != other:
-                faults.append(f"{table}: {entry.path}: {name} is '{other}', but the data say '{own}'")
+                faults.append(f"{table}: {entry.path}: {name} is '{brief(other)}', but the data say '{own}'")
         filled.append(
             replace(entry, patient=entry.patient or said.patient, mask_path=entry.mask_path or said.mask_path)
         )

@@ -57,6 +57,13 @@ def test_a_path_listed_twice(tmp_path):
         read_annotations(tmp_path, table(tmp_path, "path,patient\na.png,P1\nb.png,P1\na.png,P1\n"))
 
 
+def test_long_cells_are_quoted_in_brief(tmp_path):
+    rows = "".join(f"{'a' * 9000}{number}.png,P1\n" * 2 for number in range(3))
+    with pytest.raises(InputError, match=r"3 path\(s\)") as error:
+        read_annotations(tmp_path, table(tmp_path, f"path,patient\n{rows}"))
+    assert len(str(error.value)) < 1000
+
+
 def test_a_table_that_is_not_there_or_outside(tmp_path):
     with pytest.raises(InputError, match=r"absent\.csv: no such file"):
         read_annotations(tmp_path, "absent.csv")
