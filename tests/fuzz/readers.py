@@ -226,7 +226,9 @@ READERS = {
         Reader("Annotations", seeds.annotations, _annotations, (formats.table_cell,)),
         Reader("OwnSplit", seeds.own_split, _own_split, (formats.table_cell,)),
         Reader("CasesCsv", seeds.cases_csv, _layout, (formats.table_cell,)),
-        Reader("CasesCsvVolumes", seeds.cases_csv, _cases, (formats.table_cell,), named=False),
+        Reader(
+            "CasesCsvVolumes", seeds.cases_csv_of_volumes, _cases, (formats.table_cell,), isolated=True, named=False
+        ),
         Reader("NameMapping", seeds.name_mapping, _layout, (formats.table_cell,)),
         Reader("DatasetJson", seeds.dataset_json, _layout, (formats.json_value,)),
         Reader("OwnCsv", seeds.annotations, _own_csv, (formats.table_cell,)),

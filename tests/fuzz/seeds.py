@@ -357,6 +357,14 @@ def cases_csv(folder: Path) -> None:
     text(folder, plain=("cases.csv", "\n".join(["case,t1,t1ce,t2,flair,seg,grade,patient", *rows, ""])))
 
 
+def cases_csv_of_volumes(folder: Path) -> None:
+    """A table of columns, and the volumes that it names."""
+    names = {modality: f"{number}.nii" for number, modality in enumerate(MODALITIES)}
+    for name, image in zip(names.values(), brain(1), strict=True):
+        _nifti(folder / "plain" / name, nib.Nifti1Image(image, AFFINE))
+    text(folder, plain=("cases.csv", f"case,{','.join(names)},seg,grade,patient\nc,{','.join(names.values())},,,\n"))
+
+
 def name_mapping(folder: Path) -> None:
     table = "Grade,BraTS_2019_subject_ID,BraTS_2020_subject_ID\nHGG,NA,BraTS20_001\nLGG,B19,BraTS20_002\n"
     text(folder, plain=("name_mapping.csv", table))
