@@ -24,7 +24,7 @@ help:
 repro: setup
 	@$(BIN)/python stages/check.py --params params.yaml --out .btlib/params.checked >/dev/null
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dvc repro
-	@$(BIN)/python -m btlib.summary
+	@$(BIN)/python -m btlib.report.headlines
 
 test: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
@@ -35,7 +35,7 @@ lint: setup
 
 # BASE goes through the environment, so that no branch name becomes shell.
 ci-report: test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m btlib.ci_report $${BASE:+--base "$$BASE"}
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m btlib.report.ci $${BASE:+--base "$$BASE"}
 
 deps: setup
 	@$(BIN)/python -m btlib.pipeline
@@ -47,7 +47,7 @@ place:
 	@$(USABLE) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "btlib needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)." \
 	    "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@python=$(PYTHON); if $(USABLE); then python=$(BIN)/python; fi; $$python -P btlib/place.py
+	@python=$(PYTHON); if $(USABLE); then python=$(BIN)/python; fi; $$python -P btlib/core/runtime/place.py
 
 ifneq ($(shell $(USABLE) && echo yes),yes)
 .PHONY: $(STAMP)

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from btlib.data.classes import CLASSES
-from btlib.data.resident import ResidentImages
-from btlib.nets.backbones import Backbone
-from btlib.nets.classifier import Architecture, Classifier, build_classifier
-from btlib.training.augment import Strength
-from btlib.training.classification import ClassifierSettings, Stream, train_arms
-from btlib.training.devices import make_fabric
+from btlib.core.runtime.devices import make_fabric
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.resident import ResidentImages
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.classifier import Architecture, Classifier, build_classifier
+from btlib.images.training.augment import Strength
+from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
 
 # Eight arms as in Tables 4 and 8: fusions, and settings of the loss.
 FUSIONS = ("gated_cross_attention", "concatenation", "gated", "cross_attention", "pooled_attention")

@@ -15,9 +15,9 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.arms import BATCH, machine
-from btlib.nets.backbones import Backbone
-from btlib.nets.depthwise import WideDepthwise
-from btlib.training.devices import make_fabric
+from btlib.core.runtime.devices import make_fabric
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.depthwise import WideDepthwise
 
 
 def as_before(backbone: Backbone) -> Backbone:

@@ -20,12 +20,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from benchmarks.arms import ARMS, BATCH, STEPS, Bench, machine
-from btlib.artifacts import write_json
-from btlib.data.classes import CLASSES
-from btlib.nets.backbones import Backbone
-from btlib.nets.classifier import Architecture, Classifier, build_classifier
-from btlib.nets.joint import JointArchitecture, JointNet, JointOutput, build_joint
-from btlib.nets.trunk import FrozenTrunk
+from btlib.core.runtime.artifacts import write_json
+from btlib.images.data.classes import CLASSES
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.classifier import Architecture, Classifier, build_classifier
+from btlib.images.nets.trunk import FrozenTrunk
+from btlib.volumes.nets.network import JointArchitecture, JointNet, JointOutput, build_joint
 
 PAIR = ("tf_efficientnetv2_s", "convnext_tiny")
 CUDA = torch.cuda.is_available()

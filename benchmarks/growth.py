@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.arms import ARMS, BATCH, SETTINGS, Bench, machine
-from btlib.data.resident import ResidentImages
-from btlib.training.classification import ClassifierSettings, train_arms
+from btlib.images.data.resident import ResidentImages
+from btlib.images.training.learner import ClassifierSettings, train_arms
 
 BACKBONES = ["tf_efficientnet_lite0", "tf_efficientnet_lite2"]
 ARM_COUNTS, IMAGE_COUNTS = (1, 2, 4, 8), (100, 300, 1000, 3000, 7000)

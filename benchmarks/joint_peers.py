@@ -43,22 +43,22 @@ from tqdm import tqdm
 
 from benchmarks.arms import machine
 from benchmarks.plain_loop import fastest_kernels
-from btlib.data.volumes.conventions import GRADES, MODALITIES, REGIONS, regions_of
-from btlib.data.volumes.store import Case
-from btlib.inference.volumes import predict_case
-from btlib.losses.joint import segmentation_loss
-from btlib.nested import flatten
-from btlib.nets.joint import JointNet, build_joint
-from btlib.nets.windows import OVERLAP, Window
-from btlib.params import load_params
-from btlib.reproducibility import keyed_layers, keyed_rng
-from btlib.training.arms import Arm
-from btlib.training.devices import make_fabric
-from btlib.training.joint import Batch, JointLearner, JointTask, ValidationCase
-from btlib.training.joint_main import VolumeData
-from btlib.training.joint_recipe import joint_architecture, joint_settings, joint_stream
-from btlib.training.loop import refuse_too_few
-from btlib.training.recipe import Recipe
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.reproducibility import keyed_layers, keyed_rng
+from btlib.core.settings.params import load_params
+from btlib.core.training.arms import Arm
+from btlib.core.training.loop import refuse_too_few
+from btlib.images.training.recipe import Recipe
+from btlib.volumes.data.conventions import GRADES, MODALITIES, REGIONS, regions_of
+from btlib.volumes.data.store import Case
+from btlib.volumes.nets.inference import predict_case
+from btlib.volumes.nets.network import JointNet, build_joint
+from btlib.volumes.nets.windows import OVERLAP, Window
+from btlib.volumes.training.learner import Batch, JointLearner, JointTask, ValidationCase
+from btlib.volumes.training.loss import segmentation_loss
+from btlib.volumes.training.main import VolumeData
+from btlib.volumes.training.recipe import joint_architecture, joint_settings, joint_stream
 
 NORMALIZED, SPLITS = Path("data/volumes/normalized"), Path("data/volumes/splits.csv")
 OURS = "btlib"
@@ -71,7 +71,7 @@ WAYS = ((OURS, True), *((name, mirrored) for name in PEERS for mirrored in (Fals
 
 
 class PeerLearner:
-    """A segmentation network as an arm, as far as `Arm` and this script need it; see `btlib.training.arms.Learner`."""
+    """A segmentation network as an arm, as far as `Arm` and this script need it (`core.training.arms.Learner`)."""
 
     def __init__(self, net: nn.Module):
         self.net = net

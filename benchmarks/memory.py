@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.arms import machine
-from btlib.memory import keep_freed_memory
-from btlib.nets.backbones import Backbone
-from btlib.nets.joint import JointArchitecture, build_joint
-from btlib.reproducibility import deterministic_torch
+from btlib.core.runtime.memory import keep_freed_memory
+from btlib.core.runtime.reproducibility import deterministic_torch
+from btlib.images.nets.backbones import Backbone
+from btlib.volumes.nets.network import JointArchitecture, build_joint
 
 CASES = {
     "joint network, 64³, batch 2": (64, 2),

@@ -27,7 +27,7 @@ from monai.transforms import (
 from tqdm import tqdm
 
 from benchmarks.arms import machine
-from btlib.data.volumes.normalize import normalize
+from btlib.volumes.data.normalize import normalize
 
 SHAPE = (240, 240, 155)
 RADII = (70, 88, 66)  # voxels, of an ellipsoid in the place of the brain

@@ -21,9 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from btlib.data.classes import CLASSES
-from btlib.data.sources.folder import scan
-from btlib.nets.weights import pretrained
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.sources.folder import scan
+from btlib.images.nets.weights import pretrained
 
 SIZES = (96, 224)
 

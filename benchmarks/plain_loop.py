@@ -36,17 +36,17 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.arms import SETTINGS, machine
-from btlib.data.classes import CLASSES
-from btlib.data.images import Clahe, load_processed, preprocess
-from btlib.data.processing import write_processed
-from btlib.data.resident import ResidentImages
-from btlib.losses.focal import class_weights, focal_loss, smooth
-from btlib.nets.classifier import Architecture, build_classifier
-from btlib.nets.weights import features_state, pretrained
-from btlib.reproducibility import deterministic_torch
-from btlib.training.augment import Strength
-from btlib.training.classification import ClassifierSettings, Stream, train_arms
-from btlib.training.devices import make_fabric
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.reproducibility import deterministic_torch
+from btlib.core.training.focal import class_weights, focal_loss, smooth
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.preprocessing import Clahe, load_processed, preprocess
+from btlib.images.data.processing import write_processed
+from btlib.images.data.resident import ResidentImages
+from btlib.images.nets.classifier import Architecture, build_classifier
+from btlib.images.nets.weights import features_state, pretrained
+from btlib.images.training.augment import Strength
+from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
 
 BACKBONES = ("tf_efficientnet_lite0", "tf_efficientnet_lite2")
 BATCH, VALIDATION = 32, 32

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from btlib.command import command
+from btlib.core.runtime.command import command
 
 app = typer.Typer(
     name="btlib",
@@ -73,8 +73,8 @@ def predict(
     Which volume is which modality is told by names, tags and the images themselves, and refused where they do not
     agree; say it with the options for the four scans, or with a case.json beside the files.
     """
-    from btlib.deploy.roads import Wish
-    from btlib.deploy.roads import predict as predict_all
+    from btlib.app.predict.roads import Wish
+    from btlib.app.predict.roads import predict as predict_all
 
     scans = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     stated = {name: path for name, path in scans.items() if path}
@@ -93,7 +93,7 @@ def export(
     takes preprocessed cubes and gives region and grade logits. Beside each lies a .json that says how to preprocess and
     what the numbers mean. Both are compared with PyTorch in onnxruntime before they are written.
     """
-    from btlib.deploy.export import export_models
+    from btlib.app.export import export_models
 
     for path, difference in export_models(models, out).items():
         print(f"{path}: differs from PyTorch by at most {difference:.1e}")
@@ -108,7 +108,7 @@ def serve(
 
     Drop an image or the scans of a case onto the page. Nothing is kept, and nothing leaves the machine.
     """
-    from btlib.web.server import serve as serve_page
+    from btlib.app.serve.server import serve as serve_page
 
     serve_page(models, port)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from btlib.artifacts import atomic_path
-from btlib.errors import InputError
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.errors import InputError
 
 PIPELINE = Path("dvc.yaml")
 # Loading params imports their schema, on which no stage but check depends for it: it refuses faulty values and changes
 # none, and the values themselves are tracked key by key. Else a new key would rerun every stage.
-LOADER, SCHEMA = "btlib/params.py", "btlib/schema.py"
+LOADER, SCHEMA = "btlib/core/settings/params.py", "btlib/core/settings/schema.py"
 
 
 def refresh(pipeline: Path = PIPELINE) -> list[str]:

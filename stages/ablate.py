@@ -16,18 +16,18 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 
-from btlib.artifacts import atomic_path, write_csv
-from btlib.evaluation.tables import predictions_table
-from btlib.inference.images import predict
-from btlib.nested import flatten
-from btlib.nets.store import read_states, save_trained
-from btlib.nets.threads import side_by_side
-from btlib.params import load_params
-from btlib.stage import run
-from btlib.training.devices import make_fabric
-from btlib.training.main_model import TrainingData
-from btlib.training.recipe import arms_of
-from btlib.training.study import Study, Trained, fingerprint
+from btlib.core.metrics.predictions import predictions_table
+from btlib.core.runtime.artifacts import atomic_path, write_csv
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.stage import run
+from btlib.core.runtime.threads import side_by_side
+from btlib.core.settings.params import load_params
+from btlib.images.nets.inference import predict
+from btlib.images.nets.store import read_states, save_trained
+from btlib.images.training.main import TrainingData
+from btlib.images.training.recipe import arms_of
+from btlib.images.training.study import Study, Trained, fingerprint
 
 EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "label"])
 HISTORY = ["arm", "seed", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]

@@ -14,25 +14,25 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from btlib.arm_names import FULL
-from btlib.artifacts import atomic_path, write_csv
-from btlib.data.volumes.conventions import regions_of
-from btlib.data.volumes.splits import cases_of
-from btlib.data.volumes.store import Case, load_case, load_index
-from btlib.evaluation.joint_tables import CASE_SCORES, DICE, MODALITY_SCORES, RUNS
-from btlib.evaluation.modalities import EVERYTHING, SUBSETS, WITHOUT
-from btlib.evaluation.segmentation import dice
-from btlib.evaluation.uncertainty import Doubts
-from btlib.explain.uncertainty import Method, all_methods
-from btlib.inference.volumes import CasePrediction, labels_of, mc_samples, predict_case, stacked
-from btlib.nested import flatten
-from btlib.nets.threads import side_by_side
-from btlib.params import load_params
-from btlib.stage import run
-from btlib.training.devices import make_fabric
-from btlib.training.joint_main import VolumeData
-from btlib.training.joint_study import JointStudy, TrainedJoint
-from btlib.training.recipe import arms_of
+from btlib.core.runtime.arm_names import FULL
+from btlib.core.runtime.artifacts import atomic_path, write_csv
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.stage import run
+from btlib.core.runtime.threads import side_by_side
+from btlib.core.settings.params import load_params
+from btlib.images.training.recipe import arms_of
+from btlib.volumes.data.conventions import regions_of
+from btlib.volumes.data.splits import cases_of
+from btlib.volumes.data.store import Case, load_case, load_index
+from btlib.volumes.evaluation.modalities import EVERYTHING, SUBSETS, WITHOUT
+from btlib.volumes.evaluation.segmentation import dice
+from btlib.volumes.evaluation.tables import CASE_SCORES, DICE, MODALITY_SCORES, RUNS
+from btlib.volumes.evaluation.uncertainty import Doubts
+from btlib.volumes.explain.sampling import Method, all_methods
+from btlib.volumes.nets.inference import CasePrediction, labels_of, mc_samples, predict_case, stacked
+from btlib.volumes.training.main import VolumeData
+from btlib.volumes.training.study import JointStudy, TrainedJoint
 
 HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_grade_loss", "val_accuracy"]
 

@@ -8,8 +8,10 @@ Run: dvc repro audit_images.
 
 from pathlib import Path
 
-from btlib.artifacts import read_csv, write_csv, write_json
-from btlib.data.audit import (
+from btlib.core.runtime.artifacts import read_csv, write_csv, write_json
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.data.audit import (
     group_numbers,
     in_use,
     label_conflicts,
@@ -18,12 +20,10 @@ from btlib.data.audit import (
     with_links,
     without_conflicts,
 )
-from btlib.data.links import read_links
-from btlib.data.manifest import COLUMNS, read_manifest
-from btlib.data.masks import mask_names
-from btlib.data.own_splits import own_split
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.images.data.links import read_links
+from btlib.images.data.manifest import COLUMNS, read_manifest
+from btlib.images.data.masks import mask_names
+from btlib.images.data.own_splits import own_split
 
 
 def main(ingested: Path, unreadable: Path, links: Path, masks: Path, root: Path, manifest: Path, metrics: Path) -> None:

@@ -7,9 +7,9 @@ Run: dvc repro check.
 
 from pathlib import Path
 
-from btlib.artifacts import write_json
-from btlib.schema import read_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import write_json
+from btlib.core.runtime.stage import run
+from btlib.core.settings.schema import read_params
 
 
 def main(params: Path, out: Path) -> None:

@@ -7,15 +7,15 @@ Run: dvc repro compare@fusion (or regularisation, baselines, sensitivity).
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, read_csv, read_json, write_figure, write_json
-from btlib.evaluation.ablation import Failed, ablation_table
-from btlib.evaluation.forest import ablation_markdown, forest_figure
-from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
-from btlib.evaluation.wording import bullets
-from btlib.paper import TABLES
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.metrics.predictions import checked_predictions, classes_in, groups_of
+from btlib.core.runtime.artifacts import atomic_path, read_csv, read_json, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.evaluation.ablation import Failed, ablation_table
+from btlib.report.figures.forest import ablation_markdown, forest_figure
+from btlib.report.figures.paper import TABLES
+from btlib.report.figures.wording import bullets
 
 
 def main(predictions: Path, runs: Path, manifest: Path, split: Path, metrics: Path, figures: Path) -> None:

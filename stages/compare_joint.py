@@ -1,22 +1,22 @@
 """Stage compare_joint: does joint help, what do missing modalities cost, and what is the networks' doubt worth?
 
 Reads data/ablations/joint/ (cases.csv, runs.csv, modalities.csv, voxel_errors.csv, grade_uncertainty.csv, with the
-columns that btlib/evaluation/joint_tables.py names). Writes metrics/ablation_joint.json, data/figures/ablations/joint/
+columns that volumes/evaluation/tables.py names). Writes metrics/ablation_joint.json, data/figures/ablations/joint/
 (forest.png, modalities.png, uncertainty.png, table.md). Run: dvc repro compare_joint.
 """
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, write_json
-from btlib.evaluation.joint_ablation import joint_ablation_table
-from btlib.evaluation.joint_comparison_figures import write_comparison_figures
-from btlib.evaluation.joint_markdown import comparison_markdown
-from btlib.evaluation.joint_tables import read_comparison
-from btlib.evaluation.modalities import modality_table
-from btlib.evaluation.uncertainty import uncertainty_rows
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.runtime.artifacts import atomic_path, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.report.figures.volume_comparison import write_comparison_figures
+from btlib.report.figures.volume_tables import comparison_markdown
+from btlib.volumes.evaluation.ablation import joint_ablation_table
+from btlib.volumes.evaluation.modalities import modality_table
+from btlib.volumes.evaluation.tables import read_comparison
+from btlib.volumes.evaluation.uncertainty import uncertainty_rows
 
 
 def main(study: Path, metrics: Path, figures: Path) -> None:

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from btlib.arm_names import PROPOSED
-from btlib.artifacts import read_csv, write_csv, write_json
-from btlib.data.images import load_processed, shrink
-from btlib.data.splits import rows_of
-from btlib.evaluation.agreement import agreement_scores
-from btlib.explain.consistency import agreement_table
-from btlib.explain.gradcam import gradcam
-from btlib.nets.store import kept_networks
-from btlib.params import load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.explain.gradcam import gradcam
+from btlib.core.runtime.arm_names import PROPOSED
+from btlib.core.runtime.artifacts import read_csv, write_csv, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.data.preprocessing import load_processed, shrink
+from btlib.images.data.splits import rows_of
+from btlib.images.evaluation.agreement import agreement_scores
+from btlib.images.explain.consistency import agreement_table
+from btlib.images.nets.store import kept_networks
 
 
 def main(ablation: Path, weights: Path, processed: Path, splits: Path, metrics: Path, table: Path) -> None:

@@ -7,16 +7,16 @@ Run, after `split.folds: 5` in params.yaml: dvc repro cross_validate.
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
-from btlib.data.manifest import read_manifest
-from btlib.evaluation.cross_validation import Fold, cross_validation_metrics, pooled
-from btlib.evaluation.cross_validation_figures import folds_figure
-from btlib.evaluation.figures import classification_figure
-from btlib.evaluation.tables import checked_predictions, classes_in
-from btlib.evaluation.wording import titled
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.metrics.predictions import checked_predictions, classes_in
+from btlib.core.runtime.artifacts import atomic_path, read_csv, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.manifest import read_manifest
+from btlib.images.evaluation.cross_validation import Fold, cross_validation_metrics, pooled
+from btlib.report.figures.classification import classification_figure
+from btlib.report.figures.cross_validation import folds_figure
+from btlib.report.figures.wording import titled
 
 
 def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> None:

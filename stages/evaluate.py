@@ -7,19 +7,20 @@ metrics/classification.json, data/figures/evaluate/ (Figures 10–12, reliabilit
 
 from pathlib import Path
 
-from btlib.artifacts import read_csv, write_csv, write_figure, write_json
-from btlib.data.images import load_processed
-from btlib.data.splits import rows_of
-from btlib.evaluation import curves, figures
-from btlib.evaluation.calibration import fit_temperature
-from btlib.evaluation.classification import classification_metrics
-from btlib.evaluation.selection import shown_rows
-from btlib.evaluation.tables import groups_of, predictions_table, read_predictions
-from btlib.inference.images import predict
-from btlib.nets.store import load_classifier
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.metrics.calibration import fit_temperature
+from btlib.core.metrics.predictions import groups_of, predictions_table, read_predictions
+from btlib.core.runtime.artifacts import read_csv, write_csv, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.preprocessing import load_processed
+from btlib.images.data.splits import rows_of
+from btlib.images.evaluation import curves
+from btlib.images.evaluation.classification import classification_metrics
+from btlib.images.evaluation.selection import shown_rows
+from btlib.images.nets.inference import predict
+from btlib.images.nets.store import load_classifier
+from btlib.report.figures import classification as figures
 
 SHOWN_PER_CLASS = 8
 

@@ -15,26 +15,26 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 from tqdm import tqdm
 
-from btlib.artifacts import atomic_path, write_csv, write_json
-from btlib.data.volumes.conventions import regions_of
-from btlib.data.volumes.manifest import read_manifest
-from btlib.data.volumes.reading import read_case
-from btlib.data.volumes.splits import cases_of
-from btlib.data.volumes.store import Case, load_case, load_index, write_nifti
-from btlib.evaluation.joint import joint_metrics
-from btlib.evaluation.joint_figures import write_joint_figures
-from btlib.evaluation.joint_tables import PREDICTIONS, read_joint_tables
-from btlib.evaluation.segmentation import Outlined, segmentation_table
-from btlib.evaluation.uncertainty import Doubts
-from btlib.explain.uncertainty import Method, all_methods
-from btlib.inference.volumes import CasePrediction, grade_row, mc_samples, native_labels, predict_case, stacked
-from btlib.nets.joint import JointNet
-from btlib.nets.joint_store import load_joint
-from btlib.nets.threads import side_by_side
-from btlib.nets.windows import Window
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.runtime.artifacts import atomic_path, write_csv, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.runtime.threads import side_by_side
+from btlib.core.settings.params import data_note, load_params
+from btlib.report.figures.volume_scores import write_joint_figures
+from btlib.volumes.data.conventions import regions_of
+from btlib.volumes.data.manifest import read_manifest
+from btlib.volumes.data.reading import read_case
+from btlib.volumes.data.splits import cases_of
+from btlib.volumes.data.store import Case, load_case, load_index, write_nifti
+from btlib.volumes.evaluation.scores import joint_metrics
+from btlib.volumes.evaluation.segmentation import Outlined, segmentation_table
+from btlib.volumes.evaluation.tables import PREDICTIONS, read_joint_tables
+from btlib.volumes.evaluation.uncertainty import Doubts
+from btlib.volumes.explain.sampling import Method, all_methods
+from btlib.volumes.nets.inference import CasePrediction, grade_row, mc_samples, native_labels, predict_case, stacked
+from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.store import load_joint
+from btlib.volumes.nets.windows import Window
 
 
 def main(

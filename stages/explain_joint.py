@@ -13,23 +13,23 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from btlib.artifacts import write_figure, write_json
-from btlib.data.volumes.conventions import GRADES, REGION_NAMES
-from btlib.data.volumes.store import Case, load_case, to_native, write_nifti
-from btlib.evaluation.joint_tables import read_joint_tables
-from btlib.evaluation.localisation import localisation_scores
-from btlib.evaluation.wording import titled
-from btlib.explain.gradcam import map_names
-from btlib.explain.uncertainty import binary_uncertainty
-from btlib.explain.volume_figures import SHADES, explanation_figure
-from btlib.explain.volumes import Explanation, cases_to_explain, grade_heat, heat_in_brain
-from btlib.inference.volumes import mc_samples, native_labels, predict_case
-from btlib.nets.joint import JointNet
-from btlib.nets.joint_store import load_joint
-from btlib.nets.windows import Window
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.explain.gradcam import map_names
+from btlib.core.metrics.localisation import localisation_scores
+from btlib.core.runtime.artifacts import write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.report.figures.volume_maps import SHADES, explanation_figure
+from btlib.report.figures.wording import titled
+from btlib.volumes.data.conventions import GRADES, REGION_NAMES
+from btlib.volumes.data.store import Case, load_case, to_native, write_nifti
+from btlib.volumes.evaluation.tables import read_joint_tables
+from btlib.volumes.explain.maps import Explanation, cases_to_explain, grade_heat, heat_in_brain
+from btlib.volumes.explain.sampling import binary_uncertainty
+from btlib.volumes.nets.inference import mc_samples, native_labels, predict_case
+from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.store import load_joint
+from btlib.volumes.nets.windows import Window
 
 
 def main(model: Path, normalized: Path, predictions: Path, maps: Path, metrics: Path, figures: Path) -> None:

@@ -9,12 +9,12 @@ Run: dvc repro external.
 import shutil
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, write_figure, write_json
-from btlib.evaluation.external import external_scores, read_external
-from btlib.evaluation.external_figures import external_figure
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.runtime.artifacts import atomic_path, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.evaluation.external import external_scores, read_external
+from btlib.report.figures.external import external_figure
 
 
 def main(predictions: Path, metrics: Path, figures: Path) -> None:

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from btlib.artifacts import read_csv, write_csv, write_figure, write_json
-from btlib.data.images import load_processed
-from btlib.data.masks import Masks
-from btlib.evaluation.localisation import localisation_scores
-from btlib.evaluation.selection import shown_rows
-from btlib.evaluation.tables import groups_of, read_predictions
-from btlib.evaluation.wording import caption, spoken, titled
-from btlib.explain.faithfulness import faithfulness_table
-from btlib.explain.figures import overlay_figure
-from btlib.explain.gradcam import gradcam
-from btlib.explain.lesions import lesion_masks
-from btlib.nets.store import load_classifier
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.explain.faithfulness import faithfulness_table
+from btlib.core.explain.gradcam import gradcam
+from btlib.core.metrics.localisation import localisation_scores
+from btlib.core.metrics.predictions import groups_of, read_predictions
+from btlib.core.runtime.artifacts import read_csv, write_csv, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.masks import Masks
+from btlib.images.data.preprocessing import load_processed
+from btlib.images.evaluation.selection import shown_rows
+from btlib.images.explain.lesions import lesion_masks
+from btlib.images.nets.store import load_classifier
+from btlib.report.figures.overlays import overlay_figure
+from btlib.report.figures.wording import caption, spoken, titled
 
 
 def main(

@@ -7,10 +7,10 @@ Run: dvc repro ingest_images.
 
 from pathlib import Path
 
-from btlib.artifacts import write_csv
-from btlib.data.ingest import ingest
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import write_csv
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.data.ingest import ingest
 
 
 def main(root: Path, manifest: Path, unreadable: Path) -> None:

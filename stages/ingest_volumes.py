@@ -6,12 +6,12 @@ Run: dvc repro ingest_volumes.
 
 from pathlib import Path
 
-from btlib.artifacts import write_csv
-from btlib.data.volumes.ingest import ingest
-from btlib.data.volumes.labels import numbering, spelled, stated
-from btlib.errors import listed
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import write_csv
+from btlib.core.runtime.errors import listed
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.volumes.data.ingest import ingest
+from btlib.volumes.data.labels import numbering, spelled, stated
 
 
 def main(root: Path, manifest: Path) -> None:

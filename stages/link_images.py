@@ -8,13 +8,13 @@ Run: dvc repro link_images.
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, write_csv, write_figure
-from btlib.data.link_pictures import link_figure
-from btlib.data.links import COLUMNS, best_matches, is_link, linked_masks, read_reference
-from btlib.data.manifest import read_manifest
-from btlib.data.masks import write_masks
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import atomic_path, write_csv, write_figure
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.data.links import COLUMNS, best_matches, is_link, linked_masks, read_reference
+from btlib.images.data.manifest import read_manifest
+from btlib.images.data.masks import write_masks
+from btlib.report.figures.links import link_figure
 
 
 def main(ingested: Path, root: Path, reference: Path, links: Path, masks: Path, figures: Path) -> None:

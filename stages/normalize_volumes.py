@@ -7,10 +7,10 @@ Run: dvc repro normalize_volumes.
 
 from pathlib import Path
 
-from btlib.data.volumes.manifest import read_manifest
-from btlib.data.volumes.normalize import write_normalized
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.volumes.data.manifest import read_manifest
+from btlib.volumes.data.normalize import write_normalized
 
 
 def main(root: Path, manifest: Path, out: Path) -> None:

@@ -8,20 +8,20 @@ Run: dvc repro package_classifier.
 
 from pathlib import Path
 
-from btlib.artifacts import read_csv, read_json
-from btlib.data.images import load_processed
-from btlib.data.splits import rows_of
-from btlib.deploy.model_card import Calibration, Limit, Unsure
-from btlib.deploy.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
-from btlib.evaluation.calibration import fit_temperature, scale
-from btlib.evaluation.selective import unsure_threshold
-from btlib.evaluation.tables import groups_of, read_predictions
-from btlib.inference.image_features import middle_features
-from btlib.inference.novelty import fit_novelty
-from btlib.nets.files import CARD
-from btlib.nets.store import load_classifier
-from btlib.params import data_note, load_params
-from btlib.stage import run
+from btlib.app.models.model_card import Calibration, Limit, Unsure
+from btlib.app.models.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
+from btlib.core.metrics.calibration import fit_temperature, scale
+from btlib.core.metrics.novelty import fit_novelty
+from btlib.core.metrics.predictions import groups_of, read_predictions
+from btlib.core.metrics.selective import unsure_threshold
+from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.network_files import CARD
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.preprocessing import load_processed
+from btlib.images.data.splits import rows_of
+from btlib.images.nets.features import middle_features
+from btlib.images.nets.store import load_classifier
 
 INTENDED_USE = (
     "Research on telling brain tumours apart in single MRI slices; not a medical device, and not for decisions about "

@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from btlib.artifacts import read_json
-from btlib.data.volumes.conventions import GRADES
-from btlib.data.volumes.splits import cases_of
-from btlib.data.volumes.store import load_case, load_index
-from btlib.deploy.model_card import Calibration, Limit, Unsure
-from btlib.deploy.packed_joint import Dropout, JointCard, PackedJoint, Preprocessing, save_packed
-from btlib.errors import InputError
-from btlib.evaluation.calibration import scale
-from btlib.evaluation.joint import grade_temperature
-from btlib.evaluation.joint_tables import PROBABILITIES, read_grade_predictions
-from btlib.evaluation.selective import unsure_threshold
-from btlib.inference.novelty import fit_novelty
-from btlib.inference.volume_features import encoder_features
-from btlib.nets.files import CARD
-from btlib.nets.joint_store import load_joint
-from btlib.params import data_note, load_params
-from btlib.stage import run
+from btlib.app.models.model_card import Calibration, Limit, Unsure
+from btlib.app.models.packed_joint import Dropout, JointCard, PackedJoint, Preprocessing, save_packed
+from btlib.core.metrics.calibration import scale
+from btlib.core.metrics.novelty import fit_novelty
+from btlib.core.metrics.selective import unsure_threshold
+from btlib.core.runtime.artifacts import read_json
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.network_files import CARD
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.volumes.data.conventions import GRADES
+from btlib.volumes.data.splits import cases_of
+from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.evaluation.scores import grade_temperature
+from btlib.volumes.evaluation.tables import PROBABILITIES, read_grade_predictions
+from btlib.volumes.nets.features import encoder_features
+from btlib.volumes.nets.store import load_joint
 
 INTENDED_USE = "Research on segmenting and grading gliomas; not a medical device, and not for decisions about patients."
 

@@ -13,19 +13,19 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from btlib.arm_names import PROPOSED
-from btlib.artifacts import atomic_path, read_csv, write_csv, write_figure
-from btlib.data.corruption_pictures import corruption_sheet
-from btlib.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from btlib.data.images import load_processed, shrink
-from btlib.data.splits import rows_of, sampled
-from btlib.evaluation.tables import predictions_table
-from btlib.inference.images import predict
-from btlib.nets.classifier import Classifier
-from btlib.nets.store import kept_networks, load_classifier
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.metrics.predictions import predictions_table
+from btlib.core.runtime.arm_names import PROPOSED
+from btlib.core.runtime.artifacts import atomic_path, read_csv, write_csv, write_figure
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from btlib.images.data.preprocessing import load_processed, shrink
+from btlib.images.data.splits import rows_of, sampled
+from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.inference import predict
+from btlib.images.nets.store import kept_networks, load_classifier
+from btlib.report.figures.corruptions import corruption_sheet
 
 ARMS = {
     "regularisation": (PROPOSED, "mixup_only", "ema_only", "neither"),

@@ -7,12 +7,12 @@ Run: dvc repro phantom.
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path
-from btlib.params import load_params
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
 from btlib.phantom.atlas import load_atlas
 from btlib.phantom.dataset import Plan, write_dataset
 from btlib.phantom.elsewhere import write_elsewhere
-from btlib.stage import run
 
 
 def main(out: Path, elsewhere: Path) -> None:

@@ -6,10 +6,10 @@ Run: dvc repro phantom_volumes.
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path
-from btlib.params import load_params
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
 from btlib.phantom.volume_set import write_volume_set
-from btlib.stage import run
 
 
 def main(out: Path) -> None:

@@ -8,13 +8,13 @@ Run: dvc repro predict_external.
 
 from pathlib import Path
 
-from btlib.data.external import external_images
-from btlib.deploy.external import refuse_without_none, write_external, write_left_out
-from btlib.deploy.slices import SlicePredictor
-from btlib.errors import InputError
-from btlib.params import load_params
+from btlib.app.predict.external import refuse_without_none, write_external, write_left_out
+from btlib.app.predict.slices import SlicePredictor
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.data.external import external_images
 from btlib.phantom.names import PHANTOM_EXTERNAL
-from btlib.stage import run
 
 
 def main(root: Path, model: Path, images: Path, out: Path) -> None:

@@ -7,12 +7,12 @@ Run: dvc repro preprocess_images.
 
 from pathlib import Path
 
-from btlib.data.images import load_processed
-from btlib.data.manifest import read_manifest
-from btlib.data.pictures import write_pictures
-from btlib.data.processing import write_processed
-from btlib.params import data_note, load_params
-from btlib.stage import run
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.manifest import read_manifest
+from btlib.images.data.preprocessing import load_processed
+from btlib.images.data.processing import write_processed
+from btlib.report.figures.preprocessing import write_pictures
 
 
 def main(root: Path, manifest: Path, out: Path, figures: Path) -> None:

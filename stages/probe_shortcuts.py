@@ -12,22 +12,22 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from btlib.artifacts import atomic_path, read_csv, write_csv, write_figure
-from btlib.data.images import Clahe, load_processed, preprocess
-from btlib.data.splits import rows_of, sampled
-from btlib.evaluation.shortcut_figures import examples_figure
-from btlib.evaluation.tables import predictions_table
-from btlib.explain.contrast_match import grey_level_scores, matched
-from btlib.explain.lesion_insertion import insert_lesions, sample_lesions
-from btlib.explain.shortcut_probe import pretrained_backbones, probe, views
-from btlib.inference.images import predict
-from btlib.nets.classifier import Classifier
-from btlib.nets.store import load_classifier, read_states
-from btlib.params import data_note, load_params
+from btlib.core.metrics.predictions import predictions_table
+from btlib.core.runtime.artifacts import atomic_path, read_csv, write_csv, write_figure
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.data.preprocessing import Clahe, load_processed, preprocess
+from btlib.images.data.splits import rows_of, sampled
+from btlib.images.explain.contrast_match import grey_level_scores, matched
+from btlib.images.explain.lesion_insertion import insert_lesions, sample_lesions
+from btlib.images.explain.shortcut_probe import pretrained_backbones, probe, views
+from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.inference import predict
+from btlib.images.nets.store import load_classifier, read_states
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrast_probe import contrast_slices
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.report.figures.shortcuts import examples_figure
 
 NO_TUMOR = "no_tumor"
 SLICE = 224  # pixels of the phantom slices, before they are preprocessed like all images

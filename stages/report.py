@@ -8,15 +8,15 @@ which needs no other file and no network. Run: dvc repro report.
 from datetime import UTC, datetime
 from pathlib import Path
 
-from btlib.artifacts import read_csv, read_json
-from btlib.nested import flatten
-from btlib.paper import HEADLINE, TABLES
-from btlib.params import data_note
+from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.stage import TIMINGS, run
+from btlib.core.settings.params import data_note
+from btlib.core.settings.schema import read_params, read_yaml
+from btlib.report.figures.paper import HEADLINE, TABLES
 from btlib.report.page import write_page
 from btlib.report.provenance import revision, sha256, timings
 from btlib.report.study import Study, read_folder
-from btlib.schema import read_params, read_yaml
-from btlib.stage import TIMINGS, run
 
 VOLUME_TEXT = ("case", "patient", "grade", "seg", "shape", "spacing")
 

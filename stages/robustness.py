@@ -6,14 +6,14 @@ Reads data/robustness/predictions.csv, data/manifest.csv. Writes metrics/robustn
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, write_figure, write_json
-from btlib.evaluation.robustness import read_runs, robustness_table
-from btlib.evaluation.robustness_figures import accuracy_figure, sensitivity_figure
-from btlib.evaluation.tables import groups_of
-from btlib.evaluation.wording import bullets
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.metrics.predictions import groups_of
+from btlib.core.runtime.artifacts import atomic_path, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.evaluation.robustness import read_runs, robustness_table
+from btlib.report.figures.robustness import accuracy_figure, sensitivity_figure
+from btlib.report.figures.wording import bullets
 
 WORST = 3  # corruptions whose sensitivities are shown class by class
 

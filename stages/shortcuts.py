@@ -6,14 +6,14 @@ metrics/shortcuts.json, data/figures/shortcuts/ (shortcuts.png, reading.md). Run
 
 from pathlib import Path
 
-from btlib.artifacts import atomic_path, read_csv, write_figure, write_json
-from btlib.evaluation.shortcut_figures import shortcut_figure
-from btlib.evaluation.shortcuts import READING, contrast_scores, matched_scores, pasted_scores, view_scores
-from btlib.evaluation.tables import checked_predictions, classes_in, groups_of
-from btlib.evaluation.wording import bullets
-from btlib.params import data_note, load_params
-from btlib.reproducibility import keyed_rng
-from btlib.stage import run
+from btlib.core.metrics.predictions import checked_predictions, classes_in, groups_of
+from btlib.core.runtime.artifacts import atomic_path, read_csv, write_figure, write_json
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.evaluation.shortcuts import READING, contrast_scores, matched_scores, pasted_scores, view_scores
+from btlib.report.figures.shortcuts import shortcut_figure
+from btlib.report.figures.wording import bullets
 
 
 def main(

@@ -7,12 +7,12 @@ Run: dvc repro split_images.
 
 from pathlib import Path
 
-from btlib.artifacts import write_csv, write_json
-from btlib.data.manifest import read_manifest
-from btlib.data.own_splits import own_split
-from btlib.data.splits import class_counts, split
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import write_csv, write_json
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.data.manifest import read_manifest
+from btlib.images.data.own_splits import own_split
+from btlib.images.data.splits import class_counts, split
 
 
 def main(root: Path, manifest: Path, out: Path, metrics: Path) -> None:

@@ -6,11 +6,11 @@ Run: dvc repro split_volumes.
 
 from pathlib import Path
 
-from btlib.artifacts import write_csv, write_json
-from btlib.data.volumes.manifest import read_manifest
-from btlib.data.volumes.splits import grade_counts, split_cases
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import write_csv, write_json
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.volumes.data.manifest import read_manifest
+from btlib.volumes.data.splits import grade_counts, split_cases
 
 
 def main(manifest: Path, out: Path, metrics: Path) -> None:

@@ -12,20 +12,20 @@ from pathlib import Path
 import pandas as pd
 from lightning_fabric import Fabric
 
-from btlib.artifacts import atomic_path, read_csv, write_csv
-from btlib.data.manifest import read_manifest
-from btlib.data.splits import split
-from btlib.errors import InputError
-from btlib.evaluation.tables import predictions_table
-from btlib.inference.images import predict
-from btlib.nested import flatten
-from btlib.nets.store import read_states
-from btlib.params import load_params
-from btlib.stage import run
-from btlib.training.devices import make_fabric
-from btlib.training.main_model import TrainingData
-from btlib.training.resume import ResumeState
-from btlib.training.study import Study, fingerprint
+from btlib.core.metrics.predictions import predictions_table
+from btlib.core.runtime.artifacts import atomic_path, read_csv, write_csv
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.core.training.resume import ResumeState
+from btlib.images.data.manifest import read_manifest
+from btlib.images.data.splits import split
+from btlib.images.nets.inference import predict
+from btlib.images.nets.store import read_states
+from btlib.images.training.main import TrainingData
+from btlib.images.training.study import Study, fingerprint
 
 ARM = "main"
 PREDICTIONS = ["fold", "split", "image_id", "label"]

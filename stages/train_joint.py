@@ -6,11 +6,11 @@ Run: dvc repro train_joint.
 
 from pathlib import Path
 
-from btlib.nested import flatten
-from btlib.params import data_note, load_params
-from btlib.stage import run
-from btlib.training.devices import make_fabric
-from btlib.training.joint_main import VolumeData, train_joint
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.volumes.training.main import VolumeData, train_joint
 
 
 def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:

@@ -6,15 +6,15 @@ Run: dvc repro train_stage1.
 
 from pathlib import Path
 
-from btlib.nested import flatten
-from btlib.nets.classifier import build_classifier
-from btlib.nets.store import read_states
-from btlib.params import data_note, load_params
-from btlib.stage import run
-from btlib.training.devices import make_fabric
-from btlib.training.main_model import TrainingData, train_main
-from btlib.training.pictures import draw_mixup, draw_views
-from btlib.training.recipe import architecture, arm_settings, stream
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.nets.classifier import build_classifier
+from btlib.images.nets.store import read_states
+from btlib.images.training.main import TrainingData, train_main
+from btlib.images.training.recipe import architecture, arm_settings, stream
+from btlib.report.figures.training import draw_mixup, draw_views
 
 
 def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, figures: Path) -> None:

@@ -6,14 +6,14 @@ Run: dvc repro train_stage2.
 
 from pathlib import Path
 
-from btlib.nested import flatten
-from btlib.nets.files import CARD, TENSORS
-from btlib.nets.store import load_classifier
-from btlib.params import data_note, load_params
-from btlib.stage import run
-from btlib.training.devices import make_fabric
-from btlib.training.main_model import TrainingData, train_main
-from btlib.training.recipe import arm_settings, stream
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.network_files import CARD, TENSORS
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import data_note, load_params
+from btlib.images.nets.store import load_classifier
+from btlib.images.training.main import TrainingData, train_main
+from btlib.images.training.recipe import arm_settings, stream
 
 
 def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from btlib.artifacts import atomic_path, write_tensors
-from btlib.nets.backbones import Backbone
-from btlib.nets.weights import features_state, has_pretrained, pretrained
-from btlib.params import load_params
-from btlib.stage import run
+from btlib.core.runtime.artifacts import atomic_path, write_tensors
+from btlib.core.runtime.stage import run
+from btlib.core.settings.params import load_params
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.weights import features_state, has_pretrained, pretrained
 
 
 def main(out: Path) -> None:

@@ -75,7 +75,7 @@ def relative(path):
 
 
 def part(path):
-    """`training` for btlib/training/loop.py, `inference` for btlib/inference.py, `stages` for a stage."""
+    """`training` for btlib/core/training/loop.py, `inference` for btlib/inference.py, `stages` for a stage."""
     folder, *rest = path.relative_to(ROOT).parts
     return "stages" if folder == "stages" else rest[0].removesuffix(".py")
 
@@ -130,8 +130,8 @@ def test_no_pickle_no_shell_no_eval(path):
 
 @pytest.mark.parametrize("path", [*LIBRARY, *STAGES], ids=relative)
 def test_only_artifacts_writes_files_by_itself(path):
-    """Everything else goes through btlib.artifacts, so that an output is whole or absent."""
-    if path == ROOT / "btlib/artifacts.py":
+    """Everything else goes through btlib.core.runtime.artifacts, so that an output is whole or absent."""
+    if path == ROOT / "btlib/core/runtime/artifacts.py":
         return
     text = path.read_text(encoding="utf-8")
     writers = (

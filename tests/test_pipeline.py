@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from btlib.errors import InputError
+from btlib.core.runtime.errors import InputError
+from btlib.core.settings.schema import known_keys
 from btlib.pipeline import expected_lists, imported_modules, keys_read, refresh, stage_script
-from btlib.schema import known_keys
 
 ROOT = Path(__file__).parents[1]
 ORDER_ONLY = "data/params.checked"  # a dependency that makes a stage wait, without being read
@@ -171,13 +171,20 @@ def test_closure_follows_functions_packages_and_cycles(small):
 
 
 def test_the_schema_of_params_counts_only_for_who_imports_it_itself(small):
-    (small / "btlib/params.py").write_text("from btlib.schema import read\n", encoding="utf-8")
-    (small / "btlib/schema.py").write_text("from btlib import one\n", encoding="utf-8")
+    (small / "btlib/core/settings/params.py").write_text(
+        "from btlib.core.settings.schema import read\n", encoding="utf-8"
+    )
+    (small / "btlib/core/settings/schema.py").write_text("from btlib import one\n", encoding="utf-8")
     loads, checks = small / "stages/loads.py", small / "stages/checks.py"
-    loads.write_text("from btlib.params import load_params\n", encoding="utf-8")
-    checks.write_text("from btlib.params import load_params\nfrom btlib.schema import read\n", encoding="utf-8")
-    assert imported_modules(loads, small) == ["btlib/params.py"]
-    assert {"btlib/params.py", "btlib/schema.py", "btlib/one.py"} <= set(imported_modules(checks, small))
+    loads.write_text("from btlib.core.settings.params import load_params\n", encoding="utf-8")
+    checks.write_text(
+        "from btlib.core.settings.params import load_params\nfrom btlib.core.settings.schema import read\n",
+        encoding="utf-8",
+    )
+    assert imported_modules(loads, small) == ["btlib/core/settings/params.py"]
+    assert {"btlib/core/settings/params.py", "btlib/core/settings/schema.py", "btlib/one.py"} <= set(
+        imported_modules(checks, small)
+    )
 
 
 def test_refresh_corrects_code_and_keeps_the_rest(small):

@@ -7,12 +7,12 @@ of the four versions of one slice shows what it follows.
 
 import numpy as np
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.slices import PLANES, acquire, plane_points, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tumours import LABELS
-from btlib.reproducibility import keyed_rng
 
 
 def contrast_slices(

@@ -9,12 +9,12 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from btlib.artifacts import atomic_path
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.slices import PLANES, Slice, sample_slice
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tumours import LABELS
-from btlib.reproducibility import keyed_rng
 
 WORKERS = 2
 COLUMNS = ("path", "label", "patient", "mask_path", "plane", "modality")

@@ -16,7 +16,8 @@ from joblib import Parallel, delayed
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from btlib.artifacts import atomic_path
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
 from btlib.phantom.acquisition import bias_field, blur, coil, rician, window
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES, sample_table
@@ -25,7 +26,6 @@ from btlib.phantom.slices import AXES, SMALLEST_LESION, Slice, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumours import LESION_LABELS, lesion_labels, sample_tumour
-from btlib.reproducibility import keyed_rng, keyed_seed
 
 COLUMNS = ("path", "patient", "mask_path")
 KINDS = ("glioma", "meningioma", "pituitary")  # in turn

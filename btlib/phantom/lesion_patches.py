@@ -1,15 +1,15 @@
-"""Lesions cut out of phantom subjects, to be pasted into other images (`btlib.data.lesion_paste`)."""
+"""Lesions cut out of phantom subjects, to be pasted into other images (`btlib.images.data.lesion_paste`)."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrasts import sample_table
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX
 from btlib.phantom.tumours import LESION_LABELS, lesion_labels
-from btlib.reproducibility import keyed_rng
 
 SIDE = 96  # pixels of a patch
 HEAD_WIDTH = 170.0  # mm: the diameter of a circle with the area of an axial slice through the phantom's mean head

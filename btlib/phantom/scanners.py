@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.contrasts import MODALITIES, intensities
 from btlib.phantom.tissues import INDEX, TISSUES
-from btlib.reproducibility import keyed_rng
 
 SCANNERS = 5
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.brain import BrainShape, paint_brain, sample_brain
 from btlib.phantom.gliomas import GRADES, sample_glioma
@@ -17,7 +18,6 @@ from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import Mixture
 from btlib.phantom.tumours import Tumour, paint_tumour, sample_site, sample_tumour
 from btlib.phantom.warp import Warp, sample_warp
-from btlib.reproducibility import keyed_rng
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from btlib.artifacts import atomic_path
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
 from btlib.phantom.volumes import make_volumes
-from btlib.reproducibility import keyed_rng
 
 WORKERS = 2
 PREFIX = "BraTS20_Training"

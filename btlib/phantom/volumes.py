@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.acquisition import rician
 from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.contrasts import MODALITIES
@@ -12,7 +13,6 @@ from btlib.phantom.scanners import Scanner, sample_scanner
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX
 from btlib.phantom.tumours import LESION_LABELS, lesion_labels
-from btlib.reproducibility import keyed_rng
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
 CELL = 8.0  # mm, of a first look for the brain

@@ -1,11 +1,11 @@
-"""How far accuracy falls when less can be remembered: runs of one recipe on the rungs of `btlib.separation`."""
+"""How far accuracy falls when less can be remembered: runs of one recipe on the rungs of `images.data.separation`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from btlib.images.data.separation import IMAGE, NEAR_COPY, PATIENT, RUNGS, kept_apart, rung
 from btlib.report.study import Study
-from btlib.separation import IMAGE, NEAR_COPY, PATIENT, RUNGS, kept_apart, rung
 
 KNOWN = "known"
 STEPS = {**RUNGS, KNOWN: "images of known patients only"}

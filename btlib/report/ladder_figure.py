@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from btlib.images.data.separation import IMAGE
 from btlib.report.ladder import STEPS, Climb, Estimate
 from btlib.report.scores import spoken
-from btlib.separation import IMAGE
 
 WITHIN = "auc_within_patients"
 COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from btlib.artifacts import atomic_path
+from btlib.core.runtime.artifacts import atomic_path
 from btlib.report.blocks import Section
 from btlib.report.sections.ablations import ablations_section
 from btlib.report.sections.audit import audit_section, volumes_section

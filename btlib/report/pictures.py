@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
-from btlib.errors import InputError
+from btlib.core.runtime.errors import InputError
 
 LARGE = 200_000  # bytes of the PNG; what is larger holds brain images more than lines
 QUALITY = 85

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from btlib.artifacts import read_json
+from btlib.core.runtime.artifacts import read_json
 
 UNKNOWN = "unknown"
 CODE = ("btlib", "stages", "dvc.yaml", "params.yaml", "requirements.lock")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from btlib.artifacts import read_json
-from btlib.errors import InputError
+from btlib.core.runtime.artifacts import read_json
+from btlib.core.runtime.errors import InputError
 from btlib.report.blocks import Block, Figure, Figures
 from btlib.report.pictures import embedded
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from btlib.evaluation.tables import Predictions
+from btlib.core.metrics.predictions import Predictions
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 

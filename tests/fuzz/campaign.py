@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from btlib.data.isolation import GIB, Lost, in_isolation
+from btlib.core.runtime.isolation import GIB, Lost, in_isolation
 from tests.fuzz.mutations import mutated
 from tests.fuzz.trial import FAULT, LOST, Files, Outcome, Reader, read_files, tried, write_files
 

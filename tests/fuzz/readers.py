@@ -10,24 +10,24 @@ import anyio
 import numpy as np
 import pandas as pd
 
-from btlib.artifacts import read_csv, read_json, read_tensors
-from btlib.data.annotations import read_annotations
-from btlib.data.own_splits import own_split
-from btlib.data.reading import open_image, open_mask, read_mat_label
-from btlib.data.sources import phantom
-from btlib.data.volumes import ingest
-from btlib.data.volumes.sources import recognise
-from btlib.data.volumes.store import load_case
-from btlib.deploy import packed_classifier, packed_joint
-from btlib.deploy.case_files import find_cases, is_case, proposals
-from btlib.deploy.cases import normalized
-from btlib.deploy.packed_joint import Preprocessing
-from btlib.deploy.scans import read_scans
-from btlib.deploy.slice_files import find_slices, not_mr, read_slice
-from btlib.errors import InputError
-from btlib.schema import read_params
-from btlib.training.resume import ResumeState
-from btlib.web.uploads import Upload, stored, unpacked
+from btlib.app.models import packed_classifier, packed_joint
+from btlib.app.models.packed_joint import Preprocessing
+from btlib.app.predict.cases import normalized
+from btlib.app.scans.case_files import find_cases, is_case, proposals
+from btlib.app.scans.scans import read_scans
+from btlib.app.scans.slice_files import find_slices, not_mr, read_slice
+from btlib.app.serve.uploads import Upload, stored, unpacked
+from btlib.core.runtime.artifacts import read_csv, read_json, read_tensors
+from btlib.core.runtime.errors import InputError
+from btlib.core.settings.schema import read_params
+from btlib.core.training.resume import ResumeState
+from btlib.images.data.annotations import read_annotations
+from btlib.images.data.own_splits import own_split
+from btlib.images.data.reading import open_image, open_mask, read_mat_label
+from btlib.images.data.sources import phantom
+from btlib.volumes.data import ingest
+from btlib.volumes.data.sources import recognise
+from btlib.volumes.data.store import load_case
 from tests.fuzz import formats, seeds
 from tests.fuzz.trial import OUTSIDE, Reader
 

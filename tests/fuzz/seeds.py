@@ -18,17 +18,17 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from safetensors.torch import save_file
 
-from btlib.data.classes import CLASSES
-from btlib.data.volumes.conventions import MODALITIES
-from btlib.data.volumes.grid import MIN_SIDE
-from btlib.data.volumes.normalize import normalize
-from btlib.data.volumes.store import case_path, save_case
-from btlib.deploy.packed_classifier import save_packed
-from btlib.nets.classifier import Architecture, Classifier
-from btlib.training.resume import ResumeState, SavedArm, SavedRun
-from tests.data.samples import make_case
-from tests.deploy import joint_make, slice_make
+from btlib.app.models.packed_classifier import save_packed
+from btlib.core.training.resume import ResumeState, SavedArm, SavedRun
+from btlib.images.data.classes import CLASSES
+from btlib.images.nets.classifier import Architecture, Classifier
+from btlib.volumes.data.conventions import MODALITIES
+from btlib.volumes.data.grid import MIN_SIDE
+from btlib.volumes.data.normalize import normalize
+from btlib.volumes.data.store import case_path, save_case
+from tests.app import joint_make, slice_make
 from tests.fuzz.trial import PATIENT
+from tests.images.data.samples import make_case
 
 SHAPE = (12, 11, 9)  # voxels
 AFFINE = nib.affines.from_matvec(np.diag([-4.0, -4, 5]), [20, 20, -20])

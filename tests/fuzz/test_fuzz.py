@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from btlib.errors import InputError
+from btlib.core.runtime.errors import InputError
 from tests.fuzz.campaign import trials
 from tests.fuzz.mutations import mutated, seeds_of
 from tests.fuzz.readers import READERS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from btlib.errors import InputError
+from btlib.core.runtime.errors import InputError
 from tests.fuzz.campaign import trials
 from tests.fuzz.trial import ANSWERED, FAULT, LOST, OUTSIDE, PATIENT, REFUSED, Reader
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from btlib.errors import InputError
+from btlib.core.runtime.errors import InputError
 
 PATIENT = "DOE^JANE"  # stands in every seed that can hold a name
 FOLDER = "case-0815"  # that holds the input
@@ -68,7 +68,7 @@ class _Place(NamedTuple):
 
 
 def tried(reader: Reader, files: Files, base: Path) -> Outcome:
-    """What came of reading the files; to be called in a process of `btlib.data.isolation` alone.
+    """What came of reading the files; to be called in a process of `btlib.core.runtime.isolation` alone.
 
     Args:
         base: an empty folder, best in memory.

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from btlib.phantom.dataset import COLUMNS, Plan, write_dataset
-from btlib.phantom.sheets import COLUMNS as ACROSS
-from btlib.phantom.sheets import ROWS, SIDE, write_sheets
 from btlib.phantom.tumours import LABELS
+from btlib.report.figures.phantom_slices import COLUMNS as ACROSS
+from btlib.report.figures.phantom_slices import ROWS, SIDE, write_sheets
 
 PLAN = Plan(seed=0, subjects_per_class=3, slices_per_subject=2, image_size=48, duplicates=4)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom import elsewhere
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.elsewhere import (
@@ -23,7 +24,6 @@ from btlib.phantom.elsewhere import (
 from btlib.phantom.slices import MODALITY_SHARES, SMALLEST_LESION
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX
-from btlib.reproducibility import keyed_rng
 
 SIZE = 64
 PEOPLE = 24

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.acquisition import bias_field, coil, compress, rician, sharpen, window
 from btlib.phantom.contrasts import MODALITIES, intensities, sample_table
 from btlib.phantom.slices import MODALITY_SHARES, PLANES, SMALLEST_LESION, sample_slice
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX
 from btlib.phantom.tumours import LABELS
-from btlib.reproducibility import keyed_rng
 
 SIZE = 72
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.head import SELLA
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX
 from btlib.phantom.tumours import LESION_LABELS, lesion_labels, sample_tumour
-from btlib.reproducibility import keyed_rng
 
 SUBJECTS = range(6)
 

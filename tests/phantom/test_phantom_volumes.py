@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 from scipy import ndimage
 
+from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.brain import paint_brain
 from btlib.phantom.contrasts import MODALITIES, intensities
 from btlib.phantom.gliomas import GRADES, UNTYPICAL, sample_glioma
@@ -21,9 +22,8 @@ from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumours import paint_tumour
 from btlib.phantom.volume_set import COLUMNS, case_grades, write_volume_set
-from btlib.phantom.volume_sheets import HEIGHT, PATIENTS, contact_sheet
 from btlib.phantom.volumes import BRATS_LABELS, make_volumes, voxel_grid
-from btlib.reproducibility import keyed_rng
+from btlib.report.figures.phantom_volumes import HEIGHT, PATIENTS, contact_sheet
 
 ROOT = Path(__file__).parents[2]
 SPACING = 5.0

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from btlib.nested import flatten
-from btlib.paper import HEADLINE, TABLES
+from btlib.core.runtime.nested import flatten
+from btlib.core.settings.schema import read_params
+from btlib.report.figures.paper import HEADLINE, TABLES
 from btlib.report.scores import SCORES
 from btlib.report.study import Study, read_folder
-from btlib.schema import read_params
 
 ROOT = Path(__file__).parents[2]
 FIGURES = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from btlib.artifacts import read_json
+from btlib.core.runtime.artifacts import read_json
 from btlib.report.ladder import Climb, Estimate, recorded_climbs, rung_words, this_climb
 from btlib.report.ladder_figure import ladder_figure
 from btlib.report.page import render

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from btlib.artifacts import write_json
+from btlib.core.runtime.artifacts import write_json
 from btlib.report.provenance import revision, sha256, timings
 
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from btlib.errors import InputError
+from btlib.core.runtime.errors import InputError
 from btlib.report.blocks import Bullets, Figures, Numbers, Section, Table, Text
 from btlib.report.page import SECTIONS, render, write_page
 from btlib.report.pictures import embedded

@@ -3,9 +3,9 @@
 import pytest
 from PIL import Image
 
-from btlib.artifacts import read_json
-from btlib.data.classes import CLASSES
-from btlib.paper import CLASS_COUNTS, HEADLINE, SETTINGS, SETTINGS_IN_TEXT
+from btlib.core.runtime.artifacts import read_json
+from btlib.images.data.classes import CLASSES
+from btlib.report.figures.paper import CLASS_COUNTS, HEADLINE, SETTINGS, SETTINGS_IN_TEXT
 from btlib.report.scores import SCORES
 from btlib.report.sections.ablations import finding, score_table
 from btlib.report.sections.audit import audit_section, leak_table, split_rows, volumes_section

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
 
-from btlib.data.classes import CLASSES
-from btlib.schema import TABLES
+from btlib.core.settings.schema import TABLES
+from btlib.images.data.classes import CLASSES
 
 ROOT = Path(__file__).parents[2]
 FILES = ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore")

@@ -9,11 +9,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from btlib.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
-from btlib.data.classes import CLASSES
-from btlib.nets.backbones import Backbone
-from btlib.nets.classifier import Architecture, build_classifier
-from btlib.nets.store import read_states, save_classifier
+from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
+from btlib.images.data.classes import CLASSES
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.classifier import Architecture, build_classifier
+from btlib.images.nets.store import read_states, save_classifier
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]

@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from btlib.artifacts import read_csv, read_json
-from btlib.data.classes import CLASSES
-from btlib.deploy import external as deployed
-from btlib.deploy.external import refuse_without_none
-from btlib.deploy.slice_results import predict_slices
-from btlib.deploy.slices import SlicePredictor
-from btlib.errors import InputError
+from btlib.app.predict import external as deployed
+from btlib.app.predict.external import refuse_without_none
+from btlib.app.predict.slice_results import predict_slices
+from btlib.app.predict.slices import SlicePredictor
+from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.errors import InputError
+from btlib.images.data.classes import CLASSES
 from btlib.phantom.names import PHANTOM_EXTERNAL
-from tests.deploy.slice_make import picture, write_model, write_picture
+from tests.app.slice_make import picture, write_model, write_picture
 
 ROOT = Path(__file__).parents[2]
 SET = {"name": "elsewhere", "root": "hospital", "layout": "tumour_folders", "annotations": "slices.csv"}

@@ -9,10 +9,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from btlib.artifacts import read_csv, read_json, write_array, write_csv, write_tensors
-from btlib.data.classes import CLASSES
-from btlib.nets.backbones import Backbone
-from btlib.training.resume import ResumeState
+from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_tensors
+from btlib.core.training.resume import ResumeState
+from btlib.images.data.classes import CLASSES
+from btlib.images.nets.backbones import Backbone
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]

@@ -10,17 +10,17 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from btlib.artifacts import read_csv, read_json
-from btlib.data.classes import CLASSES
-from btlib.data.hashing import orientations
-from btlib.data.images import load_processed
-from btlib.data.links import COLUMNS
-from btlib.data.manifest import read_manifest
-from btlib.data.masks import Masks, mask_names
-from btlib.data.reading import open_image, open_mask
-from btlib.data.splits import SPLITS, rows_of
-from btlib.errors import InputError
-from tests.data.samples import make_case, make_class_folders, picture, save
+from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.errors import InputError
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.hashing import orientations
+from btlib.images.data.links import COLUMNS
+from btlib.images.data.manifest import read_manifest
+from btlib.images.data.masks import Masks, mask_names
+from btlib.images.data.preprocessing import load_processed
+from btlib.images.data.reading import open_image, open_mask
+from btlib.images.data.splits import SPLITS, rows_of
+from tests.images.data.samples import make_case, make_class_folders, picture, save
 
 STAGES = Path(__file__).parents[2] / "stages"
 PARAMS = (STAGES.parent / "params.yaml").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from btlib.artifacts import read_csv, read_json
-from btlib.data.volumes.conventions import MODALITIES
+from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.volumes.data.conventions import MODALITIES
 
 ROOT = Path(__file__).parents[2]
 CASES, SIDE = 20, 18

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from btlib.arm_names import PROPOSED
-from btlib.paper import FUSIONS
+from btlib.core.runtime.arm_names import PROPOSED
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
+from btlib.report.figures.paper import FUSIONS
 from btlib.report.scores import NOTHING, SCORES, Score, p_value, spoken
 from btlib.report.study import Study
 

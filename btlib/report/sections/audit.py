@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from btlib.data.classes import CLASSES
-from btlib.data.splits import SPLITS
-from btlib.data.volumes.labels import numbering, spelled
-from btlib.paper import CLASS_COUNTS
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.separation import NEAR_COPY, RUNGS, separation
+from btlib.images.data.splits import SPLITS
 from btlib.report.blocks import Block, Section, Table, Text
+from btlib.report.figures.paper import CLASS_COUNTS
 from btlib.report.scores import MINUS, NOTHING, SHARE, count, spoken
 from btlib.report.study import Study
-from btlib.separation import NEAR_COPY, RUNGS, separation
+from btlib.volumes.data.labels import numbering, spelled
 
 COUNTS = {
     "images": "images",

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from btlib.images.data.separation import leaking, separation
 from btlib.report.blocks import Bullets, Heading, Section, Table, Text
 from btlib.report.scores import SCORES, SHARE, count, spoken
 from btlib.report.sections.external import ABOVE, WITHIN, against_chance, verdict
 from btlib.report.sections.gradcam import fused
 from btlib.report.sections.run import written
 from btlib.report.study import Study
-from btlib.separation import leaking, separation
 
 FOR = (
     "Research on methods: how splits, losses, fusion, augmentation and uncertainty change results on brain-tumour MRI.",

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from btlib.paper import PER_CLASS, SETTINGS, SETTINGS_IN_TEXT
 from btlib.report.blocks import Heading, Section, Table, Text
+from btlib.report.figures.paper import PER_CLASS, SETTINGS, SETTINGS_IN_TEXT
 from btlib.report.scores import ACCURACY, GLUE, PERCENT, SCORES, Score, count, spoken
 from btlib.report.sections.run import written
 from btlib.report.study import Study

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from btlib.images.data.separation import separation
 from btlib.report.blocks import Section, Table, Text
 from btlib.report.scores import ACCURACY, NOTHING, SCORES, count
 from btlib.report.study import Study
-from btlib.separation import separation
 
 OF_A_FOLD = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "ece_temperature_scaled")
 HOW = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from btlib.data.classes import CLASSES
+from btlib.images.data.classes import CLASSES
 from btlib.report.blocks import Block, Section, Table, Text
 from btlib.report.scores import PERCENT, SHARE, Score, count, spoken
 from btlib.report.study import Study

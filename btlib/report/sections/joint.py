@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from btlib.data.volumes.conventions import MODALITIES
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
+from btlib.report.figures.uncertainty_names import UNCERTAINTY_NAMES
 from btlib.report.scores import JOINT_SCORES, NOTHING, PERCENT, Score, count, p_value, spoken
 from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
 from btlib.report.study import Study
-from btlib.uncertainty_names import UNCERTAINTY_NAMES
+from btlib.volumes.data.conventions import MODALITIES
 
 ARM_SCORES = ("dice_wt", "dice_tc", "dice_et", "grade_accuracy", "grade_auc", "grade_ece")
 BY_GRADE = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "hd95_tc", "hd95_et")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from btlib.images.data.separation import IMAGE, NEAR_COPY, PATIENT, RUNGS, rung, separation
 from btlib.report.blocks import Block, Bullets, Figure, Figures, Heading, Section, Table, Text
 from btlib.report.ladder import KNOWN, STEPS, Climb, recorded_climbs, this_climb
 from btlib.report.ladder_figure import ladder_figure
@@ -9,7 +10,6 @@ from btlib.report.pictures import drawn
 from btlib.report.scores import ACCURACY, NOTHING, Score, spoken
 from btlib.report.sections.external import AREA, WITHIN, against_chance
 from btlib.report.study import Study
-from btlib.separation import IMAGE, NEAR_COPY, PATIENT, RUNGS, rung, separation
 
 BADGE = "real images, other runs"
 SAID = {

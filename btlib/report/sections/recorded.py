@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from btlib.images.data.separation import IMAGE, PATIENT, RUNGS
 from btlib.report.blocks import Block, Section, Table, Text
 from btlib.report.ladder import rung_of, rung_words
 from btlib.report.scores import ACCURACY, NOTHING, SCORES, SHARE, count, spoken
 from btlib.report.sections.external import COLUMNS
 from btlib.report.sections.gradcam import MEASURES
 from btlib.report.study import Study
-from btlib.separation import IMAGE, PATIENT, RUNGS
 
 BADGE = "real images, other runs"
 OTHERS = ("macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from btlib.images.data.separation import separation
 from btlib.report.blocks import Number, Numbers, Section, Text
 from btlib.report.scores import JOINT_SCORES, SCORES, Score, count
 from btlib.report.study import Study
-from btlib.separation import separation
 
 SHOWN = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
 JOINT_SHOWN = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "grade_accuracy", "grade_auc")

@@ -1,0 +1,201 @@
+"""The packed models as ONNX, with what preprocessing needs beside them, compared with PyTorch before they are kept."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from btlib.app.models import packed_classifier, packed_joint
+from btlib.app.models.packed_classifier import PackedClassifier
+from btlib.app.models.packed_joint import PackedJoint
+from btlib.core.runtime.artifacts import atomic_path, write_json
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.images.nets.features import see
+from btlib.volumes.data.conventions import GRADES, MODALITIES, REGIONS
+
+MOST = 1e-4  # by which a number may differ from PyTorch's, absolutely or, above 1, as a share
+BATCHES = (1, 3)  # tried in onnxruntime; the graph is traced with two
+OPSET = 18
+
+
+class Exported(NamedTuple):
+    """A network ready for ONNX.
+
+    graph: one tensor [B, …] named `takes` to the tensors named `gives`; example: such a tensor with B = 3; constants:
+    what the JSON file beside it says.
+    """
+
+    graph: nn.Module
+    example: Tensor
+    takes: str
+    gives: tuple[str, ...]
+    constants: dict[str, Any]
+
+
+class ClassifierGraph(nn.Module):
+    """Preprocessed images uint8 [B, S, S, 3] to calibrated probabilities [B, K] and novelty [B], above 1 unfamiliar."""
+
+    def __init__(self, packed: PackedClassifier):
+        super().__init__()
+        self.net = packed.net
+        self.temperature = packed.card.calibration.temperature
+        self.threshold = packed.novelty.threshold
+        for name, tensor in packed.novelty.tensors().items():
+            self.register_buffer(f"novelty_{name}", tensor)  # plain, the exporter would give its own nodes that name
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        seen = see(self.net, images.permute(0, 3, 1, 2).float() / 255)
+        probabilities = (seen.logits / self.temperature).softmax(dim=1)
+        return probabilities, self._novelty(seen.middle)
+
+    def _novelty(self, features: Tensor) -> Tensor:
+        """As `Novelty.scores`, in float32 and with the rest as a vector, which cancels less."""
+        centred = features - self.novelty_mean
+        along = centred @ self.novelty_directions.T
+        outside = centred - along @ self.novelty_directions
+        inside = (along / self.novelty_deviations).square().sum(dim=1)
+        return (inside + (outside / self.novelty_rest).square().sum(dim=1)).sqrt() / self.threshold
+
+
+class JointGraph(nn.Module):
+    """Normalised cubes float32 [B, 4, S, S, S] to probabilities: of the regions [B, 3, S, S, S], of the grades [B, 2].
+
+    Each cube is seen as it is and mirrored, as `btlib.volumes.nets.windows` does it, and the logits averaged.
+    """
+
+    def __init__(self, packed: PackedJoint):
+        super().__init__()
+        self.net = packed.net
+        self.temperature = packed.card.calibration.temperature if packed.card.calibration else None
+
+    def forward(self, cubes: Tensor) -> tuple[Tensor, ...]:
+        plain, mirrored = self.net(cubes), self.net(cubes.flip(2))
+        found = []
+        if plain.regions is not None:
+            found.append(torch.sigmoid((plain.regions + mirrored.regions.flip(2)) / 2))
+        if plain.grade is not None:
+            found.append(((plain.grade + mirrored.grade) / 2 / self.temperature).softmax(dim=1))
+        return tuple(found)
+
+
+def export_models(models: Path, out: Path) -> dict[Path, float]:
+    """Writes classifier.onnx and joint.onnx, with a .json beside each, for those of the two that are in `models`.
+
+    Returns:
+        Each ONNX file, and by how much it differs from PyTorch at most (see `MOST`).
+
+    Raises:
+        InputError: there is neither; a folder is damaged; or a network differs by more than that, and is not written.
+    """
+    ready = {}
+    if (models / "classifier").is_dir():
+        ready["classifier"] = of_classifier(packed_classifier.load_packed(models / "classifier"))
+    if (models / "joint").is_dir():
+        ready["joint"] = of_joint(packed_joint.load_packed(models / "joint"))
+    if not ready:
+        raise InputError(
+            f"{models}: no model folder 'classifier' or 'joint'; `dvc repro package_classifier package_joint` makes "
+            "them, `dvc pull package_classifier package_joint` fetches them"
+        )
+    return {out / f"{name}.onnx": write_onnx(out / f"{name}.onnx", model) for name, model in ready.items()}
+
+
+def of_classifier(packed: PackedClassifier) -> Exported:
+    """The classifier with its softmax, temperature and novelty."""
+    card, size = packed.card, packed.card.preprocessing.image_size
+    images = keyed_rng(0, "export").integers(0, 256, (max(BATCHES), size, size, 3), dtype=np.uint8)
+    constants = card.model_dump(mode="json") | {
+        "input": f"images: uint8 [B, {size}, {size}, 3], RGB; CLAHE (OpenCV, on V of HSV) where enabled, then resized "
+        "to the square, by area where it shrinks. Mean and standard deviation are inside the network.",
+        "outputs": {
+            "probabilities": "[B, K], of `classes`, calibrated",
+            "novelty": "[B], above 1: unlike the training images",
+        },
+        "classes": list(packed.net.classes),
+    }
+    return Exported(
+        ClassifierGraph(packed), torch.from_numpy(images), "images", ("probabilities", "novelty"), constants
+    )
+
+
+def of_joint(packed: PackedJoint) -> Exported:
+    """The joint network on one window, with its sigmoid, softmax and temperature; without its novelty and dropout."""
+    field, size = packed.window
+    architecture = packed.net.architecture
+    cubes = keyed_rng(0, "export").standard_normal((max(BATCHES), len(MODALITIES), size, size, size), np.float32)
+    outputs = {}
+    if architecture.segmentation:
+        outputs["regions"] = f"[B, {len(REGIONS)}, {size}, {size}, {size}], probabilities of {', '.join(REGIONS)}"
+    if architecture.grading != "none":
+        outputs["grade"] = f"[B, {len(GRADES)}], calibrated probabilities of {', '.join(GRADES)}"
+    constants = packed.card.model_dump(
+        mode="json", include={"preprocessing", "calibration", "data_note", "intended_use"}
+    )
+    constants |= {
+        "input": f"cubes: float32 [B, {len(MODALITIES)}, {size}, {size}, {size}], {', '.join(MODALITIES)} in RAS "
+        f"order of axes; voxels of `spacing` mm, clipped and z-scored inside the brain, 0 outside; windows of "
+        f"{field}³ voxels, averaged down to {size}³",
+        "outputs": outputs,
+    }
+    return Exported(JointGraph(packed), torch.from_numpy(cubes), "cubes", tuple(outputs), constants)
+
+
+def write_onnx(path: Path, model: Exported) -> float:
+    """Writes `path` and the constants, as metadata and as JSON beside it; returns the largest difference.
+
+    Raises:
+        InputError: it is more than `MOST`; nothing is written then.
+    """
+    content = _traced(model)
+    difference = largest_difference(content, model)
+    if not difference <= MOST:
+        raise InputError(
+            f"{path}: not written: in onnxruntime it differs from PyTorch by {difference:.1e}, more than {MOST:.0e}"
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    write_json(path.with_suffix(".json"), model.constants)
+    return difference
+
+
+@torch.no_grad()
+def _traced(model: Exported) -> bytes:
+    """The ONNX file, with any number of inputs at a time, and the constants as metadata."""
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of every optimisation that it leaves out
+    with warnings.catch_warnings(action="ignore"):  # of what the exporter's own parts will do away with one day
+        program = torch.onnx.export(
+            model.graph.eval(),
+            (model.example[:2],),
+            dynamo=True,
+            input_names=[model.takes],
+            output_names=list(model.gives),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    proto = program.model_proto
+    for name, value in model.constants.items():
+        proto.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
+    return proto.SerializeToString()
+
+
+@torch.no_grad()
+def largest_difference(content: bytes, model: Exported) -> float:
+    """Between onnxruntime on a CPU and PyTorch, over all outputs and `BATCHES`; above 1 as a share of the number."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found = []
+    for size in BATCHES:
+        given = model.example[:size]
+        answers = session.run(None, {model.takes: given.numpy()})
+        for wanted, got in zip(model.graph(given), answers, strict=True):
+            expected = wanted.numpy()
+            found.append(np.max(np.abs(got - expected) / np.maximum(np.abs(expected), 1)))
+    return float(np.max(found))

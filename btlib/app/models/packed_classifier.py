@@ -1,0 +1,62 @@
+"""The 2D classifier as a folder that predicts by itself: tensors, and a card with all that they need beside them."""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from btlib.app.models.model_card import NOVELTY, Calibration, Limit, Unsure, read_card, read_novelty
+from btlib.core.metrics.novelty import Novelty
+from btlib.core.runtime.artifacts import atomic_path, write_tensors
+from btlib.images.data.preprocessing import Clahe
+from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.store import load_classifier, save_classifier
+
+STAGE = "package_classifier"
+
+
+class Preprocessing(BaseModel):
+    """Of `images.data.preprocessing.preprocess`; the network subtracts the mean and divides by the deviation itself."""
+
+    image_size: Annotated[int, Field(ge=8, le=4096)]
+    clahe: Clahe
+
+
+class ClassifierCard(BaseModel):
+    """What a card says beside the architecture and how the network was trained."""
+
+    preprocessing: Preprocessing
+    calibration: Calibration
+    unsure: Unsure
+    novelty: Limit
+    data_note: str
+    intended_use: str
+
+
+class PackedClassifier(NamedTuple):
+    """What a folder of `save_packed` holds."""
+
+    net: Classifier
+    novelty: Novelty
+    card: ClassifierCard
+
+
+def save_packed(folder: Path, packed: PackedClassifier, history: dict[str, Any]) -> None:
+    """Writes network, card and what is familiar into `folder`, whole or not at all.
+
+    Args:
+        history: how the network was trained, for the card.
+    """
+    with atomic_path(folder) as temporary:
+        save_classifier(temporary, packed.net, history | packed.card.model_dump(mode="json"))
+        write_tensors(temporary / NOVELTY, packed.novelty.tensors())
+
+
+def load_packed(folder: Path) -> PackedClassifier:
+    """Reads such a folder.
+
+    Raises:
+        InputError: a file is missing or damaged, or the card lacks what prediction needs.
+    """
+    card = read_card(folder, ClassifierCard, STAGE)
+    return PackedClassifier(load_classifier(folder), read_novelty(folder, card.novelty), card)

@@ -1,0 +1,128 @@
+"""Predicts cases and writes what was found: tables, and a folder for each case."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.app.predict.cases import CaseAnswer, CasePredictor
+from btlib.app.scans.case_files import Found
+from btlib.app.scans.results import CASES, about, refuse_filled, write_unused
+from btlib.app.scans.scans import InputCase, Scans, fault_of, read_scans
+from btlib.core.runtime.artifacts import atomic_path, write_csv, write_figure, write_json
+from btlib.core.runtime.errors import InputError, listed
+from btlib.core.runtime.isolation import Lost, in_isolation
+from btlib.report.figures.volume_maps import explanation_figure
+from btlib.report.figures.wording import titled
+from btlib.volumes.data.conventions import GRADES, MODALITIES, REGION_NAMES, REGIONS
+from btlib.volumes.data.labels import TISSUE, numbering, renumbered
+from btlib.volumes.data.store import write_nifti
+
+MASK, UNCERTAINTY, HEAT, OVERVIEW = "seg.nii.gz", "uncertainty.nii.gz", "heat.nii.gz", "overview.png"
+CANONICAL = "canonical"  # the numbering of LABELS
+SECONDS = 300.0  # to read and check one case
+
+
+def predict_cases(
+    found: Found,
+    model: Path,
+    out: Path,
+    resample: bool = False,
+    orientation: str | None = None,
+    labels: str = CANONICAL,
+) -> int:
+    """Predicts every case found, and writes `out`, whole or not at all.
+
+    `out`/cases.csv and cases.json have a row for each case, with the file taken for each modality and why;
+    `out`/unused.csv lists the files that were seen and not used. `out`/<case>/ has, on the grid of the case's files,
+    the mask, the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the grade, and a picture. Nothing of
+    the files' headers goes there but the grid.
+
+    Args:
+        found: see `case_files.find_cases`.
+        model: the folder of stage package_joint.
+        out: a new or empty folder.
+        resample, orientation: see `scans.read_scans`.
+        labels: the numbering of the masks, a key of `btlib.volumes.data.labels.CONVENTIONS`.
+
+    Returns:
+        The number of cases.
+
+    Raises:
+        InputError: a case cannot be found or read, all faults of all cases in one list, before anything is predicted;
+            or `out` has files in it.
+    """
+    refuse_filled(out)
+    predictor = CasePredictor.load(model)
+    read = partial(read_scans, resample=resample, orientation=orientation)
+    faults = [*found.faults, *_faults(found.cases, predictor, read)]
+    if faults:
+        indented = [fault.replace("\n", "\n    ") for fault in faults]
+        raise InputError(f"nothing was predicted, since there are faults:\n{listed(indented)}")
+    rows, unused = [], dict(found.unused)
+    with atomic_path(out) as folder:
+        for case in tqdm(found.cases, desc="predict", unit="case", mininterval=0.5):
+            scans = read(case)
+            answer = predictor.answer(scans)
+            _write_case(folder / case.name, answer, predictor.data_note, labels)
+            rows.append(_row(answer, scans.remarks, labels))
+            unused |= {case.root / file: why for file, why in case.unused_beside(case.choose()).items()}
+        write_csv(folder / "cases.csv", pd.DataFrame(rows))
+        write_unused(folder, unused)
+        names = {str(number): TISSUE[label] for number, label in numbering(labels).items()}
+        about_all = about(predictor.card) | {"labels": names, "numbering": labels}
+        write_json(folder / CASES, {"model": about_all, "cases": rows})
+    for row in rows:
+        if row["remarks"]:
+            print(f"case {row['case']}: {row['remarks']}")
+    return len(rows)
+
+
+def _faults(cases: Sequence[InputCase], predictor: CasePredictor, read: Callable[[InputCase], Scans]) -> Iterator[str]:
+    """What is wrong with each case that cannot be predicted. Each is read where it can do no harm."""
+    plan = predictor.card["preprocessing"]
+    check = partial(fault_of, read=read, spacing=plan["spacing"], percentiles=plan["clip_percentiles"])
+    checked = in_isolation(check, cases, "check cases", unit="case", batch=1, seconds=SECONDS)
+    for case, fault in zip(cases, checked, strict=True):
+        if fault:
+            yield f"case {case.name}: {fault.reason}" if isinstance(fault, Lost) else fault
+
+
+def _row(answer: CaseAnswer, remarks: Sequence[str], labels: str) -> dict[str, Any]:
+    probabilities = answer.probabilities or {}
+    volumes = {region: round(ml, 3) for region, ml in answer.volumes_ml.items()}  # to the µl
+    return {
+        "case": answer.name,
+        "grade": answer.grade,
+        **{f"p_{grade}": probabilities.get(grade) for grade in GRADES},
+        "confidence": answer.confidence,
+        "unsure": answer.unsure,
+        "novelty": answer.novelty,
+        "unfamiliar": answer.unfamiliar,
+        **{f"volume_{region}_ml": volumes.get(region) for region in REGIONS},
+        "mask": None if answer.labels is None else f"{answer.name}/{MASK}",
+        "labels": None if answer.labels is None else labels,
+        **{name: answer.sources[name].file for name in MODALITIES},
+        "why": "; ".join(f"{name}: {answer.sources[name].why}" for name in MODALITIES),
+        "remarks": "; ".join([*remarks, *answer.remarks]),
+    }
+
+
+def _write_case(folder: Path, answer: CaseAnswer, note: str, labels: str) -> None:
+    mask = None if answer.labels is None else renumbered(answer.labels, labels)
+    for name, values in ((MASK, mask), (UNCERTAINTY, answer.uncertainty), (HEAT, answer.heat)):
+        if values is not None:
+            write_nifti(folder / name, values, answer.case)
+    write_figure(folder / OVERVIEW, explanation_figure(_title(answer, note), answer.case, answer.maps))
+
+
+def _title(answer: CaseAnswer, note: str) -> str:
+    """'case7: HGG 97.3%, unsure, unfamiliar – network trained on phantom data', and the volumes."""
+    graded = "not graded by this network" if answer.grade is None else f"{answer.grade} {answer.confidence:.1%}"
+    flags = [name for name in ("unsure", "unfamiliar") if getattr(answer, name)]
+    volumes = ", ".join(f"{REGION_NAMES[name]} {ml:.1f} ml" for name, ml in answer.volumes_ml.items())
+    trained = note and f"network trained on {note}"
+    return titled(f"{answer.name}: {', '.join([graded, *flags])}", trained) + (volumes and f"\n{volumes}")

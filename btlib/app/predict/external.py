@@ -1,0 +1,102 @@
+"""The packaged classifier's answers for a set of another hospital: a table, and a picture of the worst errors."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.app.predict.slice_results import BATCH_PIXELS
+from btlib.app.predict.slices import BATCH, SliceAnswer, SlicePredictor
+from btlib.app.predict.worst_errors import Shown, worst_figure, worst_rows
+from btlib.core.runtime.artifacts import atomic_path, write_csv, write_figure
+from btlib.core.runtime.errors import InputError
+from btlib.images.data.reading import open_image, open_mask
+from btlib.images.data.sources.entry import Entry
+from btlib.images.data.tumour_or_none import NONE
+
+COLUMNS = ("path", "label", "patient")
+
+
+def refuse_without_none(predictor: SlicePredictor, name: str) -> None:
+    """Raises InputError unless the network can say that there is no tumour."""
+    if NONE not in predictor.classes:
+        raise InputError(
+            f"external '{name}': the classifier knows {', '.join(predictor.classes)} and no '{NONE}', so it cannot "
+            "tell tumour from none; set `external: []` in params.yaml, or train on images without tumour too"
+        )
+
+
+def write_external(out: Path, root: Path, entries: Sequence[Entry], predictor: SlicePredictor) -> pd.DataFrame:
+    """Answers every image and writes `out`, whole or not at all.
+
+    `out`/predictions.csv has a row for each image: path, label, patient ('' where unknown), p_<class> (calibrated) for
+    each class of the network, confidence, unsure, unfamiliar. `out`/worst.png shows missed tumours and false alarms,
+    and is not there where there are none.
+
+    Args:
+        root: the set's folder.
+        entries: from `external_images`.
+
+    Returns:
+        the table.
+    """
+    answers = [
+        _row(entry, answer)
+        for batch, images in _batches(root, entries)
+        for entry, answer in zip(batch, predictor.answer(images, heat=False), strict=True)
+    ]
+    table = pd.DataFrame(answers)
+    with atomic_path(out) as folder:
+        folder.mkdir(parents=True)
+        write_csv(folder / "predictions.csv", table)
+        rows = worst_rows(table, predictor.classes)
+        if any(map(len, rows.values())):
+            shown = {
+                title: [_shown(root, entries[row], predictor) for row in numbers] for title, numbers in rows.items()
+            }
+            write_figure(folder / "worst.png", worst_figure(shown, predictor.data_note))
+    return table
+
+
+def write_left_out(out: Path) -> None:
+    """Writes `out` with a table without rows: a set that is not tried in this study."""
+    with atomic_path(out) as folder:
+        folder.mkdir(parents=True)
+        write_csv(folder / "predictions.csv", pd.DataFrame(columns=list(COLUMNS)))
+
+
+def _batches(root: Path, entries: Sequence[Entry]) -> Iterator[tuple[list[Entry], list[np.ndarray]]]:
+    """The images, so many at a time that they fit into memory whatever their number and size."""
+    batch: list[Entry] = []
+    images: list[np.ndarray] = []
+    for entry in tqdm(entries, desc="predict", unit="image", mininterval=0.5):
+        image = open_image(root, entry.path)
+        pixels = sum(one[..., 0].size for one in [*images, image])
+        if batch and (len(batch) == BATCH or pixels > BATCH_PIXELS):
+            yield batch, images
+            batch, images = [], []
+        batch.append(entry)
+        images.append(image)
+    if batch:
+        yield batch, images
+
+
+def _row(entry: Entry, answer: SliceAnswer) -> dict[str, Any]:
+    return {
+        **{name: getattr(entry, name) for name in COLUMNS},
+        **{f"p_{name}": probability for name, probability in answer.probabilities.items()},
+        "confidence": answer.confidence,
+        "unsure": answer.unsure,
+        "unfamiliar": answer.unfamiliar,
+    }
+
+
+def _shown(root: Path, entry: Entry, predictor: SlicePredictor) -> Shown:
+    """Read and answered again, one image at a time: heat maps of all images would be made for nothing."""
+    image = open_image(root, entry.path)
+    (answer,) = predictor.answer([image], heat=True)
+    lesion = open_mask(root, entry.mask_path) if entry.mask_path else np.zeros(image.shape[:2], dtype=bool)
+    return Shown.small(image, answer, lesion)

@@ -1,0 +1,94 @@
+"""The worst errors of a set: tumours that were missed most surely, and the surest false alarms."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from btlib.app.predict.overlays import overlay
+from btlib.app.predict.slices import SliceAnswer
+from btlib.images.data.tumour_or_none import NONE
+from btlib.images.explain.lesions import resized_mask
+from btlib.report.figures.wording import spoken, titled
+
+EACH = 8  # of either kind of error
+SIDE = 224  # pixels of the longer side as shown; a scanned film would take a gigabyte to colour
+MISSED, ALARM = "missed tumours", "false alarms"
+
+
+class Shown(NamedTuple):
+    """One error to show: uint8 [H, W, 3], its heat map over it, the lesion as bool [H, W] (none: empty), a caption.
+
+    The caption says what was answered and how surely, and nothing of the patient.
+    """
+
+    image: np.ndarray
+    warm: np.ndarray
+    lesion: np.ndarray
+    caption: str
+
+    @classmethod
+    def small(cls, image: np.ndarray, answer: SliceAnswer, lesion: np.ndarray) -> "Shown":
+        """From an image, the answer with its heat and the lesion, all on the image's own grid."""
+        scale = min(1.0, SIDE / max(image.shape[:2]))
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        heat = np.clip(cv2.resize(answer.heat, (width, height), interpolation=cv2.INTER_AREA), 0, 1)
+        caption = f"{spoken(answer.label)} {answer.confidence:.1%}"
+        if answer.label != NONE:
+            caption += f"\n{spoken(NONE)} {answer.probabilities[NONE]:.1%}"
+        return cls(small, overlay(small, heat), resized_mask(lesion, (height, width)), caption)
+
+
+def worst_rows(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Kind of error -> numbers of the rows to show, the worst first, at most `EACH`.
+
+    Args:
+        table: of `write_external`.
+        classes: the network's, in its order.
+    """
+    said = table[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    said_none, is_none = said == list(classes).index(NONE), (table["label"] == NONE).to_numpy()
+    p_none = table[f"p_{NONE}"].to_numpy()
+    missed, alarms = np.flatnonzero(said_none & ~is_none), np.flatnonzero(~said_none & is_none)
+    return {
+        MISSED: missed[np.argsort(-p_none[missed], kind="stable")][:EACH].tolist(),
+        ALARM: alarms[np.argsort(p_none[alarms], kind="stable")][:EACH].tolist(),
+    }
+
+
+def worst_figure(shown: Mapping[str, Sequence[Shown]], note: str) -> Figure:
+    """For each kind of error the images in one row and Grad-CAM of the answer over them in the next.
+
+    Args:
+        shown: kind of error -> what to show; a kind without errors gets no rows.
+        note: added to the title, such as "phantom data"; empty adds nothing.
+    """
+    kinds = {kind: errors for kind, errors in shown.items() if errors}
+    width = max(map(len, kinds.values()))
+    figure = Figure(figsize=(max(4.5, 1.5 * width + 0.4), 3.6 * len(kinds) + 0.5), layout="constrained")
+    grid = figure.subplots(2 * len(kinds), width, squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for number, (kind, errors) in enumerate(kinds.items()):
+        above, below = grid[2 * number], grid[2 * number + 1]
+        above[0].set_ylabel(kind, fontsize=10)
+        below[0].set_ylabel("Grad-CAM", fontsize=10)
+        for first, second, error in zip(above, below, errors, strict=False):
+            _panel(first, error.image, error.lesion)
+            _panel(second, error.warm, error.lesion)
+            first.set_title(error.caption, fontsize=8)
+    figure.suptitle(titled("The worst errors, the worst first", note))
+    return figure
+
+
+def _panel(axes: Axes, picture: np.ndarray, lesion: np.ndarray) -> None:
+    axes.imshow(picture)
+    if lesion.any() and not lesion.all():
+        axes.contour(lesion, levels=[0.5], colors="white", linewidths=1.8)
+        axes.contour(lesion, levels=[0.5], colors="magenta", linewidths=0.9)

@@ -1,0 +1,73 @@
+"""What the results of both roads have in common: where they may go, how they are known, what is said of the model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from btlib.core.runtime.artifacts import read_json, write_csv
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.listing import walk
+
+CASES, SLICES = "cases.json", "slices.json"
+EARLIER = "answers of an earlier run, not scans"
+
+
+def refuse_filled(out: Path) -> None:
+    """Raises InputError when `out` is there and not an empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: not an empty folder; name a new one, nothing is overwritten")
+
+
+def about(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a model's card the tables need to be understood."""
+    return {name: card[name] for name in ("intended_use", "data_note", "calibration", "unsure", "novelty")}
+
+
+def write_unused(out: Path, unused: Mapping[Path, str]) -> None:
+    """Writes unused.csv, `path, reason`, and says how many there are."""
+    rows = sorted((str(path), reason) for path, reason in unused.items())
+    write_csv(out / "unused.csv", pd.DataFrame(rows, columns=["path", "reason"]))
+    if rows:
+        print(f"{len(rows)} files or folders were seen and not used; unused.csv lists them with the reason")
+
+
+def holds_answers(folder: Path) -> bool:
+    """Whether `btlib predict` wrote this folder, whose pictures and masks are no scans."""
+    return any(_says_what_it_is(folder / name) for name in (CASES, SLICES))
+
+
+def files_below(root: Path) -> tuple[list[str], dict[Path, str]]:
+    """Every file below a folder, relative to it and sorted, but for what file managers and archives put there.
+
+    Returns:
+        and the folders that are not entered, with the reason: links, and answers of an earlier run.
+    """
+    names: list[str] = []
+    faults: list[str] = []
+    earlier: dict[Path, str] = {}
+    for place, files in walk(root, faults):
+        folder = root / place
+        if any(folder.is_relative_to(one) for one in earlier):
+            continue
+        if holds_answers(folder):
+            earlier[folder] = EARLIER
+        else:
+            names += [str(place / name) for name in files]
+    parts = [fault.partition(": ") for fault in faults]
+    return names, earlier | {root / name: reason for name, _, reason in parts}
+
+
+def is_answer(path: Path) -> bool:
+    """Whether a file or folder lies in one that `btlib predict` wrote, or is one."""
+    real = path.resolve()
+    return any(holds_answers(folder) for folder in (real, *real.parents))
+
+
+def _says_what_it_is(path: Path) -> bool:
+    try:
+        content = path.is_file() and read_json(path)
+    except InputError:  # somebody else's file of that name
+        return False
+    return isinstance(content, dict) and isinstance(content.get("model"), dict) and "intended_use" in content["model"]

@@ -1,0 +1,48 @@
+"""What the user states of a case: which of its volumes is which modality, in a case.json beside them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import RootModel, ValidationError
+
+from btlib.core.runtime.artifacts import write_json
+from btlib.core.runtime.errors import InputError, brief
+from btlib.volumes.data.conventions import MODALITIES
+
+NAME = "case.json"
+MAX_BYTES = 16 * 2**10
+FORM = f'expected {{"t1": "FILE", …}} with some of {", ".join(MODALITIES)}'
+
+
+class Stated(RootModel[dict[Literal[MODALITIES], str]]):
+    """Modality to a file of the case, `file#k`, or the folder of a DICOM series."""
+
+
+def stated_in(folder: Path) -> dict[str, str]:
+    """What case.json in a folder states; nothing where there is none.
+
+    Raises:
+        InputError: it has another form.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: more than {MAX_BYTES // 2**10} KiB; {FORM}")
+    return _checked(path.read_bytes(), str(path))
+
+
+def state(folder: Path, stated: Mapping[str, str]) -> None:
+    """Writes case.json into a folder. Raises InputError where it has another form."""
+    write_json(folder / NAME, _checked(json.dumps(dict(stated)), NAME))
+
+
+def _checked(content: str | bytes, name: str) -> dict[str, str]:
+    try:
+        return Stated.model_validate_json(content).root
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = " ".join(map(str, first["loc"]))
+        raise InputError(f"{name}: {brief(first['msg'])} ({brief(where)}); {FORM}") from None

@@ -1,0 +1,85 @@
+"""What the page sent, as files in a temporary folder that is gone after the answer.
+
+The server writes the files, and the process that answers opens them: what a file is, its content says.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import BinaryIO, NamedTuple
+
+from anyio import CancelScope, to_thread
+
+from btlib.app.serve.archives import is_archive, unpack
+from btlib.app.serve.names import last_part
+from btlib.core.runtime.errors import InputError
+
+MAX_BYTES = 512 * 2**20  # of one upload; the four scans of a BraTS case have about 10 MiB
+MAX_FILES = 16  # of one upload; a DICOM study has hundreds, and comes as one .zip
+CASE = "case"  # the name of the folder with the files: a case is named after its folder
+
+
+class Upload(NamedTuple):
+    """One file as the form holds it."""
+
+    name: str
+    content: BinaryIO
+
+
+class Opened(NamedTuple):
+    """An upload whose archive, if it was one, is unpacked.
+
+    folder: of the files, whose path no message names; path: the one file, or the folder; kind: 'slice' or 'case'.
+    """
+
+    folder: Path
+    path: Path
+    kind: str
+
+
+@asynccontextmanager
+async def stored(uploads: Sequence[Upload]) -> AsyncIterator[Path]:
+    """Yields a folder for `unpacked`, readable for its owner alone, with the files. Removes it afterwards.
+
+    Raises:
+        InputError: there is no file, or two have one name.
+    """
+    if not uploads:
+        raise InputError("no file arrived; choose one image, or the four scans of a case")
+    place = Path(mkdtemp(prefix="btlib-")).resolve()  # what messages name, so that it can be taken out of them
+    try:
+        await to_thread.run_sync(_store, uploads, place / "received" / CASE)
+        yield place
+    finally:
+        with CancelScope(shield=True):  # also when the sender has left
+            await to_thread.run_sync(shutil.rmtree, place)
+
+
+def unpacked(place: Path) -> Path:
+    """The folder of the files that `stored` wrote; a single .zip is unpacked.
+
+    Raises:
+        InputError: an archive is not alone or cannot be unpacked safely.
+    """
+    received, folder = place / "received" / CASE, place / "unpacked" / CASE
+    files = sorted(received.iterdir())
+    archives = [path for path in files if is_archive(path)]
+    if not archives:
+        return received
+    if len(files) > 1:
+        raise InputError(f"{archives[0].name}: an archive among other files; drop it alone")
+    unpack(archives[0], folder)
+    return folder
+
+
+def _store(uploads: Sequence[Upload], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for upload in uploads:
+        name = last_part(upload.name)
+        try:
+            with (folder / name).open("xb") as target:
+                shutil.copyfileobj(upload.content, target)
+        except FileExistsError:
+            raise InputError(f"{name}: two files of that name; rename one of them") from None

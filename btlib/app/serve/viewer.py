@@ -1,0 +1,71 @@
+"""What the viewer shows of a case: eight bits a voxel, cropped to the head, as NIfTI files in text."""
+
+import base64
+import gzip
+from collections.abc import Mapping
+
+import nibabel as nib
+import numpy as np
+
+from btlib.volumes.data.geometry import bounding_box, cropped
+
+MARGIN = 3  # voxels around the head
+MAX_SIDE = 256  # voxels; finer grids lose every second, third … voxel
+PERCENTILES = (0.5, 99.5)  # of a scan's values inside the head, shown from black to white
+
+
+def viewer_files(
+    scans: Mapping[str, np.ndarray],
+    labels: np.ndarray | None,
+    maps: Mapping[str, np.ndarray | None],
+    affine: np.ndarray,
+) -> dict[str, dict[str, str]]:
+    """Files for the viewer: `scans` and `overlays`, each name -> gzipped NIfTI in base64, all on one grid.
+
+    Args:
+        scans: [X, Y, Z] of each modality, 0 outside of the head.
+        labels: uint8 [X, Y, Z] segmentation, or None.
+        maps: [X, Y, Z] in 0 … 1, or None where there is none; shown inside the head.
+        affine: [4, 4] of the grid.
+    """
+    head = np.any([values != 0 for values in scans.values()], axis=0)
+    box = _shown(head)
+    affine = cropped(affine, box) @ np.diag([*(side.step for side in box), 1])
+    overlays = {"segmentation": labels} | {
+        name: None if values is None else np.uint8(np.round(255 * values.clip(0, 1) * head))
+        for name, values in maps.items()
+    }
+    return {
+        "scans": {name: _file(_grey(values[box]), affine) for name, values in scans.items()},
+        "overlays": {name: _file(values[box], affine) for name, values in overlays.items() if values is not None},
+    }
+
+
+def tumour_centre(labels: np.ndarray | None, affine: np.ndarray) -> list[float] | None:
+    """Where to look first, in mm: the labelled voxel nearest to the middle of them all. None without a tumour."""
+    if labels is None or not labels.any():
+        return None
+    voxels = np.argwhere(labels)
+    nearest = voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()]
+    return nib.affines.apply_affine(affine, nearest).tolist()
+
+
+def _shown(head: np.ndarray) -> tuple[slice, ...]:
+    """A box around the head, with a step where it is too fine for a page."""
+    box = bounding_box(head)
+    starts = [max(0, side.start - MARGIN) for side in box]
+    stops = [min(size, side.stop + MARGIN) for size, side in zip(head.shape, box, strict=True)]
+    step = max(-(-(stop - start) // MAX_SIDE) for start, stop in zip(starts, stops, strict=True))
+    return tuple(slice(start, stop, step) for start, stop in zip(starts, stops, strict=True))
+
+
+def _grey(scan: np.ndarray) -> np.ndarray:
+    """uint8: the scan's usual values from 0 to 255, and 0 where it is 0."""
+    low, high = np.percentile(scan[scan != 0], PERCENTILES) if scan.any() else (0, 1)
+    shown = ((scan - low) / max(high - low, np.finfo(np.float32).tiny)).clip(0, 1)
+    return np.where(scan == 0, 0, np.round(255 * shown)).astype(np.uint8)
+
+
+def _file(values: np.ndarray, affine: np.ndarray) -> str:
+    image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
+    return base64.b64encode(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)).decode()

@@ -1,0 +1,119 @@
+"""Grad-CAM (Selvaraju et al. 2017) of each backbone and of both together, without hooks, in 2D and in 3D."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from btlib.images.data.resident import ResidentImages
+
+FUSED = "fused"
+INTERPOLATION = {3: "bilinear", 4: "trilinear"}  # by the dimensions of maps [B, ...]
+
+
+class Explainable(Protocol):
+    """What a network must offer; the classifier of images and the network of volumes do."""
+
+    backbone_names: tuple[str, ...]
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images [B, C, *size] to one feature map [B, D, *grid] per backbone."""
+
+    def head(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Feature maps to logits [B, K]."""
+
+    def to(self, device: torch.device) -> object:
+        """As for any module."""
+
+
+class RawMaps(NamedTuple):
+    """Maps on the feature grids, before upsampling: one [B, *grid_i] per backbone and the fused one, all ≥ 0."""
+
+    backbones: tuple[Tensor, ...]
+    fused: Tensor
+
+
+def raw_maps(net: Explainable, images: Tensor, targets: Tensor) -> RawMaps:
+    """Grad-CAM maps on the grid of the features.
+
+    A backbone's map is relu(Σ_c w_c A_c), w_c the spatial mean of ∂logit/∂A_c. The fused map is Grad-CAM over the
+    concatenated channels of all backbones: their sums Σ_c w_c A_c are added before the relu, so that evidence of one
+    backbone against the class counts against the other's evidence for it. Where the grids differ, the sums are
+    resized linearly to the finest grid first, and w_c is the spatial sum of the gradient, not its mean: resizing a
+    feature map keeps that sum, so a backbone does not gain weight by having fewer positions.
+
+    The backbones run without autograd, since only the feature maps are differentiated: through the head, which works
+    the same when every parameter is frozen. No parameter gradient is touched.
+
+    Args:
+        net: in eval mode, so that the images of a batch do not see each other.
+        images: [B, 3, H, W] in 0 … 1, or volumes [B, 4, S, S, S], on the net's device.
+        targets: [B] class numbers to explain.
+    """
+    assert not getattr(net, "training", False), "Grad-CAM explains a net in eval mode"
+    with torch.no_grad():
+        plain = net.features(images)
+    with torch.enable_grad():
+        features = tuple(feature.detach().requires_grad_() for feature in plain)
+        logits = net.head(features).gather(1, targets[:, None]).sum()
+        gradients = torch.autograd.grad(logits, features)
+    sums = [_weighted_sum(g, f.detach()) for g, f in zip(gradients, features, strict=True)]
+    finest = max((s.shape[1:] for s in sums), key=prod)
+    fused = torch.stack([resized(s, finest) for s in sums]).sum(dim=0)
+    return RawMaps(tuple(s.relu() / s[0].numel() for s in sums), fused.relu() / prod(finest))
+
+
+def _weighted_sum(gradient: Tensor, feature: Tensor) -> Tensor:
+    """Σ_c w_c A_c, [B, D, *grid] to [B, *grid], with w_c the spatial sum of the gradient."""
+    return (gradient.sum(dim=tuple(range(2, gradient.ndim)), keepdim=True) * feature).sum(dim=1)
+
+
+def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """[B, *grid] to [B, *size], bilinear or trilinear; unchanged when it has that size."""
+    if tuple(maps.shape[1:]) == tuple(size):
+        return maps
+    mode = INTERPOLATION[maps.ndim]
+    return functional.interpolate(maps[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
+
+
+def normalised(maps: Tensor) -> Tensor:
+    """Each map of [B, *grid] ≥ 0 divided by its maximum, so 0 … 1; a map of zeros stays zeros."""
+    peak = maps.amax(dim=tuple(range(1, maps.ndim)), keepdim=True)
+    return torch.where(peak > 0, maps / peak, 0.0)
+
+
+def map_names(net: Explainable) -> tuple[str, ...]:
+    """The backbones' names, and 'fused' where there are several; of one, there is nothing to fuse."""
+    return (*net.backbone_names, FUSED) if len(net.backbone_names) > 1 else net.backbone_names
+
+
+def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_size: int = 32) -> dict[str, np.ndarray]:
+    """Maps of every image, in the size of the images.
+
+    Args:
+        net: in eval mode; moved to the GPU if there is one.
+        images: uint8 [N, H, W, 3] RGB.
+        targets: [N] class numbers to explain, usually the predicted ones.
+        batch_size: images at a time; it changes no map.
+
+    Returns:
+        Backbone name, and 'fused' where there are two -> float32 [N, H, W] in 0 … 1, the hottest pixel 1 unless the
+        map is all zero.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net.to(device)
+    names = map_names(net)
+    found = {name: np.empty(images.shape[:3], dtype=np.float32) for name in names}
+    data = ResidentImages(images, targets, device)
+    starts = range(0, len(images), batch_size)
+    for start in tqdm(starts, desc="Grad-CAM", unit="batch", leave=False, disable=not len(images)):
+        rows = np.arange(start, min(start + batch_size, len(images)))
+        backbones, fused = raw_maps(net, data.batch(rows), data.labels[rows])
+        for name, maps in zip(names, (*backbones, fused), strict=False):
+            found[name][rows] = normalised(resized(maps, images.shape[1:3])).cpu().numpy()
+    return found

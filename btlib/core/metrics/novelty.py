@@ -1,0 +1,83 @@
+"""How far an input lies from what a network was trained on, judged by the network's own features.
+
+Distance of Mahalanobis under a Gaussian with the covariance of probabilistic PCA (Tipping and Bishop 1999, eq 4–8): the
+leading directions of the training features each have their own variance, all others share one. So it also works
+with fewer training inputs than features, and what leaves the plane of the training features counts most, as in "A
+simple unified framework for detecting out-of-distribution samples" (Lee et al. 2018) and "ViM" (Wang et al. 2022).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from btlib.core.runtime.errors import InputError
+
+ARRAYS = ("mean", "directions", "deviations", "rest")
+MOST_DIRECTIONS = 64
+
+
+class Novelty(NamedTuple):
+    """What is remembered of the training features.
+
+    mean: float32 [D]; directions: float32 [Q, D], orthonormal; deviations: float32 [Q], standard deviation along
+    each; rest: float32 [1], the one of every other direction; threshold: the distance at which an input counts as
+    unfamiliar.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+    deviations: np.ndarray
+    rest: np.ndarray
+    threshold: float
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """float64 [N] distance / threshold of features [N, D]; above 1 is unfamiliar, not finite counts as such."""
+        scores = self.distances(features) / self.threshold
+        return np.where(np.isfinite(scores), scores, np.inf)
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """float64 [N] Mahalanobis distances of features [N, D]."""
+        centred = features.astype(np.float64) - self.mean
+        along = centred @ self.directions.T.astype(np.float64)
+        outside = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        return np.sqrt(((along / self.deviations) ** 2).sum(axis=1) + outside / self.rest[0] ** 2)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The arrays by name, for `write_tensors`; the threshold belongs into the model's card."""
+        return {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], threshold: float) -> "Novelty":
+        """The way back. Raises InputError when an array is missing, or they do not belong together."""
+        missing = [name for name in ARRAYS if name not in tensors]
+        if missing:
+            raise InputError(f"what is familiar lacks {', '.join(missing)}; make the model folder anew (`dvc repro`)")
+        arrays = {name: tensors[name].float().numpy() for name in ARRAYS}
+        shapes = {name: array.shape for name, array in arrays.items()}
+        directions, features = len(arrays["deviations"].ravel()), len(arrays["mean"].ravel())
+        fitting = {"mean": (features,), "directions": (directions, features), "deviations": (directions,), "rest": (1,)}
+        if shapes != fitting:
+            raise InputError(f"shapes that do not belong together: {shapes}; make the model folder anew (`dvc repro`)")
+        return cls(**arrays, threshold=threshold)
+
+
+def fit_novelty(train: np.ndarray, validation: np.ndarray, quantile: float) -> Novelty:
+    """Learns what is familiar.
+
+    Args:
+        train: features of the training inputs [N, D], N ≥ 3.
+        validation: features of the validation inputs [M, D]; on the training inputs themselves the distances are
+            too small.
+        quantile: share of the validation inputs that lie within the threshold.
+    """
+    mean = train.mean(axis=0, dtype=np.float64)
+    _, singular, directions = np.linalg.svd(train - mean, full_matrices=False)
+    variances = singular**2 / (len(train) - 1)
+    kept = min(MOST_DIRECTIONS, len(train) // 4, train.shape[1] - 1)
+    rest = variances[kept:].sum() / (train.shape[1] - kept)
+    parts = (mean, directions[:kept], np.sqrt(variances[:kept]), np.sqrt([rest]))
+    unscaled = Novelty(*(part.astype(np.float32) for part in parts), threshold=1.0)
+    return unscaled._replace(threshold=float(np.quantile(unscaled.distances(validation), quantile)))

@@ -1,0 +1,183 @@
+"""Files that are either whole or absent: every output is written beside its place, then renamed.
+
+A killed run or a full disk therefore never leaves a half-written file that a later stage takes for good.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from btlib.core.runtime.errors import InputError, brief, guarded
+
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+# NumPy and safetensors report a full disk without an errno
+FULL_DISK_MESSAGE = re.compile(rf"\d+ requested and \d+ written|\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
+PARTIAL = re.compile(r"\..+?(\.(?P<process>\d+))?\.partial")
+JSON_BYTES = 64 * 2**20  # far more than any output here; the parser needs many times that
+MAKE_ANEW = "delete it and run `dvc repro` again"
+
+UNFINISHED: set[Path] = set()  # the folders that this process is writing in, for whoever ends it in a hurry
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it onto `path` when the block succeeds.
+
+    The block may write a file or make a folder there. On any error the temporary is removed and `path` is left
+    as it was. What a killed run left there is removed first.
+
+    Raises:
+        InputError: no space is left on the device, or `path` cannot be written: a read-only folder, a file where a
+            folder should be or the reverse, a name that is too long.
+    """
+    path = Path(path)
+    holder = None
+    try:
+        holder = _make_holder(path)
+        UNFINISHED.add(holder)
+        temporary = holder / path.name
+        yield temporary
+        _sync(temporary)
+        if path.is_dir() and temporary.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except Exception as error:
+        reason = _unwritable(error, path, holder)
+        if reason:
+            raise InputError(f"{path}: {reason}") from error
+        raise
+    finally:
+        if holder:
+            shutil.rmtree(holder, ignore_errors=True)
+            UNFINISHED.discard(holder)
+
+
+def is_left_behind(folder: Path) -> bool:
+    """Whether a folder holds what a process was writing that no longer lives."""
+    found = PARTIAL.fullmatch(folder.name)
+    return bool(found) and not (found["process"] and psutil.pid_exists(int(found["process"])))
+
+
+def _make_holder(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for other in path.parent.glob(f".{escape(path.name)}*.partial"):
+        if is_left_behind(other):
+            shutil.rmtree(other, ignore_errors=True)
+    holder = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(holder, ignore_errors=True)
+    holder.mkdir()
+    return holder
+
+
+def _unwritable(error: Exception, path: Path, holder: Path | None) -> str | None:
+    """Why `path` cannot be written, and what to do; None for an error that is not about writing there."""
+    if getattr(error, "errno", None) in FULL_DISK or FULL_DISK_MESSAGE.search(str(error)):
+        return (
+            "no space left on the device while writing; nothing was changed. "
+            "Free some space (for example with `dvc gc --workspace`) and run the same command again."
+        )
+    where = str(getattr(error, "filename", ""))
+    of_the_block = holder and (isinstance(error, FileNotFoundError) or not where.startswith((str(holder), str(path))))
+    if of_the_block or not isinstance(error, OSError | ValueError):
+        return None
+    reason = brief(getattr(error, "strerror", None) or error)
+    return f"cannot be written ({reason}); nothing was changed. Choose another place, or change the rights of this one."
+
+
+def _sync(path: Path) -> None:
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON with sorted keys; NaN and infinity are refused, since JSON has neither."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file. Raises InputError when it is missing, larger than any output, or not JSON."""
+    path = _existing(path)
+    with guarded(str(path), "JSON file", MAKE_ANEW):
+        if path.stat().st_size > JSON_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, expected at most {JSON_BYTES}")
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name}, which JSON does not have")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table without its index; floats keep full precision."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_csv(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Reads a table written by `write_csv`; the columns in `text` stay strings, empty cells there become ''."""
+    path = _existing(path)
+    with guarded(str(path), "CSV table", MAKE_ANEW):
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), float_precision="round_trip")
+    present = [name for name in text if name in table.columns]
+    return table.fillna(dict.fromkeys(present, ""))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes one array as .npy."""
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array, allow_pickle=False)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Opens an .npy file memory-mapped and read-only. Raises InputError when it is missing or cut short."""
+    path = _existing(path)
+    with guarded(str(path), ".npy array", MAKE_ANEW):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def write_figure(path: Path, figure: Any) -> None:
+    """Writes a matplotlib figure as PNG in its own size; the same figure gives the same bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes tensors as safetensors (never a pickle), with string metadata."""
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, temporary, metadata)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads (tensors, metadata) from a safetensors file. Raises InputError when it is missing or cut short."""
+    from safetensors import safe_open
+
+    path = _existing(path)
+    with guarded(str(path), "safetensors file", MAKE_ANEW), safe_open(path, framework="pt") as handle:
+        names = handle.keys()
+        return {name: handle.get_tensor(name) for name in names}, handle.metadata() or {}
+
+
+def _existing(path: Path) -> Path:
+    path = Path(path)
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return path
+    except (OSError, ValueError) as error:
+        raise InputError(f"{brief(path)}: cannot be read ({brief(error)})") from error
+    raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it")

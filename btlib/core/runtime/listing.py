@@ -1,0 +1,75 @@
+"""Lists a source's files: sorted, links checked, known junk skipped."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from btlib.core.runtime.errors import InputError, brief
+from btlib.core.runtime.paths import resolve_inside
+from btlib.images.data.sources.entry import Scan
+
+# What file managers, archives and data sets put beside images. Names that start with a dot are skipped too.
+JUNK_NAMES = {"thumbs.db", "desktop.ini", "cvind.mat"}  # cvind.mat: Figshare's fold numbers
+JUNK_SUFFIXES = {".csv", ".htm", ".html", ".json", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml"}
+JUNK_FOLDERS = {"__macosx"}
+
+
+def check_root(root: Path, key: str = "images.root") -> None:
+    """Raises InputError unless `root` is a folder.
+
+    Args:
+        key: what params.yaml calls it, for the message.
+    """
+    try:
+        if root.is_dir():
+            return
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+    except OSError as error:  # too long, or not to be entered
+        what = error.strerror
+    raise InputError(
+        f"{key}: {brief(root)}: {what}; set {key} in params.yaml to the folder that holds the images "
+        "(for the demo's images, run `dvc repro phantom`)"
+    )
+
+
+def walk(root: Path, faults: list[str]) -> Iterator[tuple[PurePosixPath, list[str]]]:
+    """Yields every folder, relative to `root`, with the names of its files: both sorted, junk skipped.
+
+    Linked folders are not entered: the same images would count twice, or lie outside `root`. They go to `faults`, as
+    do folders that cannot be read.
+    """
+
+    def lost(error: OSError) -> None:
+        faults.append(f"{_place(root, error.filename)}: a folder that cannot be read ({error.strerror})")
+
+    for folder, folders, names in os.walk(root, onerror=lost):
+        place = _place(root, folder)
+        folders[:] = sorted(name for name in folders if not _is_junk_folder(name))
+        for name in [name for name in folders if (Path(folder) / name).is_symlink()]:
+            faults.append(f"{place / name}: a linked folder; copy its images into the root, or make it the root")
+        yield place, sorted(name for name in names if not _is_junk_file(name))
+
+
+def usable(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> bool:
+    """Whether the file is of a kind that the source reads, inside `root` and properly named; else `scan` says why."""
+    try:
+        resolve_inside(root, str(path))
+    except InputError as error:
+        scan.unreadable.append(str(error))
+        return False
+    if path.suffix.lower() in suffixes:
+        return True
+    scan.unreadable.append(f"{path}: not a supported kind of file ({', '.join(sorted(suffixes))})")
+    return False
+
+
+def _place(root: Path, folder: str) -> PurePosixPath:
+    return PurePosixPath(Path(folder).relative_to(root).as_posix())
+
+
+def _is_junk_folder(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK_FOLDERS
+
+
+def _is_junk_file(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK_NAMES or Path(name).suffix.lower() in JUNK_SUFFIXES

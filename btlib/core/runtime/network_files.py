@@ -1,0 +1,65 @@
+"""The two files of a trained network: tensors as safetensors, the rest as a JSON card. Never a pickle."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from torch import Tensor, nn
+
+from btlib.core.runtime.artifacts import read_json, read_tensors, write_json, write_tensors
+from btlib.core.runtime.errors import InputError, brief
+
+TENSORS, CARD = "model.safetensors", "card.json"
+MAKE_ANEW = "make it anew with `dvc repro`"
+
+Card = TypeVar("Card", bound=BaseModel)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def write_network(folder: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """Writes both files into `folder`."""
+    write_tensors(folder / TENSORS, tensors)
+    write_json(folder / CARD, card)
+
+
+def read_described(folder: Path, kind: type[Card], remedy: str = MAKE_ANEW) -> Card:
+    """What the card of a network's folder says, as far as `kind` asks.
+
+    Raises:
+        InputError: the card is missing, damaged, or lacks what `kind` needs.
+    """
+    try:
+        return kind.model_validate(read_json(folder / CARD))
+    except ValidationError as error:
+        keys = sorted({".".join(map(str, fault["loc"])) or "all of it" for fault in error.errors()})
+        raise InputError(f"{folder / CARD}: missing or wrong: {brief(', '.join(keys))}; {remedy}") from None
+
+
+def build_described(folder: Path, kind: Callable[[Any], Network], architecture: Any) -> Network:
+    """The network of an architecture that a card gives, before its tensors are read.
+
+    Raises:
+        InputError: there is no such network, although each value by itself is possible.
+    """
+    try:
+        return kind(architecture)
+    except Exception as error:  # of timm, MONAI or PyTorch, each in its own way
+        raise InputError(f"{folder / CARD}: describes no network ({brief(error)}); {MAKE_ANEW}") from error
+
+
+def fill(net: Network, folder: Path, known: Mapping[str, Tensor] | None = None) -> Network:
+    """Puts the tensors of `folder` into the network and returns it in eval mode.
+
+    Args:
+        known: tensors that the file need not hold.
+
+    Raises:
+        InputError: the file is missing or damaged, or does not fit the network.
+    """
+    tensors, _ = read_tensors(folder / TENSORS)
+    try:
+        net.load_state_dict({**(known or {}), **tensors})
+    except RuntimeError as error:
+        raise InputError(f"{folder / TENSORS}: does not fit {folder / CARD}: {brief(error)}; {MAKE_ANEW}") from error
+    return net.eval()

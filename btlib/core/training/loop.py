@@ -1,0 +1,191 @@
+"""Trains a list of arms on the same batches: one epoch after another, resumable, whatever their task is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.training.arms import Arm
+from btlib.core.training.resume import ResumeState, SavedRun
+
+CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
+
+OnEpoch = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long to train, and the seed of the order."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+
+    def steps(self, samples: int) -> int:
+        """Steps of an epoch: the ragged last batch is left out; the order changes every epoch."""
+        return samples // self.batch_size
+
+
+class Task(Protocol):
+    """What all arms of one call see."""
+
+    train_rows: np.ndarray
+    validation: Any  # handed to each learner's `validate`
+
+    def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Any:
+        """The batch of these rows, drawn by `key` (seed, epoch, step), as far as all arms share the work.
+
+        Args:
+            mine: positions in the batch that this process computes.
+        """
+
+
+def fit(
+    arms: Sequence[Arm],
+    task: Task,
+    course: Course,
+    fabric: Fabric,
+    resume: ResumeState | None = None,
+    on_epoch: OnEpoch = lambda arm, row: None,
+) -> None:
+    """Trains every arm; each ends with the weights of the epoch that its first readout keeps (see `Readout`).
+
+    What the arms share is computed once per batch. Each has its own backward pass, clipping, optimiser, schedule,
+    averages, early stop and dropout, so an arm's numbers do not depend on which others train beside it (bit-equal on
+    CPU). An arm whose loss became NaN or infinite has `failed` set, and the others go on.
+
+    Args:
+        fabric: device, precision and processes; with several processes each takes its slice of every batch.
+        resume: where to keep the state after each epoch, and to go on from.
+        on_epoch: called with (arm name, history row of its first readout) after each epoch, also for epochs restored
+            from `resume`.
+    """
+    first = _restore(arms, resume, on_epoch)
+    steps = course.steps(len(task.train_rows))
+    for epoch in range(first, course.epochs):
+        if not any(arm.running for arm in arms):
+            break
+        sums = _train_epoch(arms, task, course, epoch, steps, fabric)
+        for arm in [arm for arm in arms if arm.running]:
+            loss, score = sums[arm.settings.name]
+            seen = steps * course.batch_size
+            row = {"epoch": epoch, "train_loss": loss / seen, f"train_{arm.learner.score}": score / seen}
+            _close_epoch(arm, row, task.validation, fabric)
+            if not arm.failed:
+                on_epoch(arm.settings.name, arm.readouts[0].progress.history[-1])
+        if resume and fabric.is_global_zero:
+            finished = epoch + 1 == course.epochs or not any(arm.running for arm in arms)
+            _save(arms, resume, epoch + 1, finished)
+    for arm in arms:
+        arm.restore(arm.readouts[0])
+
+
+def refuse_too_few(samples: int, batch_size: int, key: str, noun: str) -> None:
+    """Raises InputError when the training samples do not fill one batch; `key` is the batch size's in params.yaml."""
+    if samples < batch_size:
+        raise InputError(f"{key}: {batch_size} is more than the {samples} training {noun}; make it smaller")
+
+
+def refuse_failed(arm: Arm, rates: str) -> None:
+    """Raises InputError when the arm has diverged; for a caller whose only arm it is.
+
+    Args:
+        rates: the keys of params.yaml that hold its learning rates.
+    """
+    if arm.failed:
+        raise InputError(
+            f"training diverged ({arm.settings.name}: {arm.failed}). Try a smaller {rates}; nothing was written."
+        )
+
+
+def _train_epoch(arms, task, course, epoch, steps, fabric) -> dict[str, tuple[float, float]]:
+    """One pass over the training samples; returns arm name -> (summed loss, summed score)."""
+    order = keyed_rng(course.seed, epoch, "order").permutation(task.train_rows)
+    sums = {arm.settings.name: torch.zeros(2, device=fabric.device) for arm in arms}
+    for arm in arms:
+        arm.learner.training_mode(True)
+    bar = tqdm(range(steps), desc=f"epoch {epoch + 1}/{course.epochs}", disable=not fabric.is_global_zero, leave=False)
+    for step in bar:
+        key = (course.seed, epoch, step)
+        rows = order[step * course.batch_size : (step + 1) * course.batch_size]
+        mine = torch.tensor_split(torch.arange(len(rows)), fabric.world_size)[fabric.global_rank].to(fabric.device)
+        batch = task.batch(rows, key, mine)
+        for arm in arms:
+            if arm.running:
+                sums[arm.settings.name] += _arm_step(arm, batch, len(rows), key, fabric)
+        if step % CHECK_EVERY == 0 or step == steps - 1:
+            _look(arms, sums, bar, epoch, (step + 1) * course.batch_size)
+    for arm in arms:
+        arm.learner.training_mode(False)
+    return {name: tuple(s.tolist()) for name, s in sums.items()}
+
+
+def _arm_step(arm: Arm, batch: Any, size: int, key: tuple, fabric: Fabric) -> Tensor:
+    """Forward, backward and update of one arm on this process's slice; returns (summed loss, summed score)."""
+    with fabric.autocast():
+        losses, score = arm.learner.losses(batch, key)
+    (losses.sum() / size).backward()
+    if fabric.world_size > 1:
+        _sum_gradients(arm, fabric)
+    tally = torch.stack([losses.detach().sum(), score.float()])
+    arm.step()
+    return fabric.all_reduce(tally, reduce_op="sum") if fabric.world_size > 1 else tally
+
+
+def _sum_gradients(arm: Arm, fabric: Fabric) -> None:
+    gradients = [p.grad for group in arm.optimizer.param_groups for p in group["params"]]
+    flat = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="sum")
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _look(arms, sums, bar, epoch, seen) -> None:
+    """Shows the loss, and takes arms out whose loss is no longer finite; the others go on untouched."""
+    for arm in arms:
+        total = sums[arm.settings.name][0].item()
+        if arm.running and not np.isfinite(total):
+            arm.failed = f"the loss became {total} in epoch {epoch + 1}"
+    shown = f"val_{arms[0].learner.score}"
+    rows = [row for arm in arms for readout in arm.readouts for row in readout.progress.history]
+    best = max((row[shown] for row in rows if shown in row), default=float("nan"))
+    loss = sums[arms[0].settings.name][0].item() / seen
+    bar.set_postfix({"loss": f"{loss:.4f}", shown: f"{best:.4f}"})
+
+
+@torch.inference_mode()
+def _close_epoch(arm: Arm, row: dict, validation: Any, fabric: Fabric) -> None:
+    """Validates each average that is still watched."""
+    for readout in [readout for readout in arm.readouts if not readout.progress.stopped]:
+        with readout.ema.applied(), fabric.autocast():
+            found = arm.learner.validate(validation)
+        if not np.isfinite(found["val_loss"]):
+            arm.failed = f"the validation loss became {found['val_loss']} in epoch {row['epoch'] + 1}"
+            return
+        readout.close_epoch(row | found)
+
+
+def _save(arms: Sequence[Arm], resume: ResumeState, epoch: int, finished: bool) -> None:
+    tensors = {f"{number}:{name}": t for number, arm in enumerate(arms) for name, t in arm.state(finished).items()}
+    resume.save(tensors, SavedRun(epoch=epoch, arms=[arm.plain_state() for arm in arms]))
+
+
+def _restore(arms: Sequence[Arm], resume: ResumeState | None, on_epoch: OnEpoch) -> int:
+    """Puts saved state back into the arms; returns the epoch to go on with."""
+    found = resume.load() if resume else None
+    if found is None:
+        return 0
+    tensors, run = found
+    for number, (arm, saved) in enumerate(zip(arms, run.arms, strict=True)):
+        prefix = f"{number}:"
+        own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        arm.load_state(own, saved.model_dump())
+        for row in arm.readouts[0].progress.history:
+            on_epoch(arm.settings.name, row)
+    return run.epoch

@@ -1,0 +1,70 @@
+"""A table beside the images that says what their files do not: the patient, and where the lesion mask lies."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from btlib.core.runtime.errors import InputError, brief, listed
+from btlib.core.runtime.paths import resolve_inside
+from btlib.core.runtime.tables import read_user_table
+from btlib.images.data.sources.entry import Entry
+
+COLUMNS = ("path", "patient", "mask_path")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a table says of one image; '' where it says nothing."""
+
+    patient: str = ""
+    mask_path: str = ""
+
+
+def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
+    """Image path -> what the table says of it.
+
+    Args:
+        root: the images' folder, to which all paths are relative.
+        table: a CSV file inside it, with `path` and, where known, `patient` and `mask_path`; None: no table.
+
+    Raises:
+        InputError: the table is missing or outside `root`, lacks a column, or names an image twice.
+    """
+    if table is None:
+        return {}
+    resolve_inside(root, table)
+    required = ("path", ("patient", "mask_path"))
+    rows = read_user_table(root / table, COLUMNS, required, paths=("path", "mask_path"))
+    rows = rows.reindex(columns=list(COLUMNS), fill_value="")
+    twice = sorted(set(rows.path[rows.path.duplicated()]))
+    if twice:
+        raise InputError(f"{table}: {len(twice)} path(s) are listed more than once:\n{listed(list(map(brief, twice)))}")
+    return {path: Annotation(patient, mask) for path, patient, mask in rows.itertuples(index=False)}
+
+
+def mask_files(annotations: dict[str, Annotation]) -> frozenset[str]:
+    """The files that are masks and no images, as `walk` writes paths: without './' and doubled slashes."""
+    return frozenset(str(PurePosixPath(said.mask_path)) for said in annotations.values() if said.mask_path)
+
+
+def annotated(
+    entries: list[Entry], annotations: dict[str, Annotation], table: str | None
+) -> tuple[list[Entry], list[str]]:
+    """The entries with what the table says of them, and what is wrong with the table: paths that are no image, another
+    patient or mask than the data themselves name.
+
+    Args:
+        table: its name, for the messages.
+    """
+    strangers = sorted(annotations.keys() - {entry.path for entry in entries})
+    faults = [f"{table}: '{brief(path)}' is none of the images" for path in strangers]
+    filled = []
+    for entry in entries:
+        said = annotations.get(entry.path, Annotation())
+        for name in ("patient", "mask_path"):
+            own, other = getattr(entry, name), getattr(said, name)
+            if own and other and own != other:
+                faults.append(f"{table}: {entry.path}: {name} is '{brief(other)}', but the data say '{own}'")
+        filled.append(
+            replace(entry, patient=entry.patient or said.patient, mask_path=entry.mask_path or said.mask_path)
+        )
+    return filled, faults

@@ -1,0 +1,134 @@
+"""Puts a lesion into an image that has none: the image's contrast, source and anatomy stay, only the lesion is new.
+
+A net that follows lesions changes its answer; one that follows the contrast or the source does not.
+"""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from btlib.images.data.occlusion import brain_mask, head_mask, head_width
+
+GRAIN = 0.01  # of the head's width: detail finer than this is noise, but for edges
+SMOOTHING = 0.7  # pixels: what interpolation on the way to a web page does to noise
+SOFT = 0.01  # of the head's width: width over which a lesion ends at the skull
+OFF_CENTRE = 0.14  # of the head's width: least distance of a glioma from the midline and from the skull
+CEREBRUM = 0.55  # of the height of a head with a neck: the brain lies above
+SELLA = 0.45  # of the height of an axial head, from the front
+SELLA_ABOVE_NECK = 0.56  # of the height of a head with a neck, from the vertex
+
+
+class Patch(Protocol):
+    """A lesion to paste, such as `btlib.phantom.lesion_patches.LesionPatch`, which says what the fields hold."""
+
+    difference: np.ndarray
+    opacity: np.ndarray
+    mask: np.ndarray
+    share: float
+    label: str
+
+
+def paste_lesion(image: np.ndarray, patch: Patch, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Blends a lesion into the image at a place that suits its class, in the image's own grey scale.
+
+    A glioma goes into the brain off the midline, a meningioma to the inner edge of the skull with its base outwards, a
+    pituitary tumour to the midline where the sella lies. Sites come from the outline of the head alone, so a pituitary
+    tumour is at home on slices through the skull base only, and nothing around a lesion gives way to it.
+
+    Args:
+        image: uint8 [H, W, 3], anterior or the vertex up.
+
+    Returns:
+        the image, uint8 [H, W, 3] with equal channels, and the mask of the tumour without its oedema, bool [H, W].
+        The image unchanged and an empty mask where no head is found.
+    """
+    head = head_mask(image[None])[0]
+    brain = brain_mask(head[None])[0]
+    if not brain.any():
+        return image.copy(), np.zeros(head.shape, bool)
+    width = head_width(head)
+    middle, up = _site(patch.label, head, brain, width, rng)
+    placed = _placement(patch, middle, up, width)
+    size = head.shape[::-1]
+    room = cv2.GaussianBlur((head if patch.label == "pituitary" else brain).astype(np.float32), (0, 0), SOFT * width)
+    opacity = cv2.warpAffine(patch.opacity, placed, size) * room
+    difference = cv2.warpAffine(patch.difference, placed, size, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpAffine(patch.mask.astype(np.float32), placed, size) * room > 0.5
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    lesion = _shade(difference, grey[brain], grey[head]) + _grain(grey, brain, width, rng)
+    pasted = grey + opacity * (lesion - grey)
+    return np.repeat(np.clip(np.rint(pasted), 0, 255).astype(np.uint8)[..., None], 3, axis=2), mask
+
+
+def _shade(difference: np.ndarray, brain: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Greys of the lesion in the image's own scale, levelling off towards the darkest and the brightest of the head.
+
+    Without that, what enhances would be flat white wherever the window is narrow.
+    """
+    low, level, high = np.percentile(brain, (5, 50, 95))
+    darkest, brightest = np.percentile(head, (1, 99.5))
+    reach = np.maximum(np.where(difference > 0, brightest - level, level - darkest), 1)
+    return level + reach * np.tanh(difference * (high - low) / reach)
+
+
+def _grain(grey: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise [H, W] about as strong and as smooth as the image's own; the median leaves out sulci and other edges."""
+    fine = grey - cv2.GaussianBlur(grey, (0, 0), GRAIN * width)
+    drawn = rng.normal(0, np.median(np.abs(fine[brain])), grey.shape)
+    return cv2.GaussianBlur(drawn, (0, 0), SMOOTHING)
+
+
+def _site(
+    label: str, head: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the centre of the patch goes (row, column) and where its up points, a unit vector (row, column)."""
+    rows = np.flatnonzero(head.any(axis=1))
+    top, height = rows[0], len(rows)
+    neck = bool(head[-1].any())
+    midline = np.median(np.nonzero(head[: top + height // 2])[1])
+    if label == "pituitary":
+        return np.array([top + (SELLA_ABOVE_NECK if neck else SELLA) * height, midline]), np.array([-1.0, 0.0])
+    allowed = brain.copy()
+    if neck:
+        allowed[int(top + CEREBRUM * height) :] = False
+    if label == "glioma":
+        middle = _glioma_site(allowed, brain, midline, OFF_CENTRE * width, rng)
+        turn = rng.uniform(0, 2 * np.pi)
+        return middle, np.array([-np.cos(turn), np.sin(turn)])
+    return _dural_site(allowed, brain, width, rng)
+
+
+def _glioma_site(
+    allowed: np.ndarray, brain: np.ndarray, midline: float, distance: float, rng: np.random.Generator
+) -> np.ndarray:
+    depth = cv2.distanceTransform(brain.astype(np.uint8), cv2.DIST_L2, 5)
+    aside = np.abs(np.arange(brain.shape[1]) - midline) > distance
+    found = np.argwhere(allowed & (depth > distance) & aside)
+    return _drawn(found if len(found) else np.argwhere(allowed), rng)
+
+
+def _dural_site(
+    allowed: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A place on the brain's edge, but for where the image cuts the head, and the direction outwards there."""
+    edge = brain & (cv2.erode(brain.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    middle = _drawn(np.argwhere(edge & allowed), rng)
+    slope = np.gradient(cv2.GaussianBlur(brain.astype(np.float32), (0, 0), 0.06 * width))
+    inwards = np.array([part[tuple(middle)] for part in slope])
+    return middle, -inwards / np.linalg.norm(inwards)
+
+
+def _drawn(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return places[rng.integers(len(places))]
+
+
+def _placement(patch: Patch, middle: np.ndarray, up: np.ndarray, width: float) -> np.ndarray:
+    """The affine map [2, 3] from (x, y) of the patch to (x, y) of the image."""
+    side = len(patch.opacity)
+    scale = patch.share * width / side
+    down = -up[::-1]  # x, y
+    right = np.array([down[1], -down[0]])
+    turned = scale * np.stack([right, down], axis=1)
+    centre = np.full(2, (side - 1) / 2)
+    return np.column_stack([turned, middle[::-1] - turned @ centre])

@@ -1,0 +1,74 @@
+"""From a decoded image to the square uint8 array that nets see (paper 4.1, eq 1)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from btlib.core.runtime.artifacts import read_array, read_csv
+from btlib.core.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Clahe:
+    """Settings of eq 1; the section images.clahe of params.yaml has the same fields and may stand in for it.
+
+    The bounds hold where a model's card is read.
+    """
+
+    enabled: bool
+    clip_limit: Annotated[float, Field(gt=0, le=1000)]  # α, OpenCV's clip limit
+    tiles: Annotated[int, Field(ge=1, le=1024)]  # τ, tiles per side
+
+
+def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
+    """Equalises the brightness locally (unless `clahe.enabled` is False) and resizes; also for prediction.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        image_size: S, pixels; the image is stretched to a square, as in the paper.
+        clahe: settings of eq 1.
+
+    Returns:
+        uint8 [S, S, 3] RGB.
+    """
+    if clahe.enabled:
+        image = equalise(image, clahe.clip_limit, clahe.tiles)
+    height, width = (min(side, image_size) for side in image.shape[:2])
+    shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
+
+
+def shrink(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [N, S, S, 3] to [N, size, size, 3], size ≤ S, each new pixel the mean of the area that it covers."""
+    return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
+    """CLAHE on the V channel of HSV (eq 1); hue and saturation stay. uint8 [H, W, 3] RGB, in and out."""
+    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
+    value = cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(value)
+    return cv2.cvtColor(cv2.merge((hue, saturation, value)), cv2.COLOR_HSV2RGB)
+
+
+def load_processed(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """Opens what stage preprocess_images wrote.
+
+    Returns:
+        images, memory-mapped uint8 [N, S, S, 3] RGB, and their index `image_id, label`, one row per image.
+
+    Raises:
+        InputError: a file is missing, cut short, or the two do not belong together.
+    """
+    images = read_array(folder / "images.npy")
+    index = read_csv(folder / "index.csv", text=("image_id", "label"))
+    if len(images) != len(index):
+        raise InputError(
+            f"{folder}: images.npy holds {len(images)} images, index.csv {len(index)}; "
+            "delete the folder and run `dvc repro preprocess_images`"
+        )
+    return images, index

@@ -1,0 +1,209 @@
+"""Scores of the packaged classifier on a set of another hospital: is tumour told from none, within one patient too?
+
+Over all images, scanner, framing and the shape of a head may tell who has a tumour. Between a patient's own slices
+they cannot: they are the same in all. The AUC within patients therefore measures what is left, the lesion.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from btlib.core.metrics.bootstrap import ranking_scores
+from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.runtime.artifacts import read_csv
+from btlib.core.runtime.errors import InputError
+from btlib.images.data.tumour_or_none import NONE, TUMOUR
+
+CHUNK = 250  # resamples at a time, as in btlib.core.metrics.bootstrap
+COLUMNS = ("path", "label", "patient", "unsure", "unfamiliar")
+SCORES = (
+    "sensitivity",
+    "specificity",
+    "auc",
+    "auc_within_patients",
+    "accuracy",
+    "macro_f1",
+    "unsure",
+    "unfamiliar",
+)
+
+
+@dataclass(frozen=True)
+class External:
+    """The answers for one set, at least one.
+
+    Attributes:
+        labels: [N] class names, or 'tumor' and 'no_tumor' where the set says no more.
+        patients: [N] number of each image's patient; an image of an unknown one is a patient by itself.
+        known: [N] bool, whether the patient is known.
+        probabilities: [N, K] calibrated.
+        classes: K names, 'no_tumor' among them.
+        unsure, unfamiliar: [N] bool, as the classifier says.
+    """
+
+    labels: np.ndarray
+    patients: np.ndarray
+    known: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+    unsure: np.ndarray
+    unfamiliar: np.ndarray
+
+    @property
+    def tumour(self) -> np.ndarray:
+        """[N] bool, whether there is a tumour."""
+        return self.labels != NONE
+
+    @property
+    def said(self) -> np.ndarray:
+        """[N] names of the most probable classes; the first one wins a tie."""
+        return np.array(self.classes)[self.probabilities.argmax(axis=1)]
+
+    @property
+    def suspicion(self) -> np.ndarray:
+        """[N], orders images as 1 - p(no tumour) does, without its ties where p is below 1e-16."""
+        return -self.probabilities[:, self.classes.index(NONE)]
+
+
+def read_external(path: Path) -> External | None:
+    """A table of `btlib.app.predict.external`; None for one without rows, of a set that was left out.
+
+    Raises:
+        InputError: the table is missing or lacks columns.
+    """
+    table = read_csv(path, text=("path", "label", "patient"))
+    if table.empty:
+        return None
+    missing = [name for name in (*COLUMNS, f"p_{NONE}") if name not in table.columns]
+    if missing:
+        raise InputError(f"{path}: missing columns {missing}; run `dvc repro predict_external`")
+    return external_of(table)
+
+
+def external_of(table: pd.DataFrame) -> External:
+    """From a table with rows and all columns."""
+    classes = [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
+    known = (table["patient"] != "").to_numpy()
+    own = pd.Series([f"image {row}" for row in range(len(table))], index=table.index)
+    names = ("patient " + table["patient"]).where(known, own)
+    return External(
+        labels=table["label"].to_numpy(dtype=str),
+        patients=pd.factorize(names)[0],
+        known=known,
+        probabilities=table[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64),
+        classes=tuple(classes),
+        unsure=table["unsure"].to_numpy(dtype=bool),
+        unfamiliar=table["unfamiliar"].to_numpy(dtype=bool),
+    )
+
+
+def external_scores(answers: External, resamples: int, rng: np.random.Generator) -> dict:
+    """Scores of one set with 95 % intervals, which say how they vary with the choice of its patients.
+
+    A patient's images are drawn together, and patients within those who have images of the same labels: what is
+    defined for the set is then defined for every resample.
+
+    Returns:
+        n, n_tumour, n_none (images); patients (known ones, 0 where none is) and patients_with_both (images with and
+        without tumour); sensitivity and specificity of "some tumour" at the most probable class; auc; the mean over
+        patients of their own auc_within_patients, ties counting one half; accuracy and macro_f1 over the classes of
+        the set; shares unsure and unfamiliar; ci95: score -> [low, high]; undefined: score -> why it is, and its
+        interval, null. The interval of auc_within_patients is null with a single such patient, too.
+    """
+    undefined = undefined_scores(answers)
+    estimates = _weighted(answers, np.ones((1, len(answers.labels))), undefined)
+    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
+    strata = _strata(answers)
+    chunks = [_weighted(answers, stratified_weights(strata, size, rng, answers.patients), undefined) for size in sizes]
+    ci95 = {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in estimates}
+    with_both = len(patient_aucs(answers)[0])
+    if with_both == 1:
+        del ci95["auc_within_patients"]  # it would have no width, which looks like certainty
+    return {
+        "n": len(answers.labels),
+        "n_tumour": int(answers.tumour.sum()),
+        "n_none": int((~answers.tumour).sum()),
+        "patients": len(set(answers.patients[answers.known])),
+        "patients_with_both": with_both,
+        **{name: float(estimates[name][0]) if name in estimates else None for name in SCORES},
+        "ci95": {name: ci95.get(name) for name in SCORES},
+        "undefined": undefined,
+    }
+
+
+def undefined_scores(answers: External) -> dict[str, str]:
+    """Score -> why it is undefined for this set."""
+    reasons = {}
+    if not answers.tumour.any():
+        reasons |= dict.fromkeys(("sensitivity", "auc", "auc_within_patients"), "the set has no image with a tumour")
+    elif answers.tumour.all():
+        reasons |= dict.fromkeys(("specificity", "auc", "auc_within_patients"), "the set has no image without tumour")
+    elif not answers.known.any():
+        reasons["auc_within_patients"] = "no image's patient is known"
+    elif not len(patient_aucs(answers)[0]):
+        reasons["auc_within_patients"] = "no patient has images both with and without tumour"
+    reason = _why_no_classes(answers)
+    return reasons | (dict.fromkeys(("accuracy", "macro_f1"), reason) if reason else {})
+
+
+def patient_aucs(answers: External) -> tuple[np.ndarray, np.ndarray]:
+    """The AUC of each patient who has images with and without tumour, from their own images alone.
+
+    Returns:
+        [P] AUC and [P] the number of one of the patient's images; P may be 0.
+    """
+    aucs, rows = [], []
+    for _, own in pd.Series(range(len(answers.labels))).groupby(answers.patients):
+        tumour = answers.tumour[own]
+        with_tumour, without = int(tumour.sum()), int((~tumour).sum())
+        if with_tumour and without:
+            ranks = rankdata(answers.suspicion[own])[tumour]  # tied ones share their mean rank
+            aucs.append((ranks.sum() - with_tumour * (with_tumour + 1) / 2) / (with_tumour * without))
+            rows.append(own.iloc[0])
+    return np.array(aucs, dtype=float), np.array(rows, dtype=int)
+
+
+def _why_no_classes(answers: External) -> str:
+    """Why the classes cannot be scored, or nothing."""
+    present = sorted(set(answers.labels))
+    strangers = [name for name in present if name not in answers.classes]
+    if TUMOUR in strangers:
+        return "the set does not say which tumour it is"
+    if strangers:
+        return f"the classifier knows no class '{strangers[0]}'"
+    return "" if len(present) > 1 else "the set has one class only"
+
+
+def _strata(answers: External) -> np.ndarray:
+    """[N] which labels the image's patient has images of: both kinds, tumour only or none only, and which tumours."""
+    labels = pd.Series(answers.labels)
+    return labels.groupby(answers.patients).transform(lambda own: " ".join(sorted(set(own)))).to_numpy(dtype=str)
+
+
+def _weighted(answers: External, weights: np.ndarray, undefined: dict[str, str]) -> dict[str, np.ndarray]:
+    """The defined scores, each [B], with row n counted weights[b, n] times."""
+    tumour, said, total = answers.tumour, answers.said, weights.sum(axis=1)
+    scores = {"unsure": weights @ answers.unsure / total, "unfamiliar": weights @ answers.unfamiliar / total}
+    if "sensitivity" not in undefined:
+        scores["sensitivity"] = weights @ (tumour & (said != NONE)) / (weights @ tumour)
+    if "specificity" not in undefined:
+        scores["specificity"] = weights @ (~tumour & (said == NONE)) / (weights @ ~tumour)
+    if "auc" not in undefined:
+        scores["auc"] = ranking_scores(tumour, answers.suspicion, weights)[0]
+    if "auc_within_patients" not in undefined:
+        aucs, rows = patient_aucs(answers)
+        scores["auc_within_patients"] = weights[:, rows] @ aucs / weights[:, rows].sum(axis=1)
+    if "accuracy" not in undefined:
+        scores["accuracy"] = weights @ (said == answers.labels) / total
+        scores["macro_f1"] = np.mean(
+            [_f1(answers.labels == k, said == k, weights) for k in set(answers.labels)], axis=0
+        )
+    return scores
+
+
+def _f1(true: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[B] F1 of one class that has images."""
+    return 2 * (weights @ (true & said)) / (weights @ true + weights @ said)

@@ -1,0 +1,192 @@
+"""Does a classifier read the lesion, or what comes with it? Scores of four experiments, from predictions tables.
+
+Views that hide the lesion (brain blacked out, background or border alone), lesions pasted into images without tumour,
+one slice shown in every MRI contrast, and images with and without tumour whose grey levels are alike.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.metrics.bootstrap import ranking_scores
+from btlib.core.metrics.predictions import Predictions
+from btlib.core.metrics.resampling import exact_ci95, interval, stratified_weights
+
+NO_TUMOR = "no_tumor"
+
+READING = {
+    "views": (
+        "Accuracy above chance on a view without the lesion is what a net can get from the rest: outline, margins, "
+        "scalp, marks. `main` saw whole images in training; `probe` was trained for the view."
+    ),
+    "chance": "The share of the largest class, which always guessing it would get.",
+    "pasted": (
+        "Test images without tumour, before and after a phantom lesion of a class is pasted in. A net that reads "
+        "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out "
+        "of place on slices above the sella, so it is a bright mass in the midline and no more. The control is pasted "
+        "like a glioma but as grey as the brain: what it changes, pasting itself changes. It too wipes out the anatomy "
+        "below, so it is more than an edge and grain, and a net may rightly take it for a mass."
+    ),
+    "contrasts": (
+        "Phantom slices, alike but for the contrast. A net that reads the lesion calls a healthy slice no tumour in "
+        "every contrast, and one with a tumour in none."
+    ),
+    "matched": (
+        "`grey_level_auc`: how well the histogram of grey levels alone tells tumour from none. Matched images come in "
+        "pairs, one with and one without a tumour, whose grey levels say the same, so that there it is about one half: "
+        "a net that goes by the contrast is right on half of them. A bright lesion is among the grey levels, so pairs "
+        "lean to lesions that show little; and source, plane and outline are not matched."
+    ),
+    "ci95": (
+        "Of views and of `grey_level_auc`, a bootstrap that draws near copies and slices of one patient (a group) "
+        "together. Of all other shares, exact binomial: it keeps its width at none or all, but takes every image for "
+        "itself, so for `pasted` and `matched` it is too narrow, the more so the fewer `groups` there are to the `n` "
+        "images. Of `contrasts` every image is another subject, so there it holds. Pasted lesions are a few that take "
+        "turns: the interval speaks of these."
+    ),
+}
+
+
+def view_scores(
+    runs: Mapping[str, Mapping[str, Predictions]],
+    resamples: int,
+    rng: np.random.Generator,
+    groups: np.ndarray | None = None,
+) -> dict:
+    """{model: {view: {accuracy, chance, sensitivity, predicted_share, ci95}}}.
+
+    Args:
+        runs: model -> view -> predictions of the same images.
+        resamples: bootstrap resamples within the classes, the same for all.
+        groups: [N] group of each image, drawn together.
+    """
+    first = next(iter(next(iter(runs.values())).values()))
+    weights = stratified_weights(first.labels, resamples, rng, groups)
+    return {model: {view: _view(made, weights) for view, made in views.items()} for model, views in runs.items()}
+
+
+def _view(made: Predictions, weights: np.ndarray) -> dict:
+    hits, onehot = made.correct.astype(float), made.onehot
+    found = weights @ (onehot * hits[:, None]) / (weights @ onehot)
+    said = np.bincount(made.predicted, minlength=len(made.classes)) / len(made.labels)
+    recall = (onehot * hits[:, None]).sum(axis=0) / onehot.sum(axis=0)
+    return {
+        "accuracy": float(hits.mean()),
+        "chance": float(onehot.mean(axis=0).max()),
+        "sensitivity": dict(zip(made.classes, recall.tolist(), strict=True)),
+        "predicted_share": dict(zip(made.classes, said.tolist(), strict=True)),
+        "ci95": {
+            "accuracy": interval(weights @ hits / weights.sum(axis=1)),
+            "sensitivity": {name: interval(found[:, k]) for k, name in enumerate(made.classes)},
+        },
+    }
+
+
+def pasted_scores(table: pd.DataFrame, groups: np.ndarray) -> dict:
+    """{pasted class or control: {n, groups, called_tumor, called_so, ci95}}: shares of images.
+
+    The intervals are exact binomial and take each image for itself; `groups` says how many independent ones there are.
+
+    Args:
+        table: `pasted` (a class, or '' for the image as it was) and p_<class> columns; every image without a tumour.
+        groups: [N] group of each row's image.
+    """
+    if table.empty:
+        return {}
+    said, scores = _said(table), {}
+    group_of = pd.Series(groups, index=table.index)
+    for pasted, rows in said.groupby(table["pasted"].to_numpy(), sort=False):
+        shares = {"called_tumor": rows != NO_TUMOR}
+        if f"p_{pasted}" in table.columns:
+            shares["called_so"] = rows == pasted
+        scores[pasted or "none"] = {
+            "n": len(rows),
+            "groups": group_of[rows.index].nunique(),
+            **{name: float(hit.mean()) for name, hit in shares.items()},
+            "ci95": {name: exact_ci95(int(hit.sum()), len(hit)) for name, hit in shares.items()},
+        }
+    return scores
+
+
+def contrast_scores(table: pd.DataFrame) -> dict:
+    """{healthy or with_tumor: {contrast: {n, called_tumor, ci95, p_no_tumor}}}, with exact binomial intervals.
+
+    In one contrast every image is of another subject, so that they are independent, as the intervals assume.
+
+    Args:
+        table: `contrast`, `label` and p_<class> columns; without p_no_tumor there is nothing to ask.
+    """
+    if f"p_{NO_TUMOR}" not in table.columns:
+        return {}
+    said, scores = _said(table), {}
+    kinds = np.where(table["label"] == NO_TUMOR, "healthy", "with_tumor")
+    for (kind, contrast), rows in table.groupby([kinds, "contrast"], sort=False):
+        hit = said[rows.index] != NO_TUMOR
+        scores.setdefault(kind, {})[contrast] = {
+            "n": len(rows),
+            "called_tumor": float(hit.mean()),
+            "ci95": exact_ci95(int(hit.sum()), len(hit)),
+            "p_no_tumor": float(rows[f"p_{NO_TUMOR}"].mean()),
+        }
+    return scores
+
+
+def matched_scores(
+    table: pd.DataFrame, whole: Predictions, resamples: int, rng: np.random.Generator, groups: np.ndarray
+) -> dict:
+    """{all or matched: {n, groups, grey_level_auc, tumor_or_none, class}}, each {value, chance, ci95} or None (n = 0).
+
+    Shares right on tumour or none and on the class have exact intervals, which take each image for itself; `groups`
+    says how many independent ones there are. The AUC's is a bootstrap. Empty when there is no class without tumour.
+
+    Args:
+        table: image_id, label, `score` (of `btlib.images.explain.contrast_match`), `matched`; the images of `whole`.
+        whole: the main model's predictions of the unchanged images.
+        resamples: bootstrap resamples within the classes.
+        groups: [N] group of each image, drawn together.
+    """
+    if NO_TUMOR not in whole.classes:
+        return {}
+    rows = table.set_index("image_id").loc[list(whole.image_ids)]
+    scores, matched = rows["score"].to_numpy(), rows["matched"].to_numpy(bool)
+    return {
+        name: _grey_levels(whole, scores, chosen, resamples, rng, groups)
+        for name, chosen in (("all", np.arange(len(rows))), ("matched", np.flatnonzero(matched)))
+    }
+
+
+def _grey_levels(
+    whole: Predictions,
+    scores: np.ndarray,
+    rows: np.ndarray,
+    resamples: int,
+    rng: np.random.Generator,
+    groups: np.ndarray,
+) -> dict:
+    """What `matched_scores` gives for the rows."""
+    if not len(rows):
+        return {"n": 0, "groups": 0, **dict.fromkeys(("grey_level_auc", "tumor_or_none", "class"))}
+    none = whole.classes.index(NO_TUMOR)
+    labels, predicted = whole.labels[rows], whole.predicted[rows]
+    drawn = stratified_weights(labels, resamples, rng, groups[rows])
+    (auc, *resampled), _ = ranking_scores(labels != none, scores[rows], np.vstack([np.ones(len(rows)), drawn]))
+    return {
+        "n": len(rows),
+        "groups": len(np.unique(groups[rows])),
+        "grey_level_auc": {"value": float(auc), "chance": 0.5, "ci95": interval(np.array(resampled))},
+        "tumor_or_none": _share(labels == none, predicted == none),
+        "class": _share(labels, predicted),
+    }
+
+
+def _share(labels: np.ndarray, said: np.ndarray) -> dict:
+    """Share of what was said that is right, and what always saying the most frequent label would get."""
+    hits = int((said == labels).sum())
+    chance = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return {"value": hits / len(labels), "chance": float(chance), "ci95": exact_ci95(hits, len(labels))}
+
+
+def _said(table: pd.DataFrame) -> pd.Series:
+    """The name of the most probable class of each row."""
+    return table.filter(regex="^p_").idxmax(axis=1).str.removeprefix("p_")

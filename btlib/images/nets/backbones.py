@@ -1,0 +1,167 @@
+"""Backbones as a row of units, so that they can be cut into a frozen trunk and a tail: timm's, and `attention_cnn`."""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from itertools import pairwise
+
+import timm
+import torch
+from timm.models.convnext import ConvNeXt
+from timm.models.densenet import DenseNet
+from timm.models.efficientnet import EfficientNet
+from timm.models.resnet import ResNet
+from timm.models.vgg import VGG
+from torch import Tensor, nn
+
+from btlib.core.runtime.errors import InputError
+from btlib.images.nets import attention_cnn
+from btlib.images.nets.attention_cnn import AttentionCnn
+from btlib.images.nets.depthwise import quicken
+
+
+class Normalisation(nn.Module):
+    """Images [B, 3, H, W] in 0..1 to (images - mean) / std per channel, eq 2 of the paper."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class Backbone(nn.Module):
+    """A network without its classifier: normalisation, stem, blocks, top.
+
+    Images come as [B, 3, H, W] in 0..1; `normalise` applies the mean and standard deviation that the backbone was
+    pretrained with. The last feature map is [B, channels, h, w] (eq 4, 5).
+
+    Args:
+        name: timm's name of the network, or `attention_cnn`.
+
+    Raises:
+        InputError: there is no such network, or (from `units` on) it is of a family that btlib cannot cut.
+    """
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+        self.net = _network(name)
+        quicken(self.net)
+        self.channels: int = self.net.num_features
+        config = self.net.pretrained_cfg
+        self.normalise = Normalisation(config["mean"], config["std"])
+
+    @property
+    def mean(self) -> Tensor:
+        return self.normalise.mean
+
+    @property
+    def std(self) -> Tensor:
+        return self.normalise.std
+
+    @property
+    def units(self) -> list[nn.Module]:
+        """Stem, blocks and top in the order in which they run."""
+        return units_of(self.net)
+
+    def cut_for(self, fraction: float) -> int:
+        """How many leading units stay frozen when the last `fraction` of the blocks trains.
+
+        0 freezes everything, 1 frees everything, stem included; in between at least one block and the top are free.
+        """
+        n_units = len(self.units)
+        if fraction == 0:
+            return n_units
+        if fraction == 1:
+            return 0
+        n_blocks = n_units - 2
+        return 1 + n_blocks - max(1, round(fraction * n_blocks))
+
+    def trunk(self, images: Tensor, cut: int) -> Tensor:
+        """Normalises images [B, 3, H, W] and runs the first `cut` units."""
+        x = self.normalise(images)
+        for unit in self.units[:cut]:
+            x = unit(x)
+        return x
+
+    def tail(self, x: Tensor, cut: int) -> Tensor:
+        """Runs the units from `cut` on."""
+        for unit in self.units[cut:]:
+            x = unit(x)
+        return x
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.tail(self.trunk(images, 0), 0)
+
+
+@singledispatch
+def units_of(net: nn.Module) -> list[nn.Module]:
+    """Stem, blocks and top of a network, which in a row make its feature map; one function per family.
+
+    Raises:
+        InputError: no function is registered for the network's class.
+    """
+    raise InputError(
+        f"backbones: '{net.pretrained_cfg['architecture']}' is a {type(net).__name__}; btlib can cut "
+        "EfficientNet, ConvNeXt, VGG, ResNet and DenseNet networks"
+    )
+
+
+@units_of.register
+def _(net: EfficientNet) -> list[nn.Module]:
+    return [
+        nn.Sequential(net.conv_stem, net.bn1),
+        *(block for stage in net.blocks for block in stage),
+        nn.Sequential(net.conv_head, net.bn2),
+    ]
+
+
+@units_of.register
+def _(net: ConvNeXt) -> list[nn.Module]:
+    blocks = []
+    for stage in net.stages:
+        first, *rest = stage.blocks
+        blocks += [nn.Sequential(stage.downsample, first), *rest]
+    return [net.stem, *blocks, net.norm_pre]
+
+
+@units_of.register
+def _(net: ResNet) -> list[nn.Module]:
+    stem = nn.Sequential(net.conv1, net.bn1, net.act1, net.maxpool)
+    stages = (net.layer1, net.layer2, net.layer3, net.layer4)
+    return [stem, *(block for stage in stages for block in stage), nn.Identity()]
+
+
+@units_of.register
+def _(net: DenseNet) -> list[nn.Module]:
+    """Dense blocks and transitions: a layer inside a dense block takes the list of all earlier ones' outputs."""
+    names = [name for name, _ in net.features.named_children()]
+    first, last = names.index("denseblock1"), names.index("norm5")
+    return [net.features[:first], *net.features[first:last], net.features[last:]]
+
+
+@units_of.register
+def _(net: VGG) -> list[nn.Module]:
+    """Each convolution with what follows it up to the next one: BatchNorm, activation, pooling."""
+    starts = [i for i, layer in enumerate(net.features) if isinstance(layer, nn.Conv2d)]
+    return [*(net.features[a:b] for a, b in pairwise([*starts, len(net.features)])), nn.Identity()]
+
+
+@units_of.register
+def _(net: AttentionCnn) -> list[nn.Module]:
+    return [net.stem, *net.blocks, nn.Identity()]
+
+
+def _network(name: str) -> nn.Module:
+    """The network with random weights and without its classifier."""
+    if name == attention_cnn.NAME:
+        return AttentionCnn()
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('_')[-1]}*")[:3]
+        raise InputError(f"backbones: timm has no model '{name}'" + (f"; near it: {', '.join(near)}" if near else ""))
+    net = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
+    if isinstance(net, VGG):
+        net.pre_logits = nn.Identity()  # 119 million weights that only the classifier uses
+    return net

@@ -1,0 +1,125 @@
+"""The classifier: one or two backbones, a fusion or none, dropout and a linear layer."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from btlib.core.runtime.reproducibility import keyed_layers
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.fusion import Fused, PairFusion, Pooling
+from btlib.images.nets.weights import has_pretrained, load_features
+
+
+class Architecture(NamedTuple):
+    """All that is needed to build the network again; it travels in the model's card.
+
+    The bounds hold where a card is read: none may ask for more memory than a computer has.
+    """
+
+    backbones: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=1, max_length=2)]
+    fusion: Literal["none", "concatenation", "gated", "cross_attention", "gated_cross_attention", "pooled_attention"]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    heads: Annotated[int, Field(ge=1, le=4096)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)]
+    mirrored: bool = False
+
+
+class Classifier(nn.Module):
+    """Images [B, 3, H, W] in 0..1 to logits [B, K].
+
+    With `fusion` 'none', each backbone votes by itself, and the logits are the mean of the votes.
+
+    There is no hidden randomness: the trainer hands in the dropout mask (`keep`), so that it can be keyed.
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.architecture = architecture
+        self.backbones = nn.ModuleList(Backbone(name) for name in architecture.backbones)
+        channels = [backbone.channels for backbone in self.backbones]
+        if architecture.fusion == "none":
+            self.fusion: nn.Module = Pooling()
+            self.voters = channels
+        else:
+            self.fusion = PairFusion(channels, architecture.fusion, architecture.width, architecture.heads)
+            self.voters = [self.fusion.out_features]
+        self.linear = nn.Linear(sum(self.voters), len(architecture.classes))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.architecture.classes
+
+    @property
+    def backbone_names(self) -> tuple[str, ...]:
+        return self.architecture.backbones
+
+    def cuts_for(self, unfreeze_fraction: float) -> tuple[int, ...]:
+        """Per backbone, how many leading units stay frozen (see `Backbone.cut_for`)."""
+        return tuple(backbone.cut_for(unfreeze_fraction) for backbone in self.backbones)
+
+    def trunk(self, images: Tensor, cuts: Sequence[int]) -> tuple[Tensor, ...]:
+        """What the frozen part makes of images: one tensor per backbone."""
+        return tuple(b.trunk(images, cut) for b, cut in zip(self.backbones, cuts, strict=True))
+
+    def tail(self, trunk: Sequence[Tensor], cuts: Sequence[int]) -> tuple[Tensor, ...]:
+        """The rest of the backbones: one feature map [B, D, h, w] each."""
+        return tuple(b.tail(x, cut) for b, x, cut in zip(self.backbones, trunk, cuts, strict=True))
+
+    def features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The last feature map of each backbone (eq 4, 5)."""
+        return tuple(backbone(images) for backbone in self.backbones)
+
+    def fuse(self, features: Sequence[Tensor]) -> Fused:
+        """The fused vector with the gates and attention maps behind it, for inspection."""
+        return self.fusion(features)
+
+    def votes(self, features: Sequence[Tensor], keep: Tensor | None = None) -> Tensor:
+        """Feature maps to the logits [V, B, K] of each voter: of the fusion, or of each backbone where there is none.
+
+        A voter has its columns of the linear layer to itself and shares the bias.
+
+        Args:
+            keep: the dropout mask [B, fused width], already divided by the keep probability; None is no dropout.
+        """
+        vector = self.fuse(features).vector_BD
+        vector = vector if keep is None else vector * keep
+        parts = zip(vector.split(self.voters, dim=1), self.linear.weight.split(self.voters, dim=1), strict=True)
+        return torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
+
+    def head(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps to logits [B, K], the mean of the votes."""
+        return self.votes(features).mean(dim=0)
+
+    def answer(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Logits [B, K] of images whose feature maps are known.
+
+        With `mirrored`, the mean of theirs and of those of the images mirrored left to right: a tumour is the same
+        tumour in a mirror.
+        """
+        logits = self.head(features)
+        if self.architecture.mirrored:
+            logits = (logits + self.head(self.features(images.flip(3)))) / 2
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.answer(self.features(images), images)
+
+
+def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:
+    """A classifier with pretrained backbones; fusion, linear layer and what has no pretrained weights freshly drawn.
+
+    Args:
+        states: backbone name -> feature state (see `features_state`), of those that `has_pretrained` weights.
+        seed: what the draw depends on; equal seeds and architectures give equal weights.
+    """
+    with keyed_layers(seed, "init"):
+        net = Classifier(architecture)
+    for backbone in net.backbones:
+        if has_pretrained(backbone.name):
+            load_features(backbone.net, states[backbone.name], f"weights of {backbone.name}")
+    return net.eval()

@@ -1,0 +1,45 @@
+"""What a classifier's backbones make of images: half-way, where unfamiliar ones are told, and at their ends."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.inference import by_batches
+
+
+class Seen(NamedTuple):
+    """One pass through the backbones.
+
+    middle: [B, M] means of the channels half-way, of all backbones one after the other; features: the last feature map
+    [B, D, h, w] of each, as `Classifier.features`; logits: [B, K], as `Classifier.forward`.
+    """
+
+    middle: Tensor
+    features: tuple[Tensor, ...]
+    logits: Tensor
+
+
+@torch.no_grad()
+def see(net: Classifier, images: Tensor) -> Seen:
+    """Images [B, 3, H, W] in 0..1 through the backbones.
+
+    Half-way, since the last layers are trained to keep what tells the classes apart and to drop the rest: of the
+    demo's network, the last feature maps take a photograph for a familiar picture.
+    """
+    cuts = [len(backbone.units) // 2 + 1 for backbone in net.backbones]
+    half = net.trunk(images, cuts)
+    features = net.tail(half, cuts)
+    middle = torch.cat([maps.mean(dim=(2, 3)) for maps in half], dim=1)
+    return Seen(middle, features, net.answer(features, images))
+
+
+def middle_features(net: Classifier, images: np.ndarray) -> np.ndarray:
+    """float32 [N, M] channel means half-way, see `Seen`, on the GPU if there is one.
+
+    Args:
+        images: preprocessed, uint8 [N, H, W, 3].
+    """
+    return by_batches(net, images, lambda net, batch: see(net, batch).middle, "features").numpy()

@@ -1,0 +1,42 @@
+"""Images to class probabilities."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from btlib.images.data.resident import ResidentImages
+from btlib.images.nets.classifier import Classifier
+
+BATCH = 64  # images at once
+
+
+def predict(net: Classifier, images: np.ndarray) -> np.ndarray:
+    """Class probabilities [N, K] in float64, in fp32 arithmetic on the GPU if there is one.
+
+    Args:
+        images: preprocessed, uint8 [N, H, W, 3].
+    """
+    return by_batches(net, images, lambda net, batch: net(batch), "predict").double().softmax(dim=1).numpy()
+
+
+def by_batches(
+    net: Classifier,
+    images: np.ndarray,
+    function: Callable[[Classifier, Tensor], Tensor],
+    task: str,
+) -> Tensor:
+    """`function(net, images [B, 3, H, W] in 0..1)` over all images, one after the other, on the CPU in the end.
+
+    Args:
+        images: preprocessed, uint8 [N, H, W, 3].
+        task: what the progress bar says.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = net.to(device, memory_format=torch.channels_last).eval()
+    data = ResidentImages(images, np.zeros(len(images)), device)
+    parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // BATCH)))
+    with torch.inference_mode():  # the network was moved before: its weights stay ones that can be trained
+        return torch.cat([function(net, data.batch(part)) for part in tqdm(parts, desc=task, leave=False)]).cpu()

@@ -1,0 +1,51 @@
+"""The frozen part of a classifier's backbones, made cheap: BatchNorm folded into the convolutions before it."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import pairwise
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from btlib.images.nets.classifier import Classifier
+
+
+class FrozenTrunk(nn.Module):
+    """What `Classifier.trunk` computes with frozen statistics, but for rounding, in about 0.75 of the time on a CPU.
+
+    Args:
+        net: in eval mode; it stays as it is, and only the units before the cuts are copied.
+        cuts: per backbone, how many leading units are frozen.
+    """
+
+    def __init__(self, net: Classifier, cuts: Sequence[int]):
+        super().__init__()
+        self.parts = nn.ModuleList(
+            fold_batchnorm(deepcopy(nn.Sequential(backbone.normalise, *backbone.units[:cut])))
+            for backbone, cut in zip(net.backbones, cuts, strict=True)
+        )
+        self.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images [B, 3, H, W] in 0..1 to one tensor per backbone."""
+        return tuple(part(images) for part in self.parts)
+
+
+def fold_batchnorm(module: nn.Module) -> nn.Module:
+    """Scales every convolution by the BatchNorm that follows it among its siblings, in place; returns the module.
+
+    In all families that `units_of` knows, a BatchNorm listed right after a convolution is applied to that convolution's
+    output and nothing else is; a test compares the folded networks with the originals. A BatchNorm that stands
+    elsewhere, as before DenseNet's convolutions, stays.
+    """
+    for parent in module.modules():
+        children = list(parent.named_children())
+        for (_, conv), (name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+                conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
+                setattr(parent, name, norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity())
+    return module

@@ -1,0 +1,238 @@
+"""Classifiers as arms: a shared frozen trunk, Mixup, focal loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from btlib.core.runtime.reproducibility import keyed_seed
+from btlib.core.training.arms import Arm, ArmSettings
+from btlib.core.training.focal import class_weights, focal_loss, smooth, soft_cross_entropy
+from btlib.core.training.loop import Course, OnEpoch, fit, refuse_too_few
+from btlib.core.training.resume import ResumeState
+from btlib.images.data.resident import ResidentImages
+from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.trunk import FrozenTrunk
+from btlib.images.training import augment, mixup
+
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings(ArmSettings):
+    """What may differ between classifiers that see the same batches."""
+
+    loss: str
+    focal_gamma: float
+    focal_alpha: str | float
+    label_smoothing: float
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What all arms of one call share: the batches that they see and the part of the backbones that is frozen."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    mixup_alpha: float
+    augmentation: augment.Strength
+    unfreeze_fraction: float
+    train_batchnorm: bool
+
+    @property
+    def course(self) -> Course:
+        return Course(self.seed, self.epochs, self.batch_size)
+
+
+class Batch(NamedTuple):
+    """This process's slice of a batch: trunk features, soft targets [b, K], and where it lies in the whole."""
+
+    features: tuple[Tensor, ...]
+    target: Tensor
+    mine: Tensor
+    size: int
+
+
+class Validation(NamedTuple):
+    """Trunk features of the validation images, part by part, and their labels [N]."""
+
+    features: list[tuple[Tensor, ...]]
+    labels: Tensor
+
+
+def train_arms(
+    arms: Sequence[tuple[ClassifierSettings, Classifier]],
+    data: ResidentImages,
+    train_rows: np.ndarray,
+    val_rows: np.ndarray,
+    stream: Stream,
+    fabric: Fabric,
+    resume: ResumeState | None = None,
+    on_epoch: OnEpoch = lambda arm, row: None,
+) -> list[Arm]:
+    """Trains classifiers beside each other, one frozen forward per batch for all; see `loop.fit`.
+
+    Args:
+        train_rows, val_rows: row numbers into `data`.
+
+    Returns:
+        The arms in the order given. An arm whose loss became NaN or infinite has `failed` set.
+
+    Raises:
+        InputError: fewer training images than one batch.
+    """
+    refuse_too_few(len(train_rows), stream.batch_size, "batch_size", "images")
+    nets = [net.to(fabric.device, memory_format=torch.channels_last) for _, net in arms]
+    cuts = nets[0].cuts_for(stream.unfreeze_fraction)
+    share_trunk(nets, cuts)
+    counts = torch.bincount(data.labels[train_rows].cpu(), minlength=len(nets[0].classes))
+    total = stream.course.steps(len(train_rows)) * stream.epochs
+    learners = [ClassifierLearner(s, net, cuts, stream.train_batchnorm, counts) for s, net in arms]
+    runs = [Arm(s, learner, total) for (s, _), learner in zip(arms, learners, strict=True)]
+    trunk = FrozenTrunk(nets[0], cuts).to(memory_format=torch.channels_last)
+    task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), stream, fabric)
+    fit(runs, task, stream.course, fabric, resume, on_epoch)
+    return runs
+
+
+class ClassificationTask:
+    """Augmented, mixed images through the frozen trunk, once for all arms."""
+
+    def __init__(
+        self,
+        trunk: FrozenTrunk,
+        data: ResidentImages,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray,
+        classes: int,
+        stream: Stream,
+        fabric: Fabric,
+    ):
+        self.trunk, self.data, self.train_rows, self.stream, self.fabric = trunk, data, train_rows, stream, fabric
+        self.classes = classes
+        self.validation = Validation(self._features(val_rows), data.labels[val_rows])
+
+    def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
+        """Every process makes the whole batch, since a Mixup partner may lie in another one's slice."""
+        images = augment.apply(self.data.batch(rows), augment.draw(self.stream.augmentation, len(rows), key))
+        pairs = mixup.draw(self.stream.mixup_alpha, len(rows), key)
+        target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
+        images = mixup.mix(images, pairs)
+        with self.fabric.autocast():
+            features = self.trunk(images[mine])
+        return Batch(features, target[mine], mine, len(rows))
+
+    @torch.inference_mode()
+    def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:
+        """What the frozen trunk makes of the validation images; computed once, since it never changes."""
+        parts = np.array_split(rows, max(1, -(-len(rows) // VALIDATION_BATCH)))
+        with self.fabric.autocast():
+            return [self.trunk(self.data.batch(part)) for part in parts]
+
+
+class ClassifierLearner:
+    """A classifier behind a shared frozen trunk.
+
+    Args:
+        net: on its device already; its frozen units must equal those of the other arms.
+        cuts: per backbone, how many leading units are frozen.
+        train_batchnorm: whether BatchNorm layers behind the cut train too; else they keep their statistics.
+        counts_K: training images per class, for inverse-frequency weights.
+    """
+
+    score = "accuracy"
+
+    def __init__(
+        self,
+        settings: ClassifierSettings,
+        net: Classifier,
+        cuts: Sequence[int],
+        train_batchnorm: bool,
+        counts_K: Tensor,
+    ):
+        self.settings = settings
+        self.cuts = tuple(cuts)
+        self.net = net
+        self.alpha_K = class_weights(settings.focal_alpha, counts_K).to(net.linear.weight.device)
+        self.trained = free_tail(net, cuts, train_batchnorm)
+        for tensor in self.trained.values():  # an earlier call may have shared them with other arms, as its trunk
+            tensor.data = tensor.data.clone()
+        norms = [m for m in free_modules(net, cuts) if isinstance(m, _BatchNorm)]
+        self.norms = norms if train_batchnorm else []
+
+    def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
+        """Loss [b] and how many predictions agree with the (heavier part of the) target."""
+        s = self.settings
+        keep = self._dropout_mask(batch.size, key)
+        keep = None if keep is None else keep.to(batch.target.device)[batch.mine]
+        votes = self.net.votes(self.net.tail(batch.features, self.cuts), keep).float()
+        right = (votes.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
+        smoothed = smooth(batch.target, s.label_smoothing)
+        # each vote has a loss of its own: backbones that vote learn as they would alone
+        return torch.stack([self._loss(logits, smoothed) for logits in votes]).mean(dim=0), right
+
+    def _loss(self, logits: Tensor, smoothed: Tensor) -> Tensor:
+        if self.settings.loss == "focal":
+            return focal_loss(logits, smoothed, self.settings.focal_gamma, self.alpha_K)
+        return soft_cross_entropy(logits, smoothed, self.alpha_K)
+
+    def validate(self, batches: Validation) -> dict[str, float]:
+        """Mean negative log-likelihood and accuracy."""
+        logits = torch.cat([self.net.head(self.net.tail(part, self.cuts)).float() for part in batches.features])
+        accuracy = (logits.argmax(1) == batches.labels).float().mean().item()
+        return {"val_loss": cross_entropy(logits, batches.labels).item(), "val_accuracy": accuracy}
+
+    def training_mode(self, on: bool) -> None:
+        """Switches the BatchNorm layers that train; nothing else has a mode."""
+        for norm in self.norms:
+            norm.train(on)
+
+    def _dropout_mask(self, batch: int, key: tuple) -> Tensor | None:
+        """The keyed dropout mask [batch, fused width] for one step; None when dropout is off."""
+        p = self.net.architecture.dropout
+        if p == 0:
+            return None
+        generator = torch.Generator().manual_seed(keyed_seed(*key, self.settings.seed, "dropout"))
+        return (torch.rand(batch, self.net.linear.in_features, generator=generator) >= p) / (1 - p)
+
+
+def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:
+    """All modules behind the cuts: tails, fusion, linear layer."""
+    tops = [net.fusion, net.linear]
+    for backbone, cut in zip(net.backbones, cuts, strict=True):
+        tops += backbone.units[cut:]
+    return [module for top in tops for module in top.modules()]
+
+
+def free_tail(net: Classifier, cuts: Sequence[int], train_batchnorm: bool) -> dict[str, Tensor]:
+    """Freezes the trunk; returns name -> tensor that training changes (with BatchNorm, its buffers too)."""
+    free = set()
+    for module in free_modules(net, cuts):
+        if isinstance(module, _BatchNorm) and not train_batchnorm:
+            continue
+        free |= {id(p) for p in module.parameters(recurse=False)}
+        if isinstance(module, _BatchNorm):
+            free |= {id(b) for b in module.buffers(recurse=False)}
+    for parameter in net.parameters():
+        parameter.requires_grad_(id(parameter) in free)
+    named = [*net.named_parameters(), *net.named_buffers()]
+    return {name: tensor for name, tensor in named if id(tensor) in free}
+
+
+def share_trunk(nets: Sequence[Classifier], cuts: Sequence[int]) -> None:
+    """Lets all networks use the first one's frozen tensors, so that memory does not grow with the number of arms."""
+    reference = nets[0]
+    for net in nets[1:]:
+        for own, shared, cut in zip(net.backbones, reference.backbones, cuts, strict=True):
+            for mine, theirs in zip(own.units[:cut], shared.units[:cut], strict=True):
+                theirs_tensors = [*theirs.parameters(), *theirs.buffers()]
+                for a, b in zip([*mine.parameters(), *mine.buffers()], theirs_tensors, strict=True):
+                    assert torch.equal(a, b), "arms share a trunk only when they start from the same weights"
+                    a.data = b.data

@@ -1,0 +1,69 @@
+"""From the values of params.yaml, or an arm's overrides of them, to what the trainer takes.
+
+A recipe is a mapping of dotted keys of params.yaml to values, so that an arm's overrides are `recipe | overrides`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from btlib.core.runtime.arm_names import PROPOSED
+from btlib.core.runtime.nested import flatten
+from btlib.images.nets.classifier import Architecture
+from btlib.images.training.augment import Strength
+from btlib.images.training.learner import ClassifierSettings, Stream
+
+Recipe = Mapping[str, Any]
+
+OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm")
+FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
+
+
+def arms_of(
+    recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], reference: str = PROPOSED
+) -> dict[str, Recipe]:
+    """Arm name -> recipe: the reference without overrides first, then each entry `{arm: name, key: value, …}`.
+
+    No entries, no arms: the table is switched off.
+    """
+    base = {**recipe, **flatten(common)}
+    arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
+    return {name: base | overrides for name, overrides in ({reference: {}} | arms).items()} if arms else {}
+
+
+def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
+    """The network of a recipe."""
+    model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "mirrored")}
+    return Architecture(tuple(recipe["backbones"]), recipe["fusion"], classes=tuple(classes), **model)
+
+
+def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
+    """What is the arm's own in stage 1 or 2."""
+    return ClassifierSettings(
+        name=name,
+        seed=recipe["seed"],
+        loss=recipe["training.loss"],
+        focal_gamma=recipe["focal_gamma"],
+        focal_alpha=recipe["focal_alpha"],
+        label_smoothing=recipe["label_smoothing"],
+        optimizer=recipe["training.optimizer"],
+        learning_rate=recipe[f"lr_stage{stage}"],
+        weight_decay=recipe["training.weight_decay"],
+        schedule=recipe["training.schedule"],
+        clip_norm=recipe["training.clip_norm"],
+        ema_decays=(recipe["ema_decay"],),
+        patience=recipe["training.patience"],
+        keep_epoch=recipe["training.keep_epoch"],
+    )
+
+
+def stream(recipe: Recipe, stage: int) -> Stream:
+    """The batches of stage 1 or 2, each with draws of its own; stage 1 trains no part of the backbones (eq 17)."""
+    augment = {key.removeprefix("training.augment."): value for key, value in recipe.items() if "augment." in key}
+    return Stream(
+        seed=2 * recipe["seed"] + stage,
+        epochs=recipe[f"epochs_stage{stage}"],
+        batch_size=recipe["batch_size"],
+        mixup_alpha=recipe["mixup_alpha"],
+        augmentation=Strength(**augment),
+        **({key: recipe[f"training.{key}"] for key in OF_THE_BACKBONES} if stage == 2 else FROZEN),
+    )

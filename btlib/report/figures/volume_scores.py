@@ -1,0 +1,169 @@
+"""Figures of one joint network: Dice and HD95 by case, the grade, and what its uncertainty is worth.
+
+Drawn from tables and scores without pyplot, so nothing global is touched. `note` is added to the title, e.g. "phantom
+data"; empty adds nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from btlib.core.metrics import calibration
+from btlib.core.metrics.resampling import exact_ci95
+from btlib.core.runtime.artifacts import write_figure
+from btlib.report.figures.uncertainty_names import UNCERTAINTY_NAMES
+from btlib.report.figures.volume_tables import value_words
+from btlib.report.figures.wording import spoken, titled
+from btlib.volumes.data.conventions import GRADES, REGION_NAMES, REGIONS
+from btlib.volumes.evaluation.scores import HGG
+from btlib.volumes.evaluation.tables import JointTables
+from btlib.volumes.evaluation.uncertainty import risk_curves
+
+# Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = "os^DvPX"
+MEASURES = {"dice": "Dice", "hd95": "95 % Hausdorff distance, mm"}
+GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill a range evenly and in no visible order
+
+
+def write_joint_figures(folder: Path, tables: JointTables, scores: dict, bins: int, note: str) -> None:
+    """segmentation.png, grade.png and uncertainty.png, each where there is something to show.
+
+    Args:
+        scores: from `joint.joint_metrics`.
+        bins: bins of the reliability diagram.
+    """
+    if scores["n_segmented"]:
+        write_figure(folder / "segmentation.png", segmentation_figure(tables.segmentation, tables.test, scores, note))
+    if scores["n_graded"]:
+        write_figure(folder / "grade.png", grade_figure(tables.test, scores, bins, note))
+    if scores["uncertainty"]:
+        write_figure(folder / "uncertainty.png", uncertainty_figure(scores["uncertainty"], tables.voxel_errors, note))
+
+
+def segmentation_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, scores: dict, note: str) -> Figure:
+    """Dice and HD95 of every case by region and grade, with the means and their 95 % intervals.
+
+    Args:
+        segmentation: columns SEGMENTATION.
+        predictions: of the test cases, columns PREDICTIONS, for their grades.
+        scores: the content of metrics/joint3d.json.
+    """
+    table = segmentation.merge(predictions[["case", "grade"]], on="case")
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    for axes, (measure, title) in zip(figure.subplots(1, 2), MEASURES.items(), strict=True):
+        for number, grade in enumerate(GRADES):
+            _cases(axes, table[table["grade"] == grade], scores["by_grade"][grade], measure, number)
+        axes.set_xticks(range(len(REGIONS)), REGION_NAMES.values())
+        axes.tick_params(axis="x", length=0)
+        axes.set(ylabel=title, xlim=(-0.5, len(REGIONS) - 0.5))
+        axes.grid(axis="y", color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+    outline, distance = figure.axes
+    outline.set_ylim(-0.02, 1.02)
+    distance.set_yscale("symlog", linthresh=1)
+    distance.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+    distance.set_ylim(bottom=0)
+    figure.legend(*outline.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    title = f"Segmentation of {scores['n_segmented']} test cases; means with 95 % intervals"
+    figure.suptitle(titled(title, note))
+    return figure
+
+
+def _cases(axes: Axes, table: pd.DataFrame, scores: dict, measure: str, number: int) -> None:
+    """The cases of one grade, and beside them their means with intervals."""
+    centres = np.arange(len(REGIONS)) + (number - 0.5) * 0.44
+    spread = (np.arange(scores["n"]) * GOLDEN % 1 - 0.5) * 0.2 - 0.06
+    for centre, region in zip(centres, REGIONS, strict=True):
+        values = table[measure][table["region"] == region]
+        axes.plot(centre + spread, values, "o", color=COLOURS[number], alpha=0.5, markersize=5, mew=0)
+    if not scores["n"]:
+        return
+    names, x = [f"{measure}_{region}" for region in REGIONS], centres + 0.12
+    axes.vlines(x, *np.array([scores["ci95"][name] for name in names]).T, color="black", linewidth=2)
+    style = {"color": COLOURS[number], "markeredgecolor": "black", "markersize": 7}
+    axes.plot(x, [scores[name] for name in names], "D", **style, label=f"{GRADES[number]} ({scores['n']} cases)")
+
+
+def grade_figure(predictions: pd.DataFrame, scores: dict, bins: int, note: str) -> Figure:
+    """The ROC curve of HGG against LGG, and a reliability diagram with exact 95 % intervals.
+
+    Args:
+        predictions: of the test cases, columns PREDICTIONS.
+        scores: the content of metrics/joint3d.json.
+        bins: bins of the reliability diagram.
+    """
+    graded = predictions[(predictions["grade"] != "") & predictions["p_HGG"].notna()]
+    high, p_hgg = (graded["grade"] == HGG).to_numpy(), graded["p_HGG"].to_numpy()
+    figure = Figure(figsize=(11, 5.4), layout="constrained")
+    roc, reliability = figure.subplots(1, 2)
+    roc.plot([0, 1], [0, 1], color="0.75", linewidth=1)
+    if scores["grade_auc"] is not None:
+        roc.plot(*roc_curve(high, p_hgg)[:2], color=COLOURS[0], linewidth=2)
+        called = 1 - scores["grade_specificity"], scores["grade_sensitivity"]
+        roc.plot(*called, "o", color=COLOURS[1], markersize=9, label="p(HGG) above ½", clip_on=False)
+        roc.legend(loc="lower right", frameon=False)
+    roc.set(xlabel="share of LGG called HGG", ylabel="share of HGG called HGG", aspect="equal")
+    roc.set_title(f"ROC: AUC {value_words(scores, 'grade_auc')}")
+    _reliability(reliability, np.maximum(p_hgg, 1 - p_hgg), (p_hgg > 0.5) == high, bins)
+    reliability.set_title(f"Reliability: ECE {value_words(scores, 'grade_ece')}")
+    figure.suptitle(titled(f"Grade of {len(graded)} test cases, {high.sum()} of them HGG", note))
+    return figure
+
+
+def _reliability(axes: Axes, confidence: np.ndarray, right: np.ndarray, bins: int) -> None:
+    """Share right against mean confidence, and above each bin how many cases are in it."""
+    axes.plot([0.5, 1], [0.5, 1], color="0.75", linewidth=1)
+    for row in calibration.reliability(confidence, right, bins).dropna().itertuples():
+        low, high = exact_ci95(round(row.accuracy * row.count), int(row.count))
+        axes.vlines(row.confidence, low, high, color=COLOURS[0], linewidth=1.5, alpha=0.6)
+        axes.plot(row.confidence, row.accuracy, "o", color=COLOURS[0], markersize=7)
+        axes.text((row.lower + row.upper) / 2, 1.06, f"{row.count:.0f}", ha="center", va="center", fontsize=9)
+    axes.set(
+        xlim=(0.46, 1.02), ylim=(-0.02, 1.1), xlabel="confidence in the grade (above: cases)", ylabel="share right"
+    )
+
+
+def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame, note: str) -> Figure:
+    """How well each method finds wrong voxels and wrong grades, and what is left without the least certain voxels.
+
+    Args:
+        rows: from `uncertainty.uncertainty_rows`.
+        voxels: columns `joint_tables.VOXEL_ERRORS`.
+    """
+    figure = Figure(figsize=(14, 1.9 + 0.5 * max(4, len(rows))), layout="constrained")
+    in_voxels, in_grades, left = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    titles = {"voxel_error_auroc": "wrong voxels (whole tumour)", "grade_error_auroc": "wrong grades"}
+    for axes, (name, title) in zip((in_voxels, in_grades), titles.items(), strict=True):
+        for number, row in enumerate(rows):
+            _estimate(axes, number, row, name)
+        axes.axvline(0.5, color="0.6", linestyle="--", linewidth=1)
+        axes.set(xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="AUROC (0.5: chance)", title=f"Finds {title}")
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    names = [UNCERTAINTY_NAMES.get(row["method"], spoken(row["method"])) for row in rows]
+    in_voxels.set_yticks(range(len(rows)), names)
+    in_grades.set_yticks([])
+    numbers = {row["method"]: number for number, row in enumerate(rows)}
+    for method, curve in risk_curves(voxels).items():
+        aside = curve[curve["coverage"] < 1]
+        left.plot(1 - aside["coverage"], aside["risk"], color=COLOURS[numbers[method]], linewidth=1.6)
+    left.set(xscale="log", xlabel="share of voxels set aside, the least certain first")
+    left.set(ylabel="share of the rest wrong", title="Wrong voxels left")
+    left.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(titled("What uncertainty is worth", note))
+    return figure
+
+
+def _estimate(axes: Axes, number: int, row: dict, name: str) -> None:
+    """One method's area with its interval and, above it, both in words."""
+    colour, value, ends = COLOURS[number], row[name], row["ci95"][name]
+    if ends is not None:
+        axes.hlines(number, *ends, color=colour, linewidth=2)
+    if value is not None:
+        axes.plot(value, number, MARKS[number], color=colour, markersize=8)
+    axes.text(0.02, number - 0.26, value_words(row, name), va="center", fontsize=9, color="0.3")

@@ -1,0 +1,15 @@
+"""The manifest of the volumes: one row for each case, from the ingest on through every later stage."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from btlib.core.runtime.artifacts import read_csv
+from btlib.volumes.data.conventions import MODALITIES
+
+COLUMNS = ("case", "patient", "grade", *MODALITIES, "seg", "labels", "shape", "spacing")
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Reads the manifest, every cell as text."""
+    return read_csv(path, text=COLUMNS)

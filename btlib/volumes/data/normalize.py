@@ -1,0 +1,165 @@
+"""Makes cases comparable: one orientation, one voxel size, one scale of brightness."""
+
+import hashlib
+import math
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.runtime.artifacts import atomic_path, write_csv
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.paths import resolve_inside
+from btlib.core.runtime.workers import in_parallel
+from btlib.volumes.data.conventions import LABELS, MODALITIES
+from btlib.volumes.data.geometry import axis_weights, bounding_box, cropped, isotropic, resampled, to_ras
+from btlib.volumes.data.grid import MAX_VOXELS, by
+from btlib.volumes.data.reading import CHANNEL, read_case
+from btlib.volumes.data.store import Case, case_path, save_case
+from btlib.volumes.data.volume import Header
+
+FINISHED = Path(".btlib/resume/normalize_volumes")
+FLAT = 1e-5  # of the largest value; a spread below this is rounding
+
+
+def normalize(
+    name: str,
+    images: np.ndarray,
+    seg: np.ndarray | None,
+    affine: np.ndarray,
+    spacing: float,
+    percentiles: Sequence[float],
+    header: Header | None = None,
+) -> Case:
+    """To RAS, cut to the brain, resampled, then clipped and z-scored inside the brain, each modality for itself.
+
+    The brain of a modality is where it is not zero, its box where any modality is not. Labels are interpolated
+    without the smoothing that the images get when they shrink, and the strongest wins: smoothed, an enhancing rim of
+    1 mm would lose to its neighbours and vanish at 3 mm, while so it keeps its volume. Nearest neighbour keeps it too,
+    but puts borders less exactly.
+
+    Args:
+        name: of the case.
+        images: float [4, X, Y, Z] in the order of MODALITIES, any orientation, 0 outside the brain.
+        seg: canonical labels [X, Y, Z], or None.
+        affine: [4, 4] of their grid.
+        spacing: mm of the new, cubic voxels.
+        percentiles: two, of the brain's values; what lies beyond is clipped.
+        header: of the input files, see `Case`.
+
+    Raises:
+        InputError: no brain, a modality without any contrast in it, or too many voxels of `spacing`.
+    """
+    ras, ras_affine = to_ras(images, affine)
+    brain = (ras != 0).any(axis=0)
+    if not brain.any():
+        raise InputError(f"case {name}: every voxel of every modality is zero; replace its files or remove the case")
+    box = bounding_box(brain)
+    ras = ras[:, *box]
+    centres, ratio, new_affine = isotropic(ras.shape[1:], cropped(ras_affine, box), spacing)
+    size = tuple(map(len, centres))
+    if math.prod(size) > MAX_VOXELS:
+        raise InputError(
+            f"case {name}: {by(size)} voxels of {spacing:g} mm around its brain, more than the {MAX_VOXELS:,} allowed; "
+            "raise volumes.spacing"
+        )
+    weights = [axis_weights(*axis) for axis in zip(centres, ras.shape[1:], ratio, strict=True)]
+    image = np.empty((len(ras), *size), np.float16)
+    for number, modality in enumerate(MODALITIES):
+        image[number] = _standardized(ras[number], weights, percentiles, f"case {name}: {modality}")
+    if seg is not None:
+        seg = _resampled_labels(to_ras(seg, affine)[0][box], centres)
+    return Case(name, image, seg, new_affine, np.array(affine, np.float64), images.shape[1:], header)
+
+
+def _standardized(
+    volume: np.ndarray, weights: Sequence[np.ndarray], percentiles: Sequence[float], where: str
+) -> np.ndarray:
+    """One modality on the new grid, float64 with mean 0 and standard deviation 1 inside the brain, 0 outside."""
+    share = resampled(volume != 0, weights)
+    inside = share >= 0.5
+    values = resampled(volume, weights)[inside] / share[inside]  # so that the zeros outside do not darken the edge
+    values = np.clip(values, *np.percentile(values, percentiles)) if values.size else np.zeros(1)
+    spread = values.std(dtype=np.float64)
+    if spread <= FLAT * np.abs(values).max():
+        raise InputError(f"{where} has the same value in the whole brain; replace its file or remove the case")
+    standard = np.zeros(inside.shape)
+    standard[inside] = (values - values.mean(dtype=np.float64)) / spread
+    return standard
+
+
+def _resampled_labels(seg: np.ndarray, centres: Sequence[np.ndarray]) -> np.ndarray:
+    weights = [axis_weights(*axis) for axis in zip(centres, seg.shape, strict=True)]
+    # From the inside out, since the first of equals wins: half-way between two voxels there are many, and thin rims
+    # would lose them all to the background.
+    labels = np.array(sorted(LABELS.values(), reverse=True), np.uint8)
+    return labels[np.stack([resampled(seg == label, weights) for label in labels]).argmax(axis=0)]
+
+
+def write_normalized(
+    folder: Path,
+    root: Path,
+    manifest: pd.DataFrame,
+    resample: bool,
+    spacing: float,
+    percentiles: Sequence[float],
+    finished: Path = FINISHED,
+) -> None:
+    """Normalises every case of the manifest into `folder`/<case>.npz and index.csv (see `load_case`, `load_index`).
+
+    A finished case is kept in the folder `finished` until all are, under a hash of what it depends on: a run that
+    was killed goes on with the missing ones, and one with other parameters, files or code starts anew.
+
+    Raises:
+        InputError: a case cannot be read or normalised, or the disk is full; `folder` is then left as it was.
+    """
+    settings = (resample, spacing, tuple(percentiles), _code())
+    rows = [row for _, row in manifest.iterrows()]
+    files = list(in_parallel(partial(_finish, finished, root, settings), rows, "normalize", unit="case", batch=1))
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        for case, file in zip(manifest["case"], files, strict=True):
+            shutil.copyfile(file, case_path(temporary, case))
+        index = manifest[["case", "patient", "grade"]].assign(has_seg=manifest["seg"] != "")
+        write_csv(temporary / "index.csv", index)
+    shutil.rmtree(finished)
+
+
+def _finish(finished: Path, root: Path, settings: tuple, row: pd.Series) -> Path:
+    """The file of one normalised case, written now unless an earlier run did and it is as it was written."""
+    path = case_path(finished, _case_hash(root, settings, row))
+    checksum = path.with_suffix(".blake2b")
+    if path.exists():
+        if checksum.exists() and checksum.read_text() == _digest(path):
+            return path
+        print(f"{path}: damaged or not finished; it was removed, case {row['case']} is normalised anew", flush=True)
+        path.unlink()
+    resample, spacing, percentiles, _ = settings
+    images, seg, affine, header = read_case(root, row, resample)
+    save_case(path, normalize(row["case"], images, seg, affine, spacing, percentiles, header))
+    with atomic_path(checksum) as temporary:
+        temporary.write_text(_digest(path))
+    return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _case_hash(root: Path, settings: tuple, row: pd.Series) -> str:
+    """Of the settings, the manifest's row and the bytes of its files."""
+    digest = hashlib.blake2b(repr((settings, row.to_dict())).encode(), digest_size=16)
+    paths = [row[name] for name in (*MODALITIES, "seg") if row[name]]
+    channels = map(CHANNEL.fullmatch, paths)
+    for path in sorted({found["file"] if found else path for path, found in zip(paths, channels, strict=True)}):
+        digest.update(resolve_inside(root, path).read_bytes())
+    return digest.hexdigest()
+
+
+def _code() -> str:
+    """A hash of this package: other code may give other voxels."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in modules), digest_size=16).hexdigest()

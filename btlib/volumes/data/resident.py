@@ -1,0 +1,75 @@
+"""Normalised cases in memory, as cubes of the network's field of view on the device."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from btlib.volumes.data.conventions import GRADES, regions_of
+from btlib.volumes.data.store import Case, load_case, load_index
+
+
+class Cubes(NamedTuple):
+    """images [B, 4, F, F, F]; regions [B, 3, F, F, F] as 0 or 1, all 0 where unknown; segmented [B] bool; grade [B]
+    as a number in GRADES, −1 where unknown."""
+
+    images: Tensor
+    regions: Tensor
+    segmented: Tensor
+    grade: Tensor
+
+
+class ResidentVolumes:
+    """All cases of a study, by row number.
+
+    They stay in main memory as float16, cropped to the brain; a batch goes to the device as float32.
+
+    Args:
+        folder: what stage normalize_volumes wrote.
+        cases: names of the cases to keep.
+    """
+
+    def __init__(self, folder: Path, cases: Sequence[str], device: torch.device):
+        index = load_index(folder).set_index("case")
+        self.names = list(cases)
+        self.cases: list[Case] = [load_case(folder, name) for name in self.names]
+        known = [index.loc[name, "grade"] for name in self.names]
+        self.grades = np.array([GRADES.index(grade) if grade else -1 for grade in known])
+        self.segmented = np.array([case.seg is not None for case in self.cases])
+        self.device = device
+
+    def cubes(self, rows: np.ndarray, field: int, rng: np.random.Generator | None = None) -> Cubes:
+        """Cubes of `field` voxels per side.
+
+        A brain that fits is centred, with zeros around it. Of a larger one a part is taken: anywhere by `rng`, in the
+        middle without.
+        """
+        images = np.zeros((len(rows), 4, field, field, field), np.float16)
+        regions = np.zeros((len(rows), 3, field, field, field), bool)
+        for number, row in enumerate(rows):
+            case = self.cases[row]
+            target, source = _window(case.image.shape[1:], field, rng)
+            images[(number, slice(None), *target)] = case.image[(slice(None), *source)]
+            if case.seg is not None:
+                regions[(number, slice(None), *target)] = regions_of(case.seg[source])
+        return Cubes(
+            torch.from_numpy(images).to(self.device).float(),
+            torch.from_numpy(regions).to(self.device).float(),
+            torch.from_numpy(self.segmented[rows]).to(self.device),
+            torch.from_numpy(self.grades[rows]).to(self.device),
+        )
+
+
+def _window(shape: Sequence[int], field: int, rng: np.random.Generator | None) -> tuple[tuple, tuple]:
+    """Slices into the cube and into the volume that put one on the other."""
+    target, source = [], []
+    for length in shape:
+        kept, spare = min(length, field), max(0, length - field)
+        start = spare // 2 if rng is None else int(rng.integers(spare + 1))
+        before = (field - kept) // 2
+        target.append(slice(before, before + kept))
+        source.append(slice(start, start + kept))
+    return tuple(target), tuple(source)

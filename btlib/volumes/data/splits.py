@@ -1,0 +1,107 @@
+"""Who trains, who validates, who tests among the cases; a patient is in one split only."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.runtime.artifacts import read_csv
+from btlib.core.runtime.errors import InputError, listed
+from btlib.images.data.splits import SPLITS, by_group
+from btlib.volumes.data.conventions import GRADES
+
+UNGRADED = "ungraded"
+
+
+def split_cases(
+    manifest: pd.DataFrame, held_out: float, seed: int, segments: bool = True, grades: bool = True
+) -> np.ndarray:
+    """Assigns every case to `train`, `val` or `test`: by patient, stratified by grade and by having a segmentation.
+
+    Args:
+        manifest: `patient, grade, seg`.
+        held_out: share of validation and test together; each gets half of it.
+        seed: same seed, same split.
+        segments, grades: the tasks that the network will have.
+
+    Returns:
+        text [N].
+
+    Raises:
+        InputError: a split would lack what one of the tasks needs: a grade, or segmented cases.
+    """
+    strata = _grades(manifest) + np.where(manifest["seg"] == "", ", not segmented", "")
+    assigned = by_group(pd.DataFrame({"label": strata, "group": manifest["patient"]}), seed, held_out)
+    _check_tasks(manifest, assigned, segments, grades)
+    return assigned
+
+
+def grade_counts(manifest: pd.DataFrame, assigned: np.ndarray) -> dict[str, dict[str, int]]:
+    """Cases of each grade in each split: {"train": {"LGG": n, "HGG": n, "ungraded": n}, …}."""
+    grades = _grades(manifest)
+    return {
+        name: {grade: int(((grades == grade) & (assigned == name)).sum()) for grade in (*GRADES, UNGRADED)}
+        for name in SPLITS
+    }
+
+
+def cases_of(splits: Path, cases: pd.DataFrame, part: str) -> list[str]:
+    """The cases of one split, in the order of `cases`.
+
+    Args:
+        splits: the file with `case, split`.
+        cases: `case, patient`: the manifest, or the index of the normalised cases.
+        part: `train`, `val` or `test`.
+
+    Raises:
+        InputError: the tables do not hold the same cases, or a patient is in two splits.
+    """
+    assert part in SPLITS, part
+    table = read_csv(splits, text=("case", "split"))
+    strangers = set(table["case"]) ^ set(cases["case"])
+    if strangers:
+        raise InputError(
+            f"{splits}: other cases than those ingested, {len(strangers)} in all, for example '{min(strangers)}'; "
+            "run `dvc repro split_volumes`"
+        )
+    check_no_shared_patients(cases, table)
+    chosen = set(table["case"][table["split"] == part])
+    return [case for case in cases["case"] if case in chosen]
+
+
+def check_no_shared_patients(cases: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """Raises InputError, naming them, when patients are in more than one split.
+
+    Args:
+        cases: `case, patient`.
+        splits: `case, split`.
+    """
+    parts = splits["split"].groupby(splits["case"].map(cases.set_index("case")["patient"])).unique()
+    shared = [f"{patient} in {' and '.join(sorted(found))}" for patient, found in parts.items() if len(found) > 1]
+    if shared:
+        raise InputError(
+            f"{len(shared)} patient(s) in more than one split, so that the test would be no test:\n{listed(shared)}\n"
+            "Run `dvc repro split_volumes`, which keeps patients whole"
+        )
+
+
+def _grades(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["grade"].replace("", UNGRADED)
+
+
+def _check_tasks(manifest: pd.DataFrame, assigned: np.ndarray, segments: bool, grades: bool) -> None:
+    """Grading is learnt, chosen and measured on cases of both grades, and segmentation on segmented ones."""
+    needed = {grade: manifest["grade"] == grade for grade in GRADES} if grades else {}
+    needed |= {"segmented": manifest["seg"] != ""} if segments else {}
+    faults = [
+        f"no {what} case in {name} ({manifest['patient'][has].nunique()} patient(s) in all)"
+        for what, has in needed.items()
+        for name in SPLITS
+        if not (has & (assigned == name)).any()
+    ]
+    if faults:
+        raise InputError(
+            f"the cases cannot be dealt so that every split can learn or measure the tasks:\n{listed(faults)}\n"
+            "Add such cases, three patients of each kind at least (grades go into a cases.csv), or leave a task out: "
+            "joint.grading: none, or joint.segmentation: false"
+        )

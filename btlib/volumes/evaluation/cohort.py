@@ -1,0 +1,56 @@
+"""The cases that the scores of the 3D study rest on, and how they are drawn again for intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from btlib.core.metrics.resampling import interval, stratified_weights
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """N cases.
+
+    Attributes:
+        cases: [N] unique names.
+        patients: [N] name of the patient; a patient's cases are drawn together.
+        grades: [N] LGG, HGG, or '' where unknown.
+        segmented: [N] bool, whether there is a true segmentation.
+    """
+
+    cases: np.ndarray
+    patients: np.ndarray
+    grades: np.ndarray
+    segmented: np.ndarray
+
+    @property
+    def graded(self) -> np.ndarray:
+        """[N] bool, whether the grade is known."""
+        return self.grades != ""
+
+    def weights(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
+        """[1 + resamples, N] how often each case counts: once in row 0, in the others as drawn.
+
+        Cases are drawn within their grade, and with and without segmentation apart, so that no resample lacks what a
+        score needs: what is defined for the cases themselves is so for every resample.
+        """
+        strata = np.array([f"{grade} {there}" for grade, there in zip(self.grades, self.segmented, strict=True)])
+        drawn = stratified_weights(strata, resamples, rng, self.patients)
+        return np.vstack([np.ones(len(self.cases)), drawn])
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[B] means of n values with weights [B, n]; NaN without values."""
+    with np.errstate(invalid="ignore"):
+        return weights @ values / weights.sum(axis=1)
+
+
+def estimates(drawn: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    """Score -> the first of its [1 + B] values, the estimate; None where undefined, since JSON has no NaN."""
+    return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in drawn.items()}
+
+
+def intervals(drawn: Mapping[str, np.ndarray]) -> dict[str, list[float] | None]:
+    """Score -> the central 95 % of its resampled values; None where one is undefined."""
+    return {name: None if np.isnan(values).any() else interval(values[1:]) for name, values in drawn.items()}

@@ -1,0 +1,141 @@
+"""metrics/joint3d.json: how well one network outlines gliomas and grades them, with intervals over cases.
+
+The grade's positive class is HGG, called where p_HGG is above one half.
+"""
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.metrics import calibration
+from btlib.core.metrics.bootstrap import confusion_scores, ece, ranking_scores
+from btlib.core.metrics.resampling import exact_ci95
+from btlib.volumes.data.conventions import GRADES, REGIONS
+from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals, weighted_mean
+from btlib.volumes.evaluation.tables import PROBABILITIES, JointTables
+from btlib.volumes.evaluation.uncertainty import HEADLINE, uncertainty_rows, voxel_error_auroc
+
+LGG, HGG = GRADES
+MEASURES = ("dice", "hd95")
+GRADE_SCORES = ("accuracy", "auc", "sensitivity", "specificity", "kappa", "ece")
+
+
+def joint_metrics(tables: JointTables, bins: int, resamples: int, rng: np.random.Generator) -> dict:
+    """The scores of the test cases, their ci95, and what they rest on; None where a score is undefined.
+
+    dice_* and hd95_* are means over the cases that have a true segmentation, also by_grade; grade_* rest on the cases
+    whose grade is known. The intervals resample cases within their grade, a patient's together, and keep the trained
+    network; grade_ci95_exact stands beside them because a bootstrap shrinks to a point where no case is wrong.
+    one_mask_empty counts the cases where only the truth or only the prediction is empty: their HD95 is a penalty.
+    uncertainty has a row for each method, from `uncertainty_rows`; uncertainty_error_auroc is that of HEADLINE.
+
+    Args:
+        tables: the temperature is fitted on val, all else rests on the test cases.
+        bins: bins of the ECE.
+        resamples: bootstrap resamples.
+    """
+    cohort, test, voxels = tables.cohort, tables.test, tables.voxel_errors
+    weights = cohort.weights(resamples, rng)
+    temperature = grade_temperature(tables.val)
+    known = cohort.graded & test["p_HGG"].notna().to_numpy()
+    drawn = {
+        **outline_scores(tables.segmentation, cohort.cases, weights),
+        **_grade_scores(test[known], temperature, bins, weights[:, known]),
+        "uncertainty_error_auroc": voxel_error_auroc(voxels[voxels["method"] == HEADLINE], cohort.cases, weights),
+    }
+    return {
+        **estimates(drawn),
+        "ci95": intervals(drawn),
+        "by_grade": {grade: _of_grade(tables.segmentation, cohort, weights, grade) for grade in GRADES},
+        "uncertainty": uncertainty_rows(voxels, tables.grade_uncertainty, cohort, resamples, rng),
+        **_grade_counts(test[known]),
+        "one_mask_empty": _one_mask_empty(tables.segmentation),
+        "temperature": temperature,
+        "n_test": len(test),
+        "n_patients": len(set(cohort.patients)),
+        "n_segmented": int(cohort.segmented.sum()),
+        "n_graded": int(known.sum()),
+    }
+
+
+def grade_temperature(val: pd.DataFrame) -> float | None:
+    """The temperature fitted on a predictions table's graded cases; None without any."""
+    known = val[(val["grade"] != "") & val["p_HGG"].notna()]
+    if known.empty:
+        return None
+    high = (known["grade"] == HGG).to_numpy(dtype=int)
+    return calibration.fit_temperature(known[PROBABILITIES].to_numpy(), high, known["patient"].to_numpy())
+
+
+def outline_scores(segmentation: pd.DataFrame, cases: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """dice_<region> and hd95_<region>, each [B]: means over the cases of the segmentation table.
+
+    Args:
+        segmentation: from `read_segmentation`.
+        cases: [N] names.
+        weights: [B, N].
+    """
+    place = {name: row for row, name in enumerate(cases)}
+    scores = {}
+    for region in REGIONS:
+        rows = segmentation[segmentation["region"] == region]
+        drawn = weights[:, [place[name] for name in rows["case"]]]
+        scores |= {f"{measure}_{region}": weighted_mean(rows[measure].to_numpy(), drawn) for measure in MEASURES}
+    return {f"{measure}_{region}": scores[f"{measure}_{region}"] for measure in MEASURES for region in REGIONS}
+
+
+def grade_scores(high: np.ndarray, p_hgg: np.ndarray, bins: int, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """The GRADE_SCORES, each [B]; NaN where undefined, as all are for a network that does not grade.
+
+    Args:
+        high: [n] bool, the true grade is HGG.
+        p_hgg: [n] probability of HGG, all NaN from a network that does not grade.
+        bins: bins of the ECE.
+        weights: [B, n].
+    """
+    undefined = np.full(len(weights), np.nan)
+    if not len(high) or np.isnan(p_hgg).any():
+        return dict.fromkeys(GRADE_SCORES, undefined)
+    called, both = p_hgg > 0.5, high.any() and not high.all()
+    confusion = confusion_scores(high.astype(int), called.astype(int), len(GRADES), weights)
+    return {
+        "accuracy": confusion["accuracy"],
+        "auc": ranking_scores(high, p_hgg, weights)[0] if both else undefined,
+        "sensitivity": weighted_mean(called[high], weights[:, high]),
+        "specificity": weighted_mean(~called[~high], weights[:, ~high]),
+        "kappa": confusion["kappa"] if both else undefined,
+        "ece": ece(np.maximum(p_hgg, 1 - p_hgg), called == high, bins, weights),
+    }
+
+
+def _grade_scores(
+    graded: pd.DataFrame, temperature: float | None, bins: int, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """grade_<score> for the GRADE_SCORES, and the ECE after temperature scaling."""
+    high = (graded["grade"] == HGG).to_numpy()
+    scores = grade_scores(high, graded["p_HGG"].to_numpy(), bins, weights)
+    scores["ece_temperature_scaled"] = np.full(len(weights), np.nan)
+    if temperature is not None:
+        p_hgg = calibration.scale(graded[PROBABILITIES].to_numpy(), temperature)[:, 1]
+        scores["ece_temperature_scaled"] = grade_scores(high, p_hgg, bins, weights)["ece"]
+    return {f"grade_{name}": values for name, values in scores.items()}
+
+
+def _grade_counts(graded: pd.DataFrame) -> dict:
+    """grade_errors, and exact intervals of the shares that are right; None without a case to count."""
+    high = (graded["grade"] == HGG).to_numpy()
+    right = (graded["p_HGG"] > 0.5).to_numpy() == high
+    parts = {"grade_accuracy": right, "grade_sensitivity": right[high], "grade_specificity": right[~high]}
+    exact = {name: exact_ci95(int(part.sum()), len(part)) if len(part) else None for name, part in parts.items()}
+    return {"grade_errors": int((~right).sum()), "grade_ci95_exact": exact}
+
+
+def _of_grade(segmentation: pd.DataFrame, cohort: Cohort, weights: np.ndarray, grade: str) -> dict:
+    """n, the mean Dice and HD95 of the cases of one grade, and their ci95."""
+    names = cohort.cases[cohort.segmented & (cohort.grades == grade)]
+    drawn = outline_scores(segmentation[segmentation["case"].isin(names)], cohort.cases, weights)
+    return {"n": len(names), **estimates(drawn), "ci95": intervals(drawn)}
+
+
+def _one_mask_empty(segmentation: pd.DataFrame) -> dict[str, int]:
+    one = (segmentation["truth_ml"] == 0) != (segmentation["predicted_ml"] == 0)
+    return {region: int((one & (segmentation["region"] == region)).sum()) for region in REGIONS}

@@ -1,0 +1,197 @@
+"""What a measure of uncertainty is worth: is it higher where the network is wrong?
+
+Of the voxels only histograms are kept, for each case one of the right and one of the wrong ones, and the area under the
+ROC curve comes from these. All uncertainties are in bits, so those of a yes or no lie in 0 … 1.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.metrics.bootstrap import ranking_scores
+from btlib.core.metrics.resampling import stratified_weights
+from btlib.volumes.data.conventions import GRADES
+from btlib.volumes.data.store import Case
+from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, VOXEL_ERRORS
+
+BINS = 241  # 40 for each factor of ten from SMALLEST to 1, and one for all below
+SMALLEST = 1e-6
+HEADLINE = "mc_entropy"  # the method of uncertainty_error_auroc: predictive entropy over Monte-Carlo dropout
+
+READING = {
+    "voxel_error_auroc": (
+        "The chance that a voxel of the brain that was wrongly taken for tumour or not is less certain than one that "
+        "was rightly taken so; 0.5 says nothing. Each method is asked for its own errors, so one with fewer but "
+        "harder errors may have the lower value: the error left at each coverage shows both."
+    ),
+    "grade_error_auroc": "The same for cases and their grade; undefined without a wrong grade, and rough with few.",
+}
+
+
+class Answer(Protocol):
+    """What a method says of one case (`btlib.volumes.explain.sampling.Method`); None where a network lacks the part.
+
+    Attributes:
+        p_wt: [X, Y, Z] probability of tumour.
+        voxels: [X, Y, Z] how unsure that is, in bits.
+        p_hgg: probability of HGG.
+        grade: how unsure that is, in bits.
+    """
+
+    p_wt: np.ndarray | None
+    voxels: np.ndarray | None
+    p_hgg: float | None
+    grade: float | None
+
+
+class Doubts:
+    """The tables VOXEL_ERRORS and GRADE_UNCERTAINTY, collected answer by answer."""
+
+    def __init__(self) -> None:
+        self._voxels: list[pd.DataFrame] = []
+        self._grades: list[list] = []
+
+    def add_case(self, case: Case, answers: Mapping[str, Answer]) -> None:
+        """Counts what every method, by name, says of a case, in its brain."""
+        brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
+        for method, answer in answers.items():
+            self.add(method, case.name, answer, truth, brain)
+
+    def add(self, method: str, case: str, answer: Answer, truth: np.ndarray | None, mask: np.ndarray) -> None:
+        """Counts one answer.
+
+        Args:
+            truth: bool [X, Y, Z], the true whole tumour; None where it is unknown.
+            mask: bool [X, Y, Z], the voxels that count, such as the brain.
+        """
+        if answer.voxels is not None and truth is not None:
+            counts = error_histograms(answer.voxels, (answer.p_wt > 0.5) != truth, mask)
+            self._voxels.append(histogram_rows(method, case, counts))
+        if answer.grade is not None:
+            self._grades.append([method, case, answer.p_hgg, answer.grade])
+
+    @property
+    def voxel_errors(self) -> pd.DataFrame:
+        """Of all answers whose truth is known."""
+        return pd.concat(self._voxels, ignore_index=True) if self._voxels else pd.DataFrame(columns=VOXEL_ERRORS)
+
+    @property
+    def grade_uncertainty(self) -> pd.DataFrame:
+        """Of all answers with a grade."""
+        return pd.DataFrame(self._grades, columns=GRADE_UNCERTAINTY)
+
+
+def error_histograms(uncertainty: np.ndarray, wrong: np.ndarray, mask: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """How many voxels are right and how many wrong, by uncertainty.
+
+    Bins are even in the logarithm, since most voxels are all but certain: the first is below SMALLEST, the others
+    divide SMALLEST … 1.
+
+    Args:
+        uncertainty: [X, Y, Z] in bits, 0 … 1.
+        wrong: bool [X, Y, Z], where the decision is not the true one.
+        mask: bool [X, Y, Z], the voxels that count, such as the brain.
+        bins: at least 2.
+
+    Returns:
+        int64 [2, bins]: right, wrong.
+    """
+    number = np.digitize(uncertainty[mask], np.geomspace(SMALLEST, 1, bins)[:-1])
+    return np.stack([np.bincount(number[chosen], minlength=bins) for chosen in (~wrong[mask], wrong[mask])])
+
+
+def histogram_rows(method: str, case: str, counts: np.ndarray) -> pd.DataFrame:
+    """The filled bins of `error_histograms` as rows of the voxel error table: method, case, bin, right, wrong."""
+    filled = np.flatnonzero(counts.any(axis=0))
+    right, wrong = counts[:, filled]
+    return pd.DataFrame({"method": method, "case": case, "bin": filled, "right": right, "wrong": wrong})
+
+
+def auroc_from_histograms(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """The chance that a wrong voxel is less certain than a right one; two in one bin are a tie.
+
+    Args:
+        right: [..., bins] counts of right voxels, from certain to uncertain.
+        wrong: [..., bins] of wrong ones.
+
+    Returns:
+        [...] in 0 … 1; NaN where all are right or all wrong.
+    """
+    more_certain = np.cumsum(right, axis=-1) - right / 2
+    with np.errstate(invalid="ignore"):
+        return (wrong * more_certain).sum(axis=-1) / (right.sum(axis=-1) * wrong.sum(axis=-1))
+
+
+def voxel_error_auroc(voxels: pd.DataFrame, cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[B] areas under the ROC curve over the voxels of all cases; NaN where undefined.
+
+    Args:
+        voxels: rows of one method, columns `joint_tables.VOXEL_ERRORS`.
+        cases: [N] names.
+        weights: [B, N].
+    """
+    right, wrong = (
+        voxels.pivot_table(index="case", columns="bin", values=name, aggfunc="sum", fill_value=0)
+        .reindex(cases, fill_value=0)
+        .to_numpy(dtype=float)
+        for name in ("right", "wrong")
+    )
+    return auroc_from_histograms(weights @ right, weights @ wrong)
+
+
+def risk_curves(voxels: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Method -> coverage, the share of the voxels that is kept, the most certain first; risk, the share of these wrong.
+
+    Args:
+        voxels: columns `joint_tables.VOXEL_ERRORS`.
+    """
+    curves = {}
+    for method, rows in voxels.groupby("method", sort=False):
+        counts = rows.groupby("bin")[["right", "wrong"]].sum()
+        kept = counts.sum(axis=1).cumsum()
+        curves[method] = pd.DataFrame({"coverage": kept / kept.iloc[-1], "risk": counts["wrong"].cumsum() / kept})
+    return curves
+
+
+def uncertainty_rows(
+    voxels: pd.DataFrame, grades: pd.DataFrame, cohort: Cohort, resamples: int, rng: np.random.Generator
+) -> list[dict]:
+    """A row per method: voxel_error_auroc, voxel_error_rate, grade_error_auroc, grade_errors, n_graded, ci95.
+
+    None where undefined. The intervals resample cases within their grade, for the grade's own errors within right and
+    wrong ones; a patient's cases together.
+
+    Args:
+        voxels: columns `joint_tables.VOXEL_ERRORS`.
+        grades: columns `joint_tables.GRADE_UNCERTAINTY`.
+        cohort: the cases of both.
+        resamples: bootstrap resamples, the same for the voxels of every method.
+    """
+    weights = cohort.weights(resamples, rng)
+    rows = []
+    for method in dict.fromkeys([*voxels["method"], *grades["method"]]):
+        counted, of_cases = voxels[voxels["method"] == method], grades[grades["method"] == method]
+        wrong, n_graded, auroc = _grade_errors(of_cases, cohort, resamples, rng)
+        drawn = {"voxel_error_auroc": voxel_error_auroc(counted, cohort.cases, weights), "grade_error_auroc": auroc}
+        errors, total = counted["wrong"].sum(), counted[["right", "wrong"]].to_numpy().sum()
+        rate = float(errors / total) if total else None
+        row = {"method": method, **estimates(drawn), "ci95": intervals(drawn), "voxel_error_rate": rate}
+        rows.append(row | {"grade_errors": wrong, "n_graded": n_graded})
+    return rows
+
+
+def _grade_errors(
+    grades: pd.DataFrame, cohort: Cohort, resamples: int, rng: np.random.Generator
+) -> tuple[int, int, np.ndarray]:
+    """How many cases have a wrong grade, of how many, and [1 + B] AUROC of these; NaN where undefined."""
+    known = pd.DataFrame({"case": cohort.cases, "patient": cohort.patients, "grade": cohort.grades})[cohort.graded]
+    table = known.merge(grades, on="case")
+    wrong = ((table["p_HGG"] > 0.5) != (table["grade"] == GRADES[1])).to_numpy()
+    if wrong.all() or not wrong.any():
+        return int(wrong.sum()), len(table), np.full(1 + resamples, np.nan)
+    drawn = stratified_weights(wrong, resamples, rng, table["patient"].to_numpy(dtype=object))
+    weights = np.vstack([np.ones(len(table)), drawn])
+    return int(wrong.sum()), len(table), ranking_scores(wrong, table["uncertainty"].to_numpy(), weights)[0]

@@ -1,0 +1,105 @@
+"""The joint network's grade explained on a whole volume, and how much of the explanation is tumour."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor
+
+from btlib.core.explain.faithfulness import faithfulness_table
+from btlib.core.explain.gradcam import Explainable, map_names, normalised, raw_maps, resized
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.volumes.data.conventions import regions_of
+from btlib.volumes.data.store import Case
+from btlib.volumes.nets.windows import OVERLAP, Window, shrunk
+
+
+class Explanation(NamedTuple):
+    """What is shown of one case, on its normalised grid; None where the network lacks the part.
+
+    regions: probabilities [3, X, Y, Z] of whole tumour, core and enhancing tumour; attention: coefficients [X, Y, Z] of
+    the finest gate; gradcam: heat [X, Y, Z] of the predicted grade, 0 … 1; entropy and mutual_information: of the whole
+    tumour under dropout, [X, Y, Z] in nats.
+    """
+
+    regions: np.ndarray | None
+    attention: np.ndarray | None
+    gradcam: np.ndarray | None
+    entropy: np.ndarray | None
+    mutual_information: np.ndarray | None
+
+
+def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) -> dict[str, np.ndarray]:
+    """3D Grad-CAM of a grade, on the grid of the image, through the same windows as the prediction.
+
+    Where the brain needs several windows, each one's maps explain the grade of that window, and they are averaged with
+    the weights with which the logits are.
+
+    Args:
+        net: in eval mode; moved to the GPU if there is one.
+        image: [4, X, Y, Z] of a normalised case.
+        grade: number in GRADES.
+
+    Returns:
+        encoder, and with grading 'regions' decoder and fused -> float32 [X, Y, Z] in 0 … 1, the hottest voxel 1 unless
+        the map is all zero.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net.to(device)
+    names = map_names(net)
+
+    def maps(cubes: Tensor) -> Tensor:
+        found = raw_maps(net, shrunk(cubes, window.size), torch.full((len(cubes),), grade, device=device))
+        every = (*found.backbones, found.fused)[: len(names)]
+        return torch.stack([resized(one, cubes.shape[2:]) for one in every], dim=1)
+
+    volume, field = torch.from_numpy(image).to(device).float()[None], (window.field,) * 3
+    heat = normalised(sliding_window_inference(volume, field, 1, maps, overlap=OVERLAP, mode="gaussian")[0])
+    return dict(zip(names, heat.cpu().numpy(), strict=True))
+
+
+def brain_of(image: np.ndarray) -> np.ndarray:
+    """bool [X, Y, Z]: where a normalised image [4, X, Y, Z] is not the zero that is put outside the brain."""
+    return (image != 0).any(axis=0)
+
+
+def heat_in_brain(case: Case, grade: str, heats: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The rows of `faithfulness_table` for one case, of the brain's voxels alone; none where no tumour is known.
+
+    Heat outside the brain is left out, so that what a uniform map would have is the tumour's share of the brain. It is
+    the stricter yardstick: of the whole grid, the tumour is a smaller share, which any map that found the brain beats.
+
+    Args:
+        grade: the true one, or 'ungraded'.
+        heats: from `grade_heat`.
+    """
+    brain = brain_of(case.image)
+    lesion = np.zeros((1, brain.sum()), bool) if case.seg is None else regions_of(case.seg)[:1, brain]
+    if not lesion.any():
+        return faithfulness_table([], [], {}, lesion)
+    return faithfulness_table([case.name], [grade], {kind: heat[None, brain] for kind, heat in heats.items()}, lesion)
+
+
+def cases_to_explain(predictions: pd.DataFrame, count: int, *key: object) -> list[str]:
+    """Cases drawn by key: high and low grade in turn, of each a rightly and a wrongly graded one in turn.
+
+    What a grade lacks, the other one fills up; cases without a known grade come last. A network that does not grade is
+    right nowhere.
+
+    Args:
+        predictions: case, grade ('' unknown), p_LGG, p_HGG; a row per case.
+        count: how many, at most.
+
+    Returns:
+        Names, sorted.
+    """
+    drawn = predictions.iloc[keyed_rng(*key).permutation(len(predictions))]
+    right = np.where(drawn["p_HGG"] > drawn["p_LGG"], "HGG", "LGG") == drawn["grade"]
+    drawn = drawn.assign(right=right & drawn["p_HGG"].notna())
+    drawn["turn"] = drawn.groupby(["grade", "right"]).cumcount()
+    drawn = drawn.sort_values(["turn", "right"], ascending=[True, False], kind="stable")
+    drawn = drawn.assign(place=drawn.groupby("grade").cumcount(), unknown=drawn["grade"] == "")
+    return sorted(drawn.sort_values(["unknown", "place", "grade"], kind="stable")["case"].iloc[:count])

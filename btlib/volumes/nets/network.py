@@ -1,0 +1,226 @@
+"""The joint network of the 3D paper (Figure 1): shared residual encoder, attention-gated decoder, grading head."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from monai.networks.blocks import Convolution, SimpleASPP, SubpixelUpsample, UnetResBlock
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, leaky_relu
+
+from btlib.core.runtime.reproducibility import keyed_layers, keyed_seed
+
+MODALITIES, REGIONS, GRADES = 4, 3, 2
+# Instance normalisation would leave every channel the same mean, which is just what the grade is pooled from.
+NORM = ("group", {"num_groups": 4})
+RATES = (1, 2, 4)  # dilations of the context block, beside a 1 × 1 × 1 convolution
+
+
+class JointArchitecture(NamedTuple):
+    """All that is needed to build the network again; it travels in the model's card.
+
+    The bounds hold where a card is read: none may ask for more memory than a computer has.
+    """
+
+    # channels of the first of three levels; each level doubles them
+    width: Annotated[int, Field(ge=8, le=256, multiple_of=8)]
+    attention: bool
+    segmentation: bool
+    grading: Literal["none", "global", "regions"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class JointOutput(NamedTuple):
+    """What the network says of volumes of S³ voxels.
+
+    regions: logits [B, 3, S, S, S] of whole tumour, core and enhancing tumour, or None without segmentation; grade:
+    logits [B, 2] of LGG and HGG, or None without grading; attention: coefficients [B, 1, s, s, s] in 0..1 of each gate,
+    coarse to fine; deep: region logits of the decoder's levels, S/2 to S/8, for deep supervision.
+    """
+
+    regions: Tensor | None
+    grade: Tensor | None
+    attention: tuple[Tensor, ...]
+    deep: tuple[Tensor, ...]
+
+
+class Encoded(NamedTuple):
+    """Skips of the first two levels [B, w, S/2…], [B, 2w, S/4…] and the context-enriched bottleneck [B, 4w, S/8…]."""
+
+    skips: tuple[Tensor, ...]
+    bottleneck: Tensor
+
+
+class AttentionGate(nn.Module):
+    """Additive attention (Oktay et al. 2018): α = σ(ψ(relu(W_g g + W_x x))), one coefficient per voxel of the skip x.
+
+    As MONAI's AttentionBlock, but with group normalisation, which fits batches of one, and with α returned.
+    """
+
+    def __init__(self, gate_channels: int, skip_channels: int):
+        super().__init__()
+        hidden = skip_channels // 2
+        self.of_gate = _pointwise(gate_channels, hidden)
+        self.of_skip = _pointwise(skip_channels, hidden)
+        self.psi = nn.Conv3d(hidden, 1, 1)
+
+    def forward(self, gate: Tensor, skip: Tensor) -> Tensor:
+        """α [B, 1, h, w, d] of a gating signal and a skip on the same grid."""
+        return torch.sigmoid(self.psi(torch.relu(self.of_gate(gate) + self.of_skip(skip))))
+
+
+class Up(nn.Module):
+    """One decoder level: upsampled, joined with its (gated) skip, through a residual block."""
+
+    def __init__(self, channels: int, skip_channels: int, attention: bool):
+        super().__init__()
+        self.reduce = _pointwise(channels, skip_channels)
+        self.gate = AttentionGate(skip_channels, skip_channels) if attention else None
+        self.block = UnetResBlock(3, 2 * skip_channels, skip_channels, kernel_size=3, stride=1, norm_name=NORM)
+
+    def forward(self, coarse: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The level's features and its attention coefficients, or None without a gate."""
+        raised = interpolate(self.reduce(coarse), size=skip.shape[2:], mode="trilinear", align_corners=False)
+        coefficients = None if self.gate is None else self.gate(raised, skip)
+        joined = torch.cat([raised, skip if coefficients is None else skip * coefficients], dim=1)
+        return self.block(joined), coefficients
+
+
+class FullResolution(nn.Module):
+    """Region logits at S: the decoder's features, raised by sub-pixel convolution, tell where; the voxel's own
+    intensities, joined to them, where exactly."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        # without MONAI's smoothing of the result, whose pooling takes an eighth of a training step on a CPU
+        conv = nn.Conv3d(channels, channels // 2 * 8, 1)
+        self.raise_ = SubpixelUpsample(
+            3, channels, channels // 2, scale_factor=2, conv_block=conv, apply_pad_pool=False
+        )
+        self.join = nn.Conv3d(channels // 2 + MODALITIES, channels, 1)
+        self.logits = nn.Conv3d(channels, REGIONS, 1)
+
+    def forward(self, decoder: Tensor, volumes: Tensor) -> Tensor:
+        """[B, 3, S, S, S] from features [B, w, S/2, S/2, S/2] and volumes [B, 4, S, S, S]."""
+        return self.logits(leaky_relu(self.join(torch.cat([self.raise_(decoder), volumes], dim=1))))
+
+
+class JointNet(nn.Module):
+    """Volumes [B, 4, S, S, S] (t1, t1ce, t2, flair, z-scored; S a multiple of 8) to regions and grade.
+
+    A strided stem halves the grid, two residual levels halve it again to S/8, where dilated convolutions see the whole
+    brain. The decoder climbs back to S/2 through attention-gated skips, each of its levels with region logits of its
+    own; `FullResolution` gives those at S. The head grades from the pooled bottleneck and, with grading 'regions', from
+    the decoder's features averaged under the predicted probability of each region, so that the grade's gradient
+    reaches the segmentation too.
+
+    There is no hidden randomness: dropout is a set of channel masks handed in (`keep`), so that it can be keyed.
+    """
+
+    def __init__(self, architecture: JointArchitecture):
+        super().__init__()
+        self.architecture = a = architecture
+        if not a.segmentation and a.grading != "global":
+            raise ValueError(f"grading '{a.grading}' without segmentation; expected 'global'")
+        w = a.width
+        self.stem = UnetResBlock(3, MODALITIES, w, kernel_size=3, stride=2, norm_name=NORM)
+        self.down = nn.ModuleList(
+            UnetResBlock(3, n, 2 * n, kernel_size=3, stride=2, norm_name=NORM) for n in (w, 2 * w)
+        )
+        self.context = SimpleASPP(3, 4 * w, w, (1, 3, 3, 3), (1, *RATES), norm_type=NORM)
+        if a.segmentation:
+            self.up = nn.ModuleList([Up(4 * w, 2 * w, a.attention), Up(2 * w, w, a.attention)])
+            self.out = FullResolution(w)
+            self.deep = nn.ModuleList(nn.Conv3d(n, REGIONS, 1) for n in (w, 2 * w, 4 * w))
+        if a.grading != "none":
+            pooled = 4 * w + (REGIONS * (w + 1) if a.grading == "regions" else 0)
+            self.grade = nn.Sequential(nn.Linear(pooled, 2 * w), nn.GELU(), nn.Linear(2 * w, GRADES))
+
+    @property
+    def backbone_names(self) -> tuple[str, ...]:
+        """The feature maps of `features`, as Grad-CAM names them."""
+        return ("encoder", "decoder") if self.architecture.grading == "regions" else ("encoder",)
+
+    def encode(self, volumes: Tensor) -> Encoded:
+        first = self.stem(volumes)
+        second = self.down[0](first)
+        return Encoded((first, second), self.context(self.down[1](second)))
+
+    def decode(self, encoded: Encoded, keep: Sequence[Tensor] | None = None) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Decoder features, coarse to fine, the bottleneck first, and the attention coefficients, coarse to fine."""
+        features, coefficients = [_kept(encoded.bottleneck, keep, 0)], []
+        for level, (up, skip) in enumerate(zip(self.up, reversed(encoded.skips), strict=True), start=1):
+            feature, found = up(features[-1], skip)
+            features.append(_kept(feature, keep, level))
+            coefficients += [] if found is None else [found]
+        return tuple(features), coefficients
+
+    def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """What the head grades from: bottleneck [B, 4w, S/8…] and, with 'regions', decoder [B, w, S/2…]."""
+        encoded = self.encode(volumes)
+        if self.architecture.grading != "regions":
+            return (encoded.bottleneck,)
+        return encoded.bottleneck, self.decode(encoded)[0][-1]
+
+    def head(self, features: Sequence[Tensor]) -> Tensor:
+        """Grade logits [B, 2] from `features`."""
+        vector = features[0].mean(dim=(2, 3, 4))
+        if self.architecture.grading == "regions":
+            vector = torch.cat([vector, _under_regions(features[1], self.deep[0](features[1]))], dim=1)
+        return self.grade(vector)
+
+    def dropout_masks(self, batch: int, key: tuple) -> list[Tensor] | None:
+        """Channel masks [batch, C, 1, 1, 1] of bottleneck and coarse decoder level, over the share kept; None if off.
+
+        The finest level is left whole: with a few channels missing there, small networks did not learn to tell the
+        regions apart. The central levels are where MC dropout is worth most too (Kendall et al. 2015, Bayesian SegNet).
+        """
+        p, w = self.architecture.dropout, self.architecture.width
+        if p == 0:
+            return None
+        generator = torch.Generator().manual_seed(keyed_seed(*key, "dropout"))
+        channels = (4 * w, 2 * w) if self.architecture.segmentation else (4 * w,)
+        return [(torch.rand(batch, n, 1, 1, 1, generator=generator) >= p) / (1 - p) for n in channels]
+
+    def forward(self, volumes: Tensor, keep: Sequence[Tensor] | None = None) -> JointOutput:
+        return self.outputs(volumes, self.encode(volumes), keep)
+
+    def outputs(self, volumes: Tensor, encoded: Encoded, keep: Sequence[Tensor] | None = None) -> JointOutput:
+        """All that follows from `encode`, which dropout leaves alone: many samples need it only once.
+
+        Args:
+            keep: what `dropout_masks` gave, on the device of the volumes; None is no dropout.
+        """
+        if not self.architecture.segmentation:
+            return JointOutput(None, self.head([_kept(encoded.bottleneck, keep, 0)]), (), ())
+        levels, coefficients = self.decode(encoded, keep)
+        grade = None if self.architecture.grading == "none" else self.head((levels[0], levels[-1]))
+        deep = tuple(conv(level) for conv, level in zip(self.deep, reversed(levels), strict=True))
+        return JointOutput(self.out(levels[-1], volumes), grade, tuple(coefficients), deep)
+
+
+def build_joint(architecture: JointArchitecture, seed: int) -> JointNet:
+    """A network with freshly drawn weights; equal seeds and architectures give equal weights."""
+    with keyed_layers(seed, "init"):
+        return JointNet(architecture).eval()
+
+
+def _under_regions(decoder: Tensor, regions: Tensor) -> Tensor:
+    """[B, 3w + 3]: decoder features averaged under each region's predicted probability, and the regions' sizes.
+
+    The probabilities count squared: else the many voxels that are almost surely healthy would outweigh a small lesion.
+    The sizes are logarithms of soft volumes: how much of the tumour enhances is what a reader grades by first.
+    """
+    weight = torch.sigmoid(regions).square().flatten(2)
+    total = weight.sum(dim=2) + 1.0  # one voxel of doubt: an absent region gives nearly nothing, not noise
+    means = torch.einsum("bcn,brn->brc", decoder.flatten(2), weight) / total[:, :, None]
+    return torch.cat([means.flatten(1), total.log()], dim=1)
+
+
+def _pointwise(channels: int, out: int) -> Convolution:
+    return Convolution(3, channels, out, kernel_size=1, act=None, norm=NORM)
+
+
+def _kept(feature: Tensor, keep: Sequence[Tensor] | None, level: int) -> Tensor:
+    return feature if keep is None or level >= len(keep) else feature * keep[level]

@@ -1,0 +1,126 @@
+"""The joint network over a volume of any size: one window where the brain fits, a sliding one where it does not."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
+
+import torch
+from monai.inferers import sliding_window_inference
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from btlib.volumes.nets.network import JointNet, JointOutput
+
+OVERLAP = 0.5
+Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked where a card is read
+
+
+class Window(NamedTuple):
+    """How the network looks at a volume: cubes of `field` voxels per side, given to it shrunk to `size` per side."""
+
+    field: Side
+    size: Side
+
+
+class Whole(NamedTuple):
+    """What the network says of one volume of X × Y × Z voxels.
+
+    regions: logits [3, X, Y, Z] or None; grade: logits [2] or None; attention: the finest gate's coefficients
+    [X, Y, Z] or None.
+    """
+
+    regions: Tensor | None
+    grade: Tensor | None
+    attention: Tensor | None
+
+
+def shrunk(volumes: Tensor, size: int) -> Tensor:
+    """[B, C, F, F, F] to [B, C, size, size, size] by averaging; as it is when it has that size."""
+    return volumes if volumes.shape[2] == size else interpolate(volumes, size=(size,) * 3, mode="area")
+
+
+def see_whole(net: JointNet, volume: Tensor, window: Window) -> Whole:
+    """Runs the network without dropout over a volume [4, X, Y, Z]; see `see_samples`."""
+    return see_samples(net, volume, window, [None])[0]
+
+
+def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[Sequence[Tensor] | None]) -> list[Whole]:
+    """Runs the network over a volume [4, X, Y, Z]: in one window where it fits, with zeros around it, else by MONAI's
+    sliding window.
+
+    Each window is seen as it is and mirrored left to right, and the logits averaged. (On a CPU that takes less time
+    than one copy alone, for which PyTorch picks a slower convolution.) Where windows overlap, logits are averaged with
+    Gaussian weights. The grade's are averaged over the volume, each voxel counting as much as it is probably tumour: a
+    window without tumour has no say.
+
+    Args:
+        keeps: dropout masks of one volume for each sample wanted (None: no dropout); the encoder runs once for all.
+    """
+    parts: list[tuple[int, str]] = []
+
+    def maps(cubes: Tensor) -> Tensor:
+        small = shrunk(cubes, window.size)
+        both = torch.cat([small, small.flip(2)])
+        encoded = net.encode(both)
+        named = {
+            (sample, name): value
+            for sample, keep in enumerate(keeps)
+            for name, value in _as_maps(net.outputs(both, encoded, keep), cubes.shape[2:]).items()
+        }
+        parts[:] = [part for part, value in named.items() for _ in range(value.shape[1])]
+        return torch.cat(list(named.values()), dim=1)
+
+    if max(volume.shape[1:]) <= window.field:
+        (found,) = _in_one_window(maps, volume[None], window.field)
+    else:
+        sides = (window.field,) * 3
+        (found,) = sliding_window_inference(volume[None], sides, 1, maps, overlap=OVERLAP, mode="gaussian")
+    rows = {part: [i for i, other in enumerate(parts) if other == part] for part in dict.fromkeys(parts)}
+    return [_whole({name: found[rows[of, name]] for of, name in rows if of == sample}) for sample in range(len(keeps))]
+
+
+def _in_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, field: int) -> Tensor:
+    """The maps [1, C, X, Y, Z] of a volume in the middle of one cube. (MONAI's weights would cancel out, slowly.)"""
+    before = [(field - side) // 2 for side in volume.shape[2:]]
+    margins = [(low, field - side - low) for low, side in zip(before, volume.shape[2:], strict=True)]
+    cube = pad(volume, [margin for low_and_high in reversed(margins) for margin in low_and_high])
+    inside = [slice(low, low + side) for low, side in zip(before, volume.shape[2:], strict=True)]
+    return maps(cube)[:, :, *inside]
+
+
+def _whole(maps: dict[str, Tensor]) -> Whole:
+    regions = maps.get("regions")
+    grade = _weighted(maps["grade"], regions) if "grade" in maps else None
+    return Whole(regions, grade, maps["attention"][0] if "attention" in maps else None)
+
+
+def _as_maps(out: JointOutput, grid: Sequence[int]) -> dict[str, Tensor]:
+    """Every output as maps [1, C, *grid], the grade as constant ones: the mean of the plain and the mirrored half."""
+    found = {}
+    if out.regions is not None:
+        found["regions"] = _raised(_unmirrored(out.regions), grid)
+    if out.grade is not None:
+        found["grade"] = out.grade.mean(dim=0, keepdim=True)[:, :, None, None, None].expand(-1, -1, *grid)
+    if out.attention:
+        found["attention"] = _raised(_unmirrored(out.attention[-1]), grid)
+    return {name: value.float() for name, value in found.items()}
+
+
+def _unmirrored(maps: Tensor) -> Tensor:
+    """[1, C, …] from a map and one of the mirrored volume, [2, C, …]."""
+    plain, mirrored = maps.split(1)
+    return (plain + mirrored.flip(2)) / 2
+
+
+def _raised(maps: Tensor, grid: Sequence[int]) -> Tensor:
+    if tuple(maps.shape[2:]) == tuple(grid):
+        return maps
+    return interpolate(maps.float(), size=tuple(grid), mode="trilinear", align_corners=False)
+
+
+def _weighted(grade: Tensor, regions: Tensor | None) -> Tensor:
+    """[2] mean of the grade maps [2, X, Y, Z], weighted by the probability of tumour where that is known."""
+    if regions is None:
+        return grade.mean(dim=(1, 2, 3))
+    weight = torch.sigmoid(regions[0]) + 1e-6
+    return (grade * weight).sum(dim=(1, 2, 3)) / weight.sum()

@@ -1,0 +1,199 @@
+"""Joint networks as arms: regions and grade of the same augmented volumes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from monai.metrics import compute_dice
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.training.arms import Arm, ArmSettings
+from btlib.core.training.focal import class_weights
+from btlib.core.training.loop import Course, OnEpoch, fit, refuse_too_few
+from btlib.core.training.resume import ResumeState
+from btlib.volumes.data.conventions import GRADES, regions_of
+from btlib.volumes.data.resident import ResidentVolumes
+from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.windows import Window, see_whole, shrunk
+from btlib.volumes.training import augment as augment3d
+from btlib.volumes.training.loss import grade_loss, segmentation_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSettings(ArmSettings):
+    """What may differ between joint networks that see the same batches; grade_weight is λ."""
+
+    grade_weight: float
+    label_smoothing: float
+
+
+@dataclass(frozen=True)
+class JointStream:
+    """What all arms of one call share: the batches that they see.
+
+    In the first coarse_epochs, volumes are given at half the window's size: a step then takes about an eighth of the
+    time, and where and what the tumour is can be learnt there (progressive resizing, as in EfficientNetV2's training).
+    """
+
+    seed: int
+    epochs: int
+    coarse_epochs: int
+    batch_size: int
+    window: Window
+    augmentation: augment3d.Strength
+
+    @property
+    def course(self) -> Course:
+        return Course(self.seed, self.epochs, self.batch_size)
+
+
+class Batch(NamedTuple):
+    """This process's slice of a batch, as in `Cubes`, and where it lies in the whole."""
+
+    images: Tensor
+    regions: Tensor
+    segmented: Tensor
+    grade: Tensor
+    mine: Tensor
+    size: int
+
+
+class ValidationCase(NamedTuple):
+    """One whole case: image [4, X, Y, Z] on the device, regions [3, X, Y, Z] bool or None, grade or −1."""
+
+    image: Tensor
+    regions: Tensor | None
+    grade: int
+
+
+class JointTask:
+    """Augmented cubes for all arms; whole cases to validate on.
+
+    Args:
+        train_rows, val_rows: row numbers into `data`.
+    """
+
+    def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, stream: JointStream):
+        self.data, self.train_rows, self.val_rows, self.stream = data, train_rows, val_rows, stream
+        self.validation = [_validation_case(data, row) for row in val_rows]
+
+    def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
+        """Every process draws for the whole batch, and keeps its slice."""
+        window, (_, epoch, _) = self.stream.window, key
+        size = window.size // 2 if epoch < self.stream.coarse_epochs else window.size
+        cubes = self.data.cubes(rows, window.field, keyed_rng(*key, "crop"))
+        draws = augment3d.draw(self.stream.augmentation, len(rows), cubes.images.shape[1], key)
+        small = shrunk(cubes.images, size), (shrunk(cubes.regions, size) > 0.5).float()
+        images, regions = augment3d.apply(*small, draws)
+        return Batch(images[mine], regions[mine], cubes.segmented[mine], cubes.grade[mine], mine, len(rows))
+
+
+class JointLearner:
+    """A joint network with its two losses.
+
+    Args:
+        net: on its device already.
+        counts_K: training cases per grade, for the class weights.
+    """
+
+    def __init__(self, settings: JointSettings, net: JointNet, counts_K: Tensor, window: Window):
+        self.settings = settings
+        self.net = net
+        self.window = window
+        # A grade without cases has no loss to weigh.
+        self.weights_K = class_weights("inverse_frequency", counts_K.clamp_min(1)).to(next(net.parameters()).device)
+        self.trained = dict(net.named_parameters())
+        self.score = "dice" if net.architecture.segmentation else "accuracy"
+
+    def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
+        """Segmentation loss + λ · grade loss [b], each where its truth is known, and the summed score."""
+        s = self.settings
+        keep = self.net.dropout_masks(batch.size, (*key, s.seed))
+        keep = None if keep is None else [mask.to(batch.images.device)[batch.mine] for mask in keep]
+        out = self.net(batch.images, keep)
+        loss = torch.zeros(len(batch.images), device=batch.images.device)
+        if out.regions is not None:
+            loss = loss + segmentation_loss(out.regions, out.deep, batch.regions) * batch.segmented
+        if out.grade is not None:
+            loss = loss + s.grade_weight * grade_loss(out.grade, batch.grade, self.weights_K, s.label_smoothing)
+        if out.regions is None:
+            return loss, (out.grade.argmax(1) == batch.grade).sum()
+        return loss, compute_dice(out.regions.detach() > 0, batch.regions, ignore_empty=False).mean(dim=1).sum()
+
+    def validate(self, batches: Sequence[ValidationCase]) -> dict[str, float]:
+        """Whole cases: mean Dice of the regions, accuracy and log loss of the grade.
+
+        `val_loss`, by which the best epoch is chosen and training stops early, is 1 − mean Dice + λ · log loss, of the
+        tasks that the network has.
+        """
+        seen = [(see_whole(self.net, case.image, self.window), case) for case in batches]
+        found = {}
+        if self.net.architecture.segmentation:
+            found["val_dice"] = _mean_dice([(s.regions > 0, c.regions) for s, c in seen if c.regions is not None])
+        if self.net.architecture.grading != "none":
+            graded = [(s.grade.float(), c.grade) for s, c in seen if c.grade >= 0]
+            logits = torch.stack([grade for grade, _ in graded])
+            truth = torch.tensor([number for _, number in graded], device=logits.device)
+            found["val_grade_loss"] = cross_entropy(logits, truth).item()
+            found["val_accuracy"] = (logits.argmax(1) == truth).float().mean().item()
+        loss = 1 - found["val_dice"] if "val_dice" in found else 0.0
+        weight = self.settings.grade_weight if "val_dice" in found else 1.0
+        return {"val_loss": loss + weight * found.get("val_grade_loss", 0.0), **found}
+
+    def training_mode(self, on: bool) -> None:
+        """Nothing in the network has a mode: group normalisation keeps no statistics, dropout is handed in."""
+
+
+def train_joint_arms(
+    arms: Sequence[tuple[JointSettings, JointNet]],
+    task: JointTask,
+    fabric: Fabric,
+    resume: ResumeState | None = None,
+    on_epoch: OnEpoch = lambda arm, row: None,
+) -> list[Arm]:
+    """Trains joint networks beside each other on the same augmented volumes; see `loop.fit`.
+
+    Raises:
+        InputError: fewer training cases than one batch, or nothing to learn for one of the tasks.
+    """
+    stream, cases = task.stream, len(task.train_rows)
+    refuse_too_few(cases, stream.batch_size, "joint.batch_size", "cases")
+    _refuse_missing_truth(arms, task)
+    grades = torch.from_numpy(task.data.grades[task.train_rows] + 1)
+    counts = torch.bincount(grades, minlength=len(GRADES) + 1)[1:]
+    learners = [JointLearner(s, net.to(fabric.device), counts, stream.window) for s, net in arms]
+    total = stream.course.steps(cases) * stream.epochs
+    runs = [Arm(learner.settings, learner, total) for learner in learners]
+    fit(runs, task, stream.course, fabric, resume, on_epoch)
+    return runs
+
+
+def _mean_dice(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    scores = [compute_dice(said[None], truth[None], ignore_empty=False) for said, truth in pairs]
+    return torch.cat(scores).mean().item()
+
+
+def _validation_case(data: ResidentVolumes, row: int) -> ValidationCase:
+    case = data.cases[row]
+    regions = None if case.seg is None else torch.from_numpy(regions_of(case.seg)).to(data.device)
+    image = torch.from_numpy(case.image).to(data.device).float()
+    return ValidationCase(image, regions, int(data.grades[row]))
+
+
+def _refuse_missing_truth(arms: Sequence, task: JointTask) -> None:
+    """An untrained task would still give an answer, and one without validation cases could not be judged."""
+    data = task.data
+    for part, rows in (("training", task.train_rows), ("validation", task.val_rows)):
+        if any(net.architecture.segmentation for _, net in arms) and not data.segmented[rows].any():
+            raise InputError(f"no {part} case has a segmentation; give some, or set joint.segmentation: false")
+        lacking = [grade for number, grade in enumerate(GRADES) if number not in data.grades[rows]]
+        if any(net.architecture.grading != "none" for _, net in arms) and lacking:
+            raise InputError(
+                f"no {part} case has grade {' or '.join(lacking)}; give grades, or set joint.grading: none"
+            )

@@ -1,0 +1,44 @@
+"""From the values of section joint of params.yaml, or an arm's overrides of them, to what the trainer takes.
+
+A recipe is a mapping of the section's dotted keys to values, and `seed`.
+"""
+
+from btlib.images.training.recipe import Recipe
+from btlib.volumes.nets.network import JointArchitecture
+from btlib.volumes.nets.windows import Window
+from btlib.volumes.training.augment import Strength
+from btlib.volumes.training.learner import JointSettings, JointStream
+
+
+def joint_architecture(recipe: Recipe) -> JointArchitecture:
+    """The network of a recipe."""
+    return JointArchitecture(**{key: recipe[key] for key in JointArchitecture._fields})
+
+
+def joint_settings(recipe: Recipe, name: str) -> JointSettings:
+    """What is the arm's own."""
+    return JointSettings(
+        name=name,
+        seed=recipe["seed"],
+        optimizer=recipe["optimizer"],
+        learning_rate=recipe["learning_rate"],
+        weight_decay=recipe["weight_decay"],
+        schedule=recipe["schedule"],
+        clip_norm=recipe["clip_norm"],
+        ema_decays=(recipe["ema_decay"],),
+        patience=recipe["patience"],
+        grade_weight=recipe["grade_weight"],
+        label_smoothing=recipe["label_smoothing"],
+    )
+
+
+def joint_stream(recipe: Recipe, field: int) -> JointStream:
+    """The batches of a recipe: cubes of `field` voxels per side, shrunk to its own size."""
+    return JointStream(
+        seed=recipe["seed"],
+        epochs=recipe["epochs"],
+        coarse_epochs=recipe["coarse_epochs"],
+        batch_size=recipe["batch_size"],
+        window=Window(field, recipe["size"]),
+        augmentation=Strength(**{key: recipe[f"augment.{key}"] for key in Strength._fields}),
+    )

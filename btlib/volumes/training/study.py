@@ -1,0 +1,95 @@
+"""Trains the arms of the joint network's ablation over seeds, those that see the same volumes beside each other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lightning_fabric import Fabric
+
+from btlib.core.runtime.threads import side_by_side
+from btlib.core.training.resume import ResumeState, run_hash
+from btlib.images.training.recipe import Recipe
+from btlib.volumes.nets.network import JointNet, build_joint
+from btlib.volumes.nets.windows import Window
+from btlib.volumes.training.learner import JointSettings, JointStream, train_joint_arms
+from btlib.volumes.training.main import VolumeData
+from btlib.volumes.training.recipe import joint_architecture, joint_settings, joint_stream
+
+
+@dataclass
+class TrainedJoint:
+    """One arm under one seed: its network, or why it failed, and its rows of training history."""
+
+    arm: str
+    seed: int
+    net: JointNet
+    window: Window
+    history: list[dict[str, Any]] = field(default_factory=list)
+    failed: str = ""
+
+
+class Job(NamedTuple):
+    """Arms of one seed that see the same batches, with their networks before training."""
+
+    stream: JointStream
+    arms: list[tuple[JointSettings, JointNet]]
+    resume: ResumeState
+
+
+class JointStudy:
+    """All arms of a seed start from the same draws as far as their networks agree.
+
+    Args:
+        arms: arm name -> recipe, all keys but the seed filled in.
+        field: voxels per side of the cubes seen; an arm's own `size` says how small they are given to it.
+    """
+
+    def __init__(self, arms: Mapping[str, Recipe], data: VolumeData, field: int, fabric: Fabric):
+        self.arms = arms
+        self.data = data
+        self.field = field
+        self.fabric = fabric
+        self.fingerprint = run_hash((), data.arrays, [])
+        self.resumable: list[ResumeState] = []
+
+    def train(self, seeds: Sequence[int]) -> Iterator[TrainedJoint]:
+        """Yields each arm under each seed, seed by seed, in the order of the arms, once all are trained."""
+        jobs = [job for seed in seeds for job in self._jobs(seed)]
+        jobs.sort(key=lambda job: -len(job.arms))  # the longest first, so that no core is left idle at the end
+        self.resumable = [job.resume for job in jobs]
+        trained = {(done.arm, done.seed): done for part in side_by_side(self._train, jobs) for done in part}
+        yield from (trained[arm, seed] for seed in seeds for arm in self.arms)
+
+    def forget(self) -> None:
+        """Deletes the resumable states, once the results are safe."""
+        for resume in self.resumable:
+            resume.delete()
+
+    def _jobs(self, seed: int) -> list[Job]:
+        recipes = {name: {**recipe, "seed": seed} for name, recipe in self.arms.items()}
+        streams: dict[JointStream, list[str]] = {}
+        for name, recipe in recipes.items():
+            streams.setdefault(joint_stream(recipe, self.field), []).append(name)
+        return [self._job(stream, {name: recipes[name] for name in names}) for stream, names in streams.items()]
+
+    def _job(self, stream: JointStream, recipes: Mapping[str, Recipe]) -> Job:
+        settings = [joint_settings(recipe, name) for name, recipe in recipes.items()]
+        shapes = [joint_architecture(recipe) for recipe in recipes.values()]
+        nets = [build_joint(shape, own.seed) for own, shape in zip(settings, shapes, strict=True)]
+        resume = ResumeState("ablate_joint", run_hash((self.fingerprint, stream, settings, shapes), [], []))
+        return Job(stream, list(zip(settings, nets, strict=True)), resume)
+
+    def _train(self, job: Job) -> list[TrainedJoint]:
+        print(f"joint, seed {job.stream.seed}: {', '.join(own.name for own, _ in job.arms)}", flush=True)
+        arms = train_joint_arms(job.arms, self.data.task(job.stream), self.fabric, job.resume)
+        return [
+            TrainedJoint(
+                arm.settings.name,
+                arm.settings.seed,
+                arm.net.eval(),
+                job.stream.window,
+                arm.readouts[0].progress.history,
+                arm.failed,
+            )
+            for arm in arms
+        ]

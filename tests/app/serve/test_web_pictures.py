@@ -1,0 +1,45 @@
+"""The picture and the heat map that the page lays over it."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from btlib.app.serve.pictures import picture_and_overlay
+from tests.images.data.samples import picture
+
+
+def pixels(address):
+    head, text = address.split(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]))
+
+
+def test_a_small_picture_comes_as_it_is():
+    image = picture(1, 40, 60)
+    shown = picture_and_overlay(image, None)
+    assert shown["overlay"] is None
+    np.testing.assert_array_equal(pixels(shown["picture"]), image)
+
+
+def test_heat_colours_only_where_it_is():
+    image, heat = picture(1, 40, 60), np.zeros((40, 60), np.float32)
+    heat[:, 30:] = 1
+    covered = pixels(picture_and_overlay(image, heat)["overlay"])
+    np.testing.assert_array_equal(covered[:, :30], image[:, :30])
+    assert (covered[:, 30:, 0].astype(int) > covered[:, 30:, 2]).all()  # the hottest colour is red
+
+
+@pytest.mark.parametrize(("shape", "shown"), [((3000, 1500), (1024, 512)), ((1000, 2000), (512, 1024))])
+def test_a_large_picture_is_shrunk_and_its_heat_with_it(shape, shown):
+    heat = np.zeros(shape, np.float32)
+    heat[: shape[0] // 2] = 1
+    addresses = picture_and_overlay(np.full((*shape, 3), 100, np.uint8), heat)
+    assert pixels(addresses["picture"]).shape[:2] == shown
+    covered = pixels(addresses["overlay"])
+    assert covered.shape[:2] == shown
+    middle = shown[0] // 2
+    assert (covered[: middle - 1] != 100).any(axis=-1).all()
+    assert (covered[middle + 1 :] == 100).all()

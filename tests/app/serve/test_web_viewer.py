@@ -1,0 +1,75 @@
+"""Volumes for the viewer: small, and where they were."""
+
+import base64
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+
+from btlib.app.serve import viewer
+from btlib.app.serve.viewer import tumour_centre, viewer_files
+
+AFFINE = np.array([[-1.0, 0, 0, 90], [0, -1.5, 0, 100], [0, 0, 2, -50], [0, 0, 0, 1]])
+SHAPE = (30, 32, 20)
+
+
+def opened(text):
+    return nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(text)))
+
+
+def head():
+    """10 … 19 along each axis, brighter to the right."""
+    scan = np.zeros(SHAPE, np.float32)
+    scan[10:20, 10:20, 10:20] = np.arange(100, 110)[:, None, None]
+    return scan
+
+
+def test_the_grid_is_cropped_to_the_head_and_stays_in_place():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[12, 13, 14] = 3
+    files = viewer_files({"t1": head()}, labels, {"heat": None}, AFFINE)
+    image = opened(files["overlays"]["segmentation"])
+    assert image.shape == (16, 16, 13)  # a margin of 3 where there is room for it
+    ((voxel,),) = [np.argwhere(np.asarray(image.dataobj))]
+    assert np.asarray(image.dataobj)[tuple(voxel)] == 3
+    np.testing.assert_allclose(apply_affine(image.affine, voxel), apply_affine(AFFINE, (12, 13, 14)))
+    np.testing.assert_array_equal(opened(files["scans"]["t1"]).affine, image.affine)
+
+
+def test_what_is_shown_has_eight_bits():
+    rising = np.ones(SHAPE)  # outside of the head too, where nothing is to be seen
+    rising[10:20, 10:20, 10:20] = np.linspace(-0.5, 1.5, 5).repeat(2)[:, None, None]
+    files = viewer_files({"t1": head()}, None, {"heat": rising}, AFFINE)
+    assert list(files["overlays"]) == ["heat"]
+    scan, heat = (np.asarray(opened(text).dataobj) for text in (files["scans"]["t1"], files["overlays"]["heat"]))
+    assert scan.dtype == heat.dtype == np.uint8
+    assert scan[3:13, 8, 8].tolist() == [0, 28, 57, 85, 113, 142, 170, 198, 227, 255]  # nine steps of 28.3
+    assert scan[0, 0, 0] == 0
+    assert heat[3:13:2, 8, 8].tolist() == [0, 0, 128, 255, 255]
+    assert (heat > 0).sum() == 6 * 10 * 10
+
+
+def test_a_fine_grid_loses_voxels_but_not_its_place(monkeypatch):
+    monkeypatch.setattr(viewer, "MAX_SIDE", 8)
+    image = opened(viewer_files({"t1": head()}, None, {}, AFFINE)["scans"]["t1"])
+    assert image.shape == (8, 8, 7)
+    np.testing.assert_allclose(apply_affine(image.affine, (0, 0, 0)), apply_affine(AFFINE, (7, 7, 7)))
+    np.testing.assert_allclose(apply_affine(image.affine, (3, 3, 3)), apply_affine(AFFINE, (13, 13, 13)))
+
+
+def test_a_centre_is_a_place_in_the_tumour():
+    """A ring around (10, 10), whose middle is no tumour."""
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[8:13, 8:13, 5] = 2
+    labels[9:12, 9:12, 5] = 0
+    centre = tumour_centre(labels, AFFINE)
+    voxel = np.rint(apply_affine(np.linalg.inv(AFFINE), centre)).astype(int)
+    assert labels[tuple(voxel)] == 2
+    assert sorted(abs(voxel - (10, 10, 5))) == [0, 0, 2]  # the nearest of the ring
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros(SHAPE, np.uint8)])
+def test_without_a_tumour_there_is_no_centre(labels):
+    assert tumour_centre(labels, AFFINE) is None

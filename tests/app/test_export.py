@@ -1,0 +1,129 @@
+"""ONNX against PyTorch, at batch sizes that the graph was not traced with, and a refusal where they differ."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from btlib.app import export
+from btlib.app.export import Exported, export_models, largest_difference, of_joint
+from btlib.app.models.packed_joint import load_packed
+from btlib.app.predict.slices import SlicePredictor
+from btlib.core.runtime.artifacts import read_json
+from btlib.core.runtime.errors import InputError
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.preprocessing import preprocess
+from btlib.volumes.data.store import Case
+from btlib.volumes.nets.inference import predict_case
+from tests.app import joint_make
+from tests.app.slice_make import CLAHE, SIZE, picture, write_model
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Both models exported once: the folder with models/ and out/, and the differences."""
+    root = tmp_path_factory.mktemp("export")
+    write_model(root / "models/classifier")
+    joint_make.write_model(root / "models/joint", attention=False, grading="global")  # less to trace
+    return root, export_models(root / "models", root / "out")
+
+
+def test_files_and_differences(written):
+    root, differences = written
+    assert sorted(path.name for path in (root / "out").iterdir()) == [
+        "classifier.json",
+        "classifier.onnx",
+        "joint.json",
+        "joint.onnx",
+    ]
+    assert [path.name for path in differences] == ["classifier.onnx", "joint.onnx"]
+    assert all(difference < 1e-5 for difference in differences.values())
+
+
+@pytest.fixture(scope="module")
+def voting(tmp_path_factory):
+    """A classifier whose backbones vote, over the image and its mirror image, exported."""
+    root = tmp_path_factory.mktemp("voting")
+    write_model(root / "models/classifier", fusion="none", mirrored=True)
+    return root, export_models(root / "models", root / "out")
+
+
+@pytest.mark.parametrize("fixture", ["written", "voting"])
+def test_the_onnx_classifier_answers_as_btlib_predict_does(fixture, request):
+    root, _ = request.getfixturevalue(fixture)
+    images = [picture(seed) for seed in range(4)] + [np.uint8(255 - picture(9))]
+    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in images])
+    session = onnxruntime.InferenceSession(root / "out/classifier.onnx", providers=["CPUExecutionProvider"])
+    probabilities, novelty = session.run(["probabilities", "novelty"], {"images": squares})
+    answers = SlicePredictor.load(root / "models/classifier").answer(images, heat=False)
+    expected = [[answer.probabilities[name] for name in CLASSES] for answer in answers]
+    assert probabilities == pytest.approx(np.array(expected), abs=1e-5)
+    assert novelty == pytest.approx([answer.novelty for answer in answers], rel=1e-3)
+
+
+def test_the_constants_lie_beside_and_inside(written):
+    root, _ = written
+    said = read_json(root / "out/classifier.json")
+    assert said["preprocessing"] == {"image_size": 32, "clahe": {"enabled": True, "clip_limit": 2.0, "tiles": 4}}
+    assert said["classes"] == list(CLASSES) and said["calibration"] == {"temperature": 2.0}
+    assert said["unsure"]["threshold"] == 0.3 and said["data_note"] == "phantom data"
+    model = onnx.load(root / "out/classifier.onnx")
+    inside = {entry.key: entry.value for entry in model.metadata_props}
+    assert {name: value if isinstance(said[name], str) else json.loads(value) for name, value in inside.items()} == said
+    assert "spacing" in read_json(root / "out/joint.json")["preprocessing"]
+
+
+def test_the_onnx_joint_network_sees_a_window_as_the_pipeline_does(written):
+    """A case that is one window: regions and, after the temperature, grade of `predict_case`."""
+    root, _ = written
+    packed = load_packed(root / "models/joint")
+    field, size = packed.window
+    assert field == size, "this test's window is not shrunk"
+    cube = np.random.default_rng(0).standard_normal((4, size, size, size)).astype(np.float32)
+    case = Case("c", cube, None, np.eye(4), np.eye(4), (size,) * 3)
+    expected = predict_case(packed.net, case, packed.window)
+    session = onnxruntime.InferenceSession(root / "out/joint.onnx", providers=["CPUExecutionProvider"])
+    regions, grade = session.run(["regions", "grade"], {"cubes": cube[None]})
+    assert regions[0] == pytest.approx(expected.regions, abs=1e-4)
+    scaled = expected.grade ** (1 / packed.card.calibration.temperature)
+    assert grade[0] == pytest.approx(scaled / scaled.sum(), abs=1e-4)
+
+
+def test_a_model_that_is_not_there_is_left_out_and_none_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "write_onnx", lambda path, model: 0.0)
+    write_model(tmp_path / "models/classifier")
+    assert [path.name for path in export_models(tmp_path / "models", tmp_path)] == ["classifier.onnx"]
+    with pytest.raises(InputError, match="no model folder 'classifier' or 'joint'; `dvc repro package_classifier"):
+        export_models(tmp_path / "empty", tmp_path)
+
+
+class Scaled(torch.nn.Module):
+    """Ten times what comes in."""
+
+    def forward(self, values):
+        return (values * 10,)
+
+
+def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
+    model = Exported(Scaled(), torch.ones(3, 2), "values", ("out",), {"input": "numbers"})
+    content = export._traced(model)
+    assert largest_difference(content, model) == 0
+    model.graph.forward = lambda values: (values * 10.01,)
+    assert largest_difference(content, model) == pytest.approx(0.01 / 10.01, rel=1e-3)  # a share, above 1
+    model.graph.forward = lambda values: (values * torch.nan,)
+    assert not largest_difference(content, model) <= export.MOST
+    monkeypatch.setattr(export, "largest_difference", lambda *_: 2e-4)
+    with pytest.raises(InputError, match=r"x\.onnx: not written: .* differs from PyTorch by 2\.0e-04, more than 1e-04"):
+        export.write_onnx(tmp_path / "x.onnx", Exported(Scaled(), torch.ones(3, 2), "values", ("out",), {}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_only_segments_gives_regions_and_one_that_only_grades_a_grade():
+    assert of_joint(joint_make.packed(grading="none")).gives == ("regions",)
+    grader = of_joint(joint_make.packed(segmentation=False, attention=False, grading="global"))
+    assert grader.gives == ("grade",)
+    (grade,) = grader.graph(grader.example)
+    assert grade.shape == (3, 2) and torch.allclose(grade.sum(dim=1), torch.ones(3))

@@ -1,0 +1,137 @@
+"""Folders of results: a row for each image, nothing overwritten, nothing lost."""
+
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from btlib.app.predict import slice_results
+from btlib.app.predict.overlays import overlay
+from btlib.app.predict.slice_results import predict_slices
+from btlib.app.predict.slices import SlicePredictor
+from btlib.app.scans.slice_pictures import picture_of
+from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.errors import InputError
+from tests.app.slice_make import picture, write_dicom, write_model, write_picture
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "classifier")
+
+
+def test_a_row_and_an_overlay_for_each_image(model, tmp_path):
+    for seed in range(3):
+        write_picture(tmp_path / f"scans/{seed}.png", seed)
+    write_dicom(tmp_path / "scans/ct.dcm", np.uint16(picture(5)[..., 0]), Modality="CT")
+    assert predict_slices([tmp_path / "scans"], model, tmp_path / "out") == 4
+    table = read_csv(tmp_path / "out/slices.csv", text=("remarks",))
+    predictor = SlicePredictor.load(model)
+    answers = predictor.answer([picture(seed) for seed in range(3)], heat=True)
+    assert table["path"].tolist() == [str(tmp_path / "scans" / name) for name in ("0.png", "1.png", "2.png", "ct.dcm")]
+    assert table["label"].tolist()[:3] == [answer.label for answer in answers]
+    for number, answer in enumerate(answers):
+        assert table["confidence"][number] == pytest.approx(answer.confidence, abs=1e-6)
+        assert table[f"p_{answer.label}"][number] == table["confidence"][number]
+        shown = np.asarray(Image.open(tmp_path / "out" / table["overlay"][number]))
+        assert np.abs(shown.astype(int) - overlay(picture(number), answer.heat)).max() <= 1
+    assert table["unfamiliar"].tolist() == [answer.unfamiliar for answer in answers] + [True]
+    assert table["remarks"][3].startswith("DICOM modality CT, not MR")
+    said = read_json(tmp_path / "out/slices.json")
+    assert pd.DataFrame(said["slices"])[list(table.columns)].equals(table)
+    assert said["model"]["data_note"] == "phantom data" and said["model"]["unsure"]["threshold"] == 0.3
+    assert len(read_csv(tmp_path / "out/unreadable.csv")) == 0
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert not any(secret in everything for secret in (b"Doe", b"SECRET", b"secret"))
+
+
+def test_files_of_one_name_get_overlays_of_their_own(model, tmp_path):
+    for name in ("a/Scan.png", "b/scan.png", "b/scan.bmp", "b/scan-2.png"):
+        write_picture(tmp_path / name)
+    predict_slices([tmp_path / "a", tmp_path / "b"], model, tmp_path / "out")
+    table = read_csv(tmp_path / "out/slices.csv")
+    names = dict(zip([path.removeprefix(f"{tmp_path}/") for path in table["path"]], table["overlay"], strict=True))
+    assert names == {
+        "a/Scan.png": "overlays/Scan.png",
+        "b/scan-2.png": "overlays/scan-2.png",
+        "b/scan.bmp": "overlays/scan-3.png",
+        "b/scan.png": "overlays/scan-4.png",
+    }
+    assert sorted(path.name for path in (tmp_path / "out/overlays").iterdir()) == [
+        "Scan.png",
+        "scan-2.png",
+        "scan-3.png",
+        "scan-4.png",
+    ]
+
+
+def test_what_cannot_be_read_is_listed_and_the_others_are_predicted(model, tmp_path):
+    write_picture(tmp_path / "scans/good.png")
+    (tmp_path / "scans/bad.png").write_bytes(b"")
+    (tmp_path / "scans/model.bin").write_bytes(b"x")
+    with pytest.raises(InputError) as error:
+        predict_slices([tmp_path / "scans"], model, tmp_path / "out")
+    assert f"1 images were predicted, see {tmp_path / 'out'}; 2 files could not be read:" in str(error.value)
+    assert f"  - {tmp_path / 'scans/bad.png'}: zero bytes" in str(error.value)
+    assert [path.rsplit("/", 1)[1] for path in read_csv(tmp_path / "out/slices.csv")["path"]] == ["good.png"]
+    listed = read_csv(tmp_path / "out/unreadable.csv").set_index("path")["reason"]
+    assert listed[str(tmp_path / "scans/bad.png")] == "zero bytes" and len(listed) == 2
+
+
+def test_answers_of_an_earlier_run_are_no_images(model, tmp_path, capsys):
+    write_picture(tmp_path / "scans/a.png")
+    for name in ("first", "second"):
+        assert predict_slices([tmp_path / "scans"], model, tmp_path / "scans" / name) == 1
+    assert "1 files or folders were seen and not used" in capsys.readouterr().out
+    unused = read_csv(tmp_path / "scans/second/unused.csv")
+    assert unused.to_numpy().tolist() == [[str(tmp_path / "scans/first"), "answers of an earlier run, not scans"]]
+
+
+def test_a_file_that_crashes_its_decoder_is_listed(model, tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "bad.png")
+    monkeypatch.setattr(slice_results, "picture_of", crash_on_bad)
+    with pytest.raises(InputError, match=r"1 images were .*\n  - .*bad\.png: crashed the program that decodes"):
+        predict_slices([tmp_path / "a.png", tmp_path / "bad.png"], model, tmp_path / "out")
+
+
+def crash_on_bad(path):
+    if path.stem == "bad":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return picture_of(path)
+
+
+def test_nothing_is_written_where_nothing_can_be_read_or_something_lies_already(model, tmp_path):
+    (tmp_path / "scans").mkdir()
+    with pytest.raises(InputError, match="no image that can be read"):
+        predict_slices([tmp_path / "scans"], model, tmp_path / "out")
+    (tmp_path / "scans/bad.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no image that can be read, .*\n  - .*bad\.png: zero bytes"):
+        predict_slices([tmp_path / "scans"], model, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scans"]
+    with pytest.raises(InputError, match="scans: not an empty folder; name a new one"):
+        predict_slices([tmp_path / "scans"], model, tmp_path / "scans")
+
+
+def test_a_run_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
+    write_picture(tmp_path / "scans/a.png")
+    monkeypatch.setattr(slice_results, "write_json", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        predict_slices([tmp_path / "scans"], model, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scans"]
+
+
+def test_images_are_held_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(slice_results, "BATCH", 3)
+    monkeypatch.setattr(slice_results, "BATCH_PIXELS", 5000)  # two of 40 × 48
+    files = [write_picture(tmp_path / f"{number}.png") for number in range(5)]
+    Image.fromarray(picture(0, 100, 100)).save(tmp_path / "large.png")
+    small, unreadable = list(slice_results._batches(files, {})), {}
+    assert [len(batch) for batch in small] == [2, 2, 1]
+    mixed = slice_results._batches([files[0], tmp_path / "large.png", tmp_path / "none.png", files[1]], unreadable)
+    assert [len(batch) for batch in mixed] == [1, 1, 1] and list(unreadable) == [tmp_path / "none.png"]
+    monkeypatch.setattr(slice_results, "BATCH_PIXELS", 50_000)
+    assert [len(batch) for batch in slice_results._batches(files, {})] == [3, 2]

@@ -1,0 +1,153 @@
+"""Answers of the packed classifier: the same numbers as the pipeline's, and honest flags."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+
+from btlib.app.models.packed_classifier import load_packed, save_packed
+from btlib.app.predict.overlays import overlay
+from btlib.app.predict.slices import BATCH, SlicePredictor
+from btlib.core.explain.gradcam import gradcam
+from btlib.core.runtime.artifacts import read_json, read_tensors, write_json, write_tensors
+from btlib.core.runtime.errors import InputError
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.preprocessing import preprocess
+from btlib.images.nets.features import middle_features, see
+from btlib.images.nets.inference import predict
+from tests.app.slice_make import CLAHE, SIZE, packed_classifier, picture, write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "classifier")
+
+
+@pytest.fixture(scope="module")
+def predictor(model):
+    return SlicePredictor.load(model)
+
+
+IMAGES = [picture(seed, 30 + seed, 60 - seed) for seed in range(5)]
+
+
+def test_probabilities_are_the_pipelines_after_temperature_by_hand(predictor):
+    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
+    table = predict(packed_classifier().net, squares)  # what stage evaluate writes, uncalibrated
+    by_hand = table**0.5 / (table**0.5).sum(axis=1, keepdims=True)  # temperature 2
+    answers = predictor.answer(IMAGES, heat=False)
+    assert [[*answer.probabilities] for answer in answers] == [list(CLASSES)] * 5
+    assert np.array([[*answer.probabilities.values()] for answer in answers]) == pytest.approx(by_hand, abs=1e-6)
+    assert [answer.label for answer in answers] == [CLASSES[k] for k in table.argmax(axis=1)]
+    assert [answer.confidence for answer in answers] == pytest.approx(by_hand.max(axis=1), abs=1e-6)
+    assert by_hand == pytest.approx(softmax(np.log(table) / 2, axis=1))
+
+
+def test_unsure_below_the_threshold_and_not_at_it(tmp_path):
+    packed = packed_classifier()
+    (answer,) = SlicePredictor(packed).answer(IMAGES[:1], heat=False)
+    for threshold, unsure in ((answer.confidence, False), (np.nextafter(answer.confidence, 1), True), (2.0, True)):
+        packed.card.unsure.threshold = float(threshold)
+        assert SlicePredictor(packed).answer(IMAGES[:1], heat=False)[0].unsure is unsure
+
+
+def test_what_is_unlike_the_training_images_is_unfamiliar(predictor):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    stripes = np.uint8(np.broadcast_to(255 * (np.arange(40) // 4 % 2)[:, None, None], (40, 40, 3)))
+    familiar, *strange = predictor.answer([picture(99), noise, stripes], heat=False)
+    assert familiar.novelty < 2 < min(answer.novelty for answer in strange)
+    assert [answer.unfamiliar for answer in strange] == [True, True]
+
+
+def test_heat_is_the_pipelines_gradcam_on_each_images_own_grid(predictor):
+    square = [picture(seed, SIZE, SIZE) for seed in range(3)]
+    answers = predictor.answer(square, heat=True)
+    targets = np.array([CLASSES.index(answer.label) for answer in answers])
+    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in square])
+    expected = gradcam(packed_classifier().net, squares, targets)["fused"]
+    assert np.stack([answer.heat for answer in answers]) == pytest.approx(expected, abs=1e-4)
+    assert [answer.heat.shape for answer in predictor.answer(IMAGES, heat=True)] == [i.shape[:2] for i in IMAGES]
+    assert predictor.answer(IMAGES[:1], heat=False)[0].heat is None
+
+
+def test_neighbours_in_the_batch_do_not_matter_and_none_is_lost(predictor):
+    many = IMAGES * (BATCH // 4)
+    assert len(many) > BATCH
+    answers = predictor.answer(many, heat=False)
+    assert len(answers) == len(many)
+    for number, answer in enumerate(answers):
+        alone = predictor.answer([many[number % 5]], heat=False)[0] if number >= len(many) - 5 else answers[number % 5]
+        assert answer.confidence == pytest.approx(alone.confidence, abs=1e-6)
+    assert predictor.answer([], heat=True) == []
+
+
+def test_one_pass_gives_both_ends_of_the_backbones():
+    net = packed_classifier().net
+    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
+    batch = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
+    seen = see(net, batch)
+    for got, expected in zip(seen.features, net.features(batch), strict=True):
+        assert torch.allclose(got, expected, atol=1e-5)
+    half = net.backbones[0].trunk(batch, len(net.backbones[0].units) // 2 + 1).mean(dim=(2, 3))
+    assert torch.allclose(seen.middle[:, : half.shape[1]], half, atol=1e-6)
+    assert middle_features(net, squares) == pytest.approx(seen.middle.numpy(), abs=1e-5)
+
+
+def test_to_a_folder_and_back(model, predictor):
+    packed, back = packed_classifier(), load_packed(model)
+    assert back.card == packed.card and predictor.card == packed.card.model_dump()
+    assert predictor.data_note == "phantom data" and predictor.classes == CLASSES
+    assert read_json(model / "card.json")["stage"] == "stage2"
+    features = np.random.default_rng(0).normal(size=(3, len(packed.novelty.mean)))
+    assert np.array_equal(back.novelty.scores(features), packed.novelty.scores(features))
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("calibration", "temperature", 0),
+        ("novelty", "threshold", -1.0),
+        ("preprocessing", "image_size", 10**9),
+        ("unsure", "threshold", "high"),
+    ],
+)
+def test_a_card_that_cannot_be_true_is_refused(part, key, value, tmp_path):
+    save_packed(tmp_path / "model", packed_classifier(), {})
+    card = read_json(tmp_path / "model/card.json")
+    card[part][key] = value
+    write_json(tmp_path / "model/card.json", card)
+    with pytest.raises(InputError, match=rf"card\.json: missing or wrong: {part}\.{key}; make it anew"):
+        load_packed(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["mean", "directions", "deviations", "rest"])
+def test_what_is_familiar_is_whole_or_refused(name, tmp_path):
+    save_packed(tmp_path / "model", packed_classifier(), {})
+    path = tmp_path / "model/novelty.safetensors"
+    tensors, _ = read_tensors(path)
+    write_tensors(path, tensors | {name: torch.zeros(3, 5, 7)})
+    with pytest.raises(InputError, match=r"novelty\.safetensors: shapes that do not belong together"):
+        load_packed(tmp_path / "model")
+    del tensors[name]
+    write_tensors(path, tensors)
+    with pytest.raises(InputError, match=rf"novelty\.safetensors: what is familiar lacks {name}"):
+        load_packed(tmp_path / "model")
+
+
+def test_a_missing_or_incomplete_folder_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: no such model folder; `dvc repro package_classifier` makes it"):
+        SlicePredictor.load(tmp_path / "nowhere")
+    save_packed(tmp_path / "old", packed_classifier(), {})
+    card = read_json(tmp_path / "old/card.json")
+    del card["unsure"]["threshold"], card["calibration"]
+    write_json(tmp_path / "old/card.json", card)
+    with pytest.raises(InputError, match=r"card\.json: missing or wrong: calibration, unsure\.threshold; make it anew"):
+        load_packed(tmp_path / "old")
+
+
+def test_overlay_leaves_what_is_cold_and_covers_what_is_hot():
+    image, heat = picture(0), np.zeros((40, 48), np.float32)
+    heat[:5] = 1
+    covered = overlay(image, heat)
+    assert np.array_equal(covered[5:], image[5:]) and covered.dtype == np.uint8
+    assert (covered[:5, :, 0].astype(int) > covered[:5, :, 2]).all()  # the hottest colour is red

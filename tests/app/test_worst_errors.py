@@ -1,0 +1,50 @@
+"""Which errors are the worst, and what is shown of them."""
+
+import numpy as np
+import pandas as pd
+
+from btlib.app.predict.slices import SliceAnswer
+from btlib.app.predict.worst_errors import ALARM, EACH, MISSED, SIDE, Shown, worst_figure, worst_rows
+from btlib.images.data.classes import CLASSES
+
+
+def table(labels, p_none):
+    frame = pd.DataFrame({"label": labels, "p_no_tumor": p_none})
+    return frame.assign(p_glioma=1 - frame.p_no_tumor, p_meningioma=0.0, p_pituitary=0.0)
+
+
+def test_the_worst_come_first_and_right_answers_not_at_all():
+    labels = ["tumor", "no_tumor", "glioma", "no_tumor", "pituitary", "no_tumor", "tumor"]
+    rows = worst_rows(table(labels, [0.6, 0.4, 0.9, 0.1, 0.2, 0.8, 0.7]), CLASSES)
+    assert rows == {MISSED: [2, 6, 0], ALARM: [3, 1]}
+
+
+def test_no_more_than_fit_a_row():
+    rows = worst_rows(table(["tumor"] * 20, np.linspace(0.6, 0.9, 20)), CLASSES)
+    assert rows == {MISSED: list(range(19, 19 - EACH, -1)), ALARM: []}
+
+
+def answer(label, p_none):
+    probabilities = dict.fromkeys(CLASSES, 0.0) | {label: 0.731, "no_tumor": p_none}
+    heat = np.linspace(0, 1, 300 * 448, dtype=np.float32).reshape(300, 448)
+    return SliceAnswer(label, probabilities, probabilities[label], False, 0.5, False, heat)
+
+
+def test_what_is_shown_is_small_and_says_what_was_answered():
+    image = np.full((300, 448, 3), 90, np.uint8)
+    lesion = np.zeros((300, 448), bool)
+    lesion[100:150, 100:200] = True
+    missed = Shown.small(image, answer("no_tumor", 0.9), lesion)
+    assert missed.image.shape == missed.warm.shape == (150, SIDE, 3) and missed.lesion.shape == (150, SIDE)
+    assert (missed.image == 90).all() and not np.array_equal(missed.warm, missed.image)
+    assert missed.lesion.mean() == lesion.mean()
+    assert missed.caption == "no tumor 90.0%"
+    alarm = Shown.small(image[:20, :40], answer("glioma", 0.012), np.zeros((20, 40), bool))
+    assert alarm.image.shape == (20, 40, 3)  # never enlarged
+    assert alarm.caption == "glioma 73.1%\nno tumor 1.2%"
+    figure = worst_figure({MISSED: [missed, missed], ALARM: [alarm]}, "phantom data")
+    assert figure.get_suptitle() == "The worst errors, the worst first – phantom data"
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == [MISSED, "Grad-CAM", ALARM, "Grad-CAM"]
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 1, 1, 0, 1, 0]
+    assert [bool(axes.collections) for axes in figure.axes] == [True] * 4 + [False] * 4
+    assert len(worst_figure({MISSED: [], ALARM: [alarm]}, "").axes) == 2

@@ -1,0 +1,51 @@
+"""Work that may hurt its process: results in order, and a reason for every item that is lost."""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from btlib.core.runtime.isolation import Lost, in_isolation
+
+
+def _harm(item):
+    if item == "crash":
+        ctypes.string_at(0)
+    if item == "hang":
+        time.sleep(60)
+    if item == "memory":
+        return int(np.ones(2**31, np.uint8).sum())
+    if item == "exit":
+        os._exit(0)
+    if item == "bug":
+        raise KeyError("ours")
+    return f"did {item}"
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_items_that_hurt_their_process_are_lost_alone(batch):
+    items = ["a", "crash", "b", "hang", "c", "memory", "exit", "d"]
+    found = list(in_isolation(_harm, items, "test", batch=batch, seconds=3, gib=1))
+    lost = {item: one.reason for item, one in zip(items, found, strict=True) if isinstance(one, Lost)}
+    assert [one for one in found if not isinstance(one, Lost)] == ["did a", "did b", "did c", "did d"]
+    assert lost.keys() == {"crash", "hang", "memory", "exit"}
+    assert "3 s" in lost["hang"] and "1 GiB" in lost["memory"] and "crashed" in lost["crash"]
+
+
+def test_a_bug_reaches_the_caller():
+    with pytest.raises(KeyError, match="ours"):
+        list(in_isolation(_harm, ["a", "bug"], "test"))
+
+
+def test_relative_paths_lead_where_the_caller_is(tmp_path, monkeypatch):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert list(in_isolation(Path.resolve, [Path("x")], "test")) == [tmp_path / name / "x"]
+
+
+def test_nothing_to_do():
+    assert list(in_isolation(_harm, [], "test")) == []

@@ -1,0 +1,80 @@
+"""Tiny data for the tests of btlib.data."""
+
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+from PIL import Image
+
+from btlib.images.data.classes import CLASSES
+
+
+def picture(key: int, height: int = 24, width: int = 32) -> np.ndarray:
+    """A grey uint8 image [H, W, 3] of its own: smooth random blobs, never blank."""
+    small = np.random.default_rng(key).integers(0, 256, (6, 8), dtype=np.uint8)
+    grey = np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def save(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+    return path
+
+
+def make_class_folders(root: Path, per_class: int = 3, names: tuple[str, ...] = CLASSES) -> Path:
+    for k, name in enumerate(names):
+        for n in range(per_class):
+            save(root / name / f"{n:02}.png", picture(100 * k + n))
+    return root
+
+
+def brain(key: int) -> np.ndarray:
+    """A smooth grey slice [96, 104] of its own on a dark ground, with a bright lesion at `lesion_of(key)`."""
+    rng = np.random.default_rng(key)
+    blobs = cv2.resize(rng.integers(40, 160, (6, 6), dtype=np.uint8), (104, 96), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[-1:1:96j, -1:1:104j]
+    image = np.where(x**2 + y**2 < 0.9, blobs, 5).astype(np.float32)
+    image[lesion_of(key)] = 230
+    return cv2.GaussianBlur(image, (0, 0), 0.8).astype(np.uint8)
+
+
+def lesion_of(key: int) -> np.ndarray:
+    """bool [96, 104]: a disc off the centre."""
+    y, x = np.random.default_rng((key, 1)).uniform((20, 20), (40, 45))
+    rows, columns = np.ogrid[:96, :104]
+    return (rows - y) ** 2 + (columns - x) ** 2 < 9**2
+
+
+def make_case(
+    path: Path,
+    label: int = 2,
+    patient: str = "100360",
+    side: int = 32,
+    leave_out: str = "",
+    picture: int | None = None,
+) -> np.ndarray:
+    """A Figshare .mat file; returns the image as MATLAB would show it, int16 [rows, columns].
+
+    Args:
+        picture: the slice is `brain` of this key, and its mask the lesion there; None: noise.
+    """
+    image = np.random.default_rng(label).integers(-5, 3000, (side, side + 8)).astype(np.int16)
+    mask = np.zeros(image.shape, np.uint8)
+    mask[2:5, 10:20] = 1
+    if picture is not None:
+        image, mask = brain(picture).astype(np.int16), lesion_of(picture).astype(np.uint8)
+    fields = {
+        "label": np.array([[float(label)]]),
+        "PID": np.array([[ord(c)] for c in patient], np.uint16),
+        "image": image.T,  # MATLAB writes columns first
+        "tumorMask": mask.T,
+        "tumorBorder": np.zeros((1, 8)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, value in fields.items():
+            if name != leave_out:
+                file[f"cjdata/{name}"] = value
+    return image

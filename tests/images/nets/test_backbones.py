@@ -1,0 +1,111 @@
+from functools import cache
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from btlib.core.runtime.errors import InputError
+from btlib.images.nets.backbones import Backbone
+
+TIMM = [
+    "test_efficientnet",
+    "tf_efficientnet_lite0",
+    "efficientnet_b0",
+    "test_convnext",
+    "test_resnet",
+    "resnet50",
+    "densenet121",
+    "vgg19",
+    "vgg11_bn",
+]
+NAMES = [*TIMM, "attention_cnn"]
+
+
+@cache
+def backbone(name):
+    """Built once, since VGG draws 140 million weights; with BatchNorms that change what passes through them."""
+    torch.manual_seed(0)
+    made = Backbone(name).eval()
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    return made
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_units_in_a_row_are_timms_forward_features(name):
+    images = torch.rand(2, 3, 64, 48)
+    config = timm.get_pretrained_cfg(name)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (config.mean, config.std))
+    assert torch.equal(backbone(name).mean, mean)
+    assert torch.equal(backbone(name).std, std)
+    with torch.no_grad():
+        expected = backbone(name).net.forward_features((images - mean) / std)
+        assert torch.equal(backbone(name)(images), expected)
+
+
+def test_units_of_the_attention_cnn_are_its_forward():
+    net = backbone("attention_cnn")
+    images = torch.rand(2, 3, 64, 48)
+    with torch.no_grad():
+        assert torch.equal(net(images), net.net(net.normalise(images)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.5, 1.0])
+def test_trunk_then_tail_is_the_whole_backbone(name, fraction):
+    cut = backbone(name).cut_for(fraction)
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        between = backbone(name).trunk(images, cut)
+        kept = between.clone()
+        assert torch.equal(backbone(name).tail(between, cut), backbone(name)(images))
+        assert torch.equal(between, kept), "several tails run on one trunk's output"
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("vgg19", 512), ("resnet50", 2048), ("densenet121", 1024), ("efficientnet_b0", 1280), ("attention_cnn", 256)],
+)
+def test_channels_are_those_of_the_feature_map(name, channels):
+    with torch.no_grad():
+        assert backbone(name)(torch.rand(1, 3, 64, 64)).shape == (1, channels, 2, 2)
+    assert backbone(name).channels == channels
+
+
+@pytest.mark.parametrize(
+    ("name", "cuts"),
+    [
+        ("tf_efficientnet_lite0", [18, 14, 9, 0]),  # stem, 16 blocks, top
+        ("resnet50", [18, 14, 9, 0]),  # stem, 3 + 4 + 6 + 3 blocks, top
+        ("densenet121", [9, 7, 4, 0]),  # stem, 4 dense blocks with 3 transitions between, top
+        ("vgg19", [17, 13, 8, 0]),  # 16 convolutions, top
+        ("attention_cnn", [6, 4, 3, 0]),  # stem, 4 blocks, top
+    ],
+)
+def test_cuts_by_hand(name, cuts):
+    assert [backbone(name).cut_for(f) for f in (0.0, 0.2, 0.5, 1.0)] == cuts
+
+
+def test_at_least_one_block_is_free():
+    assert backbone("test_convnext").cut_for(0.01) == len(backbone("test_convnext").units) - 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_runs_in_one_unit(name):
+    """All but those of timm's head, which comes after the feature map and is not used."""
+    in_units = [id(p) for unit in backbone(name).units for p in unit.parameters()]
+    unused = {n for n, p in backbone(name).net.named_parameters() if id(p) not in in_units}
+    assert all(n.startswith("head.") for n in unused)
+    assert len(in_units) == len(set(in_units))
+
+
+def test_unknown_and_uncuttable_networks_are_refused():
+    with pytest.raises(InputError, match="timm has no model 'efficientnet_lite0_tf'"):
+        Backbone("efficientnet_lite0_tf")
+    with pytest.raises(
+        InputError, match="'test_vit' is a VisionTransformer; btlib can cut EfficientNet, ConvNeXt, VGG"
+    ):
+        Backbone("test_vit").units  # noqa: B018

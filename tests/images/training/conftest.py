@@ -1,0 +1,50 @@
+"""A tiny classification task and tiny networks: two timm test backbones, 32 px, four colours as classes."""
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.resident import ResidentImages
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.classifier import Architecture, build_classifier
+
+BACKBONES = ("test_efficientnet", "test_convnext")
+
+
+@pytest.fixture(scope="session")
+def states():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = {name: Backbone(name).net.state_dict() for name in BACKBONES}
+    for name, tensor in drawn["test_convnext"].items():
+        if name.endswith("gamma"):
+            tensor.fill_(0.5)  # ConvNeXt starts with branches scaled to nothing; a pretrained one has grown them
+    return drawn
+
+
+@pytest.fixture
+def make_net(states):
+    def make(seed=0, fusion="gated_cross_attention", backbones=BACKBONES, dropout=0.3):
+        architecture = Architecture(backbones, fusion, 16, 2, dropout, CLASSES)
+        return build_classifier(architecture, states, seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def task():
+    """(data, train rows, val rows): 48 noisy images whose colour tells the class."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(4), 12)
+    colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
+    images = colours[labels][:, None, None] + rng.normal(0, 25, (48, 32, 32, 3))
+    data = ResidentImages(images.clip(0, 255).astype(np.uint8), labels, torch.device("cpu"))
+    return data, np.arange(32), np.arange(32, 48)
+
+
+@pytest.fixture(scope="session")
+def fabric():
+    torch.set_num_threads(1)
+    return Fabric(accelerator="cpu", devices=1)

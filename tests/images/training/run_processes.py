@@ -1,0 +1,38 @@
+"""Trains a tiny net with N processes and writes its weights; run by test_processes.py: N OUT."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from btlib.core.runtime.artifacts import write_tensors
+from btlib.core.runtime.devices import make_fabric
+from btlib.images.data.classes import CLASSES
+from btlib.images.data.resident import ResidentImages
+from btlib.images.nets.backbones import Backbone
+from btlib.images.nets.classifier import Architecture, build_classifier
+from btlib.images.training.learner import train_arms
+from tests.images.training.make import make_settings, make_stream
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    fabric = make_fabric(int(sys.argv[1]), "fp32")
+    torch.manual_seed(0)
+    names = ("test_efficientnet", "test_convnext")
+    states = {name: Backbone(name).net.state_dict() for name in names}
+    net = build_classifier(Architecture(names, "gated_cross_attention", 16, 2, 0.3, CLASSES), states, 0)
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    images = (rng.random((40, 32, 32, 3)) * 60 + 40 * labels[:, None, None, None]).astype(np.uint8)
+    data = ResidentImages(images, labels, fabric.device)
+    # 7 images a batch: the two processes get slices of different sizes.
+    stream = make_stream(batch_size=7, unfreeze_fraction=0.5)
+    (arm,) = train_arms([(make_settings(), net)], data, np.arange(32), np.arange(32, 40), stream, fabric)
+    if fabric.is_global_zero:
+        history = {
+            f"{key}/{row['epoch']}": torch.tensor(v)
+            for row in arm.readouts[0].progress.history
+            for key, v in row.items()
+        }
+        write_tensors(Path(sys.argv[2]), arm.net.state_dict() | history, {"processes": str(fabric.world_size)})

@@ -1,0 +1,34 @@
+"""Images of the 2D study in the sizes that arms ask for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from btlib.core.runtime.artifacts import write_csv
+from btlib.core.runtime.devices import make_fabric
+from btlib.images.data.preprocessing import shrink
+from btlib.images.training import main as main_model
+from btlib.images.training.main import TrainingData
+
+
+@pytest.fixture
+def data(tmp_path):
+    names = [f"i{number}" for number in range(6)]
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", pixels)
+    write_csv(tmp_path / "index.csv", pd.DataFrame({"image_id": names, "label": ["glioma", "pituitary"] * 3}))
+    splits = ["train"] * 2 + ["val"] * 2 + ["test"] * 2
+    write_csv(tmp_path / "splits.csv", pd.DataFrame({"image_id": names, "split": splits}))
+    return TrainingData(tmp_path, tmp_path / "splits.csv", make_fabric(1, "fp32"))
+
+
+def test_each_size_is_made_once_for_training_and_prediction(data, monkeypatch):
+    calls = []
+    monkeypatch.setattr(main_model, "shrink", lambda images, size: calls.append(size) or shrink(images, size))
+    trained = data.resident_at(4).batch(data.test)
+    for _ in range(2):
+        asked = data.pixels_at(4, data.test)
+        np.testing.assert_array_equal(asked, shrink(data.pixels[data.test], 4))
+        np.testing.assert_allclose(trained.permute(0, 2, 3, 1), asked / np.float32(255), rtol=1e-6)
+    assert calls == [4]
+    np.testing.assert_array_equal(data.pixels_at(8, data.val), data.pixels[data.val])

@@ -1,0 +1,139 @@
+"""The last words of `make repro`."""
+
+import json
+import shutil
+
+from btlib.core.runtime.artifacts import write_json
+from btlib.report.headlines import (
+    JOINT_SCORES,
+    changes,
+    external_set,
+    folds,
+    headline,
+    joint_headline,
+    leaks,
+    main,
+    stage_names,
+    times,
+)
+from tests.report.make import ROOT, metrics
+from tests.sharing.make import commit, git
+
+
+def test_headline_shows_score_and_interval():
+    names = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
+    scores = dict.fromkeys(names, 0.9) | {"ci95": {name: [0.85, 0.951] for name in names}}
+    lines = headline(scores | {"n_test": 60, "errors": 6})
+    assert lines[0] == "accuracy   0.9000  [0.8500, 0.9510]"
+    assert len(lines) == 5
+    assert lines[-1].startswith("on 60 test images, 6 of them wrong")
+
+
+def test_headline_of_the_volumes_leaves_out_what_is_undefined():
+    scores = dict.fromkeys(JOINT_SCORES, 0.8) | {"grade_auc": None, "n_test": 16}
+    lines = joint_headline(scores | {"ci95": {name: [0.7, 0.9] for name in JOINT_SCORES}})
+    assert lines[0] == "Dice, whole tumour  0.8000  [0.7000, 0.9000]"
+    assert len(lines) == 5
+    assert lines[-1] == "on 16 test cases; intervals: 95 %"
+
+
+LEAKS = {
+    "image": {"test": 66, "near_copy_any_orientation": 1, "same_patient": 33, "known_patient": 60},
+    "folder": None,
+    "near_copy": {"test": 66, "near_copy_any_orientation": 0, "same_patient": 30, "known_patient": 60},
+    "group": {"test": 66, "near_copy_any_orientation": 0, "same_patient": 0, "known_patient": 0},
+    "file": None,
+}
+
+
+def test_leaks_of_each_way_of_splitting_even_where_one_is_impossible():
+    assert leaks({"leaks_by_split": LEAKS}) == [
+        "by image: a near copy 1.5%, their patient 50.0% (patient known: 90.9%)",
+        "by folder: not possible here",
+        "near copies apart, patients not looked at: a near copy 0.0%, their patient 45.5% (patient known: 90.9%)",
+        "by group: a near copy 0.0%, patients unknown",
+    ]
+
+
+def test_a_set_of_another_hospital_with_what_is_undefined():
+    scores = {"sensitivity": 0.75, "specificity": 0.5, "auc": 0.8, "auc_within_patients": None}
+    ends = {"sensitivity": [0.7, 0.8], "specificity": [0.4, 0.6], "auc": None, "auc_within_patients": None}
+    reason = {"auc_within_patients": "no image's patient is known"}
+    lines = external_set(scores | {"ci95": ends, "undefined": reason, "n": 40, "patients": 0})
+    assert lines == [
+        "sensitivity         0.7500  [0.7000, 0.8000]",
+        "specificity         0.5000  [0.4000, 0.6000]",
+        "AUC                 0.8000",
+        "AUC within patients undefined: no image's patient is known",
+        "on 40 images of unknown patients; intervals: 95 %",
+    ]
+
+
+def test_folds_pooled():
+    part = {"accuracy": 0.9, "ci95": {"accuracy": [0.85, 0.95]}}
+    assert folds({"folds": [{}], "pooled": part, "known_patients": None}) == [
+        "accuracy, all images      0.9000  [0.8500, 0.9500]"
+    ]
+    assert len(folds({"folds": [{}], "pooled": part, "known_patients": part})) == 2
+    assert folds({"folds": [], "pooled": None, "known_patients": None}) == []
+
+
+def test_all_of_it_is_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, name)
+    for name, found in metrics().items():
+        write_json(tmp_path / f"metrics/{name}.json", found)
+    main()
+    said = capsys.readouterr().out
+    assert "split by group (leak-free: patients and near copies apart)" in said
+    assert "Other hospitals: phantom_elsewhere\n  sensitivity         0.5000" in said
+    assert "folds pooled" not in said
+    assert "predict_external@0" in said
+
+
+def test_what_changed_in_git_is_said_with_how_to_keep_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert changes() == [], "no repository"
+    (tmp_path / "metrics").mkdir()
+    for name in ("dvc.lock", "params.yaml", "other", *(f"metrics/{n}.json" for n in "abcde")):
+        (tmp_path / name).write_text("1")
+    git(tmp_path, "init", "-q")
+    commit(tmp_path, "start")
+    assert changes() == []
+    for name in ("dvc.lock", "other", "metrics/a.json"):
+        (tmp_path / name).write_text("2")
+    assert changes() == [
+        "dvc.lock, metrics/a.json: yours, in place of what the project came with",
+        'keep them: git add params.yaml dvc.lock metrics && git commit -m "My run"',
+    ]
+    for n in "bcde":
+        (tmp_path / f"metrics/{n}.json").write_text("2")
+    assert changes()[0].startswith("dvc.lock, metrics/a.json, metrics/b.json and 3 more: yours")
+
+
+def test_times_add_up_and_say_what_did_not_run(tmp_path):
+    for name, seconds in (("a", 1.5), ("b", 60.25)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"seconds": seconds, "peak_gib": 1.25}))
+    assert [line.split() for line in times(["a", "missing", "b"], tmp_path)] == [
+        ["a", "1.5", "s", "peak", "1.2", "GiB"],
+        ["missing", "not", "run", "here", "(taken", "from", "the", "cache)"],
+        ["b", "60.2", "s", "peak", "1.2", "GiB"],
+        ["all", "61.8", "s"],
+    ]
+
+
+def test_stages_with_items_count_once_per_item(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  a:\n    cmd: x\n  b:\n    foreach: [one, two]\n    do:\n      cmd: y ${item}\n  c:\n    cmd: z\n"
+    )
+    assert stage_names(tmp_path / "dvc.yaml") == ["a", "b@one", "b@two", "c"]
+
+
+def test_items_may_stand_in_params_and_sections_have_numbers(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    foreach: ${external}\n    do:\n      cmd: x\n")
+    (tmp_path / "params.yaml").write_text("external:\n- name: one\n- name: two\n")
+    assert stage_names(tmp_path / "dvc.yaml") == ["a@0", "a@1"]
+    (tmp_path / "params.yaml").write_text("external: []\n")
+    assert stage_names(tmp_path / "dvc.yaml") == []

@@ -1,0 +1,17 @@
+from btlib.report.figures.wording import bullets, caption, spoken, titled
+
+
+def test_a_caption_says_what_how_surely_and_whether_right(predictions):
+    right, wrong = predictions.correct.nonzero()[0][0], (~predictions.correct).nonzero()[0][0]
+    name = predictions.classes[predictions.labels[right]]
+    assert caption(predictions, right) == f"✓ {spoken(name)} {predictions.confidence[right]:.1%}"
+    assert caption(predictions, wrong).startswith("✗ ")
+
+
+def test_titles_carry_the_note_if_there_is_one():
+    assert titled("ROC", "phantom data") == "ROC – phantom data" and titled("ROC", "") == "ROC"
+    assert spoken("no_tumor") == "no tumor"
+
+
+def test_sentences_become_a_list():
+    assert bullets({"mca": "Mean.", "drop": "Less."}) == "- mca: Mean.\n- drop: Less.\n" and bullets({}) == ""

@@ -1,0 +1,125 @@
+"""What the scans say of a numbering: signs by hand, and every permutation of every numbering told from the others."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from btlib.core.runtime.errors import InputError
+from btlib.volumes.data.label_signs import Signs, signs_of
+from btlib.volumes.data.labels import CONVENTIONS, CORE, ENHANCING, OEDEMA, TISSUE, named, numbering
+from btlib.volumes.data.plausibility import check_numbering
+
+GLIOMA = {  # as real ones show: low-grade ones take up no contrast
+    CORE: Signs(depth=1.5, flair=4.0, uptake=0.0, touching={}),
+    OEDEMA: Signs(depth=0.7, flair=3.5, uptake=-0.2, touching={}),
+    ENHANCING: Signs(depth=1.3, flair=4.5, uptake=2.0, touching={}),
+}
+LAYOUT = ("brats", "canonical")
+PERMUTATIONS = list(permutations((CORE, OEDEMA, ENHANCING)))  # of which the first is canonical
+
+
+def case(labels, tissues=(CORE, OEDEMA, ENHANCING)):
+    """A glioma as a set with this numbering has it."""
+    seen = {number: label or CORE for number, label in numbering(labels).items() if number}  # a cavity looks so too
+    return {number: GLIOMA[label] for number, label in seen.items() if label in tissues}
+
+
+def slab():
+    """A tumour of 3 × 3 × 5 voxels: the middle layer in x is 7, the outer two are 2; and the scans around it."""
+    numbers = np.zeros((5, 5, 7), np.int32)
+    numbers[1:4, 1:4, 1:6] = 2
+    numbers[2, 1:4, 1:6] = 7
+    normal = np.arange(numbers.size, dtype=np.float32).reshape(numbers.shape) % 2 * 2 + 9  # 9 and 11: quartiles
+    return numbers, {name: normal.copy() for name in ("t1", "t1ce", "flair")}
+
+
+def test_where_numbers_lie():
+    numbers, images = slab()
+    found = signs_of(images, numbers, np.ones(3))
+    # all 30 voxels of 2 are at the surface, and of 7 the 12 of its border; the other 3 are 2 voxels deep
+    mean = (30 + 12 + 3 * 2) / 45
+    assert found[2].depth == pytest.approx(1 / mean)
+    assert found[7].depth == pytest.approx((12 + 3 * 2) / 15 / mean)
+    # 7 has 30 faces with 2, and with the outside its border of 2 × (3 + 5); 2 in each layer 15 more
+    assert found[7].touching == {2: pytest.approx(30 / 46)}
+    assert found[2].touching == {7: pytest.approx(30 / (30 + 30 + 32))}
+
+
+def test_how_bright_numbers_are():
+    numbers, images = slab()
+    images["flair"][numbers == 2] = 12
+    images["t1ce"][numbers == 7] = 13
+    found = signs_of(images, numbers, np.ones(3))
+    deviation = 2 / 1.349  # from the quartiles 9 and 11, by the normal distribution
+    middle = np.median(images["flair"][numbers == 0])
+    assert found[2].flair == pytest.approx((12 - middle) / deviation)
+    assert found[7].uptake == pytest.approx((13 - np.mean(images["t1"][numbers == 7])) / deviation)
+    assert found[2].uptake == 0
+
+
+def test_few_voxels_tell_nothing():
+    numbers, images = slab()
+    numbers[numbers == 7] = 0
+    numbers[2, 2, 1:6] = 7
+    assert list(signs_of(images, numbers, np.ones(3))) == [2]
+    assert signs_of(images, numbers * 0, np.ones(3)) == {}
+
+
+@pytest.mark.parametrize("labels", [*CONVENTIONS, *(named(dict(zip((1, 2, 3), p, strict=True))) for p in PERMUTATIONS)])
+def test_a_right_numbering_is_taken_without_a_word(labels):
+    assert check_numbering(labels, (labels,), [case(labels)]) == []
+
+
+@pytest.mark.parametrize("right", PERMUTATIONS[1:])
+def test_of_three_numbers_every_other_order_is_told(right):
+    labels = named(dict(zip((1, 2, 3), right, strict=True)))
+    pairs = ", ".join(f"{number}: {TISSUE[label]}" for number, label in enumerate(right, 1))
+    state = labels if labels in CONVENTIONS else f"{{{pairs}}}"
+    with pytest.raises(InputError) as caught:
+        check_numbering("canonical", LAYOUT, [case(labels)])
+    assert "read as canonical (1 core, 2 oedema, 3 enhancing), but" in str(caught.value)
+    assert "fits the scans better (in 1 case(s)" in str(caught.value)
+    assert f"volumes.labels: {state} or canonical" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("assumed", "right"),
+    [("brats2015", "ped"), ("ped", "post_treatment"), ("post_treatment", "brats2015"), ("post_treatment", "ped")],
+)
+def test_of_four_numbers_the_other_convention_is_told(assumed, right):
+    with pytest.raises(InputError, match=rf"read as {assumed} .*, but {right} .* fits the scans better"):
+        check_numbering(assumed, (assumed,), [case(right)])
+
+
+def test_a_newer_name_with_4_for_enhancing_tumour():
+    with pytest.raises(
+        InputError, match=r"read as post_treatment .*, but brats \(1 core, 2 oedema, 4 enhancing\) fits"
+    ):
+        check_numbering("post_treatment", ("canonical", "post_treatment"), [case("brats")])
+
+
+def test_a_set_without_enhancing_tumour():
+    low_grade = [case("canonical", (CORE, OEDEMA))]
+    assert check_numbering("canonical", LAYOUT, low_grade) == []
+    with pytest.raises(InputError, match=r"but brats .* fits the scans better"):
+        check_numbering("msd", ("msd",), low_grade)
+
+
+def test_the_set_decides_and_not_the_case():
+    odd = {1: GLIOMA[OEDEMA], 2: GLIOMA[CORE], 3: GLIOMA[ENHANCING]}
+    assert check_numbering("canonical", LAYOUT, [odd, *[case("canonical")] * 3]) == []
+    with pytest.raises(InputError, match=r"but msd .* fits"):
+        check_numbering("canonical", LAYOUT, [case("canonical"), *[odd] * 3])
+
+
+def test_what_the_scans_cannot_tell():
+    alike = Signs(depth=1.0, flair=3.0, uptake=0.0, touching={})
+    with pytest.raises(InputError, match=r"fits the scans about as well .*write to params\.yaml what is right"):
+        check_numbering("canonical", LAYOUT, [{1: alike, 2: alike._replace(depth=1.01)}])
+    (warning,) = check_numbering("canonical", LAYOUT, [{1: alike, 2: alike._replace(depth=0.95)}])
+    assert "fits the scans about as well" in warning
+    (warning,) = check_numbering("canonical", LAYOUT, [{1: alike}, {}])
+    assert (
+        "the labels are read as canonical (1 core, 2 oedema, 3 enhancing); no segmentation has two numbers" in warning
+    )

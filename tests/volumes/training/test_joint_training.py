@@ -1,0 +1,232 @@
+"""Joint networks in training: alone or among others, killed and resumed, with missing truth, and learning."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from btlib.core.runtime.artifacts import write_csv
+from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.training.resume import ResumeState
+from btlib.volumes.data.resident import ResidentVolumes
+from btlib.volumes.data.store import Case, case_path, save_case
+from btlib.volumes.nets.network import JointArchitecture, build_joint
+from btlib.volumes.nets.windows import Window
+from btlib.volumes.training import learner as joint_module
+from btlib.volumes.training import study as joint_study
+from btlib.volumes.training.augment import Strength
+from btlib.volumes.training.learner import JointSettings, JointStream, JointTask, train_joint_arms
+from btlib.volumes.training.study import JointStudy
+
+ARCHITECTURE = JointArchitecture(width=8, attention=True, segmentation=True, grading="regions", dropout=0.2)
+SIDE = 16
+
+
+def settings(**changes):
+    values = {"name": "main", "seed": 0, "optimizer": "adam", "learning_rate": 5e-3, "weight_decay": 0.0}
+    values |= {"schedule": "constant", "clip_norm": 1.0, "ema_decays": (0.9,), "patience": 99}
+    return JointSettings(**values | {"grade_weight": 0.5, "label_smoothing": 0.05} | changes)
+
+
+def stream(**changes):
+    strength = Strength(0.5, 0.5, 5, 0.1, 0.05, 0.1, 0.1, 0.05, 0.1)
+    values = {
+        "seed": 0,
+        "epochs": 2,
+        "coarse_epochs": 0,
+        "batch_size": 2,
+        "window": Window(SIDE, SIDE),
+        "augmentation": strength,
+    }
+    return JointStream(**values | changes)
+
+
+def make_case(number, seg=True):
+    """A bright ball; the ball of a high grade (odd numbers) has a hole."""
+    rng = keyed_rng(number)
+    place = np.indices((12, SIDE, 10)) - rng.uniform(4, 7, 3)[:, None, None, None]
+    distance = np.sqrt((place**2).sum(0))
+    labels = np.where(distance < 3.5, 2, 0)
+    if number % 2:
+        labels[distance < 2] = 3
+    image = rng.normal(0, 0.3, (4, *labels.shape)) + 2 * (labels > 0) - 4 * (labels == 3)
+    geometry = np.eye(4)
+    truth = labels.astype(np.uint8) if seg else None
+    return Case(f"c{number}", image.astype(np.float16), truth, geometry, geometry, labels.shape)
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    def make(grades=("LGG", "HGG") * 4, without_seg=()):
+        import pandas as pd
+
+        for number in range(len(grades)):
+            save_case(case_path(tmp_path, f"c{number}"), make_case(number, number not in without_seg))
+        names = [f"c{number}" for number in range(len(grades))]
+        index = pd.DataFrame({"case": names, "patient": names, "grade": list(grades), "has_seg": True})
+        write_csv(tmp_path / "index.csv", index)
+        return ResidentVolumes(tmp_path, names, torch.device("cpu"))
+
+    return make
+
+
+TRAIN, VAL = np.arange(6), np.arange(6, 8)
+
+
+@pytest.fixture
+def fabric():
+    return make_fabric(1, "fp32")
+
+
+def train(arms, data, fabric, resume=None, **changes):
+    pairs = [(s, build_joint(a, s.seed)) for s, a in arms]
+    return train_joint_arms(pairs, JointTask(data, TRAIN, VAL, stream(**changes)), fabric, resume)
+
+
+def weights(arm):
+    return {name: tensor.clone() for name, tensor in arm.net.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_an_arm_ends_the_same_alone_and_among_others(volumes, fabric):
+    data = volumes()
+    plain = ARCHITECTURE._replace(attention=False)
+    others = [
+        (settings(name="plain"), plain),
+        (settings(), ARCHITECTURE),
+        (settings(name="λ", grade_weight=2.0), plain),
+    ]
+    among = train(others, data, fabric)[1]
+    (alone,) = train([(settings(), ARCHITECTURE)], data, fabric)
+    assert_same(weights(among), weights(alone))
+    assert among.readouts[0].progress == alone.readouts[0].progress
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(volumes, fabric, tmp_path, monkeypatch):
+    data, arms = volumes(), [(settings(), ARCHITECTURE)]
+    (whole,) = train(arms, data, fabric, epochs=3)
+    state, left = ResumeState("t", "hash", tmp_path / "resume"), iter([True, True, False])
+    batch = joint_module.JointTask.batch
+
+    def killed(self, rows, key, mine):
+        if key[1] == 2 and next(left, True):
+            raise KeyboardInterrupt
+        return batch(self, rows, key, mine)
+
+    monkeypatch.setattr(joint_module.JointTask, "batch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(arms, data, fabric, state, epochs=3)
+    monkeypatch.setattr(joint_module.JointTask, "batch", batch)
+    (resumed,) = train(arms, data, fabric, state, epochs=3)
+    assert_same(weights(resumed), weights(whole))
+    assert resumed.readouts[0].progress == whole.readouts[0].progress
+
+
+def test_it_learns_both_tasks(volumes, fabric):
+    eager, still = settings(ema_decays=(0.0,), learning_rate=1e-2), Strength(*[0.0] * 9)
+    (arm,) = train([(eager, ARCHITECTURE)], volumes(), fabric, epochs=40, augmentation=still)
+    best = max(arm.readouts[0].progress.history, key=lambda row: -row["val_loss"])
+    assert best["val_dice"] > 0.7
+    assert best["val_accuracy"] == 1.0
+
+
+def test_cases_without_a_truth_train_the_other_task(volumes, fabric):
+    data = volumes(("LGG", "HGG", "", "", "LGG", "HGG", "LGG", "HGG"), without_seg=(0, 1))
+    (arm,) = train([(settings(), ARCHITECTURE)], data, fabric)
+    assert not arm.failed
+    learner = arm.learner
+    batch = joint_module.JointTask(data, TRAIN, VAL, stream()).batch(np.array([0, 2]), (0, 0, 0), torch.arange(2))
+    assert batch.segmented.tolist() == [False, True]
+    assert batch.grade.tolist() == [0, -1]
+    both, _ = learner.losses(batch, (0, 0, 0))
+    learner.settings = settings(grade_weight=0.0)
+    segmentation, _ = learner.losses(batch, (0, 0, 0))
+    assert segmentation[0] == 0 < both[0]
+    assert segmentation[1] == both[1] > 0
+
+
+def test_validation_score_is_dice_and_grade_as_stated(volumes, fabric):
+    for change, keys in (
+        ({}, {"val_dice", "val_grade_loss", "val_accuracy"}),
+        ({"grading": "none"}, {"val_dice"}),
+        ({"segmentation": False, "attention": False, "grading": "global"}, {"val_grade_loss", "val_accuracy"}),
+    ):
+        (arm,) = train([(settings(), ARCHITECTURE._replace(**change))], volumes(), fabric, epochs=1)
+        (row,) = arm.readouts[0].progress.history
+        assert {key for key in row if key.startswith("val_")} == keys | {"val_loss"}
+        dice = 1 - row["val_dice"] if "val_dice" in row else 0
+        weight = 0.5 if "val_dice" in row else 1
+        assert row["val_loss"] == pytest.approx(dice + weight * row.get("val_grade_loss", 0))
+
+
+def test_a_diverging_arm_leaves_the_others_alone(volumes, fabric):
+    data = volumes()
+    bad = settings(name="bad", learning_rate=1e18, clip_norm=0.0)
+    lost, good = train([(bad, ARCHITECTURE), (settings(), ARCHITECTURE)], data, fabric)
+    (alone,) = train([(settings(), ARCHITECTURE)], data, fabric)
+    assert "loss became" in lost.failed
+    assert_same(weights(good), weights(alone))
+
+
+def test_a_study_gives_the_same_networks_side_by_side_and_one_after_another(volumes, fabric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    resident = volumes()
+    data = SimpleNamespace(resident=resident, arrays=[], task=lambda stream: JointTask(resident, TRAIN, VAL, stream))
+    augment = {f"augment.{name}": value for name, value in stream().augmentation._asdict().items()}
+    recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
+    recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}
+    recipe |= {"ema_decay": 0.9}
+    arms = {
+        "full": recipe,
+        "no_dropout": recipe | {"augment.modality_dropout": 0.0},
+        "plain": recipe | {"attention": False},
+    }
+    study = JointStudy(arms, data, SIDE, fabric)
+    beside = list(study.train([1, 0]))
+    study.forget()
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert [(done.seed, done.arm) for done in beside] == [(seed, arm) for seed in (1, 0) for arm in arms]
+    monkeypatch.setattr(joint_study, "side_by_side", map)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    after = list(JointStudy(arms, data, SIDE, fabric).train([1, 0]))
+    torch.set_num_threads(threads)
+    for one, other in zip(beside, after, strict=True):
+        assert_same(one.net.state_dict(), other.net.state_dict())
+        assert one.history == other.history
+
+
+def test_what_cannot_be_learnt_is_refused(volumes, fabric):
+    arms = [(settings(), ARCHITECTURE)]
+    with pytest.raises(InputError, match=r"joint\.batch_size: 9 is more than the 6 training cases"):
+        train(arms, volumes(), fabric, batch_size=9)
+    with pytest.raises(InputError, match=r"no training case has grade LGG; .*joint\.grading: none"):
+        train(arms, volumes(("HGG",) * 6 + ("LGG", "HGG")), fabric)
+    with pytest.raises(InputError, match=r"no validation case has a segmentation"):
+        train(arms, volumes(without_seg=(6, 7)), fabric)
+
+
+def test_a_brain_larger_than_the_field_is_cropped_by_key_and_in_the_middle_without(volumes):
+    data = volumes()
+    case = data.cases[0].image.astype(np.float32)
+    middle = data.cubes(np.array([0]), 8).images[0].numpy()
+    np.testing.assert_array_equal(middle, case[:, 2:10, 4:12, 1:9])
+    a, b, c = (data.cubes(np.array([0]), 8, keyed_rng(n)).images for n in (0, 0, 1))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_coarse_epochs_come_first_at_half_the_size(volumes):
+    task = joint_module.JointTask(volumes(), TRAIN, VAL, stream(coarse_epochs=1))
+    for epoch, side in ((0, SIDE // 2), (1, SIDE)):
+        batch = task.batch(TRAIN[:2], (0, epoch, 0), torch.arange(2))
+        assert batch.images.shape == (2, 4, side, side, side)
+        assert batch.regions.shape == (2, 3, side, side, side)
+        assert set(batch.regions.unique().tolist()) <= {0.0, 1.0}
