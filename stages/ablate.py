@@ -23,10 +23,10 @@ from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
 from btlib.core.runtime.threads import side_by_side
 from btlib.core.settings.params import load_params
+from btlib.core.training.recipe import arms_of
 from btlib.images.nets.inference import predict
 from btlib.images.nets.store import read_states, save_trained
 from btlib.images.training.main import TrainingData
-from btlib.images.training.recipe import arms_of
 from btlib.images.training.study import Study, Trained, fingerprint
 
 EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "label"])

@@ -21,7 +21,7 @@ from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
 from btlib.core.runtime.threads import side_by_side
 from btlib.core.settings.params import load_params
-from btlib.images.training.recipe import arms_of
+from btlib.core.training.recipe import arms_of
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import Case, load_case, load_index

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from btlib.core.explain.gradcam import gradcam
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.core.runtime.artifacts import read_csv, write_csv, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
@@ -20,6 +19,7 @@ from btlib.images.data.preprocessing import load_processed, shrink
 from btlib.images.data.splits import rows_of
 from btlib.images.evaluation.agreement import agreement_scores
 from btlib.images.explain.consistency import agreement_table
+from btlib.images.explain.gradcam import gradcam
 from btlib.images.nets.store import kept_networks
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from btlib.core.explain.faithfulness import faithfulness_table
-from btlib.core.explain.gradcam import gradcam
 from btlib.core.metrics.localisation import localisation_scores
 from btlib.core.metrics.predictions import groups_of, read_predictions
 from btlib.core.runtime.artifacts import read_csv, write_csv, write_figure, write_json
@@ -21,6 +20,7 @@ from btlib.core.settings.params import data_note, load_params
 from btlib.images.data.masks import Masks
 from btlib.images.data.preprocessing import load_processed
 from btlib.images.evaluation.selection import shown_rows
+from btlib.images.explain.gradcam import gradcam
 from btlib.images.explain.lesions import lesion_masks
 from btlib.images.nets.store import load_classifier
 from btlib.report.figures.overlays import overlay_figure

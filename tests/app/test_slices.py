@@ -8,11 +8,11 @@ from scipy.special import softmax
 from btlib.app.models.packed_classifier import load_packed, save_packed
 from btlib.app.predict.overlays import overlay
 from btlib.app.predict.slices import BATCH, SlicePredictor
-from btlib.core.explain.gradcam import gradcam
 from btlib.core.runtime.artifacts import read_json, read_tensors, write_json, write_tensors
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import preprocess
+from btlib.images.explain.gradcam import gradcam
 from btlib.images.nets.features import middle_features, see
 from btlib.images.nets.inference import predict
 from tests.app.slice_make import CLAHE, SIZE, packed_classifier, picture, write_model

@@ -11,6 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.dealing import SPLITS
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.hashing import orientations
@@ -19,7 +20,7 @@ from btlib.images.data.manifest import read_manifest
 from btlib.images.data.masks import Masks, mask_names
 from btlib.images.data.preprocessing import load_processed
 from btlib.images.data.reading import open_image, open_mask
-from btlib.images.data.splits import SPLITS, rows_of
+from btlib.images.data.splits import rows_of
 from tests.images.data.samples import make_case, make_class_folders, picture, save
 
 STAGES = Path(__file__).parents[2] / "stages"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from btlib.core.runtime.artifacts import read_json
+from btlib.core.runtime.dealing import SPLITS
 from btlib.core.runtime.errors import InputError
-from btlib.images.data.splits import SPLITS
 from btlib.volumes.data.manifest import read_manifest
 from btlib.volumes.data.splits import cases_of
 from tests.volumes.data.volume_samples import make_brats2020

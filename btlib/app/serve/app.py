@@ -31,7 +31,7 @@ TICKET = re.compile(r"[0-9a-f]{1,64}")
 REMEDY = "Send one image, the four scans of a case, or one .zip of a study"
 INTERNAL = "something went wrong inside btlib; nothing was kept. The terminal of btlib serve says where it happened"
 FULL = "too many uploads wait for their answer; try again in some minutes"
-LOG = logging.getLogger("btlib.web")
+LOG = logging.getLogger("btlib.app.serve")
 
 
 class Answering(Protocol):

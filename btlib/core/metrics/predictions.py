@@ -9,7 +9,6 @@ import pandas as pd
 
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError, listed
-from btlib.images.data.classes import CLASSES
 
 ROW_SUM_TOLERANCE = 1e-4  # float32 softmax rows are off by about 1e-7
 
@@ -98,8 +97,8 @@ def checked_predictions(table: pd.DataFrame, classes: Sequence[str], origin: str
 
 
 def classes_in(table: pd.DataFrame) -> list[str]:
-    """The classes that a predictions table has columns for, in their usual order."""
-    return [name for name in CLASSES if f"p_{name}" in table.columns]
+    """The classes that a predictions table has columns for, in the order of these."""
+    return [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
 
 
 def groups_of(manifest: Path, image_ids: Sequence[str]) -> np.ndarray:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from btlib.core.runtime.errors import InputError, brief
-from btlib.core.runtime.paths import resolve_inside
-from btlib.images.data.sources.entry import Scan
 
 # What file managers, archives and data sets put beside images. Names that start with a dot are skipped too.
 JUNK_NAMES = {"thumbs.db", "desktop.ini", "cvind.mat"}  # cvind.mat: Figshare's fold numbers
@@ -48,19 +46,6 @@ def walk(root: Path, faults: list[str]) -> Iterator[tuple[PurePosixPath, list[st
         for name in [name for name in folders if (Path(folder) / name).is_symlink()]:
             faults.append(f"{place / name}: a linked folder; copy its images into the root, or make it the root")
         yield place, sorted(name for name in names if not _is_junk_file(name))
-
-
-def usable(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> bool:
-    """Whether the file is of a kind that the source reads, inside `root` and properly named; else `scan` says why."""
-    try:
-        resolve_inside(root, str(path))
-    except InputError as error:
-        scan.unreadable.append(str(error))
-        return False
-    if path.suffix.lower() in suffixes:
-        return True
-    scan.unreadable.append(f"{path}: not a supported kind of file ({', '.join(sorted(suffixes))})")
-    return False
 
 
 def _place(root: Path, folder: str) -> PurePosixPath:

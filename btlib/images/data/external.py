@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from btlib.core.runtime.errors import InputError, listed
-from btlib.core.runtime.listing import check_root, usable, walk
+from btlib.core.runtime.listing import check_root, walk
 from btlib.images.data.annotations import Annotation, annotated, mask_files, read_annotations
 from btlib.images.data.inspection import inspected
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources import folder
-from btlib.images.data.sources.entry import Entry, Scan
+from btlib.images.data.sources.entry import Entry, Scan, usable
 from btlib.images.data.sources.folder import SUFFIXES
 from btlib.images.data.tumour_or_none import KINDS, kind_of
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from btlib.core.runtime.dealing import SPLITS
 from btlib.core.runtime.errors import InputError, brief, listed
 from btlib.core.runtime.paths import resolve_inside
 from btlib.core.runtime.tables import read_user_table
-from btlib.images.data.splits import SPLITS
 
 COLUMNS = ("path", "image_id", "split")
 

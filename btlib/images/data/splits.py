@@ -1,17 +1,16 @@
 """Who trains, who validates, who tests."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
+from btlib.core.runtime.dealing import SPLITS, dealt_by_group
 from btlib.core.runtime.errors import InputError, listed
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.images.data.classes import CLASSES
 
-SPLITS = ("train", "val", "test")
 KINDS = ("group", "image", "folder", "file")
 KEEP_PATIENTS_APART = ("group", "file")  # the other kinds are documented to leak
 TEST_FOLDERS = {"test", "testing"}  # the data set's own test images; case does not matter
@@ -73,20 +72,6 @@ def class_counts(labels: pd.Series, assigned: np.ndarray) -> dict[str, dict[str,
     return {name: {label: int(((labels == label) & (assigned == name)).sum()) for label in CLASSES} for name in SPLITS}
 
 
-def by_group(manifest: pd.DataFrame, seed: int, held_out: float) -> np.ndarray:
-    """Deals groups, largest first, to the split that then lies closest to its share in every class.
-
-    Args:
-        manifest: `label, group`.
-        seed: same seed, same split.
-        held_out: share of validation and test together; each gets half of it.
-
-    Returns:
-        text [N]. A class of fewer than three groups is not in every split: `split` refuses it.
-    """
-    return _dealt_by_group(manifest, seed, {"train": 1 - held_out, "val": held_out / 2, "test": held_out / 2})
-
-
 def sampled(rows: np.ndarray, labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """At most `most` rows of each class, ascending.
 
@@ -132,11 +117,11 @@ def _dealt(class_sizes: np.ndarray, total: int) -> np.ndarray:
 def _by_group(manifest: pd.DataFrame, seed: int, deal: Deal) -> np.ndarray:
     if deal.folds == 1:
         held_out = deal.val + deal.test
-        return _dealt_by_group(manifest, seed, {"train": 1 - held_out, "val": deal.val, "test": deal.test})
-    in_fold = _dealt_by_group(manifest, seed, dict.fromkeys(range(deal.folds), 1 / deal.folds)) == deal.fold
+        return dealt_by_group(manifest, seed, {"train": 1 - held_out, "val": deal.val, "test": deal.test})
+    in_fold = dealt_by_group(manifest, seed, dict.fromkeys(range(deal.folds), 1 / deal.folds)) == deal.fold
     val = _share_of_rest(deal)
     assigned = np.full(len(manifest), "test", dtype=object)
-    assigned[~in_fold] = _dealt_by_group(manifest[~in_fold], seed, {"train": 1 - val, "val": val})
+    assigned[~in_fold] = dealt_by_group(manifest[~in_fold], seed, {"train": 1 - val, "val": val})
     return assigned
 
 
@@ -171,30 +156,8 @@ def _by_folder(manifest: pd.DataFrame, seed: int, deal: Deal) -> np.ndarray:
     if rest.all():
         raise InputError("split_by: folder: no image lies in a folder named Testing; use split_by: group or image")
     val = _share_of_rest(deal)
-    assigned[rest] = _dealt_by_group(manifest[rest], seed, {"train": 1 - val, "val": val})
+    assigned[rest] = dealt_by_group(manifest[rest], seed, {"train": 1 - val, "val": val})
     return assigned
-
-
-def _dealt_by_group(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float]) -> np.ndarray:
-    table = pd.crosstab(manifest["group"], manifest["label"])
-    table = table.iloc[keyed_rng(seed, "split by group").permutation(len(table))]
-    table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]
-    counts = table.to_numpy()
-    target = np.array([list(parts.values())]).T * counts.sum(axis=0)  # [splits, K]
-    filled = np.zeros_like(target)
-    waiting = (counts > 0).sum(axis=0)  # groups of each class not dealt yet
-    choice = np.empty(len(counts), dtype=int)
-    for row, group in enumerate(counts):
-        cost = ((filled + group - target) ** 2 - (filled - target) ** 2) / target
-        lacking = filled == 0
-        # A class with no more groups left than splits that still lack it must go to one of those.
-        urgent = (group > 0) & (waiting <= lacking.sum(axis=0))
-        ranked = cost.sum(axis=1) - 1e9 * (lacking & urgent).sum(axis=1)
-        choice[row] = ranked.argmin()
-        filled[choice[row]] += group
-        waiting -= group > 0
-    split_of_group = dict(zip(table.index, np.array(list(parts), dtype=object)[choice], strict=True))
-    return manifest["group"].map(split_of_group).to_numpy(dtype=object)
 
 
 def _check_enough(labels: pd.Series, unit: pd.Series, split_by: str, folds: int) -> None:

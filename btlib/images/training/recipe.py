@@ -1,33 +1,14 @@
-"""From the values of params.yaml, or an arm's overrides of them, to what the trainer takes.
+"""From a recipe to what the trainer of images takes."""
 
-A recipe is a mapping of dotted keys of params.yaml to values, so that an arm's overrides are `recipe | overrides`.
-"""
+from collections.abc import Sequence
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from btlib.core.runtime.arm_names import PROPOSED
-from btlib.core.runtime.nested import flatten
+from btlib.core.training.recipe import Recipe
 from btlib.images.nets.classifier import Architecture
 from btlib.images.training.augment import Strength
 from btlib.images.training.learner import ClassifierSettings, Stream
 
-Recipe = Mapping[str, Any]
-
 OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm")
 FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
-
-
-def arms_of(
-    recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], reference: str = PROPOSED
-) -> dict[str, Recipe]:
-    """Arm name -> recipe: the reference without overrides first, then each entry `{arm: name, key: value, …}`.
-
-    No entries, no arms: the table is switched off.
-    """
-    base = {**recipe, **flatten(common)}
-    arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
-    return {name: base | overrides for name, overrides in ({reference: {}} | arms).items()} if arms else {}
 
 
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:

@@ -9,11 +9,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from btlib.core.training.arms import Arm
+from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.images.nets.classifier import Classifier, build_classifier
 from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
 from btlib.images.training.main import TrainingData
-from btlib.images.training.recipe import Recipe, architecture, arm_settings, stream
+from btlib.images.training.recipe import architecture, arm_settings, stream
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A robustness table (of `images.evaluation.robustness`) for readers: curves over severity, and who is no longer found."""
+"""A robustness table for readers: curves over severity, and who is no longer found."""
 
 import numpy as np
 from matplotlib.axes import Axes

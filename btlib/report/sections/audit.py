@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from btlib.core.runtime.dealing import SPLITS
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.separation import NEAR_COPY, RUNGS, separation
-from btlib.images.data.splits import SPLITS
 from btlib.report.blocks import Block, Section, Table, Text
 from btlib.report.figures.paper import CLASS_COUNTS
 from btlib.report.scores import MINUS, NOTHING, SHARE, count, spoken

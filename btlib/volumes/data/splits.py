@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from btlib.core.runtime.artifacts import read_csv
+from btlib.core.runtime.dealing import SPLITS, by_group
 from btlib.core.runtime.errors import InputError, listed
-from btlib.images.data.splits import SPLITS, by_group
 from btlib.volumes.data.conventions import GRADES
 
 UNGRADED = "ungraded"

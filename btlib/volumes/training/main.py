@@ -9,9 +9,9 @@ from lightning_fabric import Fabric
 
 from btlib.core.training.arms import Arm
 from btlib.core.training.loop import OnEpoch
+from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.core.training.single import train_single
-from btlib.images.training.recipe import Recipe
 from btlib.volumes.data.resident import ResidentVolumes
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import load_index

@@ -3,7 +3,7 @@
 A recipe is a mapping of the section's dotted keys to values, and `seed`.
 """
 
-from btlib.images.training.recipe import Recipe
+from btlib.core.training.recipe import Recipe
 from btlib.volumes.nets.network import JointArchitecture
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training.augment import Strength

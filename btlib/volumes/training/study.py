@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from lightning_fabric import Fabric
 
 from btlib.core.runtime.threads import side_by_side
+from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
-from btlib.images.training.recipe import Recipe
 from btlib.volumes.nets.network import JointNet, build_joint
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training.learner import JointSettings, JointStream, train_joint_arms

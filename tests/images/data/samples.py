@@ -1,4 +1,4 @@
-"""Tiny data for the tests of btlib.data."""
+"""Tiny data for the tests of btlib.images.data."""
 
 from pathlib import Path
 

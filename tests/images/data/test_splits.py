@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
+from btlib.core.runtime.dealing import SPLITS
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.splits import PAPER, SPLITS, Deal, class_counts, rows_of, shares, split
+from btlib.images.data.splits import PAPER, Deal, class_counts, rows_of, shares, split
 
 
 def labels_of(sizes) -> pd.Series:

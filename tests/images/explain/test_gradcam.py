@@ -5,7 +5,8 @@ from monai.visualize import GradCAM
 from torch import nn
 from torch.nn import functional
 
-from btlib.core.explain.gradcam import gradcam, normalised, raw_maps, resized
+from btlib.core.explain.gradcam import normalised, raw_maps, resized
+from btlib.images.explain.gradcam import gradcam
 
 
 def as_batch(images):

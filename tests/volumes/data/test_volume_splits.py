@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btlib.core.runtime.artifacts import write_csv
+from btlib.core.runtime.dealing import SPLITS
 from btlib.core.runtime.errors import InputError
-from btlib.images.data.splits import SPLITS
 from btlib.volumes.data.splits import cases_of, check_no_shared_patients, grade_counts, split_cases
 
 

@@ -1,6 +1,10 @@
 """What every source answers: the images it found and the faults it saw on the way."""
 
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.paths import resolve_inside
 
 
 @dataclass(frozen=True)
@@ -20,3 +24,16 @@ class Scan:
     entries: list[Entry] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+
+
+def usable(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> bool:
+    """Whether the file is of a kind that the source reads, inside `root` and properly named; else `scan` says why."""
+    try:
+        resolve_inside(root, str(path))
+    except InputError as error:
+        scan.unreadable.append(str(error))
+        return False
+    if path.suffix.lower() in suffixes:
+        return True
+    scan.unreadable.append(f"{path}: not a supported kind of file ({', '.join(sorted(suffixes))})")
+    return False

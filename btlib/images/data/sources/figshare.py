@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from btlib.core.runtime.errors import InputError
-from btlib.core.runtime.listing import check_root, usable, walk
+from btlib.core.runtime.listing import check_root, walk
 from btlib.images.data.inspection import inspected
 from btlib.images.data.reading import read_mat_label
-from btlib.images.data.sources.entry import Entry, Scan
+from btlib.images.data.sources.entry import Entry, Scan, usable
 
 LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from btlib.core.runtime.listing import check_root, usable, walk
+from btlib.core.runtime.listing import check_root, walk
 from btlib.images.data.classes import ALIASES, CLASSES, class_of
-from btlib.images.data.sources.entry import Entry, Scan
+from btlib.images.data.sources.entry import Entry, Scan, usable
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 

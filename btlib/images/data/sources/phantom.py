@@ -2,10 +2,10 @@
 
 from pathlib import Path, PurePosixPath
 
-from btlib.core.runtime.listing import check_root, usable
+from btlib.core.runtime.listing import check_root
 from btlib.core.runtime.tables import read_user_table
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.sources.entry import Entry, Scan
+from btlib.images.data.sources.entry import Entry, Scan, usable
 from btlib.images.data.sources.folder import SUFFIXES
 
 COLUMNS = ("path", "label", "patient", "mask_path")

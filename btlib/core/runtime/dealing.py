@@ -1,0 +1,46 @@
+"""Deals groups of samples, such as patients, to the splits: none is on two sides."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.runtime.reproducibility import keyed_rng
+
+SPLITS = ("train", "val", "test")
+
+
+def by_group(manifest: pd.DataFrame, seed: int, held_out: float) -> np.ndarray:
+    """Deals groups, largest first, to the split that then lies closest to its share in every class.
+
+    Args:
+        manifest: `label, group`.
+        seed: same seed, same split.
+        held_out: share of validation and test together; each gets half of it.
+
+    Returns:
+        text [N]. A class of fewer than three groups is not in every split: `split` refuses it.
+    """
+    return dealt_by_group(manifest, seed, {"train": 1 - held_out, "val": held_out / 2, "test": held_out / 2})
+
+
+def dealt_by_group(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float]) -> np.ndarray:
+    table = pd.crosstab(manifest["group"], manifest["label"])
+    table = table.iloc[keyed_rng(seed, "split by group").permutation(len(table))]
+    table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]
+    counts = table.to_numpy()
+    target = np.array([list(parts.values())]).T * counts.sum(axis=0)  # [splits, K]
+    filled = np.zeros_like(target)
+    waiting = (counts > 0).sum(axis=0)  # groups of each class not dealt yet
+    choice = np.empty(len(counts), dtype=int)
+    for row, group in enumerate(counts):
+        cost = ((filled + group - target) ** 2 - (filled - target) ** 2) / target
+        lacking = filled == 0
+        # A class with no more groups left than splits that still lack it must go to one of those.
+        urgent = (group > 0) & (waiting <= lacking.sum(axis=0))
+        ranked = cost.sum(axis=1) - 1e9 * (lacking & urgent).sum(axis=1)
+        choice[row] = ranked.argmin()
+        filled[choice[row]] += group
+        waiting -= group > 0
+    split_of_group = dict(zip(table.index, np.array(list(parts), dtype=object)[choice], strict=True))
+    return manifest["group"].map(split_of_group).to_numpy(dtype=object)

@@ -1,0 +1,35 @@
+"""Grad-CAM of images, in their own size."""
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from btlib.core.explain.gradcam import Explainable, map_names, normalised, raw_maps, resized
+from btlib.images.data.resident import ResidentImages
+
+
+def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_size: int = 32) -> dict[str, np.ndarray]:
+    """Maps of every image, in the size of the images.
+
+    Args:
+        net: in eval mode; moved to the GPU if there is one.
+        images: uint8 [N, H, W, 3] RGB.
+        targets: [N] class numbers to explain, usually the predicted ones.
+        batch_size: images at a time; it changes no map.
+
+    Returns:
+        Backbone name, and 'fused' where there are two -> float32 [N, H, W] in 0 … 1, the hottest pixel 1 unless the
+        map is all zero.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net.to(device)
+    names = map_names(net)
+    found = {name: np.empty(images.shape[:3], dtype=np.float32) for name in names}
+    data = ResidentImages(images, targets, device)
+    starts = range(0, len(images), batch_size)
+    for start in tqdm(starts, desc="Grad-CAM", unit="batch", leave=False, disable=not len(images)):
+        rows = np.arange(start, min(start + batch_size, len(images)))
+        backbones, fused = raw_maps(net, data.batch(rows), data.labels[rows])
+        for name, maps in zip(names, (*backbones, fused), strict=False):
+            found[name][rows] = normalised(resized(maps, images.shape[1:3])).cpu().numpy()
+    return found
