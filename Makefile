@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 # A .venv whose making was cut short, or that came here with a moved or copied folder, lacks a pip of this very place.
 USABLE := test -x $(BIN)/python && grep -qs "$(CURDIR)/$(BIN)/python" $(BIN)/pip
 
-.PHONY: help setup place repro test lint lock deps ci-report
+.PHONY: help setup place repro test lint lock ci-report
 .DELETE_ON_ERROR:
 
 help:
@@ -16,7 +16,6 @@ help:
 	@echo 'make test    set up .venv, run the tests'
 	@echo 'make lint    set up .venv, check style (ruff)'
 	@echo 'make ci-report   run the tests and the main model, write ci-report/report.md: what changed against BASE'
-	@echo 'make deps    write the deps and params of dvc.yaml anew, from what the stage scripts import and read'
 	@echo 'make lock    resolve pyproject.toml into requirements.lock anew, with hashes, keeping the pins that still fit'
 	@echo 'make setup   set up .venv only; make PYTHON=/path/to/python3.12 setup takes another interpreter'
 
@@ -36,9 +35,6 @@ lint: setup
 # BASE goes through the environment, so that no branch name becomes shell.
 ci-report: test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m btlib.report.ci $${BASE:+--base "$$BASE"}
-
-deps: setup
-	@$(BIN)/python -m btlib.pipeline
 
 setup: $(STAMP)
 

@@ -1,8 +1,8 @@
 """Stage ablate: the arms of one of the paper's tables, trained over seeds beside each other.
 
-Reads data/processed/, data/splits.csv, data/weights/. Writes data/ablations/<table>/: predictions.csv (validation and
-test, every arm and seed), runs.csv (every arm and seed, with the reason where it failed), history.csv, and networks/
-of the arms in ablations.keep_networks.
+Reads data/recipes/<table>.json, data/processed/, data/splits.csv, data/weights/. Writes data/ablations/<table>/:
+predictions.csv (validation and test, every arm and seed), runs.csv (every arm and seed, with the reason where it
+failed), history.csv, and networks/ of the arms in ablations.keep_networks.
 Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity).
 """
 
@@ -19,11 +19,10 @@ from lightning_fabric import Fabric
 from btlib.core.metrics.predictions import predictions_table
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.devices import make_fabric
-from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
 from btlib.core.runtime.threads import side_by_side
 from btlib.core.settings.params import load_params
-from btlib.core.training.recipe import arms_of
+from btlib.core.training.recipe import read_table
 from btlib.images.nets.inference import predict
 from btlib.images.nets.store import read_states, save_trained
 from btlib.images.training.main import TrainingData
@@ -33,38 +32,16 @@ EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "l
 HISTORY = ["arm", "seed", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
-    table = out.name
-    p = load_params(
-        "image_size",
-        "batch_size",
-        "lr_stage1",
-        "lr_stage2",
-        "mixup_alpha",
-        "focal_gamma",
-        "focal_alpha",
-        "label_smoothing",
-        "ema_decay",
-        "epochs_stage1",
-        "epochs_stage2",
-        "backbones",
-        "fusion",
-        "model",
-        "training",
-        "ablations.seeds",
-        "ablations.common",
-        "ablations.keep_networks",
-        f"ablations.{table}",
-    )
-    settings = vars(p).pop("ablations")
+def main(recipes: Path, processed: Path, splits: Path, weights: Path, out: Path) -> None:
+    p = load_params("training.devices", "training.precision")
+    table = read_table(recipes)
     fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
-    arms = arms_of(flatten(p), settings.common or {}, getattr(settings, table))
-    states = read_states(weights, [name for recipe in arms.values() for name in recipe["backbones"]])
-    study = Study(table, arms, data, states, fabric, fingerprint(data, states))
+    states = read_states(weights, [name for recipe in table.arms.values() for name in recipe["backbones"]])
+    study = Study(out.name, table.arms, data, states, fabric, fingerprint(data, states))
     predictions, history, runs = [EMPTY_PREDICTIONS], [], []
     with atomic_path(out) as folder:
-        for done, answers in _trained(study, settings.seeds, data, fabric):
+        for done, answers in _trained(study, table.seeds, data, fabric):
             key = {"arm": done.arm, "seed": done.seed}
             history += [key | row for row in done.history]
             runs.append(key | {"failed": done.failed})
@@ -74,7 +51,7 @@ def main(processed: Path, splits: Path, weights: Path, out: Path) -> None:
                 chosen = data.index.iloc[getattr(data, split)]
                 part = predictions_table(chosen["image_id"], chosen["label"], probabilities, done.net.classes)
                 predictions.append(pd.DataFrame(key | {"split": split}, index=part.index).join(part))
-            if done.arm in settings.keep_networks.get(table, []):
+            if done.arm in table.keep_networks:
                 card = {"arm": done.arm, "seed": done.seed, "recipe": done.recipe}
                 save_trained(folder / "networks" / done.arm / str(done.seed), done.net, states, card)
         write_csv(folder / "predictions.csv", pd.concat(predictions, ignore_index=True))

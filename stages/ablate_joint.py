@@ -1,9 +1,10 @@
 """Stage ablate_joint: the joint network and its arms over seeds, beside each other; what each says of the test cases.
 
-Reads data/volumes/normalized/, data/volumes/splits.csv. Writes data/ablations/joint/: cases.csv (every arm, seed and
-test case), runs.csv (with the reason where one failed), history.csv, modalities.csv (each choice of modalities, of the
-full network with and without modality dropout), and of the full network voxel_errors.csv and grade_uncertainty.csv
-(one pass, MC dropout, and the seeds as an ensemble). Dice is on the normalised grid. Run: dvc repro ablate_joint.
+Reads data/recipes/joint.json, data/volumes/normalized/, data/volumes/splits.csv. Writes data/ablations/joint/:
+cases.csv (every arm, seed and test case), runs.csv (with the reason where one failed), history.csv, modalities.csv
+(each choice of modalities, of the full network with and without modality dropout), and of the full network
+voxel_errors.csv and grade_uncertainty.csv (one pass, MC dropout, and the seeds as an ensemble). Dice is on the
+normalised grid. Run: dvc repro ablate_joint.
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,10 @@ from tqdm import tqdm
 from btlib.core.runtime.arm_names import FULL
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.devices import make_fabric
-from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
 from btlib.core.runtime.threads import side_by_side
 from btlib.core.settings.params import load_params
-from btlib.core.training.recipe import arms_of
+from btlib.core.training.recipe import read_table
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import Case, load_case, load_index
@@ -37,20 +37,19 @@ from btlib.volumes.training.study import JointStudy, TrainedJoint
 HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_grade_loss", "val_accuracy"]
 
 
-def main(normalized: Path, splits: Path, out: Path) -> None:
-    p = load_params("seed", "joint")
-    settings = p.joint.ablation
-    recipe = flatten(p.joint)
+def main(recipes: Path, normalized: Path, splits: Path, out: Path) -> None:
+    p = load_params("seed", "joint.size", "joint.precision", "joint.mc_samples")
+    table = read_table(recipes)
     fabric = make_fabric(1, p.joint.precision)
     study = JointStudy(
-        arms_of(recipe, settings.common or {}, settings.arms, FULL),
+        table.arms,
         VolumeData(normalized, splits, fabric),
         p.joint.size,
         fabric,
     )
     index = load_index(normalized).set_index("case", drop=False)
     cases = [load_case(normalized, name) for name in cases_of(splits, index.reset_index(drop=True), "test")]
-    runs = list(study.train(settings.seeds))
+    runs = list(study.train(table.seeds))
     trained = [done for done in runs if not done.failed]
     members = [done for done in trained if done.arm == FULL]
     scores = _scores(trained, cases, index)

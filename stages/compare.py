@@ -18,16 +18,16 @@ from btlib.report.figures.paper import TABLES
 from btlib.report.figures.wording import bullets
 
 
-def main(predictions: Path, runs: Path, manifest: Path, split: Path, metrics: Path, figures: Path) -> None:
-    p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
+def main(ablation: Path, manifest: Path, split: Path, metrics: Path, figures: Path) -> None:
+    p = load_params("seed", "images.source", "evaluation")
     table, note = figures.name, data_note(p.images.source)
-    every = read_csv(predictions, text=("arm", "split", "image_id", "label"))
+    every = read_csv(ablation / "predictions.csv", text=("arm", "split", "image_id", "label"))
     test = every[every["split"] == "test"]
     classes = classes_in(test)
     arms: dict = {}
-    for run_ in read_csv(runs, text=("arm", "failed")).itertuples():
+    for run_ in read_csv(ablation / "runs.csv", text=("arm", "failed")).itertuples():
         rows = test[(test["arm"] == run_.arm) & (test["seed"] == run_.seed)].reset_index(drop=True)
-        origin = f"{predictions}, arm {run_.arm}, seed {run_.seed}"
+        origin = f"{ablation}, arm {run_.arm}, seed {run_.seed}"
         found = Failed(run_.failed) if run_.failed else checked_predictions(rows, classes, origin)
         arms.setdefault(run_.arm, {})[run_.seed] = found
     groups = groups_of(manifest, dict.fromkeys(test["image_id"]))

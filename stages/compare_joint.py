@@ -20,7 +20,7 @@ from btlib.volumes.evaluation.uncertainty import uncertainty_rows
 
 
 def main(study: Path, metrics: Path, figures: Path) -> None:
-    p = load_params("seed", "volumes.source", "evaluation.bootstrap", "evaluation.ece_bins")
+    p = load_params("seed", "volumes.source", "evaluation")
     bins, resamples = p.evaluation.ece_bins, p.evaluation.bootstrap
     found = read_comparison(study)
     rngs = [keyed_rng(p.seed, "bootstrap", "joint", part) for part in ("arms", "modalities", "uncertainty")]

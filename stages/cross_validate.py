@@ -20,7 +20,7 @@ from btlib.report.figures.wording import titled
 
 
 def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> None:
-    p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
+    p = load_params("seed", "images.source", "evaluation")
     every = read_csv(predictions, text=("split", "image_id", "label"))
     classes = classes_in(every)
     folds = {}

@@ -1,48 +1,60 @@
 """Stage evaluate: the validation and test predictions, then every metric and figure from these tables.
 
-Reads models/stage2/, data/processed/, data/manifest.csv, data/splits.csv. Writes data/predictions/{val,test}.csv,
-metrics/classification.json, data/figures/evaluate/ (Figures 10–12, reliability), data/plots/evaluate/ (for
-`dvc plots`). Run: dvc repro evaluate.
+Reads models/stage2/, models/stage1/card.json, data/processed/, data/manifest.csv, data/splits.csv. Writes
+data/predictions/{val,test}.csv, metrics/classification.json, data/figures/evaluate/ (Figures 10–12, reliability),
+data/figures/train/ (Figures 4, 5, 8, 9), data/plots/evaluate/ (for `dvc plots`). Run: dvc repro evaluate.
 """
 
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from btlib.core.metrics.calibration import fit_temperature
 from btlib.core.metrics.predictions import groups_of, predictions_table, read_predictions
-from btlib.core.runtime.artifacts import read_csv, write_csv, write_figure, write_json
+from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_figure, write_json
+from btlib.core.runtime.dealing import SPLITS
+from btlib.core.runtime.network_files import CARD
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
 from btlib.images.data.preprocessing import load_processed
+from btlib.images.data.resident import ResidentImages
 from btlib.images.data.splits import rows_of
 from btlib.images.evaluation import curves
 from btlib.images.evaluation.classification import classification_metrics
 from btlib.images.evaluation.selection import shown_rows
 from btlib.images.nets.inference import predict
 from btlib.images.nets.store import load_classifier
+from btlib.images.training.augment import Strength
 from btlib.report.figures import classification as figures
+from btlib.report.figures.curves import curves_figure
+from btlib.report.figures.training import mixup_figure, views_figure
 
 SHOWN_PER_CLASS = 8
 
 
 def main(
     model: Path,
+    stage1_card: Path,
     processed: Path,
     manifest: Path,
     splits: Path,
     predictions: Path,
     metrics: Path,
     figures_out: Path,
+    training: Path,
     plots: Path,
 ) -> None:
-    p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
+    p = load_params("seed", "mixup_alpha", "images.source", "training.augment", "evaluation")
     note = data_note(p.images.source)
     net = load_classifier(model)
     images, index = load_processed(processed)
     split_table = read_csv(splits, text=("image_id", "split"))
-    rows = {part: rows_of(split_table, index, part) for part in ("val", "test")}
+    rows = {part: rows_of(split_table, index, part) for part in SPLITS}
     tables = {}
-    for part, numbers in rows.items():
+    for part in ("val", "test"):
+        numbers = rows[part]
         chosen, path = index.iloc[numbers], predictions / f"{part}.csv"
         probabilities = predict(net, images[numbers])
         write_csv(path, predictions_table(chosen["image_id"], chosen["label"], probabilities, net.classes))
@@ -62,6 +74,13 @@ def main(
     write_figure(figures_out / "precision_recall.png", figures.pr_figure(test, scores, note))
     write_figure(figures_out / "calibration.png", figures.calibration_figure(test, temperature, bins, note))
     write_figure(figures_out / "predictions.png", figures.predictions_figure(test, shown, pictures, note))
+
+    seen = ResidentImages(images, np.zeros(len(images)), torch.device("cpu"))
+    strength = Strength(**p.training.augment.model_dump())
+    write_figure(training / "fig4_augmented_views.png", views_figure(seen, rows["train"][:4], strength, p.seed, note))
+    write_figure(training / "fig5_mixup.png", mixup_figure(seen, rows["train"][:6], p.mixup_alpha, p.seed, note))
+    for name, card in (("fig8_stage1", stage1_card), ("fig9_stage2", model / CARD)):
+        write_figure(training / f"{name}.png", curves_figure(read_json(card), "accuracy", note))
 
     write_csv(plots / "confusion.csv", curves.confusion_rows(test))
     for name, points in curves.roc_curves(test).items():

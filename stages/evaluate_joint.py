@@ -15,11 +15,13 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 from tqdm import tqdm
 
-from btlib.core.runtime.artifacts import atomic_path, write_csv, write_json
+from btlib.core.runtime.artifacts import atomic_path, read_json, write_csv, write_figure, write_json
+from btlib.core.runtime.network_files import CARD
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.runtime.threads import side_by_side
 from btlib.core.settings.params import data_note, load_params
+from btlib.report.figures.curves import curves_figure
 from btlib.report.figures.volume_scores import write_joint_figures
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.manifest import read_manifest
@@ -53,8 +55,7 @@ def main(
         "volumes.source",
         "volumes.resample",
         "joint.mc_samples",
-        "evaluation.bootstrap",
-        "evaluation.ece_bins",
+        "evaluation",
     )
     net, window = load_joint(model)
     index = load_index(normalized)
@@ -79,7 +80,9 @@ def main(
     write_json(metrics, scores)
     with atomic_path(figures) as folder:
         folder.mkdir()
-        write_joint_figures(folder, tables, scores, bins, data_note(p.volumes.source))
+        note, score = data_note(p.volumes.source), "dice" if net.architecture.segmentation else "accuracy"
+        write_joint_figures(folder, tables, scores, bins, note)
+        write_figure(folder / "curves.png", curves_figure(read_json(model / CARD), score, note))
 
 
 def _bar(cases: Iterable[Any], task: str, total: int) -> tqdm:

@@ -38,7 +38,7 @@ def main(
     table: Path,
     figures: Path,
 ) -> None:
-    p = load_params("seed", "images.source", "gradcam.images_per_class", "evaluation.bootstrap")
+    p = load_params("seed", "images.source", "gradcam", "evaluation.bootstrap")
     note = data_note(p.images.source)
     net = load_classifier(model)
     images, index = load_processed(processed)

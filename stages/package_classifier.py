@@ -9,9 +9,9 @@ Run: dvc repro package_classifier.
 from pathlib import Path
 
 from btlib.app.models.model_card import Calibration, Limit, Unsure
+from btlib.app.models.novelty import fit_novelty
 from btlib.app.models.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
 from btlib.core.metrics.calibration import fit_temperature, scale
-from btlib.core.metrics.novelty import fit_novelty
 from btlib.core.metrics.predictions import groups_of, read_predictions
 from btlib.core.metrics.selective import unsure_threshold
 from btlib.core.runtime.artifacts import read_csv, read_json

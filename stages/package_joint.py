@@ -12,9 +12,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from btlib.app.models.model_card import Calibration, Limit, Unsure
+from btlib.app.models.novelty import fit_novelty
 from btlib.app.models.packed_joint import Dropout, JointCard, PackedJoint, Preprocessing, save_packed
 from btlib.core.metrics.calibration import scale
-from btlib.core.metrics.novelty import fit_novelty
 from btlib.core.metrics.selective import unsure_threshold
 from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.errors import InputError

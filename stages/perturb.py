@@ -36,7 +36,7 @@ ARMS = {
 def main(
     model: Path, regularisation: Path, baselines: Path, weights: Path, processed: Path, splits: Path, out: Path
 ) -> None:
-    p = load_params("seed", "images.source", "robustness.images_per_class")
+    p = load_params("seed", "images.source", "robustness")
     note = data_note(p.images.source)
     images, index = load_processed(processed)
     test = rows_of(read_csv(splits, text=("image_id", "split")), index, "test")

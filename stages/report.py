@@ -1,6 +1,6 @@
 """Stage report: everything of this run on one page beside the papers' numbers, with a model card.
 
-Reads params.yaml, metrics/, data/figures/, data/curves/, the manifests and splits, pictures of robustness and
+Reads params.yaml, metrics/, data/figures/, the manifests and splits, pictures of robustness and
 shortcuts, the trained networks' cards, docs/runs/ (recorded runs on real images), CITATION.cff. Writes report.html,
 which needs no other file and no network. Run: dvc repro report.
 """
@@ -25,7 +25,6 @@ def main(
     params: Path,
     metrics: Path,
     figures: Path,
-    curves: Path,
     corruptions: Path,
     lesions: Path,
     manifest: Path,
@@ -66,8 +65,6 @@ def main(
             **{name: figures / name for name in ("robustness", "shortcuts", "link", "cross_validation", "external")},
             **{f"joint_{name}": figures / "joint" / name for name in ("evaluate", "explain")},
             "joint_ablation": figures / "ablations/joint",
-            **{name: curves / name for name in ("stage1", "stage2")},
-            "joint_curves": curves / "joint",
             "corruptions": corruptions,
             "lesions": lesions,
         },

@@ -19,7 +19,7 @@ WORST = 3  # corruptions whose sensitivities are shown class by class
 
 
 def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> None:
-    p = load_params("seed", "images.source", "evaluation.bootstrap", "evaluation.ece_bins")
+    p = load_params("seed", "images.source", "evaluation")
     note = data_note(p.images.source)
     runs = read_runs(predictions)
     first = next(iter(next(iter(runs.values())).values()))

@@ -16,25 +16,27 @@ from btlib.report.figures.shortcuts import shortcut_figure
 from btlib.report.figures.wording import bullets
 
 
-def main(
-    views: Path, pasted: Path, contrasts: Path, matched: Path, manifest: Path, metrics: Path, figures: Path
-) -> None:
+def main(answers: Path, manifest: Path, metrics: Path, figures: Path) -> None:
     p = load_params("seed", "images.source", "evaluation.bootstrap")
-    table = read_csv(views, text=("model", "view", "image_id", "label"))
+    table = read_csv(answers / "views.csv", text=("model", "view", "image_id", "label"))
     classes = classes_in(table)
     runs: dict = {}
     for (model, view), rows in table.groupby(["model", "view"], sort=False):
-        made = checked_predictions(rows.reset_index(drop=True), classes, f"{views}, {model}, {view}")
+        made = checked_predictions(rows.reset_index(drop=True), classes, f"{answers}, {model}, {view}")
         runs.setdefault(model, {})[view] = made
     groups = groups_of(manifest, made.image_ids)
     rng = keyed_rng(p.seed, "bootstrap", "shortcuts")
-    inserted = read_csv(pasted, text=("image_id", "label", "pasted"))
+    inserted = read_csv(answers / "pasted.csv", text=("image_id", "label", "pasted"))
     scores = {
         "views": view_scores(runs, p.evaluation.bootstrap, rng, groups),
         "pasted": pasted_scores(inserted, groups_of(manifest, inserted["image_id"])),
-        "contrasts": contrast_scores(read_csv(contrasts, text=("image_id", "label", "contrast"))),
+        "contrasts": contrast_scores(read_csv(answers / "contrasts.csv", text=("image_id", "label", "contrast"))),
         "matched": matched_scores(
-            read_csv(matched, text=("image_id", "label")), runs["main"]["whole"], p.evaluation.bootstrap, rng, groups
+            read_csv(answers / "matched.csv", text=("image_id", "label")),
+            runs["main"]["whole"],
+            p.evaluation.bootstrap,
+            rng,
+            groups,
         ),
     }
     write_json(metrics, scores)

@@ -1,9 +1,9 @@
 """Stage train_folds: the main model's recipe once more for each other fold, so that every image is tested once.
 
-Reads data/processed/, data/manifest.csv, data/weights/ and, for the main model's own fold, data/predictions/. Writes
-data/folds/: predictions.csv (validation and test images of every fold), history.csv and <fold>.csv, the splits. With
-split.folds: 1 there is nothing to train and the tables are empty. A killed run goes on at the epoch it had reached.
-Run: dvc repro cross_validate.
+Reads data/recipes/main.json, data/processed/, data/manifest.csv, data/weights/ and, for the main model's own fold,
+data/predictions/. Writes data/folds/: predictions.csv (validation and test images of every fold), history.csv and
+<fold>.csv, the splits. With split.folds: 1 there is nothing to train and the tables are empty. A killed run goes on at
+the epoch it had reached. Run: dvc repro cross_validate.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ import pandas as pd
 from lightning_fabric import Fabric
 
 from btlib.core.metrics.predictions import predictions_table
-from btlib.core.runtime.artifacts import atomic_path, read_csv, write_csv
+from btlib.core.runtime.artifacts import atomic_path, read_csv, read_json, write_csv
 from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.errors import InputError
-from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import load_params
+from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.manifest import read_manifest
 from btlib.images.data.splits import split
@@ -32,44 +32,24 @@ PREDICTIONS = ["fold", "split", "image_id", "label"]
 HISTORY = ["fold", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-def main(processed: Path, manifest: Path, weights: Path, predictions: Path, out: Path) -> None:
-    p = load_params(
-        "seed",
-        "image_size",
-        "batch_size",
-        "lr_stage1",
-        "lr_stage2",
-        "mixup_alpha",
-        "focal_gamma",
-        "focal_alpha",
-        "label_smoothing",
-        "ema_decay",
-        "epochs_stage1",
-        "epochs_stage2",
-        "backbones",
-        "fusion",
-        "split_by",
-        "split",
-        "model",
-        "training",
-    )
-    dealt, split_by = vars(p).pop("split"), vars(p).pop("split_by")
-    recipe = flatten(p)
+def main(recipe_file: Path, processed: Path, manifest: Path, weights: Path, predictions: Path, out: Path) -> None:
+    p = load_params("seed", "split_by", "split", "training.devices", "training.precision")
+    recipe: Recipe = read_json(recipe_file)
     images = read_manifest(manifest)
     answers, history = [pd.DataFrame(columns=PREDICTIONS)], []
     resumable: list[ResumeState] = []  # not the studies: each holds all images on its device
     with atomic_path(out) as folder:
         folder.mkdir()
-        for fold in range(dealt.folds) if dealt.folds > 1 else ():
-            assigned = split(images, split_by, p.seed, dealt.model_copy(update={"fold": fold}))
+        for fold in range(p.split.folds) if p.split.folds > 1 else ():
+            assigned = split(images, p.split_by, p.seed, p.split.model_copy(update={"fold": fold}))
             table = folder / f"{fold}.csv"
             write_csv(table, images[["image_id"]].assign(split=assigned))
-            if fold == dealt.fold:
+            if fold == p.split.fold:
                 answers += _main_model(predictions, fold)
                 continue
             fabric = make_fabric(p.training.devices, p.training.precision)
             study = _study(TrainingData(processed, table, fabric), recipe, weights, fabric)
-            print(f"fold {fold + 1} of {dealt.folds}", flush=True)
+            print(f"fold {fold + 1} of {p.split.folds}", flush=True)
             for done in study.train([p.seed]):
                 if done.failed:
                     raise InputError(f"fold {fold}: training diverged: {done.failed}. Try a smaller learning rate.")
@@ -82,7 +62,7 @@ def main(processed: Path, manifest: Path, weights: Path, predictions: Path, out:
         state.delete()
 
 
-def _study(data: TrainingData, recipe: dict, weights: Path, fabric: Fabric) -> Study:
+def _study(data: TrainingData, recipe: Recipe, weights: Path, fabric: Fabric) -> Study:
     states = read_states(weights, recipe["backbones"])
     return Study("folds", {ARM: recipe}, data, states, fabric, fingerprint(data, states))
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
-from btlib.core.settings.params import data_note, load_params
+from btlib.core.settings.params import load_params
 from btlib.volumes.training.main import VolumeData, train_joint
 
 
 def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
     p = load_params(
         "seed",
-        "volumes.source",
         "volumes.spacing",
         "volumes.clip_percentiles",
         "joint.size",
@@ -44,7 +43,7 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
     data = VolumeData(normalized, splits, fabric)
     normalisation = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
     recipe = flatten(p.joint) | {"seed": p.seed}
-    train_joint(recipe, data, normalisation, fabric, out, curves, data_note(p.volumes.source))
+    train_joint(recipe, data, normalisation, fabric, out, curves)
 
 
 if __name__ == "__main__":

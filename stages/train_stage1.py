@@ -1,6 +1,6 @@
 """Stage train_stage1: backbones frozen, fusion and linear layer trained with the Mixup focal loss.
 
-Reads data/processed/, data/splits.csv, data/weights/. Writes models/stage1/, data/curves/stage1/, data/figures/train/.
+Reads data/processed/, data/splits.csv, data/weights/. Writes models/stage1/, data/curves/stage1/.
 Run: dvc repro train_stage1.
 """
 
@@ -9,15 +9,14 @@ from pathlib import Path
 from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
-from btlib.core.settings.params import data_note, load_params
+from btlib.core.settings.params import load_params
 from btlib.images.nets.classifier import build_classifier
 from btlib.images.nets.store import read_states
 from btlib.images.training.main import TrainingData, train_main
 from btlib.images.training.recipe import architecture, arm_settings, stream
-from btlib.report.figures.training import draw_mixup, draw_views
 
 
-def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, figures: Path) -> None:
+def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path) -> None:
     p = load_params(
         "seed",
         "batch_size",
@@ -30,7 +29,6 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
         "epochs_stage1",
         "backbones",
         "fusion",
-        "images.source",
         "model",
         "training.optimizer",
         "training.weight_decay",
@@ -43,7 +41,6 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
         "training.devices",
         "training.precision",
     )
-    note = data_note(p.images.source)
     fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
     states = read_states(weights, p.backbones)
@@ -51,12 +48,8 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path, 
     recipe = flatten(p)
     net = build_classifier(architecture(recipe, data.classes), states, p.seed)
     batches = stream(recipe, stage=1)
-    if fabric.is_global_zero:
-        views, pairs = figures / "fig4_augmented_views.png", figures / "fig5_mixup.png"
-        draw_views(views, data.resident, data.train[:4], batches.augmentation, p.seed, note)
-        draw_mixup(pairs, data.resident, data.train[:6], p.mixup_alpha, p.seed, note)
     arm = arm_settings(recipe, stage=1, name="main")
-    train_main("stage1", net, arm, batches, data, fabric, files, out, curves, note)
+    train_main("stage1", net, arm, batches, data, fabric, files, out, curves)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.network_files import CARD, TENSORS
 from btlib.core.runtime.stage import run
-from btlib.core.settings.params import data_note, load_params
+from btlib.core.settings.params import load_params
 from btlib.images.nets.store import load_classifier
 from btlib.images.training.main import TrainingData, train_main
 from btlib.images.training.recipe import arm_settings, stream
@@ -27,17 +27,15 @@ def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) ->
         "label_smoothing",
         "ema_decay",
         "epochs_stage2",
-        "images.source",
         "training",
     )
-    note = data_note(p.images.source)
     fabric = make_fabric(p.training.devices, p.training.precision)
     data = TrainingData(processed, splits, fabric)
     net = load_classifier(start)
     recipe = flatten(p)
     arm, batches = arm_settings(recipe, stage=2, name="main"), stream(recipe, stage=2)
     files = [start / TENSORS, start / CARD]
-    train_main("stage2", net, arm, batches, data, fabric, files, out, curves, note)
+    train_main("stage2", net, arm, batches, data, fabric, files, out, curves)
 
 
 if __name__ == "__main__":

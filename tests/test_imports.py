@@ -9,48 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from btlib.pipeline import imported_modules, imports
+from tests.code import imported_modules, imports
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {
-    "arm_names",
-    "artifacts",
-    "command",
-    "errors",
-    "interruption",
-    "leftovers",
-    "memory",
-    "nested",
-    "paper",
-    "reproducibility",
-    "separation",
-    "uncertainty_names",
-}
-PARTS = {"nets", "losses", "data", "phantom"}
-METHODS = {"training", "inference", "evaluation", "explain", "report"}
-TOOLS = {
-    "params",
-    "schema",
-    "stage",
-    "pipeline",
-    "profile",
-    "summary",
-    "ci_report",
-    "exp_run",
-    "place",
-}  # for the stages and the command line
+# A room imports from itself and from these; the stages and the command line from every one of them.
 MAY_IMPORT = {
-    **dict.fromkeys(BASE, BASE),
-    **dict.fromkeys(PARTS, BASE),
-    **dict.fromkeys(METHODS, BASE | PARTS),
-    "evaluation": BASE | (PARTS - {"nets"}),
-    "deploy": BASE | PARTS | METHODS,
-    "web": BASE | PARTS | METHODS | {"deploy"},
-    "cli": BASE | {"deploy", "web"},
-    **dict.fromkeys(TOOLS, BASE | {"schema", "stage"}),
-    "stages": BASE | PARTS | METHODS | {"deploy"} | {"params", "schema", "stage"},
+    "core": set(),
+    "phantom": {"core"},
+    "images": {"core", "phantom"},
+    "volumes": {"core", "phantom"},
+    "report": {"core", "phantom", "images", "volumes"},
+    "app": {"core", "phantom", "images", "volumes", "report"},
 }
+MAY_IMPORT["cli"] = MAY_IMPORT["stages"] = set(MAY_IMPORT)
+MAY_IMPORT_IN_CORE = {
+    "runtime": set(),
+    "settings": {"runtime"},
+    "metrics": {"runtime"},
+    "training": {"runtime"},
+    "explain": {"runtime"},
+}
+EVALUATION = ("core/metrics", "images/evaluation", "volumes/evaluation")
 BANNED_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}
 BANNED_CALLS = {
     "eval",
@@ -75,7 +55,7 @@ def relative(path):
 
 
 def part(path):
-    """`training` for btlib/core/training/loop.py, `inference` for btlib/inference.py, `stages` for a stage."""
+    """`images` for btlib/images/nets/store.py, `cli` for btlib/cli.py, `stages` for a stage."""
     folder, *rest = path.relative_to(ROOT).parts
     return "stages" if folder == "stages" else rest[0].removesuffix(".py")
 
@@ -86,24 +66,33 @@ def calls(path):
             yield node, ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
 
 
-def test_every_part_has_its_layer():
-    parts = {part(path) for path in LIBRARY} - {"__init__"}
-    assert parts <= set(MAY_IMPORT), "give the new part its place in MAY_IMPORT and in CONTRIBUTING.md"
+def test_every_room_has_its_place():
+    rooms = {part(path) for path in LIBRARY} - {"__init__"}
+    assert rooms <= set(MAY_IMPORT), "give the new room its place in MAY_IMPORT and in CONTRIBUTING.md"
+    in_core = {path.parent.name for path in (ROOT / "btlib/core").rglob("*.py")} - {"core"}
+    assert in_core == set(MAY_IMPORT_IN_CORE)
 
 
 @pytest.mark.parametrize("path", [*LIBRARY, *STAGES], ids=relative)
 def test_imports_go_one_way(path):
     own = part(path)
-    imported = {name.split(".")[1] for name in imports(path) if name.startswith("btlib.")}
-    assert imported <= MAY_IMPORT.get(own, set()) | {own}
+    names = [name.split(".") for name in imports(path) if name.startswith("btlib.")]
+    assert {name[1] for name in names} <= MAY_IMPORT.get(own, set()) | {own}
     assert "stages" not in {name.split(".")[0] for name in imports(path)}
+    in_core = {name[2] for name in names if name[1] == "core" and len(name) > 2}
+    if own == "core" and path.parent.name != "core":
+        assert in_core <= MAY_IMPORT_IN_CORE[path.parent.name] | {path.parent.name}
+    if own in ("phantom", "images", "volumes", "app"):
+        assert "settings" not in in_core, "only stages and the command line read params.yaml"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "btlib/evaluation").glob("*.py")), ids=relative)
+@pytest.mark.parametrize(
+    "path", [path for folder in EVALUATION for path in sorted((ROOT / "btlib" / folder).glob("*.py"))], ids=relative
+)
 def test_evaluation_reaches_no_network_library(path):
     files = [path, *(ROOT / module for module in imported_modules(path, ROOT))]
-    reached = {name.split(".")[0] for file in files if part(file) not in BASE for name in imports(file)}
-    assert not reached & {"torch", "timm", "monai", "lightning"}
+    own = [file for file in files if not file.is_relative_to(ROOT / "btlib/core/runtime")]
+    assert not {name.split(".")[0] for file in own for name in imports(file)} & {"torch", "timm", "monai", "lightning"}
 
 
 @pytest.mark.parametrize("path", [path for path in LIBRARY if path.name == "__init__.py"], ids=relative)

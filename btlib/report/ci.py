@@ -29,8 +29,8 @@ PICTURES = {
     "confusion": ("Confusion matrix", Path("data/figures/evaluate/classification.png")),
     "roc": ("ROC, one versus rest", Path("data/figures/evaluate/roc.png")),
     "calibration": ("Calibration", Path("data/figures/evaluate/calibration.png")),
-    "training_stage1": ("Training, stage 1", Path("data/curves/stage1/curves.png")),
-    "training_stage2": ("Training, stage 2", Path("data/curves/stage2/curves.png")),
+    "training_stage1": ("Training, stage 1", Path("data/figures/train/fig8_stage1.png")),
+    "training_stage2": ("Training, stage 2", Path("data/figures/train/fig9_stage2.png")),
 }
 SHOWN_ROWS = 150  # of the full table; a comment on GitHub holds 65,536 characters
 ORDER = ("**outside**", "inside", "changed", "new", "gone", "unchanged")

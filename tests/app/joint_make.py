@@ -10,8 +10,8 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.spatial.transform import Rotation
 
 from btlib.app.models.model_card import Calibration, Limit, Unsure
+from btlib.app.models.novelty import fit_novelty
 from btlib.app.models.packed_joint import Dropout, JointCard, PackedJoint, Preprocessing, save_packed
-from btlib.core.metrics.novelty import fit_novelty
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.nets.features import encoder_features

@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from btlib.app.models.model_card import Calibration, Limit, Unsure
+from btlib.app.models.novelty import fit_novelty
 from btlib.app.models.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
-from btlib.core.metrics.novelty import fit_novelty
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import Clahe, preprocess
 from btlib.images.nets.classifier import Architecture, Classifier

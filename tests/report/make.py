@@ -26,14 +26,13 @@ FIGURES = (
     "joint/explain/case_1.png",
 )
 PLACES = (
-    *("preprocess", "train", "evaluate", "gradcam", "ablations", "robustness", "shortcuts", "stage1", "stage2"),
+    *("preprocess", "train", "evaluate", "gradcam", "ablations", "robustness", "shortcuts"),
     *("link", "cross_validation", "external"),
 )
 JOINT_PLACES = {
     "joint_evaluate": "joint/evaluate",
     "joint_explain": "joint/explain",
     "joint_ablation": "ablations/joint",
-    "joint_curves": "curves/joint",
     "corruptions": "corruptions.png",
     "lesions": "lesions.png",
 }

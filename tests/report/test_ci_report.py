@@ -27,7 +27,7 @@ stages:
     cmd: python work.py evaluate
     deps: [work.py]
     params: [mixup_alpha]
-    outs: [data/figures/evaluate, data/curves/stage2]
+    outs: [data/figures/evaluate, data/figures/train]
     metrics:
     - metrics/classification.json: {cache: false}
   gradcam:
@@ -50,7 +50,7 @@ if sys.argv[1] == "evaluate":
     write("metrics/classification.json", json.dumps(scores))
     for name in ("classification", "roc", "calibration"):
         write(f"data/figures/evaluate/{name}.png", f"{name} {alpha}")
-    write("data/curves/stage2/curves.png", f"curves {alpha}")
+    write("data/figures/train/fig9_stage2.png", f"curves {alpha}")
 else:
     maps = {"fused": {"all": {"pointing_hit": 0.25, "ci95": {"pointing_hit": [0.1, 0.4]}}}}
     write("metrics/gradcam.json", json.dumps({"maps": maps}))
@@ -108,7 +108,7 @@ def test_the_report_of_a_changed_parameter(repository):
     for name, (title, path) in PICTURES.items():
         shown = f"![{title}]({name}.png)" in text
         assert shown == path.is_file() == (folder / f"{name}.png").is_file()
-    assert "Not made: `data/curves/stage1/curves.png` is not there." in lines
+    assert "Not made: `data/figures/train/fig8_stage1.png` is not there." in lines
 
     commit(repository, "change")
     assert f"compared with {base}" in report(repository), "by default HEAD~1, once all is committed"

@@ -40,7 +40,6 @@ def test_the_stage_writes_the_page(stage, tmp_path, monkeypatch):
         params=ROOT / "params.yaml",
         metrics=tmp_path / "metrics",
         figures=tmp_path / "figures",
-        curves=tmp_path / "curves",
         corruptions=tmp_path / "corruptions.png",
         lesions=tmp_path / "lesions.png",
         manifest=tmp_path / "manifest.csv",

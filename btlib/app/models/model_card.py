@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from btlib.core.metrics.novelty import Novelty
+from btlib.app.models.novelty import Novelty
 from btlib.core.runtime.artifacts import read_tensors
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.network_files import Card, read_described
@@ -33,7 +33,7 @@ class Unsure(BaseModel):
 
 
 class Limit(BaseModel):
-    """See `btlib.core.metrics.novelty.fit_novelty`."""
+    """See `btlib.app.models.novelty.fit_novelty`."""
 
     quantile: Fraction
     threshold: Positive

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, Field
 
 from btlib.app.models.model_card import NOVELTY, Calibration, Limit, Unsure, read_card, read_novelty
-from btlib.core.metrics.novelty import Novelty
+from btlib.app.models.novelty import Novelty
 from btlib.core.runtime.artifacts import atomic_path, write_tensors
 from btlib.volumes.nets.network import JointNet
 from btlib.volumes.nets.store import load_joint, save_joint

@@ -1,24 +1,28 @@
-"""The values of params.yaml that a training depends on, and the arms that override some of them.
+"""Recipes, as stage `check` writes them (`core.settings.recipes`): dotted keys of params.yaml -> values."""
 
-A recipe is a mapping of dotted keys of params.yaml to values, so that an arm's overrides are `recipe | overrides`.
-"""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from btlib.core.runtime.arm_names import PROPOSED
-from btlib.core.runtime.nested import flatten
+from btlib.core.runtime.artifacts import read_json
 
 Recipe = Mapping[str, Any]
 
 
-def arms_of(
-    recipe: Recipe, common: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], reference: str = PROPOSED
-) -> dict[str, Recipe]:
-    """Arm name -> recipe: the reference without overrides first, then each entry `{arm: name, key: value, …}`.
+class Table(NamedTuple):
+    """The arms of an ablation.
 
-    No entries, no arms: the table is switched off.
+    Attributes:
+        seeds: that each arm is trained with.
+        arms: name -> recipe without a seed, the reference first; empty where the table is switched off.
+        keep_networks: names of the arms whose networks are kept.
     """
-    base = {**recipe, **flatten(common)}
-    arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
-    return {name: base | overrides for name, overrides in ({reference: {}} | arms).items()} if arms else {}
+
+    seeds: list[int]
+    arms: dict[str, Recipe]
+    keep_networks: list[str] = []  # noqa: RUF012
+
+
+def read_table(path: Path) -> Table:
+    """The table of a file of stage `check`."""
+    return Table(**read_json(path))

@@ -1,16 +1,14 @@
 """Trains the main model for one stage: a list of one arm, with its curves, card and resumable state."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
 
-from btlib.core.runtime.artifacts import read_csv
-from btlib.core.training.arms import Arm
-from btlib.core.training.loop import OnEpoch
+from btlib.core.runtime.artifacts import atomic_path, read_csv
+from btlib.core.training.card import training_card
+from btlib.core.training.curves import live_curves
 from btlib.core.training.resume import ResumeState, run_hash
-from btlib.core.training.single import train_single
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import load_processed, shrink
 from btlib.images.data.resident import ResidentImages
@@ -71,23 +69,25 @@ def train_main(
     start: list[Path],
     out: Path,
     curves: Path,
-    note: str,
 ) -> None:
     """Trains `net`, or passes it on as it is when the stage has no epochs, and writes model, card and curves.
 
     Args:
         start: the files that hold the weights that `net` starts from; a resumed run must have the same.
         out: folder for model.safetensors and card.json.
-        curves: folder for DVCLive's files and curves.png (Figures 8 and 9).
-        note: what the figure says besides its title, for example that these are phantoms; '' for nothing.
+        curves: folder for DVCLive's files.
+
+    Raises:
+        InputError: training diverged; nothing is written.
     """
     resume = ResumeState(stage, run_hash((settings, stream), (data.pixels, data.labels, data.train, data.val), start))
-
-    def train(resume: ResumeState, on_epoch: OnEpoch) -> list[Arm]:
-        return train_arms([(settings, net)], data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
-
-    def save(folder: Path, card: dict[str, Any]) -> None:
-        save_classifier(folder, net, card)
-
-    rates = "lr_stage1 or lr_stage2"
-    train_single(stage, settings, resume, train if stream.epochs else None, save, rates, fabric, out, curves, note)
+    arms = []
+    with live_curves(curves, fabric.is_global_zero) as on_epoch:
+        if stream.epochs:
+            alone = [(settings, net)]
+            arms = train_arms(alone, data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
+    card = training_card(stage, settings, arms, "lr_stage1 or lr_stage2")
+    if fabric.is_global_zero:
+        with atomic_path(out) as folder:
+            save_classifier(folder, net, card)
+        resume.delete()

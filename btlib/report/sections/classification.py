@@ -34,8 +34,14 @@ TRAINING = {
     "fig5_mixup.png": ("Mixup (the paper's Figure 5).", "Pairs of slices and their mixtures"),
 }
 CURVES = {
-    "stage1": ("Training curves of stage 1 (the paper's Figure 8).", "Loss and accuracy over the epochs of stage 1"),
-    "stage2": ("Training curves of stage 2 (the paper's Figure 9).", "Loss and accuracy over the epochs of stage 2"),
+    "fig8_stage1.png": (
+        "Training curves of stage 1 (the paper's Figure 8).",
+        "Loss and accuracy over the epochs of stage 1",
+    ),
+    "fig9_stage2.png": (
+        "Training curves of stage 2 (the paper's Figure 9).",
+        "Loss and accuracy over the epochs of stage 2",
+    ),
 }
 RESULTS = {
     "classification.png": (
@@ -69,7 +75,7 @@ def classification_section(study: Study) -> Section:
         class_table(found["per_class"]),
         Heading("Figures"),
         *study.figures("train", TRAINING, columns=2),
-        *(block for stage, texts in CURVES.items() for block in study.figures(stage, {"curves.png": texts})),
+        *study.figures("train", CURVES),
         *study.figures("evaluate", RESULTS),
         *study.figures("evaluate", RANKING, columns=2),
         *study.figures("evaluate", ANSWERS),

@@ -43,7 +43,7 @@ def joint_section(study: Study) -> Section:
         *_by_grade(found),
         *grade_calibration(study),
         *study.figures("joint_evaluate", SCORE_FIGURES),
-        *study.figures("joint_curves", CURVES),
+        *study.figures("joint_evaluate", CURVES),
         Heading("Ablation"),
         *_ablation(study, table),
         *_missing(table.get("missing_modalities") or {}),

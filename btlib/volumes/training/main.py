@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 
-from btlib.core.training.arms import Arm
-from btlib.core.training.loop import OnEpoch
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.training.card import training_card
+from btlib.core.training.curves import live_curves
 from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
-from btlib.core.training.single import train_single
 from btlib.volumes.data.resident import ResidentVolumes
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import load_index
@@ -49,29 +49,26 @@ class VolumeData:
 
 
 def train_joint(
-    recipe: Recipe,
-    data: VolumeData,
-    normalisation: Mapping[str, Any],
-    fabric: Fabric,
-    out: Path,
-    curves: Path,
-    note: str,
+    recipe: Recipe, data: VolumeData, normalisation: Mapping[str, Any], fabric: Fabric, out: Path, curves: Path
 ) -> None:
     """Trains the main joint network and writes model, card and curves.
 
     Args:
         recipe: keys of section joint of params.yaml, and seed.
         normalisation: spacing and percentiles of the volumes; they travel in the card.
-        note: see `train_single`.
+        out: folder for model.safetensors and card.json.
+        curves: folder for DVCLive's files.
+
+    Raises:
+        InputError: training diverged; nothing is written.
     """
     settings, stream = joint_settings(recipe, "main"), joint_stream(recipe, recipe["size"])
     net = build_joint(joint_architecture(recipe), recipe["seed"])
     resume = ResumeState("train_joint", run_hash((settings, stream, net.architecture), data.arrays, []))
-
-    def train(resume: ResumeState, on_epoch: OnEpoch) -> list[Arm]:
-        return train_joint_arms([(settings, net)], data.task(stream), fabric, resume, on_epoch)
-
-    def save(folder: Path, card: dict[str, Any]) -> None:
-        save_joint(folder, net, stream.window, {"normalisation": dict(normalisation), **card})
-
-    train_single("train_joint", settings, resume, train, save, "joint.learning_rate", fabric, out, curves, note)
+    with live_curves(curves, fabric.is_global_zero) as on_epoch:
+        arms = train_joint_arms([(settings, net)], data.task(stream), fabric, resume, on_epoch)
+    card = training_card("train_joint", settings, arms, "joint.learning_rate")
+    if fabric.is_global_zero:
+        with atomic_path(out) as folder:
+            save_joint(folder, net, stream.window, {"normalisation": dict(normalisation), **card})
+        resume.delete()

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from btlib.core.runtime.artifacts import write_figure
 from btlib.core.runtime.errors import InputError
-from btlib.core.training.curves import draw_curves, live_curves
+from btlib.core.training.curves import live_curves
 from btlib.core.training.ema import Ema
 from btlib.core.training.schedule import learning_rate
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.inference import predict
 from btlib.images.training import augment, mixup
-from btlib.report.figures.training import draw_mixup, draw_views
+from btlib.report.figures.curves import curves_figure
+from btlib.report.figures.training import mixup_figure, views_figure
 
 
 def test_flips_are_torchs_flips_and_zero_strength_changes_nothing():
@@ -181,10 +183,9 @@ def test_predictions_are_softmax_probabilities_whatever_the_batch(task, make_net
 
 def test_dvclive_writes_only_into_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    live, on_epoch = live_curves(tmp_path / "curves", True)
-    for epoch in range(2):
-        on_epoch("main", {"epoch": epoch, "val_accuracy": 0.5 + epoch / 4})
-    live.end()
+    with live_curves(tmp_path / "curves", True) as on_epoch:
+        for epoch in range(2):
+            on_epoch("main", {"epoch": epoch, "val_accuracy": 0.5 + epoch / 4})
     assert json.loads((tmp_path / "curves/metrics.json").read_text())["main"]["val_accuracy"] == 0.75
     rows = (tmp_path / "curves/plots/metrics/main/val_accuracy.tsv").read_text().splitlines()
     assert [row.split("\t")[-1] for row in rows] == ["val_accuracy", "0.5", "0.75"]
@@ -193,7 +194,14 @@ def test_dvclive_writes_only_into_its_folder(tmp_path, monkeypatch):
 
 def test_pictures_are_drawn(task, tmp_path):
     row = {"epoch": 0, "train_loss": 1.0, "val_loss": 1.0, "train_accuracy": 0.5, "val_accuracy": 0.5}
-    draw_curves(tmp_path / "curves.png", [row], "accuracy", "stage")
-    draw_views(tmp_path / "views.png", task[0], np.arange(2), augment.Strength(0.5, 0.5, 0.1, 0.1), 0, "phantom data")
-    draw_mixup(tmp_path / "mixup.png", task[0], np.arange(3), 0.2, 0, "")
-    assert all((tmp_path / name).stat().st_size > 3000 for name in ("curves.png", "views.png", "mixup.png"))
+    strength = augment.Strength(0.5, 0.5, 0.1, 0.1)
+    figures = {
+        "curves": curves_figure({"stage": "stage1", "history": [row]}, "accuracy", "phantom data"),
+        "views": views_figure(task[0], np.arange(2), strength, 0, "phantom data"),
+        "mixup": mixup_figure(task[0], np.arange(3), 0.2, 0, ""),
+    }
+    titles = {name: figure.get_suptitle() for name, figure in figures.items()}
+    assert titles == {"curves": "stage1: training and validation – phantom data", "views": "phantom data", "mixup": ""}
+    for name, figure in figures.items():
+        write_figure(tmp_path / f"{name}.png", figure)
+        assert (tmp_path / f"{name}.png").stat().st_size > 3000

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
-from btlib.core.metrics import novelty as module
-from btlib.core.metrics.novelty import Novelty, fit_novelty
+from btlib.app.models import novelty as module
+from btlib.app.models.novelty import Novelty, fit_novelty
 from btlib.core.runtime.artifacts import read_tensors, write_tensors
 from btlib.core.runtime.errors import InputError
 

@@ -1,0 +1,65 @@
+"""From params.yaml to what each training is told: the main model's recipe, and those of every table's arms.
+
+A recipe is a mapping of dotted keys of params.yaml to values. Stage `check` writes them out, so that a table is trained
+anew where one of its arms changes, and not where a value changes that all of them override.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from btlib.core.runtime.arm_names import FULL, PROPOSED
+from btlib.core.runtime.nested import flatten
+from btlib.core.settings.schema import TABLES, Params
+
+OF_A_CLASSIFIER = (
+    "image_size",
+    "batch_size",
+    "lr_stage1",
+    "lr_stage2",
+    "mixup_alpha",
+    "focal_gamma",
+    "focal_alpha",
+    "label_smoothing",
+    "ema_decay",
+    "epochs_stage1",
+    "epochs_stage2",
+    "backbones",
+    "fusion",
+    "model",
+    "training",
+)
+NOT_OF_A_JOINT_RECIPE = ("precision", "mc_samples", "explained_cases", "ablation")
+
+
+def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
+    """What stage `check` writes, name of the file -> content.
+
+    `main`: the recipe of the main classifier. Each of `TABLES`, and `joint`: `seeds`, `arms` (name -> recipe, the
+    reference first; none where the table is switched off) and, of the classifier's, `keep_networks`, names of arms.
+    `backbones`: `names` of all that occur.
+    """
+    values = params.model_dump()
+    main = flatten({key: values[key] for key in OF_A_CLASSIFIER})
+    ablations, joint = params.ablations, params.joint.ablation
+    tables = {
+        name: {
+            "seeds": ablations.seeds,
+            "keep_networks": ablations.keep_networks.get(name, []),
+            "arms": _arms(PROPOSED, main, ablations.common, getattr(ablations, name)),
+        }
+        for name in TABLES
+    }
+    every = [main, *(arm for table in tables.values() for arm in table["arms"].values())]
+    names = sorted({backbone for recipe in every for backbone in recipe["backbones"]})
+    of_joint = flatten({key: value for key, value in values["joint"].items() if key not in NOT_OF_A_JOINT_RECIPE})
+    arms = {"seeds": joint.seeds, "arms": _arms(FULL, of_joint, joint.common, joint.arms)}
+    return {"main": main, **tables, "joint": arms, "backbones": {"names": names}}
+
+
+def _arms(
+    reference: str, recipe: Mapping[str, Any], common: Mapping[str, Any] | None, entries: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Each entry is `{arm: name, key: value, …}`, keys nested or dotted; no entries, no arms."""
+    base = {**recipe, **flatten(common or {})}
+    arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
+    return {name: base | overrides for name, overrides in ({reference: {}} | arms).items()} if arms else {}
