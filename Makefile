@@ -21,9 +21,9 @@ help:
 
 # DVC itself looks up images.root before it runs stage check, and says less than the check does where it is not there.
 repro: setup
-	@$(BIN)/python stages/check.py --params params.yaml --out .btlib/params.checked >/dev/null
+	@$(BIN)/python stages/check.py --params params.yaml --out .btlib/params.checked --recipes .btlib/recipes >/dev/null
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dvc repro
-	@$(BIN)/python -m btlib.report.headlines
+	@$(BIN)/python -m btlib.cli summary
 
 test: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
@@ -34,7 +34,7 @@ lint: setup
 
 # BASE goes through the environment, so that no branch name becomes shell.
 ci-report: test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m btlib.report.ci $${BASE:+--base "$$BASE"}
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m btlib.cli ci-report $${BASE:+--base "$$BASE"}
 
 setup: $(STAMP)
 

@@ -1,4 +1,4 @@
-"""The command `btlib`: predictions for new scans, a page for them in the browser, and models for other programs."""
+"""The command `btlib`: trained models on new scans, and what goes with a study: profiles, sweeps, summaries."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "Brain-tumour MRI with trained models: class of a single slice, or segmentation and grade of four scans.\n\n"
-        "Research software, not a medical device. Training and evaluation are the pipeline's: dvc repro."
+        "Research software, not a medical device. Training and evaluation are the pipeline's: dvc repro; the commands "
+        "profile, experiment, summary and ci-report go with it."
     ),
 )
 Models = Annotated[Path, typer.Option(metavar="FOLDER", help="The models that the pipeline has packed.")]
@@ -111,6 +112,62 @@ def serve(
     from btlib.app.serve.server import serve as serve_page
 
     serve_page(models, port)
+
+
+profiles = typer.Typer(no_args_is_help=True, help="Settings of another scale or purpose, from profiles/.")
+app.add_typer(profiles, name="profile")
+Profile = Annotated[Path, typer.Argument(metavar="PROFILE", help="Such as profiles/paper.yaml.")]
+
+
+@profiles.command()
+def apply(profile: Profile) -> None:
+    """Put the profile's values into params.yaml; its comments and other values stay.
+
+    Back again: git checkout params.yaml
+    """
+    from btlib.core.settings.profile import apply as apply_profile
+
+    print(f"params.yaml: {apply_profile(profile)} keys set from {profile}; back again: git checkout params.yaml")
+
+
+@profiles.command()
+def flags(profile: Profile) -> None:
+    """Print the profile as options of an experiment: btlib profile flags PROFILE | xargs dvc exp run"""
+    from btlib.core.settings.profile import flags as flags_of
+
+    print(flags_of(profile))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def experiment(context: typer.Context) -> None:
+    """Run dvc exp run with these options, after a look at the keys: a mistyped one is answered with the right one.
+
+    btlib experiment --queue -S 'mixup_alpha=0.1,0.2,0.4' evaluate
+    """
+    from btlib.core.settings.experiment import run_experiment
+
+    run_experiment(context.args)
+
+
+@app.command()
+def summary() -> None:
+    """Show the headline numbers of the last run, the time of each stage, and where the results are."""
+    from btlib.report.headlines import print_summary
+
+    print_summary()
+
+
+@app.command()
+def ci_report(
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="What to compare with; by default where this branch left origin/main."),
+    ] = None,
+) -> None:
+    """Run the main model and write ci-report/report.md: what a change does to its scores, with pictures."""
+    from btlib.report.ci import write_ci_report
+
+    write_ci_report(base)
 
 
 def main() -> None:

@@ -1,24 +1,26 @@
 """Stage compare: the arms of one table against the proposed model, and against the paper's values.
 
 Reads data/ablations/<table>/ (predictions.csv, runs.csv), data/manifest.csv, metrics/split.json. Writes
-metrics/ablation_<table>.json, data/figures/ablations/<table>/ (forest.png, table.md).
+metrics/ablation_<table>.json, data/tables/ablation_<table>.csv, data/figures/ablations/<table>/ (forest.png, table.md).
 Run: dvc repro compare@fusion (or regularisation, baselines, sensitivity).
 """
 
 from pathlib import Path
 
 from btlib.core.metrics.predictions import checked_predictions, classes_in, groups_of
+from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.artifacts import atomic_path, read_csv, read_json, write_figure, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
 from btlib.images.evaluation.ablation import Failed, ablation_table
+from btlib.images.evaluation.headlines import ABLATION_LEVELS, ablation_headline
 from btlib.report.figures.forest import ablation_markdown, forest_figure
 from btlib.report.figures.paper import TABLES
 from btlib.report.figures.wording import bullets
 
 
-def main(ablation: Path, manifest: Path, split: Path, metrics: Path, figures: Path) -> None:
+def main(ablation: Path, manifest: Path, split: Path, metrics: Path, scores_out: Path, figures: Path) -> None:
     p = load_params("seed", "images.source", "evaluation")
     table, note = figures.name, data_note(p.images.source)
     every = read_csv(ablation / "predictions.csv", text=("arm", "split", "image_id", "label"))
@@ -35,7 +37,8 @@ def main(ablation: Path, manifest: Path, split: Path, metrics: Path, figures: Pa
     rng = keyed_rng(p.seed, "bootstrap", table)
     settings = (n_train, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
     compared = ablation_table(arms, TABLES[table], *settings) if arms else {"rows": [], "assumptions": {}}
-    write_json(metrics, {"rows": compared["rows"]})
+    write_json(metrics, ablation_headline(compared))
+    write_scores(scores_out, {"rows": compared["rows"]}, ABLATION_LEVELS)
     with atomic_path(figures) as folder:
         folder.mkdir()
         if arms:

@@ -1,8 +1,8 @@
 """Stage consistency: do the proposed model's heat maps agree between seeds? (paper, section 5.9)
 
 Reads data/ablations/fusion/networks/proposed/<seed>/, data/weights/, data/processed/, data/splits.csv. Writes
-metrics/gradcam_consistency.json and data/gradcam_consistency.csv (one row per test image and map).
-Run: dvc repro consistency.
+metrics/gradcam_consistency.json, data/tables/gradcam_consistency.csv and data/gradcam_consistency.csv (one row per test
+image and map). Run: dvc repro consistency.
 """
 
 from pathlib import Path
@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from btlib.core.metrics.headlines import MAP_LEVELS, map_headline
+from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.core.runtime.artifacts import read_csv, write_csv, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
@@ -23,7 +25,9 @@ from btlib.images.explain.gradcam import gradcam
 from btlib.images.nets.store import kept_networks
 
 
-def main(ablation: Path, weights: Path, processed: Path, splits: Path, metrics: Path, table: Path) -> None:
+def main(
+    ablation: Path, weights: Path, processed: Path, splits: Path, metrics: Path, scores_out: Path, table: Path
+) -> None:
     p = load_params("seed", "evaluation.bootstrap")
     images, index = load_processed(processed)
     rows = rows_of(read_csv(splits, text=("image_id", "split")), index, "test")
@@ -40,7 +44,9 @@ def main(ablation: Path, weights: Path, processed: Path, splits: Path, metrics: 
         agreement = agreement_table(chosen["image_id"], chosen["label"], maps, rng)
     write_csv(table, agreement)
     scores = agreement_scores(agreement, p.evaluation.bootstrap, keyed_rng(p.seed, "consistency bootstrap"))
-    write_json(metrics, {"seeds": len(by_seed), "maps": scores})
+    every = {"seeds": len(by_seed), "maps": scores}
+    write_json(metrics, map_headline(every))
+    write_scores(scores_out, every, MAP_LEVELS)
 
 
 if __name__ == "__main__":

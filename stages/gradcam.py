@@ -1,8 +1,8 @@
 """Stage gradcam: where the classifier looks, per backbone and fused, and how much of that is the lesion.
 
 Reads models/stage2/, data/processed/, data/manifest.csv, data/predictions/test.csv and the lesion masks, under
-images.root or found by stage link_images. Writes metrics/gradcam.json, data/gradcam.csv (one row per image and map),
-data/figures/gradcam/ (Figure 13). Run: dvc repro gradcam.
+images.root or found by stage link_images. Writes metrics/gradcam.json, data/tables/gradcam.csv, data/gradcam.csv (one
+row per image and map), data/figures/gradcam/ (Figure 13). Run: dvc repro gradcam.
 """
 
 from pathlib import Path
@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from btlib.core.explain.faithfulness import faithfulness_table
+from btlib.core.metrics.headlines import MAP_LEVELS, map_headline
 from btlib.core.metrics.localisation import localisation_scores
 from btlib.core.metrics.predictions import groups_of, read_predictions
+from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.artifacts import read_csv, write_csv, write_figure, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
@@ -35,6 +37,7 @@ def main(
     manifest: Path,
     predictions: Path,
     metrics: Path,
+    scores_out: Path,
     table: Path,
     figures: Path,
 ) -> None:
@@ -56,7 +59,9 @@ def main(
     heat["group"] = groups_of(manifest, heat["image_id"])
     rng = keyed_rng(p.seed, "gradcam bootstrap")
     scores = localisation_scores(heat, list(maps), p.evaluation.bootstrap, rng)
-    write_json(metrics, {"n_test": len(test.labels), "n_with_mask": len(masked), "maps": scores})
+    every = {"n_test": len(test.labels), "n_with_mask": len(masked), "maps": scores}
+    write_json(metrics, map_headline(every))
+    write_scores(scores_out, every, MAP_LEVELS)
 
     for name, shown in shown_rows(test, p.gradcam.images_per_class, p.seed, "gradcam figure").items():
         pictures = images[rows[shown]]

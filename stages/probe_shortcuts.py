@@ -4,54 +4,34 @@ Reads models/stage2/, data/weights/, data/processed/, data/splits.csv. Writes da
 then a predictions table), pasted.csv, contrasts.csv, matched.csv and examples.png. Run: dvc repro probe_shortcuts.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-from torch import Tensor
-
-from btlib.core.metrics.predictions import predictions_table
 from btlib.core.runtime.artifacts import atomic_path, read_csv, write_csv, write_figure
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
-from btlib.images.data.preprocessing import Clahe, load_processed, preprocess
-from btlib.images.data.splits import rows_of, sampled
-from btlib.images.explain.contrast_match import grey_level_scores, matched
-from btlib.images.explain.lesion_insertion import insert_lesions, sample_lesions
-from btlib.images.explain.shortcut_probe import pretrained_backbones, probe, views
-from btlib.images.nets.classifier import Classifier
-from btlib.images.nets.inference import predict
+from btlib.images.data.preprocessing import load_processed
+from btlib.images.explain.probes import (
+    NO_TUMOR,
+    contrast_swap,
+    draw_sample,
+    grey_level_matching,
+    lesion_insertion,
+    occlusion,
+)
 from btlib.images.nets.store import load_classifier, read_states
-from btlib.phantom.atlas import Atlas, load_atlas
-from btlib.phantom.contrast_probe import contrast_slices
+from btlib.phantom.atlas import load_atlas
 from btlib.report.figures.shortcuts import examples_figure
-
-NO_TUMOR = "no_tumor"
-SLICE = 224  # pixels of the phantom slices, before they are preprocessed like all images
-SHOWN = 6  # images in a row of examples.png
-
-
-class Sample(NamedTuple):
-    """N of the images: their row numbers in data/processed/, uint8 [N, S, S, 3], ids, and names of their classes."""
-
-    rows: np.ndarray
-    images: np.ndarray
-    image_ids: np.ndarray
-    labels: np.ndarray
-
-    def where(self, chosen: np.ndarray) -> "Sample":
-        return Sample(*(values[chosen] for values in self))
 
 
 def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -> None:
     p = load_params("seed", "images.source", "images.clahe", "shortcuts")
     net, atlas, rng = load_classifier(model), load_atlas(), keyed_rng(p.seed, "shortcuts")
-    train = draw_sample(processed, splits, "train", p.shortcuts.train_per_class, rng)
-    test = draw_sample(processed, splits, "test", p.shortcuts.test_per_class, rng)
-    healthy, size = test.where(test.labels == NO_TUMOR), test.images.shape[1]
+    images, index = load_processed(processed)
+    table = read_csv(splits, text=("image_id", "split"))
+    train = draw_sample(images, index, table, "train", p.shortcuts.train_per_class, rng)
+    test = draw_sample(images, index, table, "test", p.shortcuts.test_per_class, rng)
+    healthy, size = test.where(test.labels == NO_TUMOR), images.shape[1]
     occluded, shown = occlusion(net, read_states(weights, net.backbone_names), train, test)
     pasted, with_lesion = lesion_insertion(net, healthy, p.seed, p.shortcuts.lesions, atlas)
     contrasts = contrast_swap(net, p.seed, p.shortcuts.contrast_subjects, size, p.images.clahe, atlas)
@@ -62,71 +42,6 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
         write_csv(folder / "contrasts.csv", contrasts)
         write_csv(folder / "matched.csv", alike)
         write_figure(folder / "examples.png", examples_figure(shown | with_lesion, data_note(p.images.source)))
-
-
-def draw_sample(processed: Path, splits: Path, part: str, most: int, rng: np.random.Generator) -> Sample:
-    """At most `most` images of each class of one part of the split."""
-    images, index = load_processed(processed)
-    names = index["label"].to_numpy()
-    rows = sampled(rows_of(read_csv(splits, text=("image_id", "split")), index, part), names, most, rng)
-    return Sample(rows, images[rows], index["image_id"].to_numpy()[rows], names[rows])
-
-
-def occlusion(
-    net: Classifier, states: Mapping[str, Mapping[str, Tensor]], train: Sample, test: Sample
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """What the main model and a linear probe say of each view, and some of the images by view.
-
-    Without pretrained backbones there are no features that know nothing of the task, hence no probe.
-    """
-    tables, shown = [], {}
-    backbones = pretrained_backbones(states)
-    numbers = np.array([net.classes.index(label) for label in train.labels])
-    for view, make in views(test.images.shape[1]).items():
-        seen = make(test.images)
-        said = {"main": predict(net, seen)}
-        if backbones:
-            said["probe"] = probe(backbones, make(train.images), numbers, seen)
-        for who, probabilities in said.items():
-            part = predictions_table(test.image_ids, test.labels, probabilities, net.classes)
-            tables.append(pd.DataFrame({"model": who, "view": view}, index=part.index).join(part))
-        shown[view] = seen[:SHOWN]
-    return pd.concat(tables, ignore_index=True), shown
-
-
-def lesion_insertion(
-    net: Classifier, healthy: Sample, seed: int, count: int, atlas: Atlas
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """What the main model says of images without a tumour before and after `count` lesions of a class are pasted in."""
-    parts, shown = [pd.DataFrame(columns=["image_id", "label", "pasted"])], {}
-    made = {}
-    if len(healthy.rows):
-        lesions = sample_lesions(seed, net.classes, count, atlas)
-        made = {name: insert_lesions(healthy.images, of, seed, healthy.rows) for name, of in lesions.items()}
-        shown = {f"{name} pasted": images[:SHOWN] for name, images in made.items()}
-        made = {"": healthy.images} | made
-    for name, images in made.items():
-        part = predictions_table(healthy.image_ids, healthy.labels, predict(net, images), net.classes)
-        parts.append(part.assign(pasted=name))
-    return pd.concat(parts, ignore_index=True), shown
-
-
-def contrast_swap(net: Classifier, seed: int, subjects: int, size: int, clahe: Clahe, atlas: Atlas) -> pd.DataFrame:
-    """What the main model says of phantom slices, each in every contrast, at `size` pixels."""
-    slices, labels, contrasts = contrast_slices(seed, subjects, SLICE, atlas)
-    images = np.stack([preprocess(image, size, clahe) for image in slices])
-    names = [f"contrast{number}" for number in range(len(contrasts))]
-    return predictions_table(names, labels, predict(net, images), net.classes).assign(contrast=contrasts)
-
-
-def grey_level_matching(train: Sample, test: Sample) -> pd.DataFrame:
-    """The probability of a tumour by grey levels alone, and which images with and without one it makes pairs of."""
-    table = pd.DataFrame({"image_id": test.image_ids, "label": test.labels, "score": np.nan, "matched": False})
-    tumour = test.labels != NO_TUMOR
-    if tumour.all():
-        return table
-    scores = grey_level_scores(train.images, train.labels != NO_TUMOR, test.images)
-    return table.assign(score=scores, matched=matched(scores, tumour))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stage report: everything of this run on one page beside the papers' numbers, with a model card.
 
-Reads params.yaml, metrics/, data/figures/, the manifests and splits, pictures of robustness and
+Reads params.yaml, metrics/, data/tables/, data/figures/, the manifests and splits, pictures of robustness and
 shortcuts, the trained networks' cards, docs/runs/ (recorded runs on real images), CITATION.cff. Writes report.html,
 which needs no other file and no network. Run: dvc repro report.
 """
@@ -16,7 +16,7 @@ from btlib.core.settings.schema import read_params, read_yaml
 from btlib.report.figures.paper import HEADLINE, TABLES
 from btlib.report.page import write_page
 from btlib.report.provenance import revision, sha256, timings
-from btlib.report.study import Study, read_folder
+from btlib.report.study import Study, read_folder, read_tables
 
 VOLUME_TEXT = ("case", "patient", "grade", "seg", "shape", "spacing")
 
@@ -24,6 +24,7 @@ VOLUME_TEXT = ("case", "patient", "grade", "seg", "shape", "spacing")
 def main(
     params: Path,
     metrics: Path,
+    tables: Path,
     figures: Path,
     corruptions: Path,
     lesions: Path,
@@ -56,7 +57,7 @@ def main(
     }
     study = Study(
         params=flatten(p),
-        metrics=read_folder(metrics),
+        metrics=read_folder(metrics) | read_tables(tables),
         notes={"images": data_note(p.images.source), "volumes": data_note(p.volumes.source)},
         paper={"headline": HEADLINE, "tables": TABLES},
         volumes=read_csv(volumes, text=VOLUME_TEXT),

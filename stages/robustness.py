@@ -1,16 +1,18 @@
 """Stage robustness: accuracy, ECE and sensitivity under nine corruptions at five severities, model beside model.
 
-Reads data/robustness/predictions.csv, data/manifest.csv. Writes metrics/robustness.json, data/figures/robustness/
-(accuracy.png, sensitivity.png, reading.md). Run: dvc repro robustness.
+Reads data/robustness/predictions.csv, data/manifest.csv. Writes metrics/robustness.json, data/tables/robustness.csv,
+data/figures/robustness/ (accuracy.png, sensitivity.png, reading.md). Run: dvc repro robustness.
 """
 
 from pathlib import Path
 
 from btlib.core.metrics.predictions import groups_of
+from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.artifacts import atomic_path, write_figure, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
+from btlib.images.evaluation.headlines import ROBUSTNESS_LEVELS, robustness_headline
 from btlib.images.evaluation.robustness import read_runs, robustness_table
 from btlib.report.figures.robustness import accuracy_figure, sensitivity_figure
 from btlib.report.figures.wording import bullets
@@ -18,7 +20,7 @@ from btlib.report.figures.wording import bullets
 WORST = 3  # corruptions whose sensitivities are shown class by class
 
 
-def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> None:
+def main(predictions: Path, manifest: Path, metrics: Path, scores_out: Path, figures: Path) -> None:
     p = load_params("seed", "images.source", "evaluation")
     note = data_note(p.images.source)
     runs = read_runs(predictions)
@@ -26,7 +28,9 @@ def main(predictions: Path, manifest: Path, metrics: Path, figures: Path) -> Non
     groups = groups_of(manifest, first.image_ids)
     rng = keyed_rng(p.seed, "bootstrap", "robustness")
     table = robustness_table(runs, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
-    write_json(metrics, {"n_test": len(first.labels), "models": table["models"]})
+    scores = {"n_test": len(first.labels), "models": table["models"]}
+    write_json(metrics, robustness_headline(scores))
+    write_scores(scores_out, scores, ROBUSTNESS_LEVELS)
     with atomic_path(figures) as folder:
         write_figure(folder / "accuracy.png", accuracy_figure(table, note))
         write_figure(folder / "sensitivity.png", sensitivity_figure(table, WORST, note))

@@ -1,10 +1,8 @@
 """What a change does to the main model's scores, as one Markdown page with pictures: `make ci-report`, and CI.
 
 Runs the road of the main model (only what changed), then writes ci-report/report.md and the pictures beside it.
-Run: python -m btlib.report.ci [--base REVISION]
 """
 
-import argparse
 import json
 import math
 import shutil
@@ -16,7 +14,6 @@ from typing import Any, NamedTuple
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.errors import InputError
-from btlib.core.runtime.interruption import interruptible
 from btlib.core.settings.schema import read_params
 
 OUT = Path("ci-report")
@@ -55,20 +52,17 @@ class Score(NamedTuple):
         return "inside" if self.interval[0] <= self.now <= self.interval[1] else "**outside**"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m btlib.report.ci", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--base", help=f"git revision to compare with; by default where this branch left {TRUNK}")
-    with interruptible("ci_report"):
-        try:
-            read_params()  # DVC would say less about a fault in it
-            base = resolve(parser.parse_args().base or default_base())
-            changed = git("diff", "--name-only", base, "--", *SOURCES).splitlines()
-            ran = reproduce(TARGETS)
-            print(f"{write_report(base, changed, ran)}: compared with {base}")
-        except InputError as error:
-            sys.exit(f"\n{error}\n")
+def write_ci_report(base: str | None) -> None:
+    """Runs the main model's road and writes the report.
+
+    Args:
+        base: git revision to compare with; None: `default_base`.
+    """
+    read_params()  # DVC would say less about a fault in it
+    base = resolve(base or default_base())
+    changed = git("diff", "--name-only", base, "--", *SOURCES).splitlines()
+    ran = reproduce(TARGETS)
+    print(f"{write_report(base, changed, ran)}: compared with {base}")
 
 
 def default_base() -> str:
@@ -237,7 +231,3 @@ def git_says_yes(*arguments: str) -> bool:
 
 def run(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -150,7 +150,8 @@ def block(title: str, lines: list[str]) -> str:
     return "\n".join([title, *(f"  {line}" for line in lines)])
 
 
-def main() -> None:
+def print_summary() -> None:
+    """Prints it all, of the run that lies in the current folder."""
     p = read_params()
     images, volumes = (
         f"phantom {what} (a demo: says nothing about patients)" if part.source == "phantom" else part.root
@@ -172,7 +173,3 @@ def main() -> None:
         "Research software, not a medical device.",
     ]
     print("\n" + "\n\n".join(blocks))
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.errors import InputError
 from btlib.report.blocks import Block, Figure, Figures
@@ -19,7 +20,7 @@ class Study:
 
     Attributes:
         params: dotted key of params.yaml -> value.
-        metrics: name of a file in metrics/ -> its content.
+        metrics: name of a file in metrics/ or data/tables/ -> its scores.
         notes: `images` and `volumes` -> what their data are, '' for real ones.
         paper: the paper's `headline` (score -> value) and `tables` (table -> arm -> score -> value, or None).
         volumes: the manifest of the volumes.
@@ -85,3 +86,8 @@ class Study:
 def read_folder(folder: Path) -> dict[str, Any]:
     """Every JSON file of a folder, by name."""
     return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+
+
+def read_tables(folder: Path) -> dict[str, Any]:
+    """The scores of every table of a folder, by name."""
+    return {path.stem: read_scores(path) for path in sorted(folder.glob("*.csv"))}

@@ -71,7 +71,7 @@ def repository(tmp_path, monkeypatch):
 
 
 def report(project, *arguments, ok=True):
-    return run(project, "python", "-m", "btlib.report.ci", *arguments, ok=ok, PYTHONPATH=str(ROOT)).stdout
+    return run(project, "python", "-m", "btlib.cli", "ci-report", *arguments, ok=ok, PYTHONPATH=str(ROOT)).stdout
 
 
 def test_the_report_of_a_changed_parameter(repository):
@@ -122,7 +122,7 @@ def test_a_stage_that_fails_and_an_unknown_base_give_one_message(repository):
     output = report(repository, ok=False)
     assert output.strip().endswith("dvc repro evaluate gradcam failed, so there is nothing to report")
     assert not (repository / "ci-report").exists()
-    assert report(repository, "--base", "v9", ok=False).strip().startswith("v9: no such git revision here")
+    assert report(repository, "--base", "v9", ok=False).strip().startswith("btlib: v9: no such git revision here")
 
 
 def test_the_default_base_is_where_the_branch_left_main(repository):

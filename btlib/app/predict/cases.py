@@ -15,10 +15,10 @@ from btlib.volumes.data.conventions import GRADES, REGIONS, regions_of
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.reading import BRAIN_SHARE
 from btlib.volumes.data.store import Case, to_native
+from btlib.volumes.explain.doubts import explanation
 from btlib.volumes.explain.maps import Explanation, brain_of, grade_heat
-from btlib.volumes.explain.sampling import binary_uncertainty
 from btlib.volumes.nets.features import encoder_features
-from btlib.volumes.nets.inference import CasePrediction, mc_samples, native_labels, predict_case
+from btlib.volumes.nets.inference import CasePrediction, native_labels, predict_case
 
 UNLIKE = (
     "unlike the volumes that the network was trained on: are these the four modalities, co-registered, without skull?"
@@ -90,9 +90,8 @@ class CasePredictor:
         net, window, novelty, card = self._packed
         case = normalized(scans, card.preprocessing)
         predicted = predict_case(net, case, window)
-        entropy, information = self._doubt(case, predicted)
         warm = self._heat(case, predicted) if heat else None
-        maps = Explanation(predicted.regions, predicted.attention, warm, entropy, information)
+        maps = explanation((net, window), case, predicted, warm, card.mc_dropout.samples, card.mc_dropout.seed)
         labels = None if predicted.regions is None else native_labels(predicted.regions, case)
         (distance,) = novelty.scores(encoder_features(net, case, window)[None])
         remarks = (UNLIKE,) * bool(distance > 1) + (SKULL,) * _fills_its_box(case)
@@ -111,15 +110,6 @@ class CasePredictor:
             case=case,
             maps=maps,
         )
-
-    def _doubt(self, case: Case, predicted: CasePrediction) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Entropy and mutual information of the whole tumour under dropout; the plain entropy alone without."""
-        net, window, _, card = self._packed
-        if predicted.regions is None:
-            return None, None
-        samples = mc_samples(net, case, window, card.mc_dropout.samples, card.mc_dropout.seed)
-        found = binary_uncertainty(np.stack([sample.regions[0] for sample in samples or [predicted]]))
-        return found.entropy, found.mutual_information if samples else None
 
     def _heat(self, case: Case, predicted: CasePrediction) -> np.ndarray | None:
         """Grad-CAM of the predicted grade, over all feature maps that it rests on."""

@@ -24,6 +24,7 @@ FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 # NumPy and safetensors report a full disk without an errno
 FULL_DISK_MESSAGE = re.compile(rf"\d+ requested and \d+ written|\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
 PARTIAL = re.compile(r"\..+?(\.(?P<process>\d+))?\.partial")
+JSON_WIDTH = 100  # columns
 JSON_BYTES = 64 * 2**20  # far more than any output here; the parser needs many times that
 MAKE_ANEW = "delete it and run `dvc repro` again"
 
@@ -102,9 +103,20 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON with sorted keys; NaN and infinity are refused, since JSON has neither."""
+    """Writes JSON with sorted keys, on one line what fits there; NaN and infinity are refused: JSON has neither."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(_wrapped(value, "") + "\n", encoding="utf-8")
+
+
+def _wrapped(value: Any, indent: str) -> str:
+    text = json.dumps(value, sort_keys=True, allow_nan=False)
+    if len(indent) + len(text) <= JSON_WIDTH or not isinstance(value, Mapping | list | tuple):
+        return text
+    deeper = f"{indent}  "
+    if isinstance(value, Mapping):
+        lines = [f"{deeper}{json.dumps(str(key))}: {_wrapped(value[key], deeper)}" for key in sorted(value)]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(deeper + _wrapped(item, deeper) for item in value) + f"\n{indent}]"
 
 
 def read_json(path: Path) -> Any:

@@ -1,8 +1,4 @@
-"""`dvc exp run`, with the keys of `-S` checked first: DVC refuses a mistyped key too, but does not say which was meant.
-
-All options are those of `dvc exp run`.
-Run: python -m btlib.core.settings.experiment --queue -S 'mixup_alpha=0.1,0.2,0.4,0.6' evaluate
-"""
+"""`dvc exp run` after a look at the keys: DVC refuses a mistyped one too, but does not say which was meant."""
 
 import argparse
 import os
@@ -33,15 +29,9 @@ def check_keys(overrides: Sequence[str], params: Path = PARAMS_FILE) -> None:
     check_params(raw, "-S")
 
 
-def main() -> None:
+def run_experiment(options: Sequence[str]) -> None:
+    """Becomes `dvc exp run` with these options, once their keys are checked; raises as `check_keys`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-S", "--set-param", action="append", default=[])
-    try:
-        check_keys(parser.parse_known_args()[0].set_param)
-    except InputError as error:
-        sys.exit(f"\n{error}\n")
-    os.execv(sys.executable, [sys.executable, "-m", "dvc", "exp", "run", *sys.argv[1:]])
-
-
-if __name__ == "__main__":
-    main()
+    check_keys(parser.parse_known_args(options)[0].set_param)
+    os.execv(sys.executable, [sys.executable, "-m", "dvc", "exp", "run", *options])

@@ -2,15 +2,10 @@
 
 An overlay holds only the keys that differ from the committed params.yaml. With `extends: plain_finetune.yaml` it lies
 on top of another one in its folder.
-
-Run: python -m btlib.core.settings.profile apply profiles/paper.yaml      (back again: git checkout params.yaml)
-     python -m btlib.core.settings.profile flags profiles/paper.yaml | xargs dvc exp run
 """
 
-import argparse
 import re
 import shlex
-import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -103,26 +98,3 @@ def _hydra(value: Any) -> str:
     if isinstance(value, str) and not PLAIN.fullmatch(value):
         return '"' + value.replace('"', r"\"") + '"'
     return str(value)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m btlib.core.settings.profile",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", choices=["apply", "flags"])
-    parser.add_argument("profile", type=Path)
-    arguments = parser.parse_args()
-    try:
-        if arguments.action == "flags":
-            print(flags(arguments.profile))
-        else:
-            count = apply(arguments.profile)
-            print(f"{PARAMS_FILE}: {count} keys set from {arguments.profile}; back again: git checkout {PARAMS_FILE}")
-    except InputError as error:
-        sys.exit(f"\n{error}\n")
-
-
-if __name__ == "__main__":
-    main()

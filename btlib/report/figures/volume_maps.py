@@ -1,8 +1,9 @@
 """One case on one page: the four modalities, truth, prediction, attention, Grad-CAM and uncertainty."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -12,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from scipy.ndimage import find_objects
 
-from btlib.volumes.data.conventions import MODALITIES, REGION_NAMES, regions_of
+from btlib.report.figures.wording import titled
+from btlib.volumes.data.conventions import GRADES, MODALITIES, REGION_NAMES, regions_of
 from btlib.volumes.data.store import Case
 from btlib.volumes.explain.maps import Explanation, brain_of
 
@@ -47,6 +49,28 @@ SHADES = {
     "entropy": Shade("predictive entropy (nats)", "inferno", float(np.log(2)), "no segmentation\nor no dropout"),
     "mutual_information": Shade("mutual information (nats)", "inferno", None, "no segmentation\nor no dropout"),
 }
+
+
+def case_title(row: Any, segmentation: pd.DataFrame, note: str) -> str:
+    """'BraTS20_Training_007: true grade HGG, predicted ✓ HGG 97.3%', and on a second line the Dice where it is known.
+
+    Args:
+        row: of a table of grade predictions, by attribute.
+        segmentation: of `evaluation.tables.SEGMENTATION`.
+        note: what the data are, '' for real ones.
+    """
+    scores = segmentation[segmentation["case"] == row.case].set_index("region")["dice"]
+    dice = ", ".join(f"{spoken} {scores[region]:.2f}" for region, spoken in REGION_NAMES.items() if region in scores)
+    return titled(f"{row.case}: {_graded(row)}", note) + (f"\nDice: {dice}" if dice else "")
+
+
+def _graded(row: Any) -> str:
+    true = f"true grade {row.grade}" if row.grade else "grade unknown"
+    if np.isnan(row.p_HGG):
+        return f"{true}, not graded by this network"
+    said = GRADES[int(row.p_HGG > row.p_LGG)]
+    sign = {"": "", said: "✓ "}.get(row.grade, "✗ ")
+    return f"{true}, predicted {sign}{said} {max(row.p_HGG, row.p_LGG):.1%}"
 
 
 def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:

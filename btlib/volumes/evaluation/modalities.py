@@ -22,6 +22,11 @@ READING = {
 }
 
 
+def subsets_of(arm: str) -> list[str]:
+    """What an arm's networks are shown: each choice of modalities where it is about them, else all of them."""
+    return SUBSETS if arm in (FULL, WITHOUT) else [EVERYTHING]
+
+
 def modality_table(
     cohort: Cohort, runs: Mapping[tuple[str, str], Runs], bins: int, resamples: int, rng: np.random.Generator
 ) -> dict:

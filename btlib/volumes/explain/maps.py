@@ -1,6 +1,7 @@
 """The joint network's grade explained on a whole volume, and how much of the explanation is tumour."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ from btlib.core.explain.faithfulness import faithfulness_table
 from btlib.core.explain.gradcam import Explainable, map_names, normalised, raw_maps, resized
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.volumes.data.conventions import regions_of
-from btlib.volumes.data.store import Case
+from btlib.volumes.data.store import Case, to_native, write_nifti
+from btlib.volumes.nets.inference import native_labels
 from btlib.volumes.nets.windows import OVERLAP, Window, shrunk
 
 
@@ -30,6 +32,16 @@ class Explanation(NamedTuple):
     gradcam: np.ndarray | None
     entropy: np.ndarray | None
     mutual_information: np.ndarray | None
+
+
+def write_maps(folder: Path, found: Explanation, case: Case) -> None:
+    """NIfTI on the input grid: one file for each map that there is, and the predicted segmentation."""
+    maps = found._asdict()
+    if (regions := maps.pop("regions")) is not None:
+        write_nifti(folder / "segmentation.nii.gz", native_labels(regions, case), case)
+    for name, values in maps.items():
+        if values is not None:
+            write_nifti(folder / f"{name}.nii.gz", to_native(values[None], case)[0], case)
 
 
 def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) -> dict[str, np.ndarray]:

@@ -147,7 +147,7 @@ def test_command_line(params, overlay):
     profile = overlay("mixup_alpha: 0.4\n")
 
     def call(*arguments):
-        command = [sys.executable, "-m", "btlib.core.settings.profile", *arguments]
+        command = [sys.executable, "-m", "btlib.cli", "profile", *arguments]
         return subprocess.run(command, cwd=params.parent, capture_output=True, text=True)
 
     assert call("flags", "overlay.yaml").stdout == "-S mixup_alpha=0.4\n"
@@ -156,5 +156,5 @@ def test_command_line(params, overlay):
     assert read_yaml(params)["mixup_alpha"] == 0.4
     missing = call("apply", "absent.yaml")
     assert missing.returncode == 1
-    assert missing.stderr.strip() == "absent.yaml: no such file; run from the project's root"
+    assert missing.stderr.strip() == "btlib: absent.yaml: no such file; run from the project's root"
     assert profile.exists()

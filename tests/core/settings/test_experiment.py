@@ -51,9 +51,9 @@ def finished(project, count):
 
 def test_a_sweep_of_stage_check_alone(project):
     """The command of the README, down to the stage that costs nothing."""
-    call = ("python", "-m", "btlib.core.settings.experiment", "--queue", "-S")
+    call = ("python", "-m", "btlib.cli", "experiment", "--queue", "-S")
     refused = run(project, *call, "mixup_alfa=0.1,0.2", "check", ok=False)
-    assert refused.stdout.strip() == "-S:\n  - unknown key 'mixup_alfa' (did you mean 'mixup_alpha'?)"
+    assert refused.stdout.strip() == "btlib: -S:\n  - unknown key 'mixup_alfa' (did you mean 'mixup_alpha'?)"
     assert "No experiment tasks in the queue" in dvc(project, "queue", "status")
 
     assert run(project, *call, "mixup_alpha=0.1,0.4", "check").stdout.count("Queued experiment") == 2

@@ -1,0 +1,102 @@
+"""What networks say of cases, as rows of the tables that the evaluation reads (`evaluation.tables`)."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from nibabel.affines import voxel_sizes
+from tqdm import tqdm
+
+from btlib.core.runtime.threads import side_by_side
+from btlib.volumes.data.conventions import regions_of
+from btlib.volumes.data.reading import read_case
+from btlib.volumes.data.store import Case, write_nifti
+from btlib.volumes.evaluation.segmentation import Outlined, dice
+from btlib.volumes.evaluation.tables import DICE, MODALITY_SCORES, PREDICTIONS
+from btlib.volumes.nets.inference import CasePrediction, grade_row, labels_of, native_labels, predict_case
+from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.windows import Window
+
+
+class Asked(NamedTuple):
+    """A network of an ablation, and the modalities that it is shown, such as t1+flair."""
+
+    arm: str
+    seed: int
+    net: JointNet
+    window: Window
+    modalities: str
+
+
+def predict_cases(net: JointNet, window: Window, cases: Sequence[Case], task: str) -> list[CasePrediction]:
+    """One pass over each case; `task` is what the progress bar says."""
+    found = side_by_side(partial(predict_case, net, window=window), cases)
+    return list(tqdm(found, desc=task, total=len(cases), unit="case", mininterval=1))
+
+
+def prediction_rows(index: pd.DataFrame, cases: Sequence[Case], found: Sequence[CasePrediction]) -> pd.DataFrame:
+    """The table PREDICTIONS of these cases.
+
+    Args:
+        index: of the normalised cases, with patient and grade.
+    """
+    known = index.set_index("case")[["patient", "grade"]]
+    rows = [
+        {"case": case.name, **known.loc[case.name], **grade_row(prediction.grade)}
+        for case, prediction in zip(cases, found, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=PREDICTIONS)
+
+
+def outlined(
+    cases: Sequence[Case],
+    found: Sequence[CasePrediction],
+    manifest: pd.DataFrame,
+    root: Path,
+    resample: bool,
+    masks: Path,
+) -> Iterator[Outlined]:
+    """Truth and prediction of each case on its input grid; writes the predicted masks into `masks` on the way.
+
+    Args:
+        manifest: of the volumes, which names the true segmentations below `root`.
+    """
+    rows = manifest.set_index("case", drop=False)
+    masks.mkdir()
+    for case, prediction in zip(tqdm(cases, desc="masks", unit="case", mininterval=1), found, strict=True):
+        if prediction.regions is None:
+            continue
+        labels = native_labels(prediction.regions, case)
+        write_nifti(masks / f"{case.name}.nii.gz", labels, case)
+        _, truth, *_ = read_case(root, rows.loc[case.name], resample)
+        if truth is not None:
+            yield case.name, regions_of(truth), regions_of(labels), voxel_sizes(case.native_affine)
+
+
+def modality_scores(asked: Sequence[Asked], cases: Sequence[Case], index: pd.DataFrame) -> pd.DataFrame:
+    """The table MODALITY_SCORES: of every network and case the grade's probability, and Dice on the normalised grid."""
+    known = index.set_index("case")[["patient", "grade"]]
+    parts = side_by_side(partial(_scores, cases=cases, known=known), asked)
+    rows = [row for part in tqdm(parts, desc="test cases", total=len(asked), leave=False) for row in part]
+    return pd.DataFrame(rows, columns=MODALITY_SCORES)
+
+
+def _scores(asked: Asked, cases: Sequence[Case], known: pd.DataFrame) -> list[dict]:
+    rows = []
+    for case in cases:
+        found = predict_case(asked.net, case, asked.window, asked.modalities.split("+"))
+        row = {"arm": asked.arm, "seed": asked.seed, "subset": asked.modalities, "case": case.name}
+        row |= {**known.loc[case.name], "p_HGG": np.nan if found.grade is None else found.grade[1]}
+        rows.append(row | dict(zip(DICE, _dice(case, found), strict=True)))
+    return rows
+
+
+def _dice(case: Case, found: CasePrediction) -> list[float]:
+    """Of each region; NaN where truth or prediction is missing."""
+    if case.seg is None or found.regions is None:
+        return [np.nan] * len(DICE)
+    pairs = zip(regions_of(case.seg), regions_of(labels_of(found.regions)), strict=True)
+    return [dice(truth, said) for truth, said in pairs]
