@@ -12,7 +12,7 @@ from btlib.report.headlines import (
     headline,
     joint_headline,
     leaks,
-    main,
+    print_summary,
     stage_names,
     times,
 )
@@ -84,7 +84,7 @@ def test_all_of_it_is_printed(tmp_path, monkeypatch, capsys):
         shutil.copy(ROOT / name, name)
     for name, found in metrics().items():
         write_json(tmp_path / f"metrics/{name}.json", found)
-    main()
+    print_summary()
     said = capsys.readouterr().out
     assert "split by group (leak-free: patients and near copies apart)" in said
     assert "Other hospitals: phantom_elsewhere\n  sensitivity         0.5000" in said

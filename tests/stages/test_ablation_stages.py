@@ -9,6 +9,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
@@ -64,16 +65,33 @@ def set_arms(project, **changes):
     yaml.dump(params, project / "params.yaml")
 
 
+def recipes():
+    stage("check")(Path("params.yaml"), Path("data/params.checked"), Path("data/recipes"))
+
+
 def ablate(table="fusion"):
-    stage("ablate")(*map(Path, ("data/processed", "data/splits.csv", "data/weights", f"data/ablations/{table}")))
+    recipes()
+    stage("ablate")(
+        *map(
+            Path,
+            (
+                f"data/recipes/{table}.json",
+                "data/processed",
+                "data/splits.csv",
+                "data/weights",
+                f"data/ablations/{table}",
+            ),
+        )
+    )
     return Path(f"data/ablations/{table}")
 
 
 def compare(table="fusion"):
     folder, figures = Path(f"data/ablations/{table}"), Path(f"data/figures/ablations/{table}")
-    files = (folder / "predictions.csv", folder / "runs.csv", Path("data/manifest.csv"), Path("metrics/split.json"))
-    stage("compare")(*files, Path(f"metrics/ablation_{table}.json"), figures)
-    return read_json(Path(f"metrics/ablation_{table}.json"))
+    files = (folder, Path("data/manifest.csv"), Path("metrics/split.json"))
+    scores = Path(f"data/tables/ablation_{table}.csv")
+    stage("compare")(*files, Path(f"metrics/ablation_{table}.json"), scores, figures)
+    return read_scores(scores)
 
 
 def test_from_arms_to_table_figure_and_agreement_of_maps(project):
@@ -102,7 +120,13 @@ def test_from_arms_to_table_figure_and_agreement_of_maps(project):
     assert Path("data/figures/ablations/fusion/forest.png").stat().st_size > 10_000
     assert "concatenation" in Path("data/figures/ablations/fusion/table.md").read_text()
 
-    places = [folder, *map(Path, ("data/weights", "data/processed", "data/splits.csv", "metrics/c.json", "data/c.csv"))]
+    places = [
+        folder,
+        *map(
+            Path,
+            ("data/weights", "data/processed", "data/splits.csv", "metrics/c.json", "data/tables/c.csv", "data/c.csv"),
+        ),
+    ]
     stage("consistency")(*places)
     agreement = read_json(Path("metrics/c.json"))
     assert agreement["seeds"] == 2
@@ -129,9 +153,13 @@ def test_robustness_of_the_main_model_and_of_kept_arms(project):
     assert table.groupby("model").size().to_dict() == dict.fromkeys(("main", "proposed", "ema_only"), 16 * (1 + 9 * 5))
     assert (out / "corruptions.png").stat().st_size > 10_000
     figures = Path("data/figures/robustness")
-    stage("robustness")(out / "predictions.csv", Path("data/manifest.csv"), Path("metrics/r.json"), figures)
+    stage("robustness")(
+        out / "predictions.csv", Path("data/manifest.csv"), Path("metrics/r.json"), Path("r.csv"), figures
+    )
     scores = read_json(Path("metrics/r.json"))
     assert scores["n_test"] == 16 and set(scores["models"]) == {"main", "proposed", "ema_only"}
+    assert set(scores["models"]["main"]) == {"clean", "mca", "drop", "mean_ece"}
+    assert read_scores(Path("r.csv"))["models"]["main"]["clean"]["accuracy"] == scores["models"]["main"]["clean"]
     assert {path.name for path in figures.iterdir()} == {"accuracy.png", "sensitivity.png", "reading.md"}
 
 
@@ -145,9 +173,11 @@ def test_shortcuts_of_the_main_model(project):
     )
     assert len(read_csv(out / "views.csv")) == 2 * 4 * 12
     assert len(read_csv(out / "pasted.csv")) == 5 * 3 and len(read_csv(out / "contrasts.csv")) == 4 * 4
-    files = (*(out / f"{name}.csv" for name in ("views", "pasted", "contrasts", "matched")), Path("data/manifest.csv"))
-    stage("shortcuts")(*files, Path("metrics/s.json"), Path("data/figures/shortcuts"))
-    scores = read_json(Path("metrics/s.json"))
+    places = map(Path, ("data/manifest.csv", "metrics/s.json", "s.csv", "data/figures/shortcuts"))
+    stage("shortcuts")(out, *places)
+    scores, shown = read_scores(Path("s.csv")), read_json(Path("metrics/s.json"))
+    assert shown["views"]["main"]["whole"] == scores["views"]["main"]["whole"]["accuracy"]
+    assert shown["matched"]["all"]["grey_level_auc"] == scores["matched"]["all"]["grey_level_auc"]["value"]
     assert set(scores["views"]) == {"main", "probe"} and len(scores["views"]["probe"]) == 4
     assert set(scores["pasted"]) == {"none", "glioma", "meningioma", "pituitary", "control"}
     assert set(scores["pasted"]["control"]["ci95"]) == {"called_tumor"}
@@ -160,7 +190,8 @@ def test_networks_trained_from_scratch_have_no_weights_file(project):
     params = yaml.load(project / "params.yaml")
     params["weights"] = {"source": "none", "folder": None}
     yaml.dump(params, project / "params.yaml")
-    stage("weights")(Path("data/drawn"))
+    recipes()
+    stage("weights")(Path("data/recipes/backbones.json"), Path("data/drawn"))
     assert sorted(path.stem for path in Path("data/drawn").iterdir()) == sorted(BACKBONES)
 
 
@@ -187,7 +218,13 @@ def test_an_empty_table_is_switched_off(project):
     folder = ablate("sensitivity")
     assert len(read_csv(folder / "predictions.csv")) == 0 and not (folder / "networks").exists()
     assert compare("sensitivity") == {"rows": []}
-    places = [folder, *map(Path, ("data/weights", "data/processed", "data/splits.csv", "metrics/c.json", "data/c.csv"))]
+    places = [
+        folder,
+        *map(
+            Path,
+            ("data/weights", "data/processed", "data/splits.csv", "metrics/c.json", "data/tables/c.csv", "data/c.csv"),
+        ),
+    ]
     stage("consistency")(*places)
     assert read_json(Path("metrics/c.json")) == {"seeds": 0, "maps": {}}
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv
+from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 
 STAGE = Path(__file__).parents[2] / "stages/evaluate.py"
-OUTPUTS = ("predictions", "metrics", "figures_out", "plots")
+OUTPUTS = ("predictions", "metrics", "figures_out", "training", "plots")
 
 
 def fake_predict(net, images):
@@ -39,7 +39,10 @@ def stage(tmp_path, monkeypatch):
     splits = pd.DataFrame({"image_id": ids[::-1], "split": ["train"] * 20 + ["val"] * 20 + ["test"] * 40})
     write_csv(tmp_path / "splits.csv", splits)
     write_csv(tmp_path / "manifest.csv", pd.DataFrame({"image_id": ids[::-1], "group": np.arange(80)[::-1] // 2}))
-    paths = {"model": tmp_path, "processed": tmp_path / "processed"}
+    history = [{"epoch": 0, "train_loss": 1.0, "val_loss": 1.0, "train_accuracy": 0.5, "val_accuracy": 0.5}]
+    for name in ("stage1", "card"):
+        write_json(tmp_path / f"{name}.json", {"stage": name, "history": history})
+    paths = {"model": tmp_path, "stage1_card": tmp_path / "stage1.json", "processed": tmp_path / "processed"}
     paths |= {name: tmp_path / f"{name}.csv" for name in ("manifest", "splits")}
     paths |= {name: tmp_path / name for name in OUTPUTS}
     module.call = lambda: module.main(**paths)
@@ -60,6 +63,8 @@ def test_tables_metrics_figures_and_plots(stage, tmp_path):
         "calibration",
         "predictions",
     }
+    training = {path.stem for path in (tmp_path / "training").iterdir()}
+    assert training == {"fig4_augmented_views", "fig5_mixup", "fig8_stage1", "fig9_stage2"}
     assert {path.stem for path in (tmp_path / "plots/roc").iterdir()} == {*CLASSES, "micro", "macro"}
     assert len(read_csv(tmp_path / "plots/confusion.csv")) == 40
 

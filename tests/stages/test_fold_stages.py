@@ -62,15 +62,18 @@ def main_model(fold):
     set_split(fold=fold)
     split, here = Path("splits.csv"), Path(f"main{fold}")
     main_of("split_images")(Path(), MANIFEST, split, Path("split.json"))
-    main_of("train_stage1")(PROCESSED, split, WEIGHTS, here / "stage1", here / "curves1", here / "figures")
+    main_of("train_stage1")(PROCESSED, split, WEIGHTS, here / "stage1", here / "curves1")
     main_of("train_stage2")(PROCESSED, split, here / "stage1", here / "stage2", here / "curves2")
-    out = [here / name for name in ("predictions", "scores.json", "figures", "plots")]
-    main_of("evaluate")(here / "stage2", PROCESSED, MANIFEST, split, *out)
+    out = [here / name for name in ("predictions", "scores.json", "figures", "training", "plots")]
+    main_of("evaluate")(here / "stage2", here / "stage1/card.json", PROCESSED, MANIFEST, split, *out)
     return {part: read_csv(here / f"predictions/{part}.csv", text=("image_id",)) for part in ("val", "test")}
 
 
 def train_folds(out="data/folds"):
-    main_of("train_folds")(PROCESSED, MANIFEST, WEIGHTS, Path("main0/predictions"), Path(out))
+    main_of("check")(Path("params.yaml"), Path("params.checked"), Path("recipes"))
+    main_of("train_folds")(
+        Path("recipes/main.json"), PROCESSED, MANIFEST, WEIGHTS, Path("main0/predictions"), Path(out)
+    )
     return read_csv(Path(out) / "predictions.csv", text=("image_id", "label", "split"))
 
 

@@ -10,20 +10,22 @@ import pytest
 from matplotlib.text import Text
 
 from btlib.core.metrics.predictions import predictions_table
-from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv
+from btlib.core.metrics.score_table import read_scores
+from btlib.core.runtime.artifacts import read_csv, write_array, write_csv
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.masks import write_masks
+from tests.images.explain.two_streams import make_two_streams
 
 STAGE = Path(__file__).parents[2] / "stages/gradcam.py"
 
 
 @pytest.fixture
-def stage(tmp_path, monkeypatch, make_net):
+def stage(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("gradcam_stage", STAGE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.chdir(STAGE.parents[1])
-    monkeypatch.setattr(module, "load_classifier", lambda folder: make_net())
+    monkeypatch.setattr(module, "load_classifier", lambda folder: make_two_streams())
     rng = np.random.default_rng(0)
     ids, labels = [f"i{n}" for n in range(10)], [CLASSES[n % 4] for n in range(10)]
     write_array(tmp_path / "processed/images.npy", rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8))
@@ -36,7 +38,7 @@ def stage(tmp_path, monkeypatch, make_net):
     cv2.imwrite(str(tmp_path / "raw/mask.png"), mask)
     figures = {}
     monkeypatch.setattr(module, "write_figure", lambda path, figure: figures.update({path.stem: figure}))
-    files = {name: tmp_path / name for name in ("model", "processed", "metrics", "table", "figures")}
+    files = {name: tmp_path / name for name in ("model", "processed", "metrics", "scores_out", "table", "figures")}
 
     def run(masked):
         paths = ["mask.png" if i in masked else "" for i in ids]
@@ -50,7 +52,7 @@ def stage(tmp_path, monkeypatch, make_net):
             predictions=tmp_path / "test.csv",
             **files,
         )
-        return read_json(tmp_path / "metrics"), read_csv(tmp_path / "table"), figures
+        return read_scores(tmp_path / "scores_out"), read_csv(tmp_path / "table"), figures
 
     return run
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_csv, read_json
 from btlib.volumes.data.conventions import MODALITIES
 
@@ -79,7 +80,7 @@ def stage(name):
 
 def evaluate():
     inputs = ("models/joint", "volumes/normalized", "volumes/splits.csv", "raw", "volumes/manifest.csv")
-    outputs = ("joint/predictions", "joint/masks", "metrics/joint3d.json", "figures/evaluate")
+    outputs = ("joint/predictions", "joint/masks", "metrics/joint3d.json", "tables/joint3d.csv", "figures/evaluate")
     stage("evaluate_joint")(*map(Path, inputs + outputs))
 
 
@@ -139,7 +140,9 @@ def test_predictions_are_probabilities_of_every_held_out_case(study):
 
 def test_explanations_are_written_for_the_chosen_cases(study):
     inputs = ("models/joint", "volumes/normalized", "joint/predictions")
-    stage("explain_joint")(*map(Path, (*inputs, "joint/maps", "metrics/explain_joint.json", "figures/explain")))
+    stage("explain_joint")(
+        *map(Path, (*inputs, "joint/maps", "metrics/explain_joint.json", "explain.csv", "figures/explain"))
+    )
     explained = sorted(path.name for path in Path("joint/maps").iterdir())
     assert len(explained) == 2
     assert set(explained) <= set(held_out())
@@ -149,7 +152,8 @@ def test_explanations_are_written_for_the_chosen_cases(study):
 
 
 def test_ablation_and_comparison(study):
-    stage("ablate_joint")(*map(Path, ("volumes/normalized", "volumes/splits.csv", "ablations")))
+    stage("check")(Path("params.yaml"), Path("params.checked"), Path("recipes"))
+    stage("ablate_joint")(*map(Path, ("recipes/joint.json", "volumes/normalized", "volumes/splits.csv", "ablations")))
     scores = read_csv(Path("ablations/cases.csv"), text=("arm", "case", "patient", "grade"))
     arms = ["full", "segmentation_only", "grading_only", "no_attention", "global_features", "no_modality_dropout"]
     assert scores.groupby(["arm", "seed"]).size().to_dict() == {(a, s): len(held_out()) for a in arms for s in (0, 1)}
@@ -160,10 +164,15 @@ def test_ablation_and_comparison(study):
     whole = modalities[modalities["subset"] == "t1+t1ce+t2+flair"].sort_values(["arm", "seed", "case"])
     same = scores[scores["arm"].isin(["full", "no_modality_dropout"])].sort_values(["arm", "seed", "case"])
     np.testing.assert_array_equal(whole["p_HGG"], same["p_HGG"])
-    stage("compare_joint")(*map(Path, ("ablations", "metrics/ablation_joint.json", "figures/ablation")))
+    stage("compare_joint")(
+        *map(Path, ("ablations", "metrics/ablation_joint.json", "tables/ablation_joint.csv", "figures/ablation"))
+    )
     found = read_json(Path("metrics/ablation_joint.json"))
     assert [row["arm"] for row in found["rows"]] == arms
-    assert {row["method"] for row in found["uncertainty"]} >= {"softmax_entropy", "mc_entropy", "ensemble_entropy"}
+    assert set(found["uncertainty"]) >= {"softmax_entropy", "mc_entropy", "ensemble_entropy"}
+    every = read_scores(Path("tables/ablation_joint.csv"))
+    assert [row["mean"]["dice_wt"] for row in every["rows"]] == [row["mean"]["dice_wt"] for row in found["rows"]]
+    assert len(every["missing_modalities"]["rows"]) == 30
     assert Path("figures/ablation/table.md").read_text(encoding="utf-8")
 
 

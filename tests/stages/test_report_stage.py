@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from btlib.core.runtime.artifacts import write_csv, write_json
-from tests.report.make import ENVIRONMENT, metrics, study, volumes
+from tests.report.make import ENVIRONMENT, SCORE_TABLES, metrics, study, volumes
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +39,7 @@ def test_the_stage_writes_the_page(stage, tmp_path, monkeypatch):
     stage.main(
         params=ROOT / "params.yaml",
         metrics=tmp_path / "metrics",
+        tables=SCORE_TABLES,
         figures=tmp_path / "figures",
         corruptions=tmp_path / "corruptions.png",
         lesions=tmp_path / "lesions.png",
