@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from btlib.core.runtime.artifacts import read_json, write_csv
+from btlib.core.metrics.score_table import read_scores
+from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.conventions import REGIONS
 from btlib.volumes.data.store import Case, save_case
@@ -58,11 +59,9 @@ def stage(tmp_path, monkeypatch):
         }
         for name, table in tables.items():
             write_csv(tmp_path / f"predictions/{name}.csv", table)
-        folders = {
-            name: tmp_path / name for name in ("model", "normalized", "predictions", "maps", "metrics", "figures")
-        }
-        module.main(**folders)
-        return read_json(tmp_path / "metrics"), tmp_path / "maps", figures
+        inputs, outputs = ("model", "normalized", "predictions"), ("maps", "metrics", "scores_out", "figures")
+        module.main(**{name: tmp_path / name for name in inputs + outputs})
+        return read_scores(tmp_path / "scores_out"), tmp_path / "maps", figures
 
     return run
 
@@ -109,8 +108,9 @@ def test_a_network_that_only_segments(stage):
     name = next(iter(figures))
     assert "not graded by this network" in title(figures[name])
     said = [text.get_text() for text in figures[name].findobj(Text)]
-    assert "no grading head" in said and said.count("no segmentation\nor no dropout") == 2
-    assert sorted(p.name for p in (maps / Path(name).stem).iterdir()) == ["attention.nii.gz", "segmentation.nii.gz"]
+    assert "no grading head" in said and said.count("no segmentation\nor no dropout") == 1
+    written = sorted(path.name for path in (maps / Path(name).stem).iterdir())
+    assert written == ["attention.nii.gz", "entropy.nii.gz", "segmentation.nii.gz"], "of one pass there is the entropy"
 
 
 def test_a_network_that_only_grades(stage):

@@ -90,7 +90,7 @@ def package():
 def test_prediction_gives_what_the_pipeline_evaluated(project):
     train()
     inputs = ("model", "normalized", "splits.csv", "raw", "manifest.csv")
-    stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "figures")))
+    stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "scores.csv", "figures")))
     card = package()
     assert (
         predict_cases(find_cases([project / "raw" / name for name in NAMES[-2:]]), Path("deploy/joint"), Path("out"))

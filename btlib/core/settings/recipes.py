@@ -34,9 +34,9 @@ NOT_OF_A_JOINT_RECIPE = ("precision", "mc_samples", "explained_cases", "ablation
 def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
     """What stage `check` writes, name of the file -> content.
 
-    `main`: the recipe of the main classifier. Each of `TABLES`, and `joint`: `seeds`, `arms` (name -> recipe, the
-    reference first; none where the table is switched off) and, of the classifier's, `keep_networks`, names of arms.
-    `backbones`: `names` of all that occur.
+    `main`: the recipe of the main classifier. Each of `TABLES`, and `joint`: `seeds`, `arms` (of each `arm`, its name,
+    and `recipe`; the reference first, none where the table is switched off) and, of the classifier's, `keep_networks`,
+    names of arms. `backbones`: `names` of all that occur.
     """
     values = params.model_dump()
     main = flatten({key: values[key] for key in OF_A_CLASSIFIER})
@@ -49,7 +49,7 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
         }
         for name in TABLES
     }
-    every = [main, *(arm for table in tables.values() for arm in table["arms"].values())]
+    every = [main, *(arm["recipe"] for table in tables.values() for arm in table["arms"])]
     names = sorted({backbone for recipe in every for backbone in recipe["backbones"]})
     of_joint = flatten({key: value for key, value in values["joint"].items() if key not in NOT_OF_A_JOINT_RECIPE})
     arms = {"seeds": joint.seeds, "arms": _arms(FULL, of_joint, joint.common, joint.arms)}
@@ -58,8 +58,11 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
 
 def _arms(
     reference: str, recipe: Mapping[str, Any], common: Mapping[str, Any] | None, entries: Sequence[Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Each entry is `{arm: name, key: value, …}`, keys nested or dotted; no entries, no arms."""
+) -> list[dict[str, Any]]:
+    """`arm` and `recipe` of each entry `{arm: name, key: value, …}`, keys nested or dotted; no entries, no arms."""
     base = {**recipe, **flatten(common or {})}
-    arms = {entry["arm"]: flatten({key: value for key, value in entry.items() if key != "arm"}) for entry in entries}
-    return {name: base | overrides for name, overrides in ({reference: {}} | arms).items()} if arms else {}
+    arms = [{"arm": reference, "recipe": base}]
+    for entry in entries:
+        overrides = flatten({key: value for key, value in entry.items() if key != "arm"})
+        arms.append({"arm": entry["arm"], "recipe": base | overrides})
+    return arms if entries else []

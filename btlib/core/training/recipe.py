@@ -20,9 +20,11 @@ class Table(NamedTuple):
 
     seeds: list[int]
     arms: dict[str, Recipe]
-    keep_networks: list[str] = []  # noqa: RUF012
+    keep_networks: list[str]
 
 
 def read_table(path: Path) -> Table:
     """The table of a file of stage `check`."""
-    return Table(**read_json(path))
+    found = read_json(path)
+    arms = {arm["arm"]: arm["recipe"] for arm in found["arms"]}
+    return Table(found["seeds"], arms, found.get("keep_networks", []))

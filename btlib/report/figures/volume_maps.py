@@ -46,7 +46,7 @@ class Shade(NamedTuple):
 SHADES = {
     "attention": Shade("attention gate", "viridis", 1.0, "no attention gates"),
     "gradcam": Shade("Grad-CAM of the grade", "jet", 1.0, "no grading head"),
-    "entropy": Shade("predictive entropy (nats)", "inferno", float(np.log(2)), "no segmentation\nor no dropout"),
+    "entropy": Shade("predictive entropy (nats)", "inferno", float(np.log(2)), "no segmentation"),
     "mutual_information": Shade("mutual information (nats)", "inferno", None, "no segmentation\nor no dropout"),
 }
 

@@ -1,0 +1,65 @@
+"""What each training is told: every arm with all its values, in the order of params.yaml."""
+
+from pathlib import Path
+
+import pytest
+
+from btlib.core.runtime.artifacts import write_json
+from btlib.core.settings.recipes import OF_A_CLASSIFIER, all_recipes
+from btlib.core.settings.schema import TABLES, check_params, read_yaml
+from btlib.core.training.recipe import read_table
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def raw():
+    return read_yaml(ROOT / "params.yaml")
+
+
+def recipes_of(raw):
+    return all_recipes(check_params(raw, "params.yaml"))
+
+
+def test_an_arm_has_the_values_of_the_file_the_common_ones_and_its_own(raw):
+    raw["ablations"] |= {"common": {"image_size": 40, "training": {"patience": 3}}}
+    raw["ablations"]["fusion"] = [{"arm": "b", "fusion": "gated"}, {"arm": "a", "training.loss": "cross_entropy"}]
+    found = recipes_of(raw)
+    main, (proposed, b, a) = found["main"], found["fusion"]["arms"]
+    assert [arm["arm"] for arm in (proposed, b, a)] == ["proposed", "b", "a"]
+    common = main | {"image_size": 40, "training.patience": 3}
+    assert main["image_size"] == 96 and main["training.augment.flip_horizontal"] == 0.5
+    assert proposed["recipe"] == common
+    assert b["recipe"] == common | {"fusion": "gated"}
+    assert a["recipe"] == common | {"training.loss": "cross_entropy"}
+    assert {key.split(".")[0] for key in main} == set(OF_A_CLASSIFIER)
+
+
+def test_a_table_without_entries_is_switched_off(raw):
+    raw["ablations"] |= {name: [] for name in TABLES}
+    raw["ablations"]["keep_networks"] = {}
+    raw["joint"]["ablation"]["arms"] = []
+    found = recipes_of(raw)
+    assert [found[name]["arms"] for name in (*TABLES, "joint")] == [[]] * 5
+    assert found["backbones"] == {"names": sorted(raw["backbones"])}
+
+
+def test_a_table_changes_only_with_what_its_arms_use(raw):
+    """So that DVC trains no table anew for a value that all its arms override."""
+    before = recipes_of(raw)
+    raw["image_size"], raw["lr_stage2"] = 128, 0.5
+    raw["joint"] |= {"mc_samples": 33, "explained_cases": 9}
+    after = recipes_of(raw)
+    assert {name for name in before if before[name] != after[name]} == {"main"}
+
+
+def test_a_written_table_is_read_in_the_same_order(raw, tmp_path):
+    for name, content in recipes_of(raw).items():
+        write_json(tmp_path / f"{name}.json", content)
+    table = read_table(tmp_path / "sensitivity.json")
+    assert list(table.arms) == ["proposed", *(arm["arm"] for arm in raw["ablations"]["sensitivity"])]
+    assert table.arms["focal_gamma_3"]["focal_gamma"] == 3.0 and table.seeds == [0, 1]
+    assert read_table(tmp_path / "baselines.json").keep_networks == ["plain_finetune"]
+    joint = read_table(tmp_path / "joint.json")
+    assert next(iter(joint.arms)) == "full" and joint.keep_networks == []
+    assert joint.arms["grading_only"]["grading"] == "global" and joint.arms["full"]["epochs"] == 6
