@@ -104,7 +104,7 @@ def test_what_the_network_lacks_is_said(case):
     figure = explanation_figure("", case, NOTHING)
     said = texts(figure)
     assert {"no grading head", "no attention gates", "no segmentation"} <= set(said)
-    assert said.count("no segmentation\nor no dropout") == 2
+    assert said.count("no segmentation\nor no dropout") == 1
     assert colours(panels(figure)["truth, on T1ce"]) == ["wt", "tc", "et"]
 
 
