@@ -21,7 +21,7 @@ from tqdm import tqdm
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.volume_set import COLUMNS, MAPPING
 
-LABELS = {"core": 1, "oedema": 2, "enhancing": 4}
+LABELS = {"necrotic_core": 1, "edema": 2, "enhancing": 4}
 
 
 def features(folder: Path) -> dict[str, float]:

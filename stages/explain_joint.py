@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from btlib.core.explain.gradcam import map_names
 from btlib.core.metrics.headlines import MAP_LEVELS, map_headline
-from btlib.core.metrics.localisation import localisation_scores
+from btlib.core.metrics.localization import localization_scores
 from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.artifacts import write_figure, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
@@ -52,7 +52,7 @@ def main(
     table = pd.concat(heat)
     table["group"] = table["image_id"].map(tables.test.set_index("case")["patient"])
     rng = keyed_rng(p.seed, "explain_joint bootstrap")
-    maps_scores = localisation_scores(table, list(kinds), p.evaluation.bootstrap, rng)
+    maps_scores = localization_scores(table, list(kinds), p.evaluation.bootstrap, rng)
     scores = {"n_test": len(tables.test), "n_explained": len(chosen), "maps": maps_scores}
     write_json(metrics, map_headline(scores))
     write_scores(scores_out, scores, MAP_LEVELS)

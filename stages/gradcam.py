@@ -12,7 +12,7 @@ import pandas as pd
 
 from btlib.core.explain.faithfulness import faithfulness_table
 from btlib.core.metrics.headlines import MAP_LEVELS, map_headline
-from btlib.core.metrics.localisation import localisation_scores
+from btlib.core.metrics.localization import localization_scores
 from btlib.core.metrics.predictions import groups_of, read_predictions
 from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.artifacts import read_csv, write_csv, write_figure, write_json
@@ -58,7 +58,7 @@ def main(
     write_csv(table, heat)
     heat["group"] = groups_of(manifest, heat["image_id"])
     rng = keyed_rng(p.seed, "gradcam bootstrap")
-    scores = localisation_scores(heat, list(maps), p.evaluation.bootstrap, rng)
+    scores = localization_scores(heat, list(maps), p.evaluation.bootstrap, rng)
     every = {"n_test": len(test.labels), "n_with_mask": len(masked), "maps": scores}
     write_json(metrics, map_headline(every))
     write_scores(scores_out, every, MAP_LEVELS)

@@ -15,7 +15,7 @@ from btlib.images.explain.probes import (
     NO_TUMOR,
     contrast_swap,
     draw_sample,
-    grey_level_matching,
+    gray_level_matching,
     lesion_insertion,
     occlusion,
 )
@@ -35,7 +35,7 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
     occluded, shown = occlusion(net, read_states(weights, net.backbone_names), train, test)
     pasted, with_lesion = lesion_insertion(net, healthy, p.seed, p.shortcuts.lesions, atlas)
     contrasts = contrast_swap(net, p.seed, p.shortcuts.contrast_subjects, size, p.images.clahe, atlas)
-    alike = grey_level_matching(train, test)
+    alike = gray_level_matching(train, test)
     with atomic_path(out) as folder:
         write_csv(folder / "views.csv", occluded)
         write_csv(folder / "pasted.csv", pasted)

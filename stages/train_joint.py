@@ -41,9 +41,9 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
     )
     fabric = make_fabric(1, p.joint.precision)
     data = VolumeData(normalized, splits, fabric)
-    normalisation = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
+    normalization = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
     recipe = flatten(p.joint) | {"seed": p.seed}
-    train_joint(recipe, data, normalisation, fabric, out, curves)
+    train_joint(recipe, data, normalization, fabric, out, curves)
 
 
 if __name__ == "__main__":

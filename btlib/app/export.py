@@ -57,9 +57,9 @@ class ClassifierGraph(nn.Module):
 
     def _novelty(self, features: Tensor) -> Tensor:
         """As `Novelty.scores`, in float32 and with the rest as a vector, which cancels less."""
-        centred = features - self.novelty_mean
-        along = centred @ self.novelty_directions.T
-        outside = centred - along @ self.novelty_directions
+        centered = features - self.novelty_mean
+        along = centered @ self.novelty_directions.T
+        outside = centered - along @ self.novelty_directions
         inside = (along / self.novelty_deviations).square().sum(dim=1)
         return (inside + (outside / self.novelty_rest).square().sum(dim=1)).sqrt() / self.threshold
 

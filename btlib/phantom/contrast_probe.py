@@ -12,7 +12,7 @@ from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.slices import PLANES, acquire, plane_points, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tumours import LABELS
+from btlib.phantom.tumors import LABELS
 
 
 def contrast_slices(

@@ -27,9 +27,9 @@ INTENSITY = {
     "gm": (80, 84, 125, 118),
     "wm": (100, 100, 92, 92),
     "gland": (95, 190, 115, 105),
-    "oedema": (70, 71, 180, 190),
+    "edema": (70, 71, 180, 190),
     "necrosis": (38, 40, 215, 95),
-    "tumour": (66, 68, 165, 165),
+    "tumor": (66, 68, 165, 165),
     "enhancing": (74, 190, 150, 150),
 }
 
@@ -43,6 +43,6 @@ def intensities(modality: str) -> np.ndarray:
 def sample_table(rng: np.random.Generator, modality: str) -> np.ndarray:
     """`intensities`, each moved by a few per cent, and grey and white matter brought closer together or not."""
     table = intensities(modality) * rng.normal(1, 0.06, len(TISSUES)).astype(np.float32)
-    grey, white = TISSUES.index("gm"), TISSUES.index("wm")
-    table[grey] += rng.uniform(-0.15, 0.45) * (table[white] - table[grey])
+    gray, white = TISSUES.index("gm"), TISSUES.index("wm")
+    table[gray] += rng.uniform(-0.15, 0.45) * (table[white] - table[gray])
     return table

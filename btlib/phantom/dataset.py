@@ -14,7 +14,7 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.slices import PLANES, Slice, sample_slice
 from btlib.phantom.subject import sample_subject
-from btlib.phantom.tumours import LABELS
+from btlib.phantom.tumors import LABELS
 
 WORKERS = 2
 COLUMNS = ("path", "label", "patient", "mask_path", "plane", "modality")

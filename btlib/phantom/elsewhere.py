@@ -25,7 +25,7 @@ from btlib.phantom.dataset import WORKERS, write_image
 from btlib.phantom.slices import AXES, SMALLEST_LESION, Slice, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
-from btlib.phantom.tumours import LESION_LABELS, lesion_labels, sample_tumour
+from btlib.phantom.tumors import LESION_LABELS, lesion_labels, sample_tumor
 
 COLUMNS = ("path", "patient", "mask_path")
 KINDS = ("glioma", "meningioma", "pituitary")  # in turn
@@ -33,7 +33,7 @@ SLICES = 3  # of each person with the tumour, and as many without
 MODALITY_SHARES = (0.15, 0.30, 0.25, 0.30)  # of MODALITIES; at home 88 % are T1 post-contrast
 FIELDS = {"wide": (270.0, 310.0), "padded": (215.0, 240.0), "tight": (168.0, 182.0)}  # mm; at home 178 to 275
 PADDING = (0.07, 0.11)  # share of the width on either side that holds no data in a padded image
-LESION = [INDEX[name] for name in ("oedema", "necrosis", "tumour", "enhancing")]
+LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 BRAIN = [INDEX[name] for name in ("gm", "wm")]
 GAP = 4.0  # mm between slices without the tumour
 LEAST_BRAIN = 3000.0  # mm² of grey and white matter in a slice without the tumour
@@ -150,9 +150,9 @@ def make_stack(seed: int, number: int, size: int, atlas: Atlas) -> list[Slice]:
     """The slices of one person from below, SLICES of them with the tumour and SLICES without any of the lesion."""
     subject = elsewhere_subject(seed, number, atlas)
     tries = (sample_session(keyed_rng(seed, "phantom elsewhere", "session", number, turn)) for turn in count())
-    session = next(session for session in tries if session.frames(subject.focus, subject.tumour.radius))
+    session = next(session for session in tries if session.frames(subject.focus, subject.tumor.radius))
     rng = keyed_rng(seed, "phantom elsewhere", "stack", number)
-    cuts = _tumour_cuts(rng, subject, session, size) + _clear_cuts(rng, subject, session, size, number)
+    cuts = _tumor_cuts(rng, subject, session, size) + _clear_cuts(rng, subject, session, size, number)
     return _scan(rng, session, sorted(cuts, key=lambda cut: cut.height))
 
 
@@ -186,11 +186,11 @@ def sample_session(rng: np.random.Generator) -> Session:
     )
 
 
-def _tumour_cuts(rng: np.random.Generator, subject: Subject, session: Session, size: int) -> list[Cut]:
+def _tumor_cuts(rng: np.random.Generator, subject: Subject, session: Session, size: int) -> list[Cut]:
     """Slices below, through and above the middle of the tumour; nearer to it where too little would show."""
     cuts = []
     for place in range(SLICES):
-        miss = _miss(rng, subject.tumour.radius, place)
+        miss = _miss(rng, subject.tumor.radius, place)
         shift = _shift(rng)
         for share in (1.0, 0.5, 0.0):
             cut = _cut(subject, session, session.height(subject.focus) + share * miss, shift, size)
@@ -223,9 +223,9 @@ def _heights(rng: np.random.Generator, subject: Subject, session: Session, numbe
     """
     others = [kind for kind in KINDS if kind != subject.label]
     for turn in range(DRAWN):
-        tumour = sample_tumour(rng, others[(number // len(KINDS) + turn) % len(others)], subject.atlas)
-        site = subject.warp.from_atlas(tumour.centre[None])[0]
-        yield session.height(site) + _miss(rng, tumour.radius, turn % SLICES)
+        tumor = sample_tumor(rng, others[(number // len(KINDS) + turn) % len(others)], subject.atlas)
+        site = subject.warp.from_atlas(tumor.center[None])[0]
+        yield session.height(site) + _miss(rng, tumor.radius, turn % SLICES)
     yield from np.arange(-45.0, 65.0, GAP + 1)
 
 
@@ -249,8 +249,8 @@ def _may_be_clear(subject: Subject, session: Session, height: float) -> bool:
 def _cut(subject: Subject, session: Session, height: float, shift: np.ndarray, size: int) -> Cut:
     points = session.points(height, size, shift)
     mixture = plane_tissues(subject, points, size)
-    tumour = np.isin(lesion_labels(mixture), (LESION_LABELS["core"], LESION_LABELS["enhancing"]))
-    return Cut(height, points, mixture, tumour.reshape(size, size) & session.shown(size))
+    tumor = np.isin(lesion_labels(mixture), (LESION_LABELS["necrotic_core"], LESION_LABELS["enhancing"]))
+    return Cut(height, points, mixture, tumor.reshape(size, size) & session.shown(size))
 
 
 def _scan(rng: np.random.Generator, session: Session, cuts: list[Cut]) -> list[Slice]:

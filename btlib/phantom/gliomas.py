@@ -12,26 +12,26 @@ are ours.
 import numpy as np
 
 from btlib.phantom.atlas import Atlas
-from btlib.phantom.tumours import Tumour, balls, pick, random_stretch, white_matter_sites
+from btlib.phantom.tumors import Tumor, balls, pick, random_stretch, white_matter_sites
 
 GRADES = ("LGG", "HGG")
 UNTYPICAL = 0.2  # share of each grade
 
 
-def sample_glioma(rng: np.random.Generator, grade: str, atlas: Atlas) -> Tumour:
+def sample_glioma(rng: np.random.Generator, grade: str, atlas: Atlas) -> Tumor:
     """Draws a glioma of a grade, one of GRADES."""
-    centre = pick(rng, white_matter_sites(atlas))
+    center = pick(rng, white_matter_sites(atlas))
     radius = rng.uniform(11, 26)
-    centres, radii = balls(rng, centre, radius, int(rng.integers(0, 4)))
+    centers, radii = balls(rng, center, radius, int(rng.integers(0, 4)))
     untypical = rng.random() < UNTYPICAL
     look = _high_grade if grade == "HGG" else _low_grade
-    return Tumour(
+    return Tumor(
         kind="glioma",
-        centres=centres,
+        centers=centers,
         radii=radii,
         stretch=random_stretch(rng, 0.22),
         roughness=rng.uniform(0.1, 0.22),
-        anchor=centre,
+        anchor=center,
         tail=0.0,
         cleft=0.0,
         **look(rng, radius, untypical),
@@ -46,7 +46,7 @@ def _high_grade(rng: np.random.Generator, radius: float, untypical: bool) -> dic
         "rim": rng.uniform(0.14, 0.4) * radius if ring else radius,
         "uptake": rng.uniform(0.0, 0.45) if untypical else rng.uniform(0.45, 0.95),
         "patchiness": rng.uniform(1.5, 3.5) if untypical else rng.uniform(0.2, 0.8),
-        "oedema": rng.uniform(4, 14) if untypical else rng.uniform(7, 28),
+        "edema": rng.uniform(4, 14) if untypical else rng.uniform(7, 28),
         "push": rng.uniform(0.3, 0.85),
     }
 
@@ -60,6 +60,6 @@ def _low_grade(rng: np.random.Generator, radius: float, untypical: bool) -> dict
         "core": rng.uniform(0.5, 0.9),
         "uptake": rng.uniform(0.3, 0.7) if untypical else rng.uniform(0.0, 0.15),
         "patchiness": rng.uniform(1.5, 3.5),
-        "oedema": rng.uniform(6, 18) if untypical else rng.uniform(3, 10),
+        "edema": rng.uniform(6, 18) if untypical else rng.uniform(3, 10),
         "push": rng.uniform(0.15, 0.6),
     }

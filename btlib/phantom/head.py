@@ -237,8 +237,8 @@ def _air_spaces(face: _Painter, shape: HeadShape, noise: Noise) -> None:
     sheets = np.sin((half[:, 0] + 0.25 * z + 1.5 * rough) / 2.1) * 1.6 + 0.4
     face("air", np.maximum(nasal + 1.5, sheets), 0.95)
     face("bone", np.maximum(nasal, np.abs(x) - 0.7), 0.7)
-    for centre, radii in (((27, 48, -60), (12, 16, 16)), ((8, 16, -41), (11, 12, 8)), ((9, 79, -18), (13, 5, 11))):
-        cavity = ellipsoid(half, centre, tuple(scale * r for r in radii)) + 0.6 * rough
+    for center, radii in (((27, 48, -60), (12, 16, 16)), ((8, 16, -41), (11, 12, 8)), ((9, 79, -18), (13, 5, 11))):
+        cavity = ellipsoid(half, center, tuple(scale * r for r in radii)) + 0.6 * rough
         face("bone", cavity - 2.6)
         face("mucosa", cavity - 1.2)
         face("air", cavity)

@@ -9,11 +9,11 @@ from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrasts import sample_table
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX
-from btlib.phantom.tumours import LESION_LABELS, lesion_labels
+from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 SIDE = 96  # pixels of a patch
 HEAD_WIDTH = 170.0  # mm: the diameter of a circle with the area of an axial slice through the phantom's mean head
-LESION = [INDEX[name] for name in ("oedema", "necrosis", "tumour", "enhancing")]
+LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 BRAIN = [INDEX[name] for name in ("gm", "wm", "csf")]
 
 
@@ -50,17 +50,17 @@ def lesion_patch(seed: int, label: str, number: int, modality: str, atlas: Atlas
     subject = sample_subject(seed, label, number, atlas)
     rng = keyed_rng(seed, "lesion patch", label, number)
     middle, up, across = _axes(rng, subject)
-    side = 2 * (subject.tumour.reach + float(np.linalg.norm(subject.focus - middle)))
+    side = 2 * (subject.tumor.reach + float(np.linalg.norm(subject.focus - middle)))
     mixture = subject.tissues(_square(middle, up, across, side, SIDE))
     table = sample_table(rng, modality)
-    level, contrast = _brain_greys(subject, _square(middle, up, across, 2 * HEAD_WIDTH, SIDE), table)
+    level, contrast = _brain_grays(subject, _square(middle, up, across, 2 * HEAD_WIDTH, SIDE), table)
     opacity = mixture.fractions[:, LESION].sum(axis=1)
     shade = mixture.fractions[:, LESION] @ table[LESION] / np.maximum(opacity, 1e-6)
     labels = lesion_labels(mixture)
     return LesionPatch(
         difference=np.where(opacity > 0, (shade - level) / contrast, 0).reshape(SIDE, SIDE).astype(np.float32),
         opacity=opacity.reshape(SIDE, SIDE),
-        mask=((labels == LESION_LABELS["core"]) | (labels == LESION_LABELS["enhancing"])).reshape(SIDE, SIDE),
+        mask=((labels == LESION_LABELS["necrotic_core"]) | (labels == LESION_LABELS["enhancing"])).reshape(SIDE, SIDE),
         share=side / HEAD_WIDTH,
         label=label,
     )
@@ -70,7 +70,7 @@ def _axes(rng: np.random.Generator, subject: Subject) -> tuple[np.ndarray, np.nd
     """Middle of the patch in mm of the subject, and unit vectors up and to the right, [3] each."""
     middle, up, across = subject.focus, *rng.standard_normal((2, 3))
     if subject.label == "meningioma":
-        middle = subject.warp.from_atlas(subject.tumour.anchor[None])[0]
+        middle = subject.warp.from_atlas(subject.tumor.anchor[None])[0]
         up = middle - subject.focus
     if subject.label == "pituitary":
         up, across = np.array([0.0, 0, 1]), np.eye(3)[rng.integers(2)]  # coronal or sagittal
@@ -85,9 +85,9 @@ def _square(middle: np.ndarray, up: np.ndarray, across: np.ndarray, side: float,
     return grid.reshape(-1, 3).astype(np.float32)
 
 
-def _brain_greys(subject: Subject, points: np.ndarray, table: np.ndarray) -> tuple[float, float]:
+def _brain_grays(subject: Subject, points: np.ndarray, table: np.ndarray) -> tuple[float, float]:
     """Median grey and contrast (see LesionPatch) of the brain at the points as it would be without the tumour."""
-    healthy = replace(subject, tumour=None).tissues(points).fractions
+    healthy = replace(subject, tumor=None).tissues(points).fractions
     brain = (healthy @ table)[healthy[:, BRAIN].sum(axis=1) > 0.9]
     low, level, high = np.percentile(brain, (5, 50, 95))
     return level, high - low

@@ -58,7 +58,7 @@ def _scanner(seed: int, number: int) -> Scanner:
 def _table(rng: np.random.Generator, modality: str) -> np.ndarray:
     """Intensity of each tissue [T]: a few per cent off the usual, grey and white matter more or less apart."""
     table = intensities(modality)
-    grey, white = table[[INDEX["gm"], INDEX["wm"]]]
+    gray, white = table[[INDEX["gm"], INDEX["wm"]]]
     table *= rng.normal(1, 0.05, len(TISSUES)).astype(np.float32)
-    table[INDEX["gm"]] = table[INDEX["wm"]] * (1 + rng.uniform(0.9, 1.4) * (grey / white - 1))
+    table[INDEX["gm"]] = table[INDEX["wm"]] * (1 + rng.uniform(0.9, 1.4) * (gray / white - 1))
     return table

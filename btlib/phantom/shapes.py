@@ -6,18 +6,18 @@ NumPy is several times faster with one coordinate of all points at a time than a
 import numpy as np
 
 
-def _offsets(points: np.ndarray, centre: np.ndarray) -> list[np.ndarray]:
-    return [column - start for column, start in zip(points.T, np.asarray(centre, np.float32), strict=True)]
+def _offsets(points: np.ndarray, center: np.ndarray) -> list[np.ndarray]:
+    return [column - start for column, start in zip(points.T, np.asarray(center, np.float32), strict=True)]
 
 
 def _length(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return np.sqrt(x * x + y * y + z * z)
 
 
-def ellipsoid(points: np.ndarray, centre: tuple, radii: tuple) -> np.ndarray:
+def ellipsoid(points: np.ndarray, center: tuple, radii: tuple) -> np.ndarray:
     """Distance to an axis-aligned ellipsoid, first-order exact near its surface (Quilez, iquilezles.org)."""
     sides = np.asarray(radii, np.float32)
-    scaled = [offset / side for offset, side in zip(_offsets(points, centre), sides, strict=True)]
+    scaled = [offset / side for offset, side in zip(_offsets(points, center), sides, strict=True)]
     k0 = _length(*scaled)
     k1 = _length(*(part / side for part, side in zip(scaled, sides, strict=True)))
     scale = np.divide(k0, k1, out=np.full_like(k0, min(radii)), where=k1 > 1e-6)  # 0 / 0 at the very centre
@@ -33,10 +33,10 @@ def capsule(points: np.ndarray, start: tuple, end: tuple, radius: float, end_rad
     return _length(x - along * axis[0], y - along * axis[1], z - along * axis[2]) - (radius + (last - radius) * along)
 
 
-def box(points: np.ndarray, centre: tuple, half: tuple, rounding: float = 2.0) -> np.ndarray:
+def box(points: np.ndarray, center: tuple, half: tuple, rounding: float = 2.0) -> np.ndarray:
     """Distance to an axis-aligned box with half sides `half` and rounded edges."""
     sides = np.asarray(half, np.float32) - rounding
-    x, y, z = (np.abs(offset) - side for offset, side in zip(_offsets(points, centre), sides, strict=True))
+    x, y, z = (np.abs(offset) - side for offset, side in zip(_offsets(points, center), sides, strict=True))
     beyond = _length(np.maximum(x, 0), np.maximum(y, 0), np.maximum(z, 0))
     return beyond + np.minimum(np.maximum(np.maximum(x, y), z), 0) - rounding
 

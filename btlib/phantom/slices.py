@@ -8,7 +8,7 @@ from btlib.phantom.acquisition import bias_field, blur, coil, compress, rician, 
 from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.subject import Subject
 from btlib.phantom.tissues import INDEX, Mixture
-from btlib.phantom.tumours import LESION_LABELS, lesion_labels
+from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 PLANES = ("axial", "coronal", "sagittal")
 # Image right and image down, and the middle of the head in the plane (mm of the subject).
@@ -60,7 +60,7 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
     """
     state = int(rng.integers(2**62))
     modality = str(rng.choice(MODALITIES, p=MODALITY_SHARES))
-    reach = 6.0 if subject.tumour is None else 0.45 * subject.tumour.radius
+    reach = 6.0 if subject.tumor is None else 0.45 * subject.tumor.radius
     miss = rng.uniform(-reach, reach, 3)
     for share in (1.0, 0.5, 0.0):
         geometry = np.random.default_rng(state)
@@ -68,8 +68,8 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
         points, pixel = plane_points(geometry, plane, subject.focus + share * miss, size, tight)
         mixture = plane_tissues(subject, points, size)
         labels = lesion_labels(mixture).reshape(size, size)
-        mask = (labels == LESION_LABELS["core"]) | (labels == LESION_LABELS["enhancing"])
-        if subject.tumour is None or mask.mean() >= SMALLEST_LESION:
+        mask = (labels == LESION_LABELS["necrotic_core"]) | (labels == LESION_LABELS["enhancing"])
+        if subject.tumor is None or mask.mean() >= SMALLEST_LESION:
             break
     ideal = (mixture.fractions @ sample_table(rng, modality)).reshape(size, size)
     ideal *= coil(points[:, 2], rng.uniform(0.0, 1.0)).reshape(size, size)

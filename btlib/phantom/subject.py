@@ -16,7 +16,7 @@ from btlib.phantom.gliomas import GRADES, sample_glioma
 from btlib.phantom.head import HeadShape, paint_head, sample_head, skin_distance
 from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import Mixture
-from btlib.phantom.tumours import Tumour, paint_tumour, sample_site, sample_tumour
+from btlib.phantom.tumors import Tumor, paint_tumor, sample_site, sample_tumor
 from btlib.phantom.warp import Warp, sample_warp
 
 
@@ -29,7 +29,7 @@ class Subject:
     warp: Warp
     head: HeadShape
     brain: BrainShape
-    tumour: Tumour | None
+    tumor: Tumor | None
     focus: np.ndarray  # [3] the tumour's centre in the subject; where one might have been in the healthy
     texture: np.ndarray  # [3] offset into the noise lattice
 
@@ -49,10 +49,10 @@ class Subject:
         around = Mixture(len(shell))
         paint_head(around, at_rows(where, shell), depth[shell], self.head, noise)
         mixture.fractions[shell] = around.fractions
-        sources = where if self.tumour is None else self.tumour.sources(where, depth)
+        sources = where if self.tumor is None else self.tumor.sources(where, depth)
         paint_brain(mixture, self.atlas, where, sources, depth, self.brain, noise)
-        if self.tumour is not None:
-            paint_tumour(mixture, self.tumour, where, depth, noise)
+        if self.tumor is not None:
+            paint_tumor(mixture, self.tumor, where, depth, noise)
         return mixture
 
 
@@ -64,15 +64,15 @@ def sample_subject(seed: int, label: str, number: int, atlas: Atlas) -> Subject:
     """
     rng = keyed_rng(seed, "phantom", label, number)
     warp = sample_warp(rng)
-    tumour = sample_glioma(rng, label, atlas) if label in GRADES else sample_tumour(rng, label, atlas)
-    focus = sample_site(rng, atlas) if tumour is None else tumour.centre
+    tumor = sample_glioma(rng, label, atlas) if label in GRADES else sample_tumor(rng, label, atlas)
+    focus = sample_site(rng, atlas) if tumor is None else tumor.center
     return Subject(
         label=label,
         atlas=atlas,
         warp=warp,
         head=sample_head(rng),
         brain=sample_brain(rng),
-        tumour=tumour,
+        tumor=tumor,
         focus=warp.from_atlas(focus[None])[0],
         texture=rng.uniform(0, LATTICE, 3),
     )

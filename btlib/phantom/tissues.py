@@ -17,9 +17,9 @@ TISSUES = (
     "gm",
     "wm",
     "gland",
-    "oedema",
+    "edema",
     "necrosis",
-    "tumour",
+    "tumor",
     "enhancing",
 )
 INDEX = {name: i for i, name in enumerate(TISSUES)}

@@ -12,14 +12,14 @@ from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.scanners import Scanner, sample_scanner
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX
-from btlib.phantom.tumours import LESION_LABELS, lesion_labels
+from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
 CELL = 8.0  # mm, of a first look for the brain
 IN_PLANE = 0.5  # mm, deviation of the blur within an axial slice
 BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
 GRAIN, GRAIN_SIZE = 0.12, 8.0  # unevenness inside lesions, and the mm over which it varies
-LESION = [INDEX[name] for name in ("oedema", "necrosis", "tumour", "enhancing")]
+LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 NOT_BRAIN = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
 
 

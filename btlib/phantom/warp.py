@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from btlib.phantom.atlas import Grid
 
-CENTRE = np.array((0.0, -18.0, 0.0))
+CENTER = np.array((0.0, -18.0, 0.0))
 LOW, SIZE, SPACING = -170.0, 44, 8.0
 SCALES = ((45.0, 2.2), (20.0, 0.6))  # (correlation length, standard deviation) in mm
 
@@ -22,8 +22,8 @@ class Warp:
     def to_atlas(self, points: np.ndarray) -> np.ndarray:
         """Points [N, 3] of the subject -> points [N, 3] of the atlas."""
         moved = np.stack([grid.at(points) for grid in self.displacement])
-        centre = CENTRE[:, None]  # one coordinate of all points after another, which NumPy is faster with
-        return (self.matrix.astype(np.float32) @ (np.ascontiguousarray(points.T) - centre) + centre + moved).T
+        center = CENTER[:, None]  # one coordinate of all points after another, which NumPy is faster with
+        return (self.matrix.astype(np.float32) @ (np.ascontiguousarray(points.T) - center) + center + moved).T
 
     def from_atlas(self, points: np.ndarray) -> np.ndarray:
         """Inverse of `to_atlas` by fixed-point iteration, to well under 0.1 mm."""

@@ -11,7 +11,7 @@ from btlib.report.ladder import STEPS, Climb, Estimate
 from btlib.report.scores import spoken
 
 WITHIN = "auc_within_patients"
-COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
+COLORS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
 PAPER = "#D55E00"
 SPREAD = 0.62  # of a row, over which its dots are spread so that none hides another
 LINES = {
@@ -63,13 +63,13 @@ def _dots(axes: Axes, climbs: Sequence[Climb], estimates: Sequence[Sequence[Esti
     """Recipe by recipe the estimate in each row; those that a row has are spread evenly over it."""
     in_row = [[number for number, found in enumerate(row) if found] for row in zip(*estimates, strict=True)]
     for number, (climb, found) in enumerate(zip(climbs, estimates, strict=True)):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         rows = [row for row, estimate in enumerate(found) if estimate]
         places = [row + SPREAD * ((in_row[row].index(number) + 0.5) / len(in_row[row]) - 0.5) for row in rows]
         for row, place in zip(rows, places, strict=True):
-            axes.hlines(place, *found[row].ends, color=colour, linewidth=2)
+            axes.hlines(place, *found[row].ends, color=color, linewidth=2)
         values = [found[row].value for row in rows]
-        axes.plot(values, places, "o", color=colour, markersize=6, label=climb.title)
+        axes.plot(values, places, "o", color=color, markersize=6, label=climb.title)
 
 
 def _outside(climb: Climb, name: str) -> Estimate | None:

@@ -22,8 +22,8 @@ def picture(seed, height=40, width=48):
     """uint8 [height, width, 3]: grey blobs on black, alike for all seeds."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
-    grey = 200 * np.exp(-(((y - height / 2) / 12) ** 2) - ((x - width / 2) / 12) ** 2) + rng.uniform(0, 25, y.shape)
-    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+    gray = 200 * np.exp(-(((y - height / 2) / 12) ** 2) - ((x - width / 2) / 12) ** 2) + rng.uniform(0, 25, y.shape)
+    return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def packed_classifier(fusion="gated_cross_attention", mirrored=False):

@@ -222,7 +222,7 @@ def test_masks_in_the_numbers_of_the_users_set(model, written, tmp_path):
     assert (mine == 3).any()
     np.testing.assert_array_equal(theirs, np.where(mine == 3, 4, mine))
     said = read_json(tmp_path / "out/cases.json")["model"]
-    assert said["labels"] == {"0": "background", "1": "core", "2": "oedema", "4": "enhancing"}
+    assert said["labels"] == {"0": "background", "1": "necrotic_core", "2": "edema", "4": "enhancing"}
     assert said["numbering"] == "brats" and read_csv(tmp_path / "out/cases.csv")["labels"].tolist() == ["brats"]
 
 

@@ -27,7 +27,7 @@ from tests.app.slice_make import picture, write_dicom, write_picture
 RAMP = np.arange(20 * 24).reshape(20, 24)
 
 
-def grey(path):
+def gray(path):
     image = read_slice(path)
     assert image.dtype == np.uint8 and image.ndim == 3
     assert (image == image[:, :, :1]).all()
@@ -49,38 +49,38 @@ def test_a_picture_is_read_as_in_the_pipeline(tmp_path):
 
 def test_dicom_without_a_window_spreads_from_its_smallest_to_its_largest_value(tmp_path):
     expected = np.rint(RAMP * 255 / RAMP.max())
-    assert np.array_equal(grey(write_dicom(tmp_path / "a", RAMP)), expected)
-    assert np.array_equal(grey(write_dicom(tmp_path / "b", RAMP - 240, RescaleSlope=3, RescaleIntercept=-7)), expected)
+    assert np.array_equal(gray(write_dicom(tmp_path / "a", RAMP)), expected)
+    assert np.array_equal(gray(write_dicom(tmp_path / "b", RAMP - 240, RescaleSlope=3, RescaleIntercept=-7)), expected)
 
 
 def test_a_window_is_applied_after_the_rescaling(tmp_path):
     """Values 2 · v − 100, and a window of 200 about 300, so from 200 to 400: v = 150 is black, 250 white."""
     tags = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": [300, 50], "WindowWidth": [200, 9]}
-    shown = grey(write_dicom(tmp_path / "a.dcm", RAMP, **tags)).ravel()
+    shown = gray(write_dicom(tmp_path / "a.dcm", RAMP, **tags)).ravel()
     assert (shown[:151] == 0).all() and (shown[250:] == 255).all() and shown[200] == 128
     assert shown[175] == 64
 
 
 @pytest.mark.parametrize("tags", [{"WindowCenter": 5, "WindowWidth": 0}, {"WindowCenter": 5}])
 def test_a_window_that_is_none_is_left_out(tmp_path, tags):
-    assert np.array_equal(grey(write_dicom(tmp_path / "a.dcm", RAMP, **tags)), np.rint(RAMP * 255 / RAMP.max()))
+    assert np.array_equal(gray(write_dicom(tmp_path / "a.dcm", RAMP, **tags)), np.rint(RAMP * 255 / RAMP.max()))
 
 
 def test_monochrome1_shows_small_values_bright(tmp_path):
-    plain = grey(write_dicom(tmp_path / "a.dcm", RAMP))
+    plain = gray(write_dicom(tmp_path / "a.dcm", RAMP))
     assert np.array_equal(
-        grey(write_dicom(tmp_path / "b.dcm", RAMP, PhotometricInterpretation="MONOCHROME1")), 255 - plain
+        gray(write_dicom(tmp_path / "b.dcm", RAMP, PhotometricInterpretation="MONOCHROME1")), 255 - plain
     )
 
 
 def test_padding_is_black_and_does_not_count_for_the_scale(tmp_path):
     padded = np.where(RAMP < 48, -2000, RAMP)
     expected = np.where(RAMP < 48, 0, np.rint((RAMP - 48) * 255 / (RAMP.max() - 48)))
-    assert np.array_equal(grey(write_dicom(tmp_path / "a.dcm", padded, PixelPaddingValue=-2000)), expected)
+    assert np.array_equal(gray(write_dicom(tmp_path / "a.dcm", padded, PixelPaddingValue=-2000)), expected)
     limits = {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1990}
-    assert np.array_equal(grey(write_dicom(tmp_path / "b.dcm", np.where(RAMP < 48, -1995, RAMP), **limits)), expected)
+    assert np.array_equal(gray(write_dicom(tmp_path / "b.dcm", np.where(RAMP < 48, -1995, RAMP), **limits)), expected)
     bright = np.where(RAMP < 48, 0, 255 - np.rint((RAMP - 48) * 255 / (RAMP.max() - 48)))
-    inverted = grey(
+    inverted = gray(
         write_dicom(tmp_path / "c.dcm", padded, PixelPaddingValue=-2000, PhotometricInterpretation="MONOCHROME1")
     )
     assert np.abs(inverted.astype(int) - bright).max() <= 1
@@ -91,14 +91,14 @@ def test_padding_is_black_and_does_not_count_for_the_scale(tmp_path):
 @pytest.mark.parametrize("skipped", ["preamble", "preamble and group 2"])
 @pytest.mark.parametrize("implicit", [True, False])
 def test_old_exports_without_a_preamble_are_read(tmp_path, skipped, implicit):
-    plain = grey(write_dicom(tmp_path / "whole", RAMP))
+    plain = gray(write_dicom(tmp_path / "whole", RAMP))
     data = pydicom.dcmread(tmp_path / "whole")
     data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     data.save_as(tmp_path / "whole", implicit_vr=implicit, little_endian=True)
     raw = (tmp_path / "whole").read_bytes()[132:]
     start = 0 if skipped == "preamble" else 12 + int.from_bytes(raw[8:12], "little")
     (tmp_path / "bare").write_bytes(raw[start:])
-    assert np.array_equal(grey(tmp_path / "bare"), plain)
+    assert np.array_equal(gray(tmp_path / "bare"), plain)
     assert find_slices([tmp_path])[0] == [tmp_path / "bare", tmp_path / "whole"]
 
 
@@ -126,7 +126,7 @@ def test_a_deflated_file_may_not_unpack_to_gigabytes(tmp_path):
     data = pydicom.dcmread(path)
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     data.save_as(path)
-    assert np.array_equal(grey(path), np.rint(RAMP * 255 / RAMP.max()))
+    assert np.array_equal(gray(path), np.rint(RAMP * 255 / RAMP.max()))
     data.add_new(0x7FE10010, "OW", bytes(2**27))
     data.save_as(path)
     assert path.stat().st_size < 2**18
@@ -159,13 +159,13 @@ def test_one_bad_file_does_not_stop_a_folder(tmp_path):
 def test_real_files_of_scanners():
     """Files that come with pydicom; 64 × 64 pixels, one of them compressed."""
     plain, compressed = (Path(get_testdata_file(f"MR_small{kind}.dcm", download=False)) for kind in ("", "_RLE"))
-    assert grey(plain).shape == (64, 64) and np.ptp(grey(plain)) > 100
-    assert np.array_equal(grey(compressed), grey(plain))
+    assert gray(plain).shape == (64, 64) and np.ptp(gray(plain)) > 100
+    assert np.array_equal(gray(compressed), gray(plain))
 
 
 def test_a_ct_is_named_as_such_and_pictures_are_believed(tmp_path):
     ct = Path(get_testdata_file("CT_small.dcm", download=False))
-    assert grey(ct).shape == (128, 128)
+    assert gray(ct).shape == (128, 128)
     assert not_mr(ct) == "DICOM modality CT, not MR"
     assert not_mr(write_dicom(tmp_path / "mr.dcm", RAMP)) == ""
     assert not_mr(write_picture(tmp_path / "a.png")) == ""
@@ -187,7 +187,7 @@ def test_a_ct_is_named_as_such_and_pictures_are_believed(tmp_path):
         ({"WindowCenter": 9000, "WindowWidth": 10}, "blank, every pixel has the same value"),
     ],
 )
-def test_dicom_that_is_no_single_grey_picture_is_refused(tmp_path, tags, message):
+def test_dicom_that_is_no_single_gray_picture_is_refused(tmp_path, tags, message):
     found = refusal(write_dicom(tmp_path / "case.dcm", RAMP, **tags))
     assert found.startswith("case.dcm: ") and message in found
 

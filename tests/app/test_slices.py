@@ -70,7 +70,7 @@ def test_heat_is_the_pipelines_gradcam_on_each_images_own_grid(predictor):
     assert predictor.answer(IMAGES[:1], heat=False)[0].heat is None
 
 
-def test_neighbours_in_the_batch_do_not_matter_and_none_is_lost(predictor):
+def test_neighbors_in_the_batch_do_not_matter_and_none_is_lost(predictor):
     many = IMAGES * (BATCH // 4)
     assert len(many) > BATCH
     answers = predictor.answer(many, heat=False)

@@ -26,7 +26,7 @@ from btlib.images.data.own_splits import own_split
 from btlib.images.data.reading import open_image, open_mask, read_mat_label
 from btlib.images.data.sources import phantom
 from btlib.volumes.data import ingest
-from btlib.volumes.data.sources import recognise
+from btlib.volumes.data.sources import recognize
 from btlib.volumes.data.store import load_case
 from tests.fuzz import formats, seeds
 from tests.fuzz.trial import OUTSIDE, Reader
@@ -145,7 +145,7 @@ def _own_split(folder: Path) -> Iterable[str]:
 def _layout(folder: Path) -> Iterable[str]:
     """A list of cases whose files are missing, links or pipes."""
     _with_traps(folder)
-    found = recognise.scan(folder)
+    found = recognize.scan(folder)
     return [text[:1000] for text in found.broken[:4]]
 
 

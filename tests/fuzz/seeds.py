@@ -34,7 +34,7 @@ SHAPE = (12, 11, 9)  # voxels
 AFFINE = nib.affines.from_matvec(np.diag([-4.0, -4, 5]), [20, 20, -20])
 
 
-def grey(key: int, height: int = 20, width: int = 24) -> np.ndarray:
+def gray(key: int, height: int = 20, width: int = 24) -> np.ndarray:
     """uint8 [height, width], smooth."""
     small = np.random.default_rng(key).integers(0, 256, (5, 6), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -48,12 +48,12 @@ def _images(folder: Path, ending: str, kinds: dict[str, tuple[Image.Image, dict]
 
 def _modes(*modes: str) -> dict[str, tuple[Image.Image, dict]]:
     """The same picture in several modes of Pillow."""
-    colour = Image.merge("RGB", [Image.fromarray(grey(key)) for key in (1, 2, 3)])
-    return {mode.lower(): (colour.convert(mode), {}) for mode in modes}
+    color = Image.merge("RGB", [Image.fromarray(gray(key)) for key in (1, 2, 3)])
+    return {mode.lower(): (color.convert(mode), {}) for mode in modes}
 
 
 def _sixteen() -> Image.Image:
-    return Image.fromarray(grey(4).astype(np.uint16) * 200)
+    return Image.fromarray(gray(4).astype(np.uint16) * 200)
 
 
 def png(folder: Path) -> None:
@@ -65,7 +65,7 @@ def png(folder: Path) -> None:
         folder, "png", kinds | {"clear": (palette, {"transparency": 3}), "turned": (kinds["rgb"][0], {"exif": exif})}
     )
     (folder / "rgb16").mkdir()
-    cv2.imwrite(str(folder / "rgb16/x.png"), np.dstack([grey(key).astype(np.uint16) * 250 for key in (1, 2, 3)]))
+    cv2.imwrite(str(folder / "rgb16/x.png"), np.dstack([gray(key).astype(np.uint16) * 250 for key in (1, 2, 3)]))
 
 
 def jpeg(folder: Path) -> None:
@@ -92,7 +92,7 @@ def tiff(folder: Path) -> None:
 
 def _tiled(order: str) -> bytes:
     """Two tiles of 16 × 16 grey pixels beside each other, with 16 bits where the order is big-endian."""
-    bits, pixels = (8, grey(5, 32, 16).tobytes()) if order == "<" else (16, grey(5, 32, 16).astype(">u2").tobytes())
+    bits, pixels = (8, gray(5, 32, 16).tobytes()) if order == "<" else (16, gray(5, 32, 16).astype(">u2").tobytes())
     size = len(pixels) // 2
     entries = [
         (256, 3, 32),
@@ -124,7 +124,7 @@ def webp(folder: Path) -> None:
 
 
 def mask(folder: Path) -> None:
-    spot = Image.fromarray(np.where(grey(6) > 128, 255, 0).astype(np.uint8))
+    spot = Image.fromarray(np.where(gray(6) > 128, 255, 0).astype(np.uint8))
     for ending in ("png", "tif", "bmp"):
         (folder / ending).mkdir()
         spot.save(folder / ending / f"x.{ending}")
@@ -170,7 +170,7 @@ def _write(path: Path, file: Dataset, syntax: str = uid.ExplicitVRLittleEndian) 
 
 
 def _encoded(path: Path, pixels: bytes, syntax: str) -> None:
-    file = _slice(grey(7))
+    file = _slice(gray(7))
     file.PixelData = encapsulate([pixels])
     file["PixelData"].VR = "OB"
     _write(path, file, syntax)
@@ -178,19 +178,19 @@ def _encoded(path: Path, pixels: bytes, syntax: str) -> None:
 
 def _picture_bytes(kind: str, **options) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(grey(7)).save(out, kind, **options)
+    Image.fromarray(gray(7)).save(out, kind, **options)
     return out.getvalue()
 
 
 def dicom_slice(folder: Path) -> None:
-    plain = grey(7).astype(np.uint16) * 9
+    plain = gray(7).astype(np.uint16) * 9
     _write(folder / "explicit/x.dcm", _slice(plain))
     _write(folder / "implicit/x.dcm", _slice(plain), uid.ImplicitVRLittleEndian)
     _write(folder / "deflated/x.dcm", _slice(plain), uid.DeflatedExplicitVRLittleEndian)
     _write(folder / "signed/x.dcm", _slice(plain.astype(np.int16) - 900, RescaleSlope=2.5, RescaleIntercept=-1000))
     _write(folder / "window/x.dcm", _slice(plain, WindowCenter=[900, 100], WindowWidth=[1200, 50]))
     _write(folder / "inverted/x.dcm", _slice(plain, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0))
-    _write(folder / "bytes/x.dcm", _slice(grey(7)))
+    _write(folder / "bytes/x.dcm", _slice(gray(7)))
     _write(folder / "refused-frames/x.dcm", _slice(np.stack([plain, plain]), NumberOfFrames=2))
     rle = _slice(plain)
     rle.compress(uid.RLELossless, generate_instance_uid=False)
@@ -253,7 +253,7 @@ def dicom_folder(folder: Path) -> None:
         place.mkdir()
         for kind in kinds:
             (folder / "made" / kind / "x.dcm").rename(place / f"{kind}.dcm")
-        Image.fromarray(grey(8)).save(place / "picture.png")
+        Image.fromarray(gray(8)).save(place / "picture.png")
         (place / "notes.txt").write_text("notes")
     for path in sorted((folder / "made").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

@@ -5,7 +5,7 @@ import pytest
 
 from btlib.phantom.contrast_probe import contrast_slices
 from btlib.phantom.contrasts import MODALITIES
-from btlib.phantom.tumours import LABELS
+from btlib.phantom.tumors import LABELS
 
 SIZE = 64
 
@@ -25,8 +25,8 @@ def test_every_class_comes_in_every_contrast(probe):
 
 def test_versions_of_a_slice_show_the_same_head(probe):
     images, _, _ = probe
-    grey = images[..., 0].reshape(-1, 4, SIZE, SIZE).astype(float)
-    for versions in grey:
+    gray = images[..., 0].reshape(-1, 4, SIZE, SIZE).astype(float)
+    for versions in gray:
         heads = versions > 25
         assert (heads.all(axis=0).sum() / heads.any(axis=0).sum()) > 0.6
         assert len({version.tobytes() for version in versions}) == 4

@@ -6,10 +6,10 @@ import pytest
 from btlib.phantom.lesion_patches import HEAD_WIDTH, SIDE, lesion_patch
 from btlib.phantom.subject import sample_subject
 
-TUMOURS = ("glioma", "meningioma", "pituitary")
+TUMORS = ("glioma", "meningioma", "pituitary")
 
 
-@pytest.mark.parametrize("label", TUMOURS)
+@pytest.mark.parametrize("label", TUMORS)
 def test_a_patch_holds_the_lesion_and_nothing_else(label, atlas):
     patch = lesion_patch(0, label, 0, "t1ce", atlas)
     assert patch.difference.shape == patch.opacity.shape == patch.mask.shape == (SIDE, SIDE)
@@ -26,16 +26,16 @@ def test_a_patch_follows_its_arguments_alone(atlas):
     assert not np.array_equal(first.difference, lesion_patch(4, "glioma", 1, "flair", atlas).difference)
 
 
-def test_contrast_changes_the_greys_and_not_the_shape(atlas):
+def test_contrast_changes_the_grays_and_not_the_shape(atlas):
     """Enhancing tissue is a little darker than white matter on T1 and much brighter after gadolinium."""
     patches = {name: lesion_patch(0, "meningioma", 1, name, atlas) for name in ("t1", "t1ce")}
     assert np.array_equal(patches["t1"].opacity, patches["t1ce"].opacity)
     assert np.array_equal(patches["t1"].mask, patches["t1ce"].mask)
-    greys = {name: patch.difference[patch.mask].mean() for name, patch in patches.items()}
-    assert greys["t1"] < 0.2 < greys["t1ce"]
+    grays = {name: patch.difference[patch.mask].mean() for name, patch in patches.items()}
+    assert grays["t1"] < 0.2 < grays["t1ce"]
 
 
-def test_a_meningioma_hangs_below_its_dura_and_a_pituitary_tumour_lies_in_the_middle(atlas):
+def test_a_meningioma_hangs_below_its_dura_and_a_pituitary_tumor_lies_in_the_middle(atlas):
     rows = np.arange(SIDE)[:, None] - (SIDE - 1) / 2
     for number in range(4):
         meningioma = lesion_patch(1, "meningioma", number, "t1ce", atlas)
@@ -44,10 +44,10 @@ def test_a_meningioma_hangs_below_its_dura_and_a_pituitary_tumour_lies_in_the_mi
         assert pituitary.mask[SIDE // 2, SIDE // 2]
 
 
-def test_the_size_is_the_tumours_own(atlas):
+def test_the_size_is_the_tumors_own(atlas):
     """A pituitary tumour of radius r, in a square whose side is twice its reach, covers about π r² or more."""
     for number in range(3):
-        radius = sample_subject(0, "pituitary", number, atlas).tumour.radius
+        radius = sample_subject(0, "pituitary", number, atlas).tumor.radius
         patch = lesion_patch(0, "pituitary", number, "t1ce", atlas)
         area = patch.mask.mean() * (patch.share * HEAD_WIDTH) ** 2
         assert 0.8 * np.pi * radius**2 < area < 3 * np.pi * radius**2

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from btlib.phantom.dataset import COLUMNS, Plan, write_dataset
-from btlib.phantom.tumours import LABELS
+from btlib.phantom.tumors import LABELS
 from btlib.report.figures.phantom_slices import COLUMNS as ACROSS
 from btlib.report.figures.phantom_slices import ROWS, SIDE, write_sheets
 

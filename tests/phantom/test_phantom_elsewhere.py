@@ -93,14 +93,14 @@ def test_files_hold_the_stack(made, atlas):
             assert np.array_equal(pixels(folder / row.mask_path) > 0, item.mask)
 
 
-def test_every_person_has_slices_with_the_tumour_and_slices_without_any_lesion(scanned):
-    lesion = [INDEX[name] for name in ("oedema", "necrosis", "tumour", "enhancing")]
+def test_every_person_has_slices_with_the_tumor_and_slices_without_any_lesion(scanned):
+    lesion = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
     brain = [INDEX[name] for name in ("gm", "wm")]
     for session, cuts, _ in scanned:
-        with_tumour = [cut for cut in cuts if cut.mask.any()]
+        with_tumor = [cut for cut in cuts if cut.mask.any()]
         without = [cut for cut in cuts if not cut.mask.any()]
-        assert len(with_tumour) == len(without) == SLICES
-        assert all(cut.mask.mean() >= SMALLEST_LESION for cut in with_tumour)
+        assert len(with_tumor) == len(without) == SLICES
+        assert all(cut.mask.mean() >= SMALLEST_LESION for cut in with_tumor)
         for cut in without:
             assert cut.mixture.fractions[:, lesion].max() == 0
             assert cut.mixture.fractions[:, brain].sum() * (session.field / SIZE) ** 2 > 2500  # mm²
@@ -108,8 +108,8 @@ def test_every_person_has_slices_with_the_tumour_and_slices_without_any_lesion(s
         assert heights == sorted(heights) and len(set(heights)) == len(heights)
 
 
-def test_masks_cover_what_is_mostly_tumour_and_the_picture_shows_it(scanned):
-    bulk = [INDEX[name] for name in ("necrosis", "tumour", "enhancing")]
+def test_masks_cover_what_is_mostly_tumor_and_the_picture_shows_it(scanned):
+    bulk = [INDEX[name] for name in ("necrosis", "tumor", "enhancing")]
     shown = 0
     for number, (session, cuts, slices) in enumerate(scanned):
         for cut, item in zip(cuts, slices, strict=True):
@@ -117,8 +117,8 @@ def test_masks_cover_what_is_mostly_tumour_and_the_picture_shows_it(scanned):
             assert np.array_equal(item.mask, inside)
             # Meningiomas are bright but for plain T1.
             if item.mask.any() and KINDS[number % 3] == "meningioma" and session.modality != "t1":
-                grey_and_white = cut.mixture.fractions[:, [INDEX["gm"], INDEX["wm"]]].sum(1).reshape(SIZE, SIZE) > 0.9
-                assert np.median(item.image[item.mask]) > np.median(item.image[grey_and_white])
+                gray_and_white = cut.mixture.fractions[:, [INDEX["gm"], INDEX["wm"]]].sum(1).reshape(SIZE, SIZE) > 0.9
+                assert np.median(item.image[item.mask]) > np.median(item.image[gray_and_white])
                 shown += 1
     assert shown >= 2 * SLICES
 
@@ -138,7 +138,7 @@ def test_a_person_is_scanned_and_framed_in_one_way(scanned):
 
 
 @pytest.mark.parametrize("measure", ["frame", "outside the tumour", "dark share"])
-def test_what_surrounds_the_tumour_does_not_tell_the_kinds_apart(scanned, measure):
+def test_what_surrounds_the_tumor_does_not_tell_the_kinds_apart(scanned, measure):
     frame = np.ones((SIZE, SIZE), bool)
     border = round(0.06 * SIZE)
     frame[border:-border, border:-border] = False
@@ -149,18 +149,18 @@ def test_what_surrounds_the_tumour_does_not_tell_the_kinds_apart(scanned, measur
     }[measure]
     pairs = []
     for _, _, slices in scanned:
-        values, tumour = np.array([value(item) for item in slices]), np.array([item.mask.any() for item in slices])
-        pairs.append(values[tumour].mean() - values[~tumour].mean())
+        values, tumor = np.array([value(item) for item in slices]), np.array([item.mask.any() for item in slices])
+        pairs.append(values[tumor].mean() - values[~tumor].mean())
     differences = np.array(pairs)
     assert abs(differences.mean()) < 2.5 * differences.std() / np.sqrt(PEOPLE)
     assert 0.25 < (differences > 0).mean() < 0.75
 
 
-def test_slices_without_tumour_lie_as_high_as_those_with_one(scanned):
-    with_tumour = [cut.height for _, cuts, _ in scanned for cut in cuts if cut.mask.any()]
+def test_slices_without_tumor_lie_as_high_as_those_with_one(scanned):
+    with_tumor = [cut.height for _, cuts, _ in scanned for cut in cuts if cut.mask.any()]
     without = [cut.height for _, cuts, _ in scanned for cut in cuts if not cut.mask.any()]
-    assert np.mean(with_tumour) == pytest.approx(np.mean(without), abs=10)  # mm; one kind's mean is 40 off another's
-    assert 0.75 < np.std(with_tumour) / np.std(without) < 1.33
+    assert np.mean(with_tumor) == pytest.approx(np.mean(without), abs=10)  # mm; one kind's mean is 40 off another's
+    assert 0.75 < np.std(with_tumor) / np.std(without) < 1.33
 
 
 def test_people_are_not_those_of_the_home_hospital(atlas):

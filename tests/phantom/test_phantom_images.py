@@ -9,7 +9,7 @@ from btlib.phantom.contrasts import MODALITIES, intensities, sample_table
 from btlib.phantom.slices import MODALITY_SHARES, PLANES, SMALLEST_LESION, sample_slice
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX
-from btlib.phantom.tumours import LABELS
+from btlib.phantom.tumors import LABELS
 
 SIZE = 72
 
@@ -25,7 +25,7 @@ def test_fluid_is_dark_except_on_t2(tables):
     assert tables["t2"]["csf"] > 1.5 * tables["t2"]["gm"]
 
 
-def test_white_matter_is_brighter_than_grey_on_t1_only(tables):
+def test_white_matter_is_brighter_than_gray_on_t1_only(tables):
     assert tables["t1"]["wm"] > tables["t1"]["gm"] and tables["t1ce"]["wm"] > tables["t1ce"]["gm"]
     assert tables["t2"]["wm"] < tables["t2"]["gm"] and tables["flair"]["wm"] < tables["flair"]["gm"]
 
@@ -33,15 +33,15 @@ def test_white_matter_is_brighter_than_grey_on_t1_only(tables):
 def test_contrast_agent_brightens_what_enhances_and_nothing_else(tables):
     for tissue in ("enhancing", "dura", "blood", "gland", "mucosa"):
         assert tables["t1ce"][tissue] > 1.5 * tables["t1"][tissue]
-    for tissue in ("gm", "wm", "csf", "oedema", "necrosis", "fat"):
+    for tissue in ("gm", "wm", "csf", "edema", "necrosis", "fat"):
         assert tables["t1ce"][tissue] == pytest.approx(tables["t1"][tissue], rel=0.08)
     assert tables["t1"]["enhancing"] < tables["t1"]["wm"] < tables["t1ce"]["enhancing"]
 
 
-def test_oedema_is_bright_on_t2_and_flair(tables):
+def test_edema_is_bright_on_t2_and_flair(tables):
     for name in ("t2", "flair"):
-        assert tables[name]["oedema"] > 1.4 * tables[name]["wm"]
-    assert tables["t1ce"]["oedema"] < tables["t1ce"]["wm"]
+        assert tables[name]["edema"] > 1.4 * tables[name]["wm"]
+    assert tables["t1ce"]["edema"] < tables["t1ce"]["wm"]
 
 
 def test_subjects_tables_differ_a_little():
@@ -58,7 +58,7 @@ def test_rician_noise_has_the_known_moments():
     assert strong.std() == pytest.approx(2, rel=0.03)
 
 
-def test_bias_field_is_smooth_positive_and_centred():
+def test_bias_field_is_smooth_positive_and_centered():
     field = bias_field(np.random.default_rng(1), (60, 80), 0.1)
     assert field.shape == (60, 80) and field.min() > 0.3
     assert np.abs(np.diff(field, axis=0)).max() < 0.03
@@ -91,7 +91,7 @@ def test_modality_shares_do_not_depend_on_the_class(atlas):
 
 @pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize("label", LABELS)
-def test_slice_shows_its_tumour_inside_the_head(atlas, label, plane):
+def test_slice_shows_its_tumor_inside_the_head(atlas, label, plane):
     subject = sample_subject(3, label, 1, atlas)
     item = sample_slice(keyed_rng(1), subject, plane, SIZE)
     assert item.image.shape == item.mask.shape == (SIZE, SIZE)

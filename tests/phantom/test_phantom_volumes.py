@@ -20,7 +20,7 @@ from btlib.phantom.head import paint_head
 from btlib.phantom.scanners import SCANNERS, sample_scanner
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
-from btlib.phantom.tumours import paint_tumour
+from btlib.phantom.tumors import paint_tumor
 from btlib.phantom.volume_set import COLUMNS, case_grades, write_volume_set
 from btlib.phantom.volumes import BRATS_LABELS, make_volumes, voxel_grid
 from btlib.report.figures.phantom_volumes import HEIGHT, PATIENTS, contact_sheet
@@ -65,29 +65,29 @@ def test_all_modalities_show_the_same_solid_brain_and_nothing_else(everyone):
             assert not brain.take([0, -1], axis).any()
 
 
-def test_every_patient_has_a_tumour_inside_the_brain_with_the_labels_of_brats(everyone):
+def test_every_patient_has_a_tumor_inside_the_brain_with_the_labels_of_brats(everyone):
     for volumes in everyone:
         assert volumes.seg.dtype == np.uint8 and set(np.unique(volumes.seg)) <= {0, 1, 2, 4}
         assert (volumes.seg > 0).sum() * SPACING**3 > 2000  # mm³
         assert np.isin(volumes.seg, [1, 4]).any()
         assert (volumes.images[0][volumes.seg > 0] > 0).all()
-    assert BRATS_LABELS == {"none": 0, "core": 1, "oedema": 2, "enhancing": 4}
+    assert BRATS_LABELS == {"none": 0, "necrotic_core": 1, "edema": 2, "enhancing": 4}
 
 
-def test_the_rim_surrounds_the_necrosis_and_the_oedema_surrounds_both(atlas, patients):
+def test_the_rim_surrounds_the_necrosis_and_the_edema_surrounds_both(atlas, patients):
     """Distance of each label's voxels to healthy brain: necrosis deepest, oedema shallowest."""
     rings = 0
     for number, volumes in zip(PATIENT_NUMBERS, patients["HGG"], strict=True):
-        tumour = sample_subject(0, "HGG", number, atlas).tumour
-        if tumour.rim < tumour.radius and (volumes.seg == 1).sum() > 20:
+        tumor = sample_subject(0, "HGG", number, atlas).tumor
+        if tumor.rim < tumor.radius and (volumes.seg == 1).sum() > 20:
             deep = ndimage.distance_transform_edt(volumes.seg)
-            core, rim, oedema = (deep[volumes.seg == label].mean() for label in (1, 4, 2))
-            assert core > rim > oedema
+            core, rim, edema = (deep[volumes.seg == label].mean() for label in (1, 4, 2))
+            assert core > rim > edema
             rings += 1
     assert rings > 1
 
 
-def test_the_grid_is_that_of_brats_and_the_tumour_lies_where_the_subject_has_it(atlas, patients):
+def test_the_grid_is_that_of_brats_and_the_tumor_lies_where_the_subject_has_it(atlas, patients):
     shape, affine = voxel_grid(SPACING)
     assert nib.aff2axcodes(affine) == ("L", "P", "S")
     assert np.abs(np.linalg.det(affine)) == pytest.approx(SPACING**3)
@@ -98,43 +98,43 @@ def test_the_grid_is_that_of_brats_and_the_tumour_lies_where_the_subject_has_it(
             assert np.array_equal(volumes.affine, affine)
             subject = sample_subject(0, grade, number, atlas)
             middle = affine[:3, :3] @ np.argwhere(np.isin(volumes.seg, [1, 4])).mean(0) + affine[:3, 3]
-            assert np.linalg.norm(middle - subject.focus) < subject.tumour.radius
+            assert np.linalg.norm(middle - subject.focus) < subject.tumor.radius
 
 
-def test_high_grade_enhances_more_and_has_more_oedema(patients):
+def test_high_grade_enhances_more_and_has_more_edema(patients):
     def uptake(volumes):
-        tumour, brain = np.isin(volumes.seg, [1, 4]), (volumes.seg == 0) & (volumes.images[0] > 0)
+        tumor, brain = np.isin(volumes.seg, [1, 4]), (volumes.seg == 0) & (volumes.images[0] > 0)
         before, after = (image.astype(float) / median(image, brain) for image in volumes.images[:2])
-        return (after - before)[tumour].mean()
+        return (after - before)[tumor].mean()
 
     mean = {grade: np.mean([uptake(volumes) for volumes in patients[grade]]) for grade in GRADES}
     assert mean["HGG"] > mean["LGG"] + 0.15
-    oedema = {grade: np.mean([(volumes.seg == 2).sum() for volumes in patients[grade]]) for grade in GRADES}
-    assert oedema["HGG"] > 1.5 * oedema["LGG"]
+    edema = {grade: np.mean([(volumes.seg == 2).sum() for volumes in patients[grade]]) for grade in GRADES}
+    assert edema["HGG"] > 1.5 * edema["LGG"]
 
 
 def test_mismatch_is_dark_on_flair_within_a_bright_rim(atlas):
     """FLAIR over T2, in the middle of the tumour against its border: lower with a mismatch, alike without."""
     quotients = {True: [], False: []}
     for number in range(1, 13):
-        tumour = sample_subject(0, "LGG", number, atlas).tumour
+        tumor = sample_subject(0, "LGG", number, atlas).tumor
         volumes = make_volumes(0, "LGG", number, SPACING, atlas)
         solid = volumes.seg == 1
         middle, border = ndimage.binary_erosion(solid, iterations=2), solid & ~ndimage.binary_erosion(solid)
         ratio = volumes.images[3] / np.maximum(volumes.images[2], 1)
         if middle.any():
-            quotients[tumour.rim < tumour.radius].append(median(ratio, middle) / median(ratio, border))
+            quotients[tumor.rim < tumor.radius].append(median(ratio, middle) / median(ratio, border))
     assert len(quotients[True]) > 1 and len(quotients[False]) > 1
     assert np.mean(quotients[True]) < 0.85 < 0.93 < np.mean(quotients[False]) < 1.1
 
 
 def test_one_in_five_of_each_grade_is_untypical_and_sizes_are_alike(atlas):
-    tumours = {g: [sample_glioma(keyed_rng("untypical", g, n), g, atlas) for n in range(200)] for g in GRADES}
-    faint = np.mean([t.uptake <= 0.45 for t in tumours["HGG"]])
-    enhancing = np.mean([t.uptake >= 0.3 for t in tumours["LGG"]])
+    tumors = {g: [sample_glioma(keyed_rng("untypical", g, n), g, atlas) for n in range(200)] for g in GRADES}
+    faint = np.mean([t.uptake <= 0.45 for t in tumors["HGG"]])
+    enhancing = np.mean([t.uptake >= 0.3 for t in tumors["LGG"]])
     assert faint == pytest.approx(UNTYPICAL, abs=0.08) and enhancing == pytest.approx(UNTYPICAL, abs=0.08)
-    assert all(t.rim == t.radius for t in tumours["HGG"] if t.uptake <= 0.45)
-    radius = {grade: np.mean([t.radius for t in tumours[grade]]) for grade in GRADES}
+    assert all(t.rim == t.radius for t in tumors["HGG"] if t.uptake <= 0.45)
+    radius = {grade: np.mean([t.radius for t in tumors[grade]]) for grade in GRADES}
     assert radius["LGG"] == pytest.approx(radius["HGG"], rel=0.06)
 
 
@@ -146,8 +146,8 @@ def test_a_few_scanners_each_a_little_different_from_day_to_day():
         drift = day.tables / np.stack([intensities(modality) for modality in MODALITIES])
         others = [i for name, i in INDEX.items() if name != "gm"]
         assert drift[0, others] == pytest.approx(drift[1, others])  # T1 and T1ce are one sequence
-        white, grey = day.tables[:, INDEX["wm"]], day.tables[:, INDEX["gm"]]
-        assert (np.sign(grey - white) == (-1, -1, 1, 1)).all()
+        white, gray = day.tables[:, INDEX["wm"]], day.tables[:, INDEX["gm"]]
+        assert (np.sign(gray - white) == (-1, -1, 1, 1)).all()
 
 
 def test_the_scan_depends_on_the_number_and_not_on_the_grade(atlas, monkeypatch):
@@ -170,8 +170,8 @@ def test_leaving_out_the_head_deep_in_the_brain_changes_no_bit(atlas):
         noise = partial(atlas.noise, offset=subject.texture)
         full = Mixture(len(points))
         paint_head(full, where, depth, subject.head, noise)
-        paint_brain(full, atlas, where, subject.tumour.sources(where, depth), depth, subject.brain, noise)
-        paint_tumour(full, subject.tumour, where, depth, noise)
+        paint_brain(full, atlas, where, subject.tumor.sources(where, depth), depth, subject.brain, noise)
+        paint_tumor(full, subject.tumor, where, depth, noise)
         assert np.array_equal(subject.tissues(points).fractions, full.fractions)
 
 
@@ -243,10 +243,10 @@ def test_failure_leaves_the_old_set(atlas, tmp_path, monkeypatch):
 def test_contact_sheet_shows_both_grades(made):
     sheet = contact_sheet(made[0])
     assert sheet.shape[0] == len(GRADES) * PATIENTS * HEIGHT and sheet.dtype == np.uint8
-    coloured = sheet.max(2) != sheet.min(2)
+    colored = sheet.max(2) != sheet.min(2)
     shown = sheet.shape[1] * 4 // 5
-    assert not coloured[:, :shown].any()
-    assert all(rows[:, shown:].any() for rows in np.split(coloured, len(GRADES) * PATIENTS))
+    assert not colored[:, :shown].any()
+    assert all(rows[:, shown:].any() for rows in np.split(colored, len(GRADES) * PATIENTS))
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_panels_stand_in_reading_order():
     ]
 
 
-def test_cold_pixels_keep_the_image_and_hot_ones_take_the_colour():
+def test_cold_pixels_keep_the_image_and_hot_ones_take_the_color():
     image = np.full((1, 2, 3), 100, dtype=np.uint8)
     blended = overlay(image, np.array([[0.0, 1.0]]))
     assert blended[0, 0].tolist() == [100, 100, 100]

@@ -21,7 +21,7 @@ def page(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_a_phone_in_both_colour_schemes(page, dark):
+def test_it_fits_a_phone_in_both_color_schemes(page, dark):
     with chromium(*PHONE, dark=dark) as browser:
         browser.get(page)
         assert browser.execute_script("return window.innerWidth") == PHONE[0]

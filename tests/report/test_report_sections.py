@@ -318,7 +318,7 @@ def test_volumes_are_counted(tmp_path):
         "cases": "3",
         "patients": "2",
         "with a segmentation": "1",
-        "their labels": "brats: 1 core, 2 oedema, 4 enhancing (1)",
+        "their labels": "brats: 1 necrotic_core, 2 edema, 4 enhancing (1)",
         "with a grade": "2",
         "grids (voxels)": "4x4x4 (2), 5x4x4 (1)",
         "spacings (mm)": "1.000x1.000x1.000 (3)",

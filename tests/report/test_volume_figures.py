@@ -39,9 +39,9 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def colours(axes):
+def colors(axes):
     """Of the contours in a panel, by the name of their region; white is none of them."""
-    names = {colour.lower(): name for name, (colour, _) in CONTOURS.items()}
+    names = {color.lower(): name for name, (color, _) in CONTOURS.items()}
     found = [tuple(round(255 * c) for c in lines.get_edgecolor()[0][:3]) for lines in axes.collections]
     return [names.get("#{:02x}{:02x}{:02x}".format(*rgb), "white") for rgb in found]
 
@@ -50,9 +50,9 @@ def test_all_outputs_stand_side_by_side(case, everything):
     figure = explanation_figure("BraTS20_Training_007 – phantom data\nDice: 0.91", case, everything)
     shown = panels(figure)
     assert list(shown)[:4] == ["T1", "T1ce", "T2", "FLAIR"] and len(shown) == 12
-    assert colours(shown["truth, on T1ce"]) == colours(shown["prediction, on T1ce"]) == ["wt", "tc", "et"]
-    assert colours(shown["coronal, on FLAIR"]) == ["wt", "tc", "et"] * 2  # truth and prediction
-    assert colours(shown["Grad-CAM of the grade"]) == ["white"]
+    assert colors(shown["truth, on T1ce"]) == colors(shown["prediction, on T1ce"]) == ["wt", "tc", "et"]
+    assert colors(shown["coronal, on FLAIR"]) == ["wt", "tc", "et"] * 2  # truth and prediction
+    assert colors(shown["Grad-CAM of the grade"]) == ["white"]
     said = texts(figure)
     assert "BraTS20_Training_007 – phantom data\nDice: 0.91" in said
     assert {"whole tumour", "tumour core", "enhancing tumour", "truth"} <= set(said)
@@ -105,7 +105,7 @@ def test_what_the_network_lacks_is_said(case):
     said = texts(figure)
     assert {"no grading head", "no attention gates", "no segmentation"} <= set(said)
     assert said.count("no segmentation\nor no dropout") == 1
-    assert colours(panels(figure)["truth, on T1ce"]) == ["wt", "tc", "et"]
+    assert colors(panels(figure)["truth, on T1ce"]) == ["wt", "tc", "et"]
 
 
 def test_without_truth_the_slices_go_through_the_prediction(case, everything):
@@ -119,6 +119,6 @@ def test_a_map_of_zeros_and_an_absent_region_are_drawn(case, everything):
     seg = np.where(case.seg == 3, 2, case.seg)
     found = everything._replace(mutual_information=np.zeros(SHAPE))
     shown = panels(explanation_figure("", case._replace(seg=seg), found))
-    assert colours(shown["truth, on T1ce"]) == ["wt", "tc"]
+    assert colors(shown["truth, on T1ce"]) == ["wt", "tc"]
     picture = np.asarray(shown["mutual information (nats)"].images[0].get_array())
     np.testing.assert_allclose(picture[..., 0], np.asarray(shown["T1ce"].images[0].get_array()))

@@ -164,7 +164,7 @@ def test_faults_leave_nothing_behind(project, model):
         evaluate()
 
 
-def test_a_network_that_knows_only_tumours_is_refused(model):
+def test_a_network_that_knows_only_tumors_is_refused(model):
     refuse_without_none(SlicePredictor.load(model), "elsewhere")
     figshare = SimpleNamespace(classes=("glioma", "meningioma", "pituitary"))
     with pytest.raises(InputError, match=r"external 'elsewhere': the classifier knows glioma.* and no 'no_tumor'") as e:

@@ -29,7 +29,7 @@ from tests.app.joint_make import TILTED, brain, write_case
 ROOT = Path(__file__).parents[2]
 SPLITS = ["train"] * 5 + ["val"] * 4 + ["test"] * 2
 NAMES = [f"c{number:02}" for number in range(len(SPLITS))]
-NORMALISATION = {"spacing": 3.0, "clip_percentiles": [0.5, 99.5]}
+NORMALIZATION = {"spacing": 3.0, "clip_percentiles": [0.5, 99.5]}
 SETTINGS = {"spacing": 3.0, "percentiles": [0.5, 99.5]}
 
 
@@ -78,7 +78,7 @@ def project(study, monkeypatch):
 def train(**architecture):
     """An untrained network with the card of a trained one."""
     plan = {"width": 8, "attention": True, "segmentation": True, "grading": "regions", "dropout": 0.2} | architecture
-    card = {"normalisation": NORMALISATION, "stage": "train_joint", "history": []}
+    card = {"normalisation": NORMALIZATION, "stage": "train_joint", "history": []}
     save_joint(Path("model"), build_joint(JointArchitecture(**plan), 0), Window(16, 16), card)
 
 
@@ -131,7 +131,7 @@ def test_the_card_says_what_was_chosen_on_the_validation_cases(project):
         "validation_kept": 3,
         "validation_errors": 0,
     }
-    assert card["preprocessing"] == NORMALISATION and "normalisation" not in card
+    assert card["preprocessing"] == NORMALIZATION and "normalisation" not in card
     assert (card["stage"], card["data_note"]) == ("train_joint", "phantom data")
     assert card["mc_dropout"] == {"samples": 2, "seed": 0} and card["novelty"]["quantile"] == 0.99
     assert "not a medical device" in card["intended_use"]

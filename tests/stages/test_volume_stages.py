@@ -33,7 +33,7 @@ def test_from_a_folder_to_splits(project, capsys):
     main_of("ingest_volumes")(Path("raw"), manifest)
     out = capsys.readouterr().out
     assert "10 cases of 10 patients, 10 segmented\n" in out
-    assert "labels of 10 segmentations read as brats: 1 core, 2 oedema, 4 enhancing" in out
+    assert "labels of 10 segmentations read as brats: 1 necrotic_core, 2 edema, 4 enhancing" in out
     main_of("split_volumes")(manifest, splits, Path("metrics.json"))
     counts = read_json(Path("metrics.json"))
     assert {name: counts[name] for name in ("val", "test")} == {

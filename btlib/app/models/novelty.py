@@ -40,9 +40,9 @@ class Novelty(NamedTuple):
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """float64 [N] Mahalanobis distances of features [N, D]."""
-        centred = features.astype(np.float64) - self.mean
-        along = centred @ self.directions.T.astype(np.float64)
-        outside = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        centered = features.astype(np.float64) - self.mean
+        along = centered @ self.directions.T.astype(np.float64)
+        outside = np.maximum((centered**2).sum(axis=1) - (along**2).sum(axis=1), 0)
         return np.sqrt(((along / self.deviations) ** 2).sum(axis=1) + outside / self.rest[0] ** 2)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from btlib.core.runtime.artifacts import atomic_path, write_csv, write_figure
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources.entry import Entry
-from btlib.images.data.tumour_or_none import NONE
+from btlib.images.data.tumor_or_none import NONE
 
 COLUMNS = ("path", "label", "patient")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from btlib.app.models.packed_classifier import PackedClassifier, load_packed
-from btlib.core.explain.gradcam import normalised, raw_maps, resized
+from btlib.core.explain.gradcam import normalized, raw_maps, resized
 from btlib.core.metrics.calibration import scale
 from btlib.images.data.preprocessing import preprocess
 from btlib.images.data.resident import ResidentImages
@@ -93,7 +93,7 @@ class SlicePredictor:
 
     def _heat(self, batch: Tensor, seen: Seen, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         fused = raw_maps(_AlreadySeen(self._net, seen.features), batch, seen.logits.argmax(dim=1)).fused
-        maps = normalised(resized(fused, batch.shape[2:])).cpu().numpy()
+        maps = normalized(resized(fused, batch.shape[2:])).cpu().numpy()
         return [cv2.resize(one, image.shape[1::-1]) for one, image in zip(maps, images, strict=True)]
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from btlib.app.predict.overlays import overlay
 from btlib.app.predict.slices import SliceAnswer
-from btlib.images.data.tumour_or_none import NONE
+from btlib.images.data.tumor_or_none import NONE
 from btlib.images.explain.lesions import resized_mask
 from btlib.report.figures.wording import spoken, titled
 

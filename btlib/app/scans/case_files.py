@@ -18,7 +18,7 @@ from btlib.core.runtime.errors import InputError, brief
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.ingest import CASE_NAME
 from btlib.volumes.data.reading import CHANNEL, is_nifti
-from btlib.volumes.data.sources import brats, recognise, table
+from btlib.volumes.data.sources import brats, recognize, table
 
 DATASET = "dataset.json"
 LISTS = (table.NAME, DATASET)  # of a set's cases
@@ -169,7 +169,7 @@ def _order(root: Path) -> dict[str, str]:
     Raises:
         InputError: it lists no 4D file.
     """
-    for entry in recognise.scan(root).entries:
+    for entry in recognize.scan(root).entries:
         places = {name: CHANNEL.fullmatch(getattr(entry, name)) for name in MODALITIES}
         if all(places.values()):
             return {name: match["number"] for name, match in places.items()}
@@ -182,7 +182,7 @@ def _of_list(root: Path) -> list[InputCase]:
     """Without their segmentations and grades, which prediction does not need."""
     by = table.NAME if (root / table.NAME).is_file() else DATASET
     cases = []
-    for entry in recognise.scan(root).entries:
+    for entry in recognize.scan(root).entries:
         stated = {name: getattr(entry, name) for name in MODALITIES if getattr(entry, name)}
         candidates = tuple(Candidate((file,), Words(None, None), f"named in {by}") for file in stated.values())
         cases.append(InputCase(entry.case, root, candidates, stated, by))

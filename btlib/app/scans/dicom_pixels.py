@@ -22,7 +22,7 @@ MEANING = [
 DISPLAY = ["WindowCenter", "WindowWidth"]
 SIGNATURE_BOX = b"\0\0\0\x0cjP  \r\n\x87\n"  # of a JPEG 2000 file
 SCALE = "PixelValueTransformationSequence"
-GREY = {"MONOCHROME1", "MONOCHROME2"}
+GRAY = {"MONOCHROME1", "MONOCHROME2"}
 
 
 class Pixels(NamedTuple):
@@ -54,7 +54,7 @@ def read_pixels(real: Path, name: str, remedy: str) -> Pixels:
         if not any(data.get(key) for key in STORED):
             raise InputError(f"{name}: a DICOM file without a picture: a report, or cut short")
         tags = {key: plain(data.get(key)) for key in (*SHAPE, *DISPLAY, "PhotometricInterpretation")}
-        if tags["PhotometricInterpretation"] not in GREY or (data.get("SamplesPerPixel") or 1) != 1:
+        if tags["PhotometricInterpretation"] not in GRAY or (data.get("SamplesPerPixel") or 1) != 1:
             raise InputError(f"{name}: a DICOM file in colour; save the picture as PNG if it is the one you mean")
         try:
             _check_boxes(data)

@@ -66,8 +66,8 @@ def read_slice(path: Path) -> np.ndarray:
     if not _holds_dicom(real, path.name):
         return open_picture(path.parent, path.name)
     _check_shape(real, path.name)
-    grey = _grey(read_pixels(real, path.name, "save the picture as PNG"), path.name)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    gray = _gray(read_pixels(real, path.name, "save the picture as PNG"), path.name)
+    return np.repeat(gray[:, :, None], 3, axis=2)
 
 
 def not_mr(path: Path) -> str:
@@ -114,24 +114,24 @@ def _check_shape(real: Path, name: str) -> None:
     check_size(columns, rows, name)
 
 
-def _grey(pixels: Pixels, name: str) -> np.ndarray:
+def _gray(pixels: Pixels, name: str) -> np.ndarray:
     """uint8 [rows, columns]: the window of the tags, or the smallest and the largest value, as 0 and 255."""
     values, padding = pixels.values[0], pixels.padding[0]
     seen = values[~padding]
     low, high = _window(pixels.tags) or (seen.min(initial=np.inf), seen.max(initial=-np.inf))
     shown = np.clip((values - low) / max(high - low, np.finfo(float).tiny), 0, 1)
     inverted = pixels.tags["PhotometricInterpretation"] == "MONOCHROME1"
-    grey = np.rint(255 * (1 - shown if inverted else shown)).astype(np.uint8)
-    if not seen.size or np.ptp(grey[~padding]) == 0:
+    gray = np.rint(255 * (1 - shown if inverted else shown)).astype(np.uint8)
+    if not seen.size or np.ptp(gray[~padding]) == 0:
         raise InputError(f"{name}: blank, every pixel has the same value")
-    return np.where(padding, 0, grey).astype(np.uint8)
+    return np.where(padding, 0, gray).astype(np.uint8)
 
 
 def _window(tags: Tags) -> tuple[float, float] | None:
     """The limits of the first window, where there is a usable one."""
     first = [values[0] if isinstance(values, tuple) and values else values for values in map(tags.get, WINDOW)]
-    centre, width = (value if isinstance(value, float) else math.nan for value in first)
-    return (centre - width / 2, centre + width / 2) if math.isfinite(centre) and 0 < width < math.inf else None
+    center, width = (value if isinstance(value, float) else math.nan for value in first)
+    return (center - width / 2, center + width / 2) if math.isfinite(center) and 0 < width < math.inf else None
 
 
 def _tags(real: Path, name: str, wanted: Sequence[str]) -> list[Any]:

@@ -17,7 +17,7 @@ from btlib.app.scans.stated import state
 from btlib.app.serve.answers import case_answer, slice_answer
 from btlib.app.serve.pictures import picture_and_overlay
 from btlib.app.serve.uploads import Opened, unpacked
-from btlib.app.serve.viewer import tumour_centre, viewer_files
+from btlib.app.serve.viewer import tumor_center, viewer_files
 from btlib.core.runtime.errors import InputError, guarded
 from btlib.volumes.data.conventions import MODALITIES
 
@@ -122,10 +122,10 @@ class Predictors(NamedTuple):
             {"uncertainty": doubt, "heat": answer.heat},
             scans.affine,
         )
-        centre = tumour_centre(answer.labels, scans.affine)
+        center = tumor_center(answer.labels, scans.affine)
         words = case_answer(answer, self.cases.card, scans.remarks)
         left = [f"{path.relative_to(upload)}: {reason}" for path, reason in unused.items()]
-        return {"name": scans.name, **words, **files, "centre": centre, "unused": left}
+        return {"name": scans.name, **words, **files, "centre": center, "unused": left}
 
 
 def _without_folder(function: Callable[[Path], Any], folder: Path, path: Path) -> Any:

@@ -36,12 +36,12 @@ def viewer_files(
         for name, values in maps.items()
     }
     return {
-        "scans": {name: _file(_grey(values[box]), affine) for name, values in scans.items()},
+        "scans": {name: _file(_gray(values[box]), affine) for name, values in scans.items()},
         "overlays": {name: _file(values[box], affine) for name, values in overlays.items() if values is not None},
     }
 
 
-def tumour_centre(labels: np.ndarray | None, affine: np.ndarray) -> list[float] | None:
+def tumor_center(labels: np.ndarray | None, affine: np.ndarray) -> list[float] | None:
     """Where to look first, in mm: the labelled voxel nearest to the middle of them all. None without a tumour."""
     if labels is None or not labels.any():
         return None
@@ -59,7 +59,7 @@ def _shown(head: np.ndarray) -> tuple[slice, ...]:
     return tuple(slice(start, stop, step) for start, stop in zip(starts, stops, strict=True))
 
 
-def _grey(scan: np.ndarray) -> np.ndarray:
+def _gray(scan: np.ndarray) -> np.ndarray:
     """uint8: the scan's usual values from 0 to 255, and 0 where it is 0."""
     low, high = np.percentile(scan[scan != 0], PERCENTILES) if scan.any() else (0, 1)
     shown = ((scan - low) / max(high - low, np.finfo(np.float32).tiny)).clip(0, 1)

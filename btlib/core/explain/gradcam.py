@@ -77,7 +77,7 @@ def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
     return functional.interpolate(maps[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
 
 
-def normalised(maps: Tensor) -> Tensor:
+def normalized(maps: Tensor) -> Tensor:
     """Each map of [B, *grid] ≥ 0 divided by its maximum, so 0 … 1; a map of zeros stays zeros."""
     peak = maps.amax(dim=tuple(range(1, maps.ndim)), keepdim=True)
     return torch.where(peak > 0, maps / peak, 0.0)

@@ -147,7 +147,8 @@ class Shortcuts(Section):
 Numbering = (
     Literal["auto", "brats", "canonical", "msd", "ped", "post_treatment", "brats2015"]
     | Annotated[
-        dict[Annotated[int, Field(ge=1)], Literal["background", "core", "oedema", "enhancing"]], Field(min_length=1)
+        dict[Annotated[int, Field(ge=1)], Literal["background", "necrotic_core", "edema", "enhancing"]],
+        Field(min_length=1),
     ]
 )
 

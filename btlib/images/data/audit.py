@@ -10,7 +10,7 @@ from btlib.core.runtime.errors import InputError, listed
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.hashing import hash_words
 from btlib.images.data.masks import LINKED
-from btlib.images.data.neighbours import components, near_pairs, near_pairs_between, spread
+from btlib.images.data.neighbors import components, near_pairs, near_pairs_between, spread
 from btlib.images.data.separation import NEAR_COPY
 from btlib.images.data.splits import PAPER, Deal, split
 
@@ -211,7 +211,7 @@ def summary(manifest: pd.DataFrame, distance: int) -> dict:
     looks = _Looks(manifest, distance)
     copies = manifest.groupby("sha256")["sha256"].transform("size")
     sizes = manifest["group"].value_counts()
-    near, near_other_label = _neighbour_counts(looks, manifest["label"].to_numpy())
+    near, near_other_label = _neighbor_counts(looks, manifest["label"].to_numpy())
     alone = np.ones((len(looks.words), 1), dtype=bool)
     return {
         "images": len(manifest),
@@ -245,7 +245,7 @@ def _named_conflicts(conflicting: pd.DataFrame) -> list[str]:
     return named
 
 
-def _neighbour_counts(looks: "_Looks", labels: np.ndarray) -> tuple[int, int]:
+def _neighbor_counts(looks: "_Looks", labels: np.ndarray) -> tuple[int, int]:
     """How many images have a neighbour at all, and one of another label; as they are, not mirrored or turned."""
     own = labels[:, None] == np.array(CLASSES)
     carried = np.zeros((len(looks.words), len(CLASSES) + 1), dtype=bool)

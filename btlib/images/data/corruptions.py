@@ -62,62 +62,62 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int, numbers: Se
     corrupted = np.empty_like(images)
     for image, number, out in zip(images, numbers, corrupted, strict=True):
         rng = keyed_rng(seed, "corruption", name, severity, int(number))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        changed = kind.apply(grey, kind.strengths[severity - 1], rng)
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        changed = kind.apply(gray, kind.strengths[severity - 1], rng)
         out[:] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)[..., None]
     return corrupted
 
 
-def noise(grey: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+def noise(gray: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
     """Magnitude after complex Gaussian noise (Gudbjartsson and Patz, The Rician distribution of noisy MRI data, 1995).
 
     Args:
         deviation: of each channel, as a share of the image's bright grey (99th percentile).
     """
-    real, imaginary = rng.standard_normal((2, *grey.shape), np.float32) * np.float32(deviation * _bright(grey))
-    return np.hypot(grey + real, imaginary)
+    real, imaginary = rng.standard_normal((2, *gray.shape), np.float32) * np.float32(deviation * _bright(gray))
+    return np.hypot(gray + real, imaginary)
 
 
-def bias_field(grey: np.ndarray, ratio: float, rng: np.random.Generator) -> np.ndarray:
+def bias_field(gray: np.ndarray, ratio: float, rng: np.random.Generator) -> np.ndarray:
     """Shading by exp of a random cubic polynomial (Van Leemput et al., Automated model-based bias field correction of
     MR images of the brain, 1999), with mean 1.
 
     Args:
         ratio: of the brightest to the darkest place of the field where heads lie.
     """
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in gray.shape), indexing="ij")
     surface = sum(rng.standard_normal() * y**i * x**j for i in range(BIAS_ORDER + 1) for j in range(BIAS_ORDER + 1 - i))
     # Measured where heads lie, and held there: polynomials are steepest in the corners, where nothing shows them.
     middle = surface[np.hypot(x, y) <= HEAD_REACH]
     steps = np.clip((surface - middle.min()) / np.ptp(middle), 0, 1)
     field = ratio**steps
-    return grey * (field / field.mean()).astype(np.float32)
+    return gray * (field / field.mean()).astype(np.float32)
 
 
-def contrast(grey: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
+def contrast(gray: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
     """A narrower or wider window about the mean grey of the head: contrast times or divided by `factor`."""
-    middle = grey[_head(grey)].mean()
-    return middle + (grey - middle) * factor ** _sign(rng)
+    middle = gray[_head(gray)].mean()
+    return middle + (gray - middle) * factor ** _sign(rng)
 
 
-def gamma(grey: np.ndarray, exponent: float, rng: np.random.Generator) -> np.ndarray:
+def gamma(gray: np.ndarray, exponent: float, rng: np.random.Generator) -> np.ndarray:
     """Another display curve: grey (as a share of 255) to the power of `exponent` (darker) or its inverse (brighter)."""
-    return 255 * (grey / 255) ** (exponent ** _sign(rng))
+    return 255 * (gray / 255) ** (exponent ** _sign(rng))
 
 
-def blur(grey: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+def blur(gray: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian blur of `deviation` sides."""
-    return ndimage.gaussian_filter(grey, deviation * max(grey.shape))
+    return ndimage.gaussian_filter(gray, deviation * max(gray.shape))
 
 
-def low_resolution(grey: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
+def low_resolution(gray: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
     """Shrinks by `factor` and enlarges again, as a thumbnail or a coarse scan matrix does."""
-    height, width = grey.shape
-    small = cv2.resize(grey, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
+    height, width = gray.shape
+    small = cv2.resize(gray, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def ghosting(grey: np.ndarray, amplitude: float, rng: np.random.Generator) -> np.ndarray:
+def ghosting(gray: np.ndarray, amplitude: float, rng: np.random.Generator) -> np.ndarray:
     """The head moves to and fro while k-space is filled line by line, which copies its edges along one axis.
 
     Each line gets the phase of the shift at its time (Wood and Henkelman, MR image artifacts from periodic motion,
@@ -127,7 +127,7 @@ def ghosting(grey: np.ndarray, amplitude: float, rng: np.random.Generator) -> np
         amplitude: of the sinusoidal motion along the phase-encoding axis, which is drawn, in sides.
     """
     upright = rng.random() < 0.5
-    lines = np.fft.fft(grey if upright else grey.T, axis=0)
+    lines = np.fft.fft(gray if upright else gray.T, axis=0)
     frequency = np.fft.fftfreq(len(lines))  # cycles per pixel
     time = frequency * len(lines) / rng.uniform(*GHOST_PERIOD) + rng.random()  # cycles of the motion
     shift = amplitude * len(lines) * np.sin(2 * np.pi * time)
@@ -135,21 +135,21 @@ def ghosting(grey: np.ndarray, amplitude: float, rng: np.random.Generator) -> np
     return (moved if upright else moved.T).astype(np.float32)
 
 
-def zoom(grey: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
+def zoom(gray: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
     """Enlarges by `factor` about the centre, which cuts the margins, or shrinks by it, which adds black ones."""
-    height, width = grey.shape
-    about_centre = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 0, factor ** _sign(rng))
-    return cv2.warpAffine(grey, about_centre, (width, height), flags=cv2.INTER_LINEAR)
+    height, width = gray.shape
+    about_center = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 0, factor ** _sign(rng))
+    return cv2.warpAffine(gray, about_center, (width, height), flags=cv2.INTER_LINEAR)
 
 
-def crop_borders(grey: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+def crop_borders(gray: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Takes away `share` of the margins around the head's bounding box and stretches the rest to the full size."""
-    head = _head(grey)
+    head = _head(gray)
     cuts = []
-    for side, occupied in zip(grey.shape, (head.any(axis=1), head.any(axis=0)), strict=True):
+    for side, occupied in zip(gray.shape, (head.any(axis=1), head.any(axis=0)), strict=True):
         inside = np.flatnonzero(occupied)
         cuts.append(slice(round(share * inside[0]), side - round(share * (side - 1 - inside[-1]))))
-    return cv2.resize(grey[tuple(cuts)], grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(gray[tuple(cuts)], gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 CORRUPTIONS = {
@@ -201,14 +201,14 @@ CORRUPTIONS = {
 }
 
 
-def _bright(grey: np.ndarray) -> float:
+def _bright(gray: np.ndarray) -> float:
     """The image's bright grey: its 99th percentile, which no single white pixel moves."""
-    return float(np.percentile(grey, 99))
+    return float(np.percentile(gray, 99))
 
 
-def _head(grey: np.ndarray) -> np.ndarray:
+def _head(gray: np.ndarray) -> np.ndarray:
     """The head [H, W] bool; the whole image where none is found."""
-    pixels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    pixels = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     found = head_mask(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)[None])[0]
     return found if found.any() else ~found
 

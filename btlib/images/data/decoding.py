@@ -41,7 +41,7 @@ def decode_image(real: Path, name: str) -> np.ndarray:
     """
     with _opened(real, name) as (image, file):
         values = _values(image, file)
-        return values if values.dtype == np.uint8 else grey_levels(values)
+        return values if values.dtype == np.uint8 else gray_levels(values)
 
 
 def decode_mask(real: Path, name: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def check_size(width: int, height: int, name: str) -> None:
         raise InputError(f"{name}: {width}×{height} pixels, more than the {MAX_PIXELS:,} allowed")
 
 
-def grey_levels(values: np.ndarray) -> np.ndarray:
+def gray_levels(values: np.ndarray) -> np.ndarray:
     """Numbers [H, W] or [H, W, 3] from their own minimum and maximum to 0 and 255: uint8 [H, W, 3]."""
     values = finite(values).astype(np.float64)
     low, high = values.min(), values.max()
@@ -114,9 +114,9 @@ def _check_strips(image: Image.Image, name: str, size: int) -> None:
 def _values(image: Image.Image, file: BinaryIO) -> np.ndarray:
     """The pixels the right way up: uint8 [H, W, 3], or of another type, also [H, W], where they have more bits."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _deep_grey(image)
+        return _deep_gray(image)
     if image.format in ("PNG", "TIFF") and any(";16" in str(tile.args) for tile in image.tile):
-        return _deep_colour(image, file)
+        return _deep_color(image, file)
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, "black")
@@ -124,7 +124,7 @@ def _values(image: Image.Image, file: BinaryIO) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _deep_grey(image: Image.Image) -> np.ndarray:
+def _deep_gray(image: Image.Image) -> np.ndarray:
     """Pillow reads these as stored: it does not invert them, nor make the transparent value black."""
     inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
     transparent = image.info.get("transparency")
@@ -134,17 +134,17 @@ def _deep_grey(image: Image.Image) -> np.ndarray:
     return values.max() - values if inverted else values
 
 
-def _deep_colour(image: Image.Image, file: BinaryIO) -> np.ndarray:
+def _deep_color(image: Image.Image, file: BinaryIO) -> np.ndarray:
     """float64 [H, W, 3]. Pillow keeps the high byte alone, so OpenCV reads these; the two must agree on that byte."""
     file.seek(0)
     values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     high = np.asarray(image)[:, :, :3]
     if values is None or values.dtype != np.uint16 or not np.array_equal(values[:, :, 2::-1] >> 8, high):
         raise ValueError("16 bits a colour, of a kind that is not read; save it in 8 bits, or in grey")
-    colours = values[:, :, 2::-1].astype(np.float64)
+    colors = values[:, :, 2::-1].astype(np.float64)
     if image.has_transparency_data:
-        colours *= values[:, :, 3:] / 65535
-    return _turned(colours, image.getexif().get(ExifTags.Base.Orientation, 1))
+        colors *= values[:, :, 3:] / 65535
+    return _turned(colors, image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _turned(values: np.ndarray, orientation: int) -> np.ndarray:

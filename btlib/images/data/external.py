@@ -12,7 +12,7 @@ from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources import folder
 from btlib.images.data.sources.entry import Entry, Scan, usable
 from btlib.images.data.sources.folder import SUFFIXES
-from btlib.images.data.tumour_or_none import KINDS, kind_of
+from btlib.images.data.tumor_or_none import KINDS, kind_of
 
 KNOWN = f"known names, whatever their case and separators: {', '.join(KINDS)}"
 
@@ -47,7 +47,7 @@ def external_images(name: str, root: Path, layout: str, table: str | None, image
     if layout == "class_folders":
         found = folder.scan(root, root_key, masks, complete=False)
     else:
-        found = _tumour_folders(root, masks)
+        found = _tumor_folders(root, masks)
     if not found.entries and not found.broken + found.unreadable:
         raise InputError(f"{key}: {root}: no image found for layout '{layout}'; check the folder and its layout")
     entries, faults = annotated(found.entries, _without(annotations, found.unreadable), table)
@@ -72,7 +72,7 @@ def _refuse_shared(key: str, root: Path, images_root: Path) -> None:
     )
 
 
-def _tumour_folders(root: Path, masks: frozenset[str]) -> Scan:
+def _tumor_folders(root: Path, masks: frozenset[str]) -> Scan:
     """Lists the images below `root` that are no `masks`; exactly one folder on an image's path names its label."""
     found = Scan()
     strangers: Counter[PurePosixPath] = Counter()

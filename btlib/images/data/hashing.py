@@ -24,8 +24,8 @@ def difference_hash(image: np.ndarray) -> str:
     Returns:
         64 hex digits, row by row, most significant bit first.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    cells = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    cells = cv2.resize(gray, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes().hex()
 
 

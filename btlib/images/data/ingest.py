@@ -14,7 +14,7 @@ from btlib.images.data.manifest import image_id
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources import figshare, folder, phantom
 from btlib.images.data.sources.entry import Entry, Scan
-from btlib.images.data.tumour_or_none import NONE
+from btlib.images.data.tumor_or_none import NONE
 
 
 def scanned(source: str, root: Path, annotations: str | None, key: str = "images.root", complete: bool = True) -> Scan:

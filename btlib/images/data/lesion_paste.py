@@ -13,7 +13,7 @@ from btlib.images.data.occlusion import brain_mask, head_mask, head_width
 GRAIN = 0.01  # of the head's width: detail finer than this is noise, but for edges
 SMOOTHING = 0.7  # pixels: what interpolation on the way to a web page does to noise
 SOFT = 0.01  # of the head's width: width over which a lesion ends at the skull
-OFF_CENTRE = 0.14  # of the head's width: least distance of a glioma from the midline and from the skull
+OFF_CENTER = 0.14  # of the head's width: least distance of a glioma from the midline and from the skull
 CEREBRUM = 0.55  # of the height of a head with a neck: the brain lies above
 SELLA = 0.45  # of the height of an axial head, from the front
 SELLA_ABOVE_NECK = 0.56  # of the height of a head with a neck, from the vertex
@@ -55,9 +55,9 @@ def paste_lesion(image: np.ndarray, patch: Patch, rng: np.random.Generator) -> t
     opacity = cv2.warpAffine(patch.opacity, placed, size) * room
     difference = cv2.warpAffine(patch.difference, placed, size, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.warpAffine(patch.mask.astype(np.float32), placed, size) * room > 0.5
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lesion = _shade(difference, grey[brain], grey[head]) + _grain(grey, brain, width, rng)
-    pasted = grey + opacity * (lesion - grey)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    lesion = _shade(difference, gray[brain], gray[head]) + _grain(gray, brain, width, rng)
+    pasted = gray + opacity * (lesion - gray)
     return np.repeat(np.clip(np.rint(pasted), 0, 255).astype(np.uint8)[..., None], 3, axis=2), mask
 
 
@@ -72,10 +72,10 @@ def _shade(difference: np.ndarray, brain: np.ndarray, head: np.ndarray) -> np.nd
     return level + reach * np.tanh(difference * (high - low) / reach)
 
 
-def _grain(grey: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator) -> np.ndarray:
+def _grain(gray: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator) -> np.ndarray:
     """Noise [H, W] about as strong and as smooth as the image's own; the median leaves out sulci and other edges."""
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), GRAIN * width)
-    drawn = rng.normal(0, np.median(np.abs(fine[brain])), grey.shape)
+    fine = gray - cv2.GaussianBlur(gray, (0, 0), GRAIN * width)
+    drawn = rng.normal(0, np.median(np.abs(fine[brain])), gray.shape)
     return cv2.GaussianBlur(drawn, (0, 0), SMOOTHING)
 
 
@@ -93,7 +93,7 @@ def _site(
     if neck:
         allowed[int(top + CEREBRUM * height) :] = False
     if label == "glioma":
-        middle = _glioma_site(allowed, brain, midline, OFF_CENTRE * width, rng)
+        middle = _glioma_site(allowed, brain, midline, OFF_CENTER * width, rng)
         turn = rng.uniform(0, 2 * np.pi)
         return middle, np.array([-np.cos(turn), np.sin(turn)])
     return _dural_site(allowed, brain, width, rng)
@@ -130,5 +130,5 @@ def _placement(patch: Patch, middle: np.ndarray, up: np.ndarray, width: float) -
     down = -up[::-1]  # x, y
     right = np.array([down[1], -down[0]])
     turned = scale * np.stack([right, down], axis=1)
-    centre = np.full(2, (side - 1) / 2)
-    return np.column_stack([turned, middle[::-1] - turned @ centre])
+    center = np.full(2, (side - 1) / 2)
+    return np.column_stack([turned, middle[::-1] - turned @ center])

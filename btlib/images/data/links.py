@@ -18,7 +18,7 @@ from btlib.core.runtime.workers import in_parallel
 from btlib.images.data.hashing import difference_hash, hash_words, orientations, turned_hashes
 from btlib.images.data.ingest import check_mask, scanned
 from btlib.images.data.inspection import inspected
-from btlib.images.data.neighbours import nearest
+from btlib.images.data.neighbors import nearest
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources.entry import Entry
 

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from btlib.core.runtime.errors import InputError, guarded
-from btlib.images.data.decoding import MAX_PIXELS, check_size, finite, grey_levels
+from btlib.images.data.decoding import MAX_PIXELS, check_size, finite, gray_levels
 
 KIND = "MATLAB v7.3 file"
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -31,7 +31,7 @@ def mat_image(real: Path, name: str) -> np.ndarray:
         InputError: the file is damaged, has no such field, or keeps it elsewhere.
     """
     with _case(real, name) as case:
-        return grey_levels(_matrix(case, "image", name))
+        return gray_levels(_matrix(case, "image", name))
 
 
 def mat_mask(real: Path, name: str) -> np.ndarray:

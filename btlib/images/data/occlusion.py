@@ -81,9 +81,9 @@ def _kept(images: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 def _head(image: np.ndarray) -> np.ndarray:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    side = max(grey.shape)
-    smooth = cv2.GaussianBlur(grey, (0, 0), GRAIN * side)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    side = max(gray.shape)
+    smooth = cv2.GaussianBlur(gray, (0, 0), GRAIN * side)
     otsu, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_OTSU)
     background = np.percentile(smooth, 1)
     bright = smooth > background + LEVEL * max(otsu - background, 0)

@@ -15,7 +15,7 @@ from btlib.core.metrics.bootstrap import ranking_scores
 from btlib.core.metrics.resampling import interval, stratified_weights
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError
-from btlib.images.data.tumour_or_none import NONE, TUMOUR
+from btlib.images.data.tumor_or_none import NONE, TUMOR
 
 CHUNK = 250  # resamples at a time, as in btlib.core.metrics.bootstrap
 COLUMNS = ("path", "label", "patient", "unsure", "unfamiliar")
@@ -53,7 +53,7 @@ class External:
     unfamiliar: np.ndarray
 
     @property
-    def tumour(self) -> np.ndarray:
+    def tumor(self) -> np.ndarray:
         """[N] bool, whether there is a tumour."""
         return self.labels != NONE
 
@@ -124,8 +124,8 @@ def external_scores(answers: External, resamples: int, rng: np.random.Generator)
         del ci95["auc_within_patients"]  # it would have no width, which looks like certainty
     return {
         "n": len(answers.labels),
-        "n_tumour": int(answers.tumour.sum()),
-        "n_none": int((~answers.tumour).sum()),
+        "n_tumour": int(answers.tumor.sum()),
+        "n_none": int((~answers.tumor).sum()),
         "patients": len(set(answers.patients[answers.known])),
         "patients_with_both": with_both,
         **{name: float(estimates[name][0]) if name in estimates else None for name in SCORES},
@@ -137,9 +137,9 @@ def external_scores(answers: External, resamples: int, rng: np.random.Generator)
 def undefined_scores(answers: External) -> dict[str, str]:
     """Score -> why it is undefined for this set."""
     reasons = {}
-    if not answers.tumour.any():
+    if not answers.tumor.any():
         reasons |= dict.fromkeys(("sensitivity", "auc", "auc_within_patients"), "the set has no image with a tumour")
-    elif answers.tumour.all():
+    elif answers.tumor.all():
         reasons |= dict.fromkeys(("specificity", "auc", "auc_within_patients"), "the set has no image without tumour")
     elif not answers.known.any():
         reasons["auc_within_patients"] = "no image's patient is known"
@@ -157,11 +157,11 @@ def patient_aucs(answers: External) -> tuple[np.ndarray, np.ndarray]:
     """
     aucs, rows = [], []
     for _, own in pd.Series(range(len(answers.labels))).groupby(answers.patients):
-        tumour = answers.tumour[own]
-        with_tumour, without = int(tumour.sum()), int((~tumour).sum())
-        if with_tumour and without:
-            ranks = rankdata(answers.suspicion[own])[tumour]  # tied ones share their mean rank
-            aucs.append((ranks.sum() - with_tumour * (with_tumour + 1) / 2) / (with_tumour * without))
+        tumor = answers.tumor[own]
+        with_tumor, without = int(tumor.sum()), int((~tumor).sum())
+        if with_tumor and without:
+            ranks = rankdata(answers.suspicion[own])[tumor]  # tied ones share their mean rank
+            aucs.append((ranks.sum() - with_tumor * (with_tumor + 1) / 2) / (with_tumor * without))
             rows.append(own.iloc[0])
     return np.array(aucs, dtype=float), np.array(rows, dtype=int)
 
@@ -170,7 +170,7 @@ def _why_no_classes(answers: External) -> str:
     """Why the classes cannot be scored, or nothing."""
     present = sorted(set(answers.labels))
     strangers = [name for name in present if name not in answers.classes]
-    if TUMOUR in strangers:
+    if TUMOR in strangers:
         return "the set does not say which tumour it is"
     if strangers:
         return f"the classifier knows no class '{strangers[0]}'"
@@ -185,14 +185,14 @@ def _strata(answers: External) -> np.ndarray:
 
 def _weighted(answers: External, weights: np.ndarray, undefined: dict[str, str]) -> dict[str, np.ndarray]:
     """The defined scores, each [B], with row n counted weights[b, n] times."""
-    tumour, said, total = answers.tumour, answers.said, weights.sum(axis=1)
+    tumor, said, total = answers.tumor, answers.said, weights.sum(axis=1)
     scores = {"unsure": weights @ answers.unsure / total, "unfamiliar": weights @ answers.unfamiliar / total}
     if "sensitivity" not in undefined:
-        scores["sensitivity"] = weights @ (tumour & (said != NONE)) / (weights @ tumour)
+        scores["sensitivity"] = weights @ (tumor & (said != NONE)) / (weights @ tumor)
     if "specificity" not in undefined:
-        scores["specificity"] = weights @ (~tumour & (said == NONE)) / (weights @ ~tumour)
+        scores["specificity"] = weights @ (~tumor & (said == NONE)) / (weights @ ~tumor)
     if "auc" not in undefined:
-        scores["auc"] = ranking_scores(tumour, answers.suspicion, weights)[0]
+        scores["auc"] = ranking_scores(tumor, answers.suspicion, weights)[0]
     if "auc_within_patients" not in undefined:
         aucs, rows = patient_aucs(answers)
         scores["auc_within_patients"] = weights[:, rows] @ aucs / weights[:, rows].sum(axis=1)

@@ -151,12 +151,12 @@ def matched_scores(
     rows = table.set_index("image_id").loc[list(whole.image_ids)]
     scores, matched = rows["score"].to_numpy(), rows["matched"].to_numpy(bool)
     return {
-        name: _grey_levels(whole, scores, chosen, resamples, rng, groups)
+        name: _gray_levels(whole, scores, chosen, resamples, rng, groups)
         for name, chosen in (("all", np.arange(len(rows))), ("matched", np.flatnonzero(matched)))
     }
 
 
-def _grey_levels(
+def _gray_levels(
     whole: Predictions,
     scores: np.ndarray,
     rows: np.ndarray,

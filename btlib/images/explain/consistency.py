@@ -40,9 +40,9 @@ def agreement_table(
 
 def _standardised(maps: np.ndarray) -> np.ndarray:
     """Each map [.., P] with mean 0 and variance 1 over its pixels; NaN where it is flat."""
-    centred = maps.astype(np.float64) - maps.mean(axis=-1, keepdims=True, dtype=np.float64)
-    deviation = centred.std(axis=-1, keepdims=True)
-    return np.divide(centred, deviation, out=np.full_like(centred, np.nan), where=deviation > 0)
+    centered = maps.astype(np.float64) - maps.mean(axis=-1, keepdims=True, dtype=np.float64)
+    deviation = centered.std(axis=-1, keepdims=True)
+    return np.divide(centered, deviation, out=np.full_like(centered, np.nan), where=deviation > 0)
 
 
 def _mean(pairs: np.ndarray) -> np.ndarray:

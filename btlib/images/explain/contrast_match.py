@@ -18,7 +18,7 @@ CALIPER = 0.2  # standard deviations of the logit (Austin, Pharmaceutical Statis
 EDGE = np.finfo(float).eps  # keeps the logit of a score of 0 or 1 finite
 
 
-def grey_level_scores(train_images: np.ndarray, train_tumour: np.ndarray, test_images: np.ndarray) -> np.ndarray:
+def gray_level_scores(train_images: np.ndarray, train_tumor: np.ndarray, test_images: np.ndarray) -> np.ndarray:
     """Probability [N_test] of a tumour from the grey levels of the head alone, by logistic regression.
 
     Args:
@@ -26,18 +26,18 @@ def grey_level_scores(train_images: np.ndarray, train_tumour: np.ndarray, test_i
         train_tumour: bool [N_train], both kinds among them.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    classifier.fit(grey_levels(train_images), train_tumour)
-    return classifier.predict_proba(grey_levels(test_images))[:, 1]
+    classifier.fit(gray_levels(train_images), train_tumor)
+    return classifier.predict_proba(gray_levels(test_images))[:, 1]
 
 
-def grey_levels(images: np.ndarray) -> np.ndarray:
+def gray_levels(images: np.ndarray) -> np.ndarray:
     """[N, BINS] share of the head's pixels in each bin of grey levels: no pixel's place."""
     heads = head_mask(images)
     counts = [np.histogram(i[h].mean(axis=1), BINS, (0, 256))[0] for i, h in zip(images, heads, strict=True)]
     return np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
 
 
-def matched(scores: np.ndarray, tumour: np.ndarray) -> np.ndarray:
+def matched(scores: np.ndarray, tumor: np.ndarray) -> np.ndarray:
     """Which images [N] have a partner: the nearest one of the other kind, one to one, within the caliper.
 
     Greedy, the closest pairs first, so that nothing is drawn; between equal distances the earlier images win. The
@@ -49,14 +49,14 @@ def matched(scores: np.ndarray, tumour: np.ndarray) -> np.ndarray:
         tumour: bool [N], both kinds among them.
     """
     place = logit(np.clip(scores, EDGE, 1 - EDGE))
-    with_tumour, without = np.flatnonzero(tumour), np.flatnonzero(~tumour)
-    reach = CALIPER * np.sqrt((place[with_tumour].var() + place[without].var()) / 2)
-    distance = np.abs(place[with_tumour][:, None] - place[without][None])
+    with_tumor, without = np.flatnonzero(tumor), np.flatnonzero(~tumor)
+    reach = CALIPER * np.sqrt((place[with_tumor].var() + place[without].var()) / 2)
+    distance = np.abs(place[with_tumor][:, None] - place[without][None])
     chosen = np.zeros(len(scores), bool)
     for pair in np.argsort(distance, axis=None, kind="stable"):
         row, column = np.unravel_index(pair, distance.shape)
         if distance[row, column] > reach:
             break
-        if not chosen[with_tumour[row]] and not chosen[without[column]]:
-            chosen[[with_tumour[row], without[column]]] = True
+        if not chosen[with_tumor[row]] and not chosen[without[column]]:
+            chosen[[with_tumor[row], without[column]]] = True
     return chosen

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from btlib.core.explain.gradcam import Explainable, map_names, normalised, raw_maps, resized
+from btlib.core.explain.gradcam import Explainable, map_names, normalized, raw_maps, resized
 from btlib.images.data.resident import ResidentImages
 
 
@@ -31,5 +31,5 @@ def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_siz
         rows = np.arange(start, min(start + batch_size, len(images)))
         backbones, fused = raw_maps(net, data.batch(rows), data.labels[rows])
         for name, maps in zip(names, (*backbones, fused), strict=False):
-            found[name][rows] = normalised(resized(maps, images.shape[1:3])).cpu().numpy()
+            found[name][rows] = normalized(resized(maps, images.shape[1:3])).cpu().numpy()
     return found

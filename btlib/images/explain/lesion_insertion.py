@@ -11,7 +11,7 @@ from btlib.images.data.lesion_paste import paste_lesion
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.lesion_patches import LesionPatch, lesion_patch
 
-TUMOURS = ("glioma", "meningioma", "pituitary")
+TUMORS = ("glioma", "meningioma", "pituitary")
 CONTROL = "control"
 
 
@@ -24,7 +24,7 @@ def sample_lesions(seed: int, classes: Sequence[str], count: int, atlas: Atlas) 
     # Numbered from −1 downwards: no data set has such subjects, so no net was trained on them.
     lesions = {
         label: [lesion_patch(seed, label, -1 - number, "t1ce", atlas) for number in range(count)]
-        for label in TUMOURS
+        for label in TUMORS
         if label in classes
     }
     if "glioma" in lesions:

@@ -10,7 +10,7 @@ from torch import Tensor
 from btlib.core.metrics.predictions import predictions_table
 from btlib.images.data.preprocessing import Clahe, preprocess
 from btlib.images.data.splits import rows_of, sampled
-from btlib.images.explain.contrast_match import grey_level_scores, matched
+from btlib.images.explain.contrast_match import gray_level_scores, matched
 from btlib.images.explain.lesion_insertion import insert_lesions, sample_lesions
 from btlib.images.explain.shortcut_probe import pretrained_backbones, probe, views
 from btlib.images.nets.classifier import Classifier
@@ -96,11 +96,11 @@ def contrast_swap(net: Classifier, seed: int, subjects: int, size: int, clahe: C
     return predictions_table(names, labels, predict(net, images), net.classes).assign(contrast=contrasts)
 
 
-def grey_level_matching(train: Sample, test: Sample) -> pd.DataFrame:
+def gray_level_matching(train: Sample, test: Sample) -> pd.DataFrame:
     """The probability of a tumour by grey levels alone, and which images with and without one it makes pairs of."""
     table = pd.DataFrame({"image_id": test.image_ids, "label": test.labels, "score": np.nan, "matched": False})
-    tumour = test.labels != NO_TUMOR
-    if tumour.all():
+    tumor = test.labels != NO_TUMOR
+    if tumor.all():
         return table
-    scores = grey_level_scores(train.images, train.labels != NO_TUMOR, test.images)
-    return table.assign(score=scores, matched=matched(scores, tumour))
+    scores = gray_level_scores(train.images, train.labels != NO_TUMOR, test.images)
+    return table.assign(score=scores, matched=matched(scores, tumor))

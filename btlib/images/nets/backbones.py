@@ -19,7 +19,7 @@ from btlib.images.nets.attention_cnn import AttentionCnn
 from btlib.images.nets.depthwise import quicken
 
 
-class Normalisation(nn.Module):
+class Normalization(nn.Module):
     """Images [B, 3, H, W] in 0..1 to (images - mean) / std per channel, eq 2 of the paper."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
@@ -51,15 +51,15 @@ class Backbone(nn.Module):
         quicken(self.net)
         self.channels: int = self.net.num_features
         config = self.net.pretrained_cfg
-        self.normalise = Normalisation(config["mean"], config["std"])
+        self.normalize = Normalization(config["mean"], config["std"])
 
     @property
     def mean(self) -> Tensor:
-        return self.normalise.mean
+        return self.normalize.mean
 
     @property
     def std(self) -> Tensor:
-        return self.normalise.std
+        return self.normalize.std
 
     @property
     def units(self) -> list[nn.Module]:
@@ -81,7 +81,7 @@ class Backbone(nn.Module):
 
     def trunk(self, images: Tensor, cut: int) -> Tensor:
         """Normalises images [B, 3, H, W] and runs the first `cut` units."""
-        x = self.normalise(images)
+        x = self.normalize(images)
         for unit in self.units[:cut]:
             x = unit(x)
         return x

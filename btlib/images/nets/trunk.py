@@ -23,7 +23,7 @@ class FrozenTrunk(nn.Module):
     def __init__(self, net: Classifier, cuts: Sequence[int]):
         super().__init__()
         self.parts = nn.ModuleList(
-            fold_batchnorm(deepcopy(nn.Sequential(backbone.normalise, *backbone.units[:cut])))
+            fold_batchnorm(deepcopy(nn.Sequential(backbone.normalize, *backbone.units[:cut])))
             for backbone, cut in zip(net.backbones, cuts, strict=True)
         )
         self.requires_grad_(False).eval()

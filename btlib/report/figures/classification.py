@@ -188,7 +188,7 @@ def predictions_figure(predictions: Predictions, rows: dict[str, np.ndarray], im
 
 
 def _prediction(axes: Axes, predictions: Predictions, number: int, image: np.ndarray) -> None:
-    colour = RIGHT if predictions.correct[number] else WRONG
+    color = RIGHT if predictions.correct[number] else WRONG
     axes.imshow(image)
-    axes.set_title(caption(predictions, number), color=colour, fontsize=9)
-    axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
+    axes.set_title(caption(predictions, number), color=color, fontsize=9)
+    axes.spines[:].set(visible=True, color=color, linewidth=2.5)

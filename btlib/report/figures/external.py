@@ -11,7 +11,7 @@ from btlib.images.evaluation.external import External, patient_aucs
 from btlib.report.figures.wording import spoken, titled
 
 COLUMNS = 3
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
 
 
 def external_figure(sets: Mapping[str, tuple[External, dict]], note: str) -> Figure:
@@ -28,7 +28,7 @@ def external_figure(sets: Mapping[str, tuple[External, dict]], note: str) -> Fig
     grid = figure.subplots(rows, width, squeeze=False).ravel()
     _roc(grid[0], sets)
     for number, (axes, (name, (answers, scores))) in enumerate(zip(grid[1:], sets.items(), strict=False)):
-        _patients(axes, name, answers, scores, COLOURS[number % len(COLOURS)])
+        _patients(axes, name, answers, scores, COLORS[number % len(COLORS)])
     for axes in grid[panels:]:
         axes.set_axis_off()
     figure.suptitle(titled("Images of other hospitals: tumour or none", note))
@@ -37,18 +37,18 @@ def external_figure(sets: Mapping[str, tuple[External, dict]], note: str) -> Fig
 
 def _roc(axes: Axes, sets: Mapping[str, tuple[External, dict]]) -> None:
     for number, (name, (answers, scores)) in enumerate(sets.items()):
-        style = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.8}
+        style = {"color": COLORS[number % len(COLORS)], "linewidth": 1.8}
         if scores["auc"] is None:
             axes.plot([], [], **style, label=f"{spoken(name)}: undefined, one kind only")
             continue
-        fpr, tpr, _ = roc_curve(answers.tumour, answers.suspicion)
+        fpr, tpr, _ = roc_curve(answers.tumor, answers.suspicion)
         axes.plot(fpr, tpr, **style, label=f"{spoken(name)}: {_said(scores, 'auc')}")
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance 0.5")
     axes.legend(title="area under the curve [95 %]", loc="lower right", fontsize=9)
     axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="all images", aspect="equal")
 
 
-def _patients(axes: Axes, name: str, answers: External, scores: dict, colour: str) -> None:
+def _patients(axes: Axes, name: str, answers: External, scores: dict, color: str) -> None:
     axes.set_title(f"{spoken(name)}: within patients", fontsize=11)
     reason = scores["undefined"].get("auc_within_patients")
     if reason:
@@ -59,9 +59,9 @@ def _patients(axes: Axes, name: str, answers: External, scores: dict, colour: st
     axes.axvline(0.5, color="0.4", linestyle="--", linewidth=1, label="chance 0.5")
     mean, ends = scores["auc_within_patients"], scores["ci95"]["auc_within_patients"]
     if ends:
-        axes.axvspan(*ends, color=colour, alpha=0.18, linewidth=0)
-    axes.axvline(mean, color=colour, linewidth=1.6, label=f"mean {_said(scores, 'auc_within_patients')}")
-    axes.plot(aucs, range(1, len(aucs) + 1), "o", color=colour, markersize=max(2.5, min(6, 240 / len(aucs))))
+        axes.axvspan(*ends, color=color, alpha=0.18, linewidth=0)
+    axes.axvline(mean, color=color, linewidth=1.6, label=f"mean {_said(scores, 'auc_within_patients')}")
+    axes.plot(aucs, range(1, len(aucs) + 1), "o", color=color, markersize=max(2.5, min(6, 240 / len(aucs))))
     axes.set(xlim=(-0.03, 1.03), xlabel="AUC among the patient's own images", ylabel="patients, sorted")
     axes.set(ylim=(0.5, len(aucs) + 0.5), yticks=[])
     axes.spines[["top", "right"]].set_visible(False)

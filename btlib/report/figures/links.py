@@ -16,11 +16,11 @@ def link_figure(matches: pd.DataFrame, linked: np.ndarray, distance: int, correl
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     scatter, histogram = figure.subplots(1, 2)
     kinds = (("linked", linked, "tab:blue"), ("not linked", ~linked, "tab:orange"))
-    for name, rows, colour in kinds:
+    for name, rows, color in kinds:
         label = f"{name}: {rows.sum():,}"
-        scatter.scatter(matches["distance"][rows], matches["correlation"][rows], s=6, alpha=0.4, c=colour, label=label)
+        scatter.scatter(matches["distance"][rows], matches["correlation"][rows], s=6, alpha=0.4, c=color, label=label)
     parts = [matches["correlation"][rows] for _, rows, _ in kinds]
-    histogram.hist(parts, bins=60, stacked=True, log=True, color=[colour for *_, colour in kinds])
+    histogram.hist(parts, bins=60, stacked=True, log=True, color=[color for *_, color in kinds])
     scatter.axvline(distance, c="grey", ls="--", lw=1)
     scatter.axhline(correlation, c="grey", ls="--", lw=1)
     histogram.axvline(correlation, c="grey", ls="--", lw=1)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from btlib.core.runtime.artifacts import atomic_path
-from btlib.phantom.tumours import LABELS
+from btlib.phantom.tumors import LABELS
 
 ROWS, COLUMNS, SIDE = 3, 6, 128
 

@@ -19,7 +19,7 @@ from btlib.phantom.volumes import BRATS_LABELS
 
 PATIENTS = 3  # of each grade
 HEIGHT = 144  # pixels of a slice
-COLOURS = {"oedema": (80, 200, 80), "core": (60, 60, 230), "enhancing": (0, 220, 255)}  # blue, green, red
+COLORS = {"edema": (80, 200, 80), "necrotic_core": (60, 60, 230), "enhancing": (0, 220, 255)}  # blue, green, red
 
 
 def contact_sheet(folder: Path) -> np.ndarray:
@@ -40,8 +40,8 @@ def contact_sheet(folder: Path) -> np.ndarray:
 def _patient(folder: Path) -> np.ndarray:
     """One row [HEIGHT, width, 3] of the sheet."""
     volumes = {name: _load(folder / f"{folder.name}_{name}.nii.gz") for name in (*MODALITIES, "seg")}
-    tumour = np.isin(volumes["seg"], [BRATS_LABELS["core"], BRATS_LABELS["enhancing"]])
-    level = int(tumour.sum((0, 1)).argmax())
+    tumor = np.isin(volumes["seg"], [BRATS_LABELS["necrotic_core"], BRATS_LABELS["enhancing"]])
+    level = int(tumor.sum((0, 1)).argmax())
     shown = [_shown(volumes[name], level) for name in MODALITIES]
     return np.hstack([*shown, _outlined(shown[-1], volumes["seg"][:, :, level].T)])
 
@@ -52,16 +52,16 @@ def _load(path: Path) -> np.ndarray:
 
 def _shown(volume: np.ndarray, level: int) -> np.ndarray:
     low, high = np.percentile(volume[volume > 0], (0.5, 99.8))
-    grey = np.clip((volume[:, :, level].T - low) / (high - low), 0, 1) * 255
-    return cv2.cvtColor(_enlarged(np.rint(grey).astype(np.uint8), cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR)
+    gray = np.clip((volume[:, :, level].T - low) / (high - low), 0, 1) * 255
+    return cv2.cvtColor(_enlarged(np.rint(gray).astype(np.uint8), cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR)
 
 
 def _outlined(picture: np.ndarray, seg: np.ndarray) -> np.ndarray:
     picture = picture.copy()
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         mask = _enlarged((seg == BRATS_LABELS[name]).astype(np.uint8), cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, colour, 1)
+        cv2.drawContours(picture, contours, -1, color, 1)
     return picture
 
 

@@ -8,7 +8,7 @@ from btlib.report.figures.wording import spoken, titled
 
 COLUMNS = 5  # nine corruptions and their mean fill two rows
 # Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = "os^DvPX"
 MEAN = "mean of all"
 
@@ -31,7 +31,7 @@ def accuracy_figure(table: dict, note: str) -> Figure:
     for axes, panel in zip(grid.flat, panels, strict=False):
         for number, (name, model) in enumerate(models.items()):
             severities, accuracies = _curve(model, panel)
-            style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKS[number % len(MARKS)], "markersize": 4.5}
+            style = {"color": COLORS[number % len(COLORS)], "marker": MARKS[number % len(MARKS)], "markersize": 4.5}
             axes.plot(severities, accuracies, **style, linewidth=1.5, label=_label(name, model))
         axes.set_title(spoken(panel), fontsize=11, fontweight="bold" if panel == MEAN else "normal")
         axes.grid(axis="y", color="0.9")
@@ -97,5 +97,5 @@ def _label(name: str, model: dict) -> str:
 def _cells(axes: Axes, values: list[list[float]]) -> None:
     axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(np.array(values)):
-        colour = "black" if value > 0.55 else "white"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=colour)
+        color = "black" if value > 0.55 else "white"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=color)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from btlib.report.figures.wording import spoken, titled
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 
 
 def shortcut_figure(scores: dict, note: str) -> Figure:
@@ -64,7 +64,7 @@ def _grouped(axes: Axes, bars: dict[str, dict[str, tuple[float, list[float]]]], 
         ends = np.array([values[group][1] for group in groups]).T
         x = np.arange(len(groups)) + (number - (len(bars) - 1) / 2) * width
         errors = np.abs(ends - heights)
-        axes.bar(x, heights, width * 0.92, yerr=errors, capsize=2, color=COLOURS[number], label=spoken(series))
+        axes.bar(x, heights, width * 0.92, yerr=errors, capsize=2, color=COLORS[number], label=spoken(series))
     axes.set_xticks(range(len(groups)), [spoken(group).replace(" ", "\n") for group in groups], fontsize=9)
     axes.set_ylabel(label)
     axes.spines[["top", "right"]].set_visible(False)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from btlib.core.runtime.arm_names import FULL
 from btlib.core.runtime.artifacts import write_figure
 from btlib.report.figures.forest import UNDEFINED
-from btlib.report.figures.volume_scores import COLOURS, MARKS, uncertainty_figure
+from btlib.report.figures.volume_scores import COLORS, MARKS, uncertainty_figure
 from btlib.report.figures.volume_tables import LEVEL, SHOWN, TITLES, TRAINED, p_words
 from btlib.report.figures.wording import spoken, titled
 from btlib.volumes.data.conventions import MODALITIES
@@ -81,9 +81,9 @@ def _difference(axes: Axes, number: int, found: dict) -> None:
         axes.text(0.03, number, "no such score", color="0.5", **in_row)
         return
     shown = found["p_holm"] is not None and found["p_holm"] <= LEVEL
-    axes.hlines(number, *found["ci95"], color=COLOURS[0], linewidth=2)
-    style = {"markerfacecolor": COLOURS[0] if shown else "white", "markeredgewidth": 1.6, "markersize": 7}
-    axes.plot(found["value"], number, "o", color=COLOURS[0], **style)
+    axes.hlines(number, *found["ci95"], color=COLORS[0], linewidth=2)
+    style = {"markerfacecolor": COLORS[0] if shown else "white", "markeredgewidth": 1.6, "markersize": 7}
+    axes.plot(found["value"], number, "o", color=COLORS[0], **style)
     place = {"x": 0.03, "ha": "left"} if found["value"] > 0 else {"x": 0.97, "ha": "right"}
     axes.text(y=number - LIFT, s=f"{found['value']:+.3f}, p {p_words(found['p_holm'])}", **place, **in_row)
 
@@ -139,8 +139,8 @@ def _points(axes: Axes, rows: list[dict], y: np.ndarray, name: str, number: int,
     if known:
         heights, values = y[known], [rows[place]["mean"][name] for place in known]
         low, high = np.array([rows[place]["ci95"][name] for place in known]).T
-        axes.hlines(heights, low, high, color=COLOURS[number], linewidth=1.5, alpha=0.6)
-        axes.plot(values, heights, MARKS[number], color=COLOURS[number], markersize=5.5, label=label)
+        axes.hlines(heights, low, high, color=COLORS[number], linewidth=1.5, alpha=0.6)
+        axes.plot(values, heights, MARKS[number], color=COLORS[number], markersize=5.5, label=label)
 
 
 def _stripes(axes: Axes, rows: int) -> None:

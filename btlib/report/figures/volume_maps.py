@@ -38,7 +38,7 @@ class Shade(NamedTuple):
     slice), and what is written where the network has no such map."""
 
     caption: str
-    colours: str
+    colors: str
     highest: float | None
     absent: str
 
@@ -86,13 +86,13 @@ def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
     truth = None if case.seg is None else regions_of(case.seg[box])
     regions = None if found.regions is None else found.regions[box]
     at = _fullest_slices(_interest(truth, regions, brain[box]))
-    grey = {name: _windowed(one, brain)[box] for name, one in zip(MODALITIES, case.image, strict=True)}
+    gray = {name: _windowed(one, brain)[box] for name, one in zip(MODALITIES, case.image, strict=True)}
     true, predicted = (None if found is None else _axial(found, at) for found in (truth, regions))
-    t1ce = _axial(grey["t1ce"], at)
+    t1ce = _axial(gray["t1ce"], at)
 
     figure, panels = _panels(brain[box].shape)
     figure.suptitle(title, fontsize=11, y=1 - 0.1 / figure.get_figheight(), va="top")
-    for axes, (name, volume) in zip(panels, grey.items(), strict=False):
+    for axes, (name, volume) in zip(panels, gray.items(), strict=False):
         _show(axes, SPOKEN[name], _axial(volume, at))
     _mark(panels[0], "R")
     _outlined(panels[4], "truth, on T1ce", t1ce, true, "no segmentation\nwith this case")
@@ -102,7 +102,7 @@ def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
         values = None if values is None else _axial(np.where(brain, values, 0)[box], at)
         _mapped(axes, shade, t1ce, values, true)
     for axes, (name, view, left) in zip(panels[10:], SIDE_VIEWS, strict=True):
-        _show(axes, f"{name}, on FLAIR", view(grey["flair"], at))
+        _show(axes, f"{name}, on FLAIR", view(gray["flair"], at))
         _contours(axes, None if truth is None else view(truth, at), "-")
         _contours(axes, None if regions is None else view(regions, at), DASHED)
         axes.axhline(at[2], color="white", linewidth=0.6, linestyle=":")
@@ -132,8 +132,8 @@ def _panels(shape: tuple[int, int, int]) -> tuple[Figure, list[Axes]]:
 def _interest(truth: np.ndarray | None, regions: np.ndarray | None, brain: np.ndarray) -> np.ndarray:
     """What the slices go through [X, Y, Z]: the true tumour, its core and enhancing part counted again; without one the
     predicted tumour, without that the brain."""
-    tumours = [(region > 0.5).sum(axis=0) for region in (truth, regions) if region is not None]
-    return next((tumour for tumour in tumours if tumour.any()), brain)
+    tumors = [(region > 0.5).sum(axis=0) for region in (truth, regions) if region is not None]
+    return next((tumor for tumor in tumors if tumor.any()), brain)
 
 
 def _fullest_slices(weight: np.ndarray) -> tuple[int, ...]:
@@ -174,41 +174,41 @@ def _show(axes: Axes, caption: str, picture: np.ndarray) -> None:
 
 def _contours(axes: Axes, regions: np.ndarray | None, style: LineStyle) -> None:
     """Outlines at one half of regions [3, h, w], masks or probabilities."""
-    for region, (colour, width) in zip([] if regions is None else regions, CONTOURS.values(), strict=False):
+    for region, (color, width) in zip([] if regions is None else regions, CONTOURS.values(), strict=False):
         if region.max() > 0.5:
-            axes.contour(region, levels=[0.5], colors=colour, linewidths=width, linestyles=[style])
+            axes.contour(region, levels=[0.5], colors=color, linewidths=width, linestyles=[style])
 
 
-def _outlined(axes: Axes, caption: str, grey: np.ndarray, regions: np.ndarray | None, absent: str) -> None:
+def _outlined(axes: Axes, caption: str, gray: np.ndarray, regions: np.ndarray | None, absent: str) -> None:
     if regions is None:
         _say(axes, caption, absent)
     else:
-        _show(axes, caption, grey)
+        _show(axes, caption, gray)
         _contours(axes, regions, "-")
 
 
-def _mapped(axes: Axes, shade: Shade, grey: np.ndarray, values: np.ndarray | None, truth: np.ndarray | None) -> None:
+def _mapped(axes: Axes, shade: Shade, gray: np.ndarray, values: np.ndarray | None, truth: np.ndarray | None) -> None:
     """A map over the anatomy, the more opaque the higher it is, with the true tumour outlined and a colour bar."""
     if values is None:
         _say(axes, shade.caption, shade.absent)
         return
     highest = shade.highest or max(float(values.max()), 1e-6)
-    _show(axes, shade.caption, _blended(grey, np.clip(values / highest, 0, 1), shade.colours))
+    _show(axes, shade.caption, _blended(gray, np.clip(values / highest, 0, 1), shade.colors))
     if truth is not None and truth[0].any():
         axes.contour(truth[0], levels=[0.5], colors="white", linewidths=1.0).set_path_effects(RIMMED)
-    _colour_bar(axes, shade.colours, highest)
+    _color_bar(axes, shade.colors, highest)
 
 
-def _blended(grey: np.ndarray, share: np.ndarray, colours: str) -> np.ndarray:
+def _blended(gray: np.ndarray, share: np.ndarray, colors: str) -> np.ndarray:
     """[h, w, 3]: the root makes middling values nearly as opaque as high ones, so that they look as in the bar."""
     opacity = STRONGEST * np.sqrt(share)[..., None]
-    mixed = (1 - opacity) * grey[..., None] + opacity * colormaps[colours](share)[..., :3]
+    mixed = (1 - opacity) * gray[..., None] + opacity * colormaps[colors](share)[..., :3]
     return np.minimum(mixed, 1)  # rounding
 
 
-def _colour_bar(axes: Axes, colours: str, highest: float) -> None:
+def _color_bar(axes: Axes, colors: str, highest: float) -> None:
     bar = axes.inset_axes((0.04, -0.07, 0.92, 0.03))
-    scale = ScalarMappable(Normalize(0, highest), colours)
+    scale = ScalarMappable(Normalize(0, highest), colors)
     axes.figure.colorbar(scale, cax=bar, orientation="horizontal", ticks=[0, highest], format="%.2g")
     bar.tick_params(labelsize=7, length=2, pad=1)
     for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
@@ -226,7 +226,7 @@ def _mark(axes: Axes, side: str) -> None:
 
 def _legend(figure: Figure, with_truth: bool) -> None:
     lines = [
-        Line2D([], [], color=colour, linewidth=2, label=REGION_NAMES[name]) for name, (colour, _) in CONTOURS.items()
+        Line2D([], [], color=color, linewidth=2, label=REGION_NAMES[name]) for name, (color, _) in CONTOURS.items()
     ]
     if with_truth:
         lines += [

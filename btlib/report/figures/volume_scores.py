@@ -24,7 +24,7 @@ from btlib.volumes.evaluation.tables import JointTables
 from btlib.volumes.evaluation.uncertainty import risk_curves
 
 # Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = "os^DvPX"
 MEASURES = {"dice": "Dice", "hd95": "95 % Hausdorff distance, mm"}
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill a range evenly and in no visible order
@@ -76,16 +76,16 @@ def segmentation_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, s
 
 def _cases(axes: Axes, table: pd.DataFrame, scores: dict, measure: str, number: int) -> None:
     """The cases of one grade, and beside them their means with intervals."""
-    centres = np.arange(len(REGIONS)) + (number - 0.5) * 0.44
+    centers = np.arange(len(REGIONS)) + (number - 0.5) * 0.44
     spread = (np.arange(scores["n"]) * GOLDEN % 1 - 0.5) * 0.2 - 0.06
-    for centre, region in zip(centres, REGIONS, strict=True):
+    for center, region in zip(centers, REGIONS, strict=True):
         values = table[measure][table["region"] == region]
-        axes.plot(centre + spread, values, "o", color=COLOURS[number], alpha=0.5, markersize=5, mew=0)
+        axes.plot(center + spread, values, "o", color=COLORS[number], alpha=0.5, markersize=5, mew=0)
     if not scores["n"]:
         return
-    names, x = [f"{measure}_{region}" for region in REGIONS], centres + 0.12
+    names, x = [f"{measure}_{region}" for region in REGIONS], centers + 0.12
     axes.vlines(x, *np.array([scores["ci95"][name] for name in names]).T, color="black", linewidth=2)
-    style = {"color": COLOURS[number], "markeredgecolor": "black", "markersize": 7}
+    style = {"color": COLORS[number], "markeredgecolor": "black", "markersize": 7}
     axes.plot(x, [scores[name] for name in names], "D", **style, label=f"{GRADES[number]} ({scores['n']} cases)")
 
 
@@ -103,9 +103,9 @@ def grade_figure(predictions: pd.DataFrame, scores: dict, bins: int, note: str) 
     roc, reliability = figure.subplots(1, 2)
     roc.plot([0, 1], [0, 1], color="0.75", linewidth=1)
     if scores["grade_auc"] is not None:
-        roc.plot(*roc_curve(high, p_hgg)[:2], color=COLOURS[0], linewidth=2)
+        roc.plot(*roc_curve(high, p_hgg)[:2], color=COLORS[0], linewidth=2)
         called = 1 - scores["grade_specificity"], scores["grade_sensitivity"]
-        roc.plot(*called, "o", color=COLOURS[1], markersize=9, label="p(HGG) above ½", clip_on=False)
+        roc.plot(*called, "o", color=COLORS[1], markersize=9, label="p(HGG) above ½", clip_on=False)
         roc.legend(loc="lower right", frameon=False)
     roc.set(xlabel="share of LGG called HGG", ylabel="share of HGG called HGG", aspect="equal")
     roc.set_title(f"ROC: AUC {value_words(scores, 'grade_auc')}")
@@ -120,8 +120,8 @@ def _reliability(axes: Axes, confidence: np.ndarray, right: np.ndarray, bins: in
     axes.plot([0.5, 1], [0.5, 1], color="0.75", linewidth=1)
     for row in calibration.reliability(confidence, right, bins).dropna().itertuples():
         low, high = exact_ci95(round(row.accuracy * row.count), int(row.count))
-        axes.vlines(row.confidence, low, high, color=COLOURS[0], linewidth=1.5, alpha=0.6)
-        axes.plot(row.confidence, row.accuracy, "o", color=COLOURS[0], markersize=7)
+        axes.vlines(row.confidence, low, high, color=COLORS[0], linewidth=1.5, alpha=0.6)
+        axes.plot(row.confidence, row.accuracy, "o", color=COLORS[0], markersize=7)
         axes.text((row.lower + row.upper) / 2, 1.06, f"{row.count:.0f}", ha="center", va="center", fontsize=9)
     axes.set(
         xlim=(0.46, 1.02), ylim=(-0.02, 1.1), xlabel="confidence in the grade (above: cases)", ylabel="share right"
@@ -151,7 +151,7 @@ def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame, note: str) -> Fig
     numbers = {row["method"]: number for number, row in enumerate(rows)}
     for method, curve in risk_curves(voxels).items():
         aside = curve[curve["coverage"] < 1]
-        left.plot(1 - aside["coverage"], aside["risk"], color=COLOURS[numbers[method]], linewidth=1.6)
+        left.plot(1 - aside["coverage"], aside["risk"], color=COLORS[numbers[method]], linewidth=1.6)
     left.set(xscale="log", xlabel="share of voxels set aside, the least certain first")
     left.set(ylabel="share of the rest wrong", title="Wrong voxels left")
     left.spines[["top", "right"]].set_visible(False)
@@ -161,9 +161,9 @@ def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame, note: str) -> Fig
 
 def _estimate(axes: Axes, number: int, row: dict, name: str) -> None:
     """One method's area with its interval and, above it, both in words."""
-    colour, value, ends = COLOURS[number], row[name], row["ci95"][name]
+    color, value, ends = COLORS[number], row[name], row["ci95"][name]
     if ends is not None:
-        axes.hlines(number, *ends, color=colour, linewidth=2)
+        axes.hlines(number, *ends, color=color, linewidth=2)
     if value is not None:
-        axes.plot(value, number, MARKS[number], color=colour, markersize=8)
+        axes.plot(value, number, MARKS[number], color=color, markersize=8)
     axes.text(0.02, number - 0.26, value_words(row, name), va="center", fontsize=9, color="0.3")

@@ -165,7 +165,7 @@ def volumes_section(study: Study) -> Section:
 
 
 def _numberings(labels) -> str:
-    """'canonical: 1 core, 2 oedema, 3 enhancing (80)' for each numbering that segmentations have."""
+    """'canonical: 1 necrotic_core, 2 edema, 3 enhancing (80)' for each numbering that segmentations have."""
     counts = labels[labels != ""].value_counts()
     return "; ".join(f"{name}: {spelled(numbering(name))} ({number})" for name, number in counts.items()) or NOTHING
 

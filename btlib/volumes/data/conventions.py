@@ -4,7 +4,7 @@ import numpy as np
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 GRADES = ("LGG", "HGG")
-LABELS = {"background": 0, "core": 1, "oedema": 2, "enhancing": 3}  # core: necrotic and non-enhancing
+LABELS = {"background": 0, "necrotic_core": 1, "edema": 2, "enhancing": 3}  # and non-enhancing tumour in the core
 # BraTS's nested regions: whole tumour, tumour core, enhancing tumour
 REGIONS = {"wt": (1, 2, 3), "tc": (1, 3), "et": (3,)}
 REGION_NAMES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}

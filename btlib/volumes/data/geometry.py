@@ -66,11 +66,11 @@ def isotropic(
     shape, ratio = np.array(shape), spacing / voxel_sizes(affine)
     size = np.ceil(np.round(shape / ratio, 3)).astype(int)  # rounded: 40.0000001 voxels are 40
     first = (shape - 1) / 2 - (size - 1) / 2 * ratio
-    centres = [start + step * np.arange(count) for start, step, count in zip(first, ratio, size, strict=True)]
-    return centres, ratio, affine @ from_matvec(np.diag(ratio), first)
+    centers = [start + step * np.arange(count) for start, step, count in zip(first, ratio, size, strict=True)]
+    return centers, ratio, affine @ from_matvec(np.diag(ratio), first)
 
 
-def axis_weights(centres: np.ndarray, size: int, ratio: float = 1.0) -> np.ndarray:
+def axis_weights(centers: np.ndarray, size: int, ratio: float = 1.0) -> np.ndarray:
     """What each voxel of an axis adds to each new one: linear interpolation, smoothed where the axis shrinks.
 
     The kernel is a triangle, as wide as the coarser of both spacings; the same anti-aliasing as in Pillow's BILINEAR
@@ -84,7 +84,7 @@ def axis_weights(centres: np.ndarray, size: int, ratio: float = 1.0) -> np.ndarr
     Returns:
         float32 [M, N].
     """
-    distances = np.abs(centres[:, None] - np.arange(size)) / max(1.0, ratio)
+    distances = np.abs(centers[:, None] - np.arange(size)) / max(1.0, ratio)
     closeness = np.maximum(0.0, 1.0 - distances)
     return (closeness / closeness.sum(axis=1, keepdims=True).clip(min=1.0)).astype(np.float32)
 

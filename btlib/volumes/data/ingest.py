@@ -29,7 +29,7 @@ from btlib.volumes.data.reading import (
     read_volumes,
     unstripped,
 )
-from btlib.volumes.data.sources import recognise
+from btlib.volumes.data.sources import recognize
 from btlib.volumes.data.sources.entry import Entry
 
 SECONDS = 300.0  # for a case of the largest volumes, resampled
@@ -63,7 +63,7 @@ def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFra
     Raises:
         InputError: the layout is broken or cases are not fit for use; all faults are in one list.
     """
-    scan = recognise.scan(root)
+    scan = recognize.scan(root)
     entries = sorted(scan.entries, key=lambda entry: entry.case)
     if labels != "auto":
         entries = [replace(entry, conventions=(labels,)) for entry in entries]
@@ -72,7 +72,7 @@ def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFra
     inspected = [_found(entry, one) for entry, one in zip(entries, looks, strict=True)]
     faults = scan.broken + [fault for entry in entries for fault in _name_faults(entry)] + _twice(entries, inspected)
     faults += [fault for inspection in inspected for fault in inspection.faults]
-    warnings = recognise.unused(root, scan) + [text for one in inspected for text in one.warnings]
+    warnings = recognize.unused(root, scan) + [text for one in inspected for text in one.warnings]
     numbered = dict.fromkeys((entry.conventions for entry in entries), "")
     for conventions in numbered:
         kind = [(e, one) for e, one in zip(entries, inspected, strict=True) if e.conventions == conventions]

@@ -57,7 +57,7 @@ def _standardised(values: np.ndarray, normal: np.ndarray, box: tuple[slice, ...]
 def _touching(numbers: np.ndarray, number: int) -> dict[int, float]:
     """By the faces between voxels of `number` and voxels of each other number."""
     faces = [
-        np.concatenate([there[here == number] for here, there in _neighbours(numbers, axis)])
+        np.concatenate([there[here == number] for here, there in _neighbors(numbers, axis)])
         for axis in range(numbers.ndim)
     ]
     others, counts = np.unique(np.concatenate(faces), return_counts=True)
@@ -65,7 +65,7 @@ def _touching(numbers: np.ndarray, number: int) -> dict[int, float]:
     return {int(o): float(n / surface) for o, n in zip(others, counts, strict=True) if o not in (0, number)}
 
 
-def _neighbours(values: np.ndarray, axis: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _neighbors(values: np.ndarray, axis: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Every voxel beside the next one along an axis, and the next one beside it."""
     along = np.moveaxis(values, axis, 0)
     return [(along[:-1], along[1:]), (along[1:], along[:-1])]

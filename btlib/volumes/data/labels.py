@@ -8,20 +8,25 @@ import numpy as np
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.conventions import LABELS
 
-BACKGROUND, CORE, OEDEMA, ENHANCING = (LABELS[name] for name in ("background", "core", "oedema", "enhancing"))
+BACKGROUND, NECROTIC_CORE, EDEMA, ENHANCING = LABELS.values()
 # Number in the file to canonical label. The cavity that an operation leaves is no tumour: BraTS's regions leave it out.
 CONVENTIONS = {
-    "brats": {1: CORE, 2: OEDEMA, 4: ENHANCING},  # BraTS 2017 to 2021
-    "canonical": {1: CORE, 2: OEDEMA, 3: ENHANCING},  # BraTS 2023 on
-    "msd": {1: OEDEMA, 2: CORE, 3: ENHANCING},  # Medical Segmentation Decathlon, Task01; nnU-Net
-    "ped": {1: ENHANCING, 2: CORE, 3: CORE, 4: OEDEMA},  # BraTS-PED 2024: 3 is a cyst
+    "brats": {1: NECROTIC_CORE, 2: EDEMA, 4: ENHANCING},  # BraTS 2017 to 2021
+    "canonical": {1: NECROTIC_CORE, 2: EDEMA, 3: ENHANCING},  # BraTS 2023 on
+    "msd": {1: EDEMA, 2: NECROTIC_CORE, 3: ENHANCING},  # Medical Segmentation Decathlon, Task01; nnU-Net
+    "ped": {1: ENHANCING, 2: NECROTIC_CORE, 3: NECROTIC_CORE, 4: EDEMA},  # BraTS-PED 2024: 3 is a cyst
     "post_treatment": {
-        1: CORE,
-        2: OEDEMA,
+        1: NECROTIC_CORE,
+        2: EDEMA,
         3: ENHANCING,
         4: BACKGROUND,
     },  # BraTS-GLI 2024: 4 is the cavity
-    "brats2015": {1: CORE, 2: OEDEMA, 3: CORE, 4: ENHANCING},  # up to 2015: 1 necrosis, 3 non-enhancing
+    "brats2015": {
+        1: NECROTIC_CORE,
+        2: EDEMA,
+        3: NECROTIC_CORE,
+        4: ENHANCING,
+    },  # up to 2015: 1 necrosis, 3 non-enhancing
 }
 TISSUE = {label: name for name, label in LABELS.items()}
 SPELLED = re.compile(rf"(\d+) ({'|'.join(LABELS)})")  # of a numbering without a name, in the manifest
@@ -39,7 +44,7 @@ def numbering(labels: str) -> dict[int, int]:
 
 
 def named(tissues: Mapping[int, int]) -> str:
-    """The inverse of `numbering`: the name of a convention, or '1 oedema, 2 core' where it has none."""
+    """The inverse of `numbering`: the name of a convention, or '1 edema, 2 necrotic_core' where it has none."""
     tissues = {number: label for number, label in tissues.items() if number}
     same = [name for name, convention in CONVENTIONS.items() if convention == tissues]
     return same[0] if same else spelled(tissues)
@@ -51,7 +56,7 @@ def stated(labels: str | Mapping[int, str]) -> str:
 
 
 def spelled(tissues: Mapping[int, int]) -> str:
-    """'1 core, 2 oedema, 4 enhancing'."""
+    """'1 necrotic_core, 2 edema, 4 enhancing'."""
     return ", ".join(f"{number} {TISSUE[label]}" for number, label in sorted(tissues.items()) if number)
 
 

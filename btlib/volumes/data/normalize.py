@@ -59,19 +59,19 @@ def normalize(
         raise InputError(f"case {name}: every voxel of every modality is zero; replace its files or remove the case")
     box = bounding_box(brain)
     ras = ras[:, *box]
-    centres, ratio, new_affine = isotropic(ras.shape[1:], cropped(ras_affine, box), spacing)
-    size = tuple(map(len, centres))
+    centers, ratio, new_affine = isotropic(ras.shape[1:], cropped(ras_affine, box), spacing)
+    size = tuple(map(len, centers))
     if math.prod(size) > MAX_VOXELS:
         raise InputError(
             f"case {name}: {by(size)} voxels of {spacing:g} mm around its brain, more than the {MAX_VOXELS:,} allowed; "
             "raise volumes.spacing"
         )
-    weights = [axis_weights(*axis) for axis in zip(centres, ras.shape[1:], ratio, strict=True)]
+    weights = [axis_weights(*axis) for axis in zip(centers, ras.shape[1:], ratio, strict=True)]
     image = np.empty((len(ras), *size), np.float16)
     for number, modality in enumerate(MODALITIES):
         image[number] = _standardized(ras[number], weights, percentiles, f"case {name}: {modality}")
     if seg is not None:
-        seg = _resampled_labels(to_ras(seg, affine)[0][box], centres)
+        seg = _resampled_labels(to_ras(seg, affine)[0][box], centers)
     return Case(name, image, seg, new_affine, np.array(affine, np.float64), images.shape[1:], header)
 
 
@@ -91,8 +91,8 @@ def _standardized(
     return standard
 
 
-def _resampled_labels(seg: np.ndarray, centres: Sequence[np.ndarray]) -> np.ndarray:
-    weights = [axis_weights(*axis) for axis in zip(centres, seg.shape, strict=True)]
+def _resampled_labels(seg: np.ndarray, centers: Sequence[np.ndarray]) -> np.ndarray:
+    weights = [axis_weights(*axis) for axis in zip(centers, seg.shape, strict=True)]
     # From the inside out, since the first of equals wins: half-way between two voxels there are many, and thin rims
     # would lose them all to the background.
     labels = np.array(sorted(LABELS.values(), reverse=True), np.uint8)

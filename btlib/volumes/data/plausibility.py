@@ -11,10 +11,10 @@ import numpy as np
 
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.label_signs import FEWEST, Signs
-from btlib.volumes.data.labels import CONVENTIONS, CORE, ENHANCING, OEDEMA, numbering, spelled
+from btlib.volumes.data.labels import CONVENTIONS, EDEMA, ENHANCING, NECROTIC_CORE, numbering, spelled
 
 Case = dict[int, Signs]
-TISSUES = (CORE, OEDEMA, ENHANCING)
+TISSUES = (NECROTIC_CORE, EDEMA, ENHANCING)
 MOST = 4  # numbers in a set, of which every meaning is tried
 BRIGHT = 1.0  # standard deviations of the normal brain, from where on FLAIR and uptake speak for a tissue
 CLEAR = 0.25  # lead of one numbering over another, from where on it decides
@@ -62,7 +62,7 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
 def fit(case: Case, labels: str) -> float:
     """How well a case fits a numbering; of interest is the difference between two numberings."""
     tissues = {number: _tissue(label) for number, label in numbering(labels).items()}
-    bright = sum(np.tanh(signs.flair - BRIGHT) for number, signs in case.items() if tissues[number] == OEDEMA)
+    bright = sum(np.tanh(signs.flair - BRIGHT) for number, signs in case.items() if tissues[number] == EDEMA)
     pairs = (_of_two(case, one, other, tissues) for one, other in permutations(case, 2))
     return float(0.5 * bright + sum(pairs))
 
@@ -73,7 +73,7 @@ def _of_two(case: Case, one: int, other: int, tissues: dict[int, int]) -> float:
     match tissues[one], tissues[other]:
         case first, second if first == second:
             return 0.0
-        case first, _ if first == OEDEMA:
+        case first, _ if first == EDEMA:
             return np.tanh(there.depth - here.depth)
         case first, _ if first == ENHANCING:
             return np.tanh(2 * (here.uptake - there.uptake - BRIGHT))
@@ -104,7 +104,7 @@ def _meaning(labels: str, numbers: Sequence[int]) -> tuple[int, ...]:
 
 def _tissue(label: int) -> int:
     """A cavity, which counts as background, lies and looks as a core does."""
-    return label or CORE
+    return label or NECROTIC_CORE
 
 
 def _seen(cases: Sequence[Case], numbers: Sequence[int]) -> str:

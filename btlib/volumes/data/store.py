@@ -88,8 +88,8 @@ def to_native(maps: np.ndarray, case: Case, order: int = 1) -> np.ndarray:
     between = np.linalg.solve(case.affine, native_affine)
     weights = []
     for axis, (count, size) in enumerate(zip(native.shape, maps.shape[1:], strict=True)):
-        centres = between[axis, axis] * np.arange(count) + between[axis, 3]
-        weights.append(axis_weights(centres if order else np.rint(centres), size))
+        centers = between[axis, axis] * np.arange(count) + between[axis, 3]
+        weights.append(axis_weights(centers if order else np.rint(centers), size))
     return np.ascontiguousarray(from_ras(np.stack([resampled(each, weights) for each in maps]), case.native_affine))
 
 

@@ -11,7 +11,7 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor
 
 from btlib.core.explain.faithfulness import faithfulness_table
-from btlib.core.explain.gradcam import Explainable, map_names, normalised, raw_maps, resized
+from btlib.core.explain.gradcam import Explainable, map_names, normalized, raw_maps, resized
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.store import Case, to_native, write_nifti
@@ -69,7 +69,7 @@ def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) 
         return torch.stack([resized(one, cubes.shape[2:]) for one in every], dim=1)
 
     volume, field = torch.from_numpy(image).to(device).float()[None], (window.field,) * 3
-    heat = normalised(sliding_window_inference(volume, field, 1, maps, overlap=OVERLAP, mode="gaussian")[0])
+    heat = normalized(sliding_window_inference(volume, field, 1, maps, overlap=OVERLAP, mode="gaussian")[0])
     return dict(zip(names, heat.cpu().numpy(), strict=True))
 
 

@@ -54,18 +54,18 @@ class Method(NamedTuple):
     grade: float | None
 
 
-def methods_of(name: str, tumour: np.ndarray | None, grade: np.ndarray | None) -> dict[str, Method]:
+def methods_of(name: str, tumor: np.ndarray | None, grade: np.ndarray | None) -> dict[str, Method]:
     """`<name>_entropy` and, of more than one sample, `<name>_mutual_information`.
 
     Args:
         tumour: sampled probabilities [T, X, Y, Z] of tumour, or None.
         grade: sampled probabilities [T, 2] of LGG and HGG, or None.
     """
-    voxels = None if tumour is None else binary_uncertainty(tumour)
+    voxels = None if tumor is None else binary_uncertainty(tumor)
     whole = None if grade is None else categorical_uncertainty(grade)
-    p_wt = None if tumour is None else tumour.mean(axis=0)
+    p_wt = None if tumor is None else tumor.mean(axis=0)
     p_hgg = None if grade is None else float(grade[:, 1].mean())
-    samples = len(tumour if grade is None else grade)
+    samples = len(tumor if grade is None else grade)
     return {
         f"{name}_{kind}": Method(
             p_wt,

@@ -67,8 +67,8 @@ def labels_of(regions: np.ndarray) -> np.ndarray:
     """Region probabilities [3, ...] to labels uint8 [...]: enhancing within core within whole tumour."""
     wt, tc, et = regions > 0.5
     labels = np.zeros(regions.shape[1:], np.uint8)
-    labels[wt] = LABELS["oedema"]
-    labels[tc] = LABELS["core"]
+    labels[wt] = LABELS["edema"]
+    labels[tc] = LABELS["necrotic_core"]
     labels[et] = LABELS["enhancing"]
     return labels
 
@@ -86,5 +86,5 @@ def grade_row(grade: np.ndarray | None) -> dict[str, float]:
 
 def stacked(predictions: Sequence[CasePrediction]) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Sampled probabilities of tumour [T, X, Y, Z] and of the grades [T, 2]; None where the network lacks the part."""
-    tumour = None if predictions[0].regions is None else np.stack([p.regions[0] for p in predictions])
-    return tumour, None if predictions[0].grade is None else np.stack([p.grade for p in predictions])
+    tumor = None if predictions[0].regions is None else np.stack([p.regions[0] for p in predictions])
+    return tumor, None if predictions[0].grade is None else np.stack([p.grade for p in predictions])

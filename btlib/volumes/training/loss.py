@@ -26,7 +26,7 @@ def dice_ce(logits: Tensor, target: Tensor) -> Tensor:
     return dice + entropy.flatten(1).mean(dim=1) + composition(entropy[:, 1:], target[:, :1]) / 2
 
 
-def composition(entropy: Tensor, tumour: Tensor) -> Tensor:
+def composition(entropy: Tensor, tumor: Tensor) -> Tensor:
     """Cross-entropy of the inner regions inside the true tumour alone, per sample [B]: what is the tumour made of?
 
     Over a whole brain the mean hardly feels a tumour of one voxel in a hundred, and Dice does not feel false voxels of
@@ -36,8 +36,8 @@ def composition(entropy: Tensor, tumour: Tensor) -> Tensor:
         entropy: [B, R, X, Y, Z] of each inner region.
         tumour: [B, 1, X, Y, Z], 0..1.
     """
-    total = tumour.flatten(1).sum(dim=1).clamp_min(torch.finfo(tumour.dtype).tiny)
-    return (entropy * tumour).flatten(1).sum(dim=1) / (entropy.shape[1] * total)
+    total = tumor.flatten(1).sum(dim=1).clamp_min(torch.finfo(tumor.dtype).tiny)
+    return (entropy * tumor).flatten(1).sum(dim=1) / (entropy.shape[1] * total)
 
 
 def segmentation_loss(logits: Tensor, deep: Sequence[Tensor], target: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class VolumeData:
 
 
 def train_joint(
-    recipe: Recipe, data: VolumeData, normalisation: Mapping[str, Any], fabric: Fabric, out: Path, curves: Path
+    recipe: Recipe, data: VolumeData, normalization: Mapping[str, Any], fabric: Fabric, out: Path, curves: Path
 ) -> None:
     """Trains the main joint network and writes model, card and curves.
 
@@ -70,5 +70,5 @@ def train_joint(
     card = training_card("train_joint", settings, arms, "joint.learning_rate")
     if fabric.is_global_zero:
         with atomic_path(out) as folder:
-            save_joint(folder, net, stream.window, {"normalisation": dict(normalisation), **card})
+            save_joint(folder, net, stream.window, {"normalisation": dict(normalization), **card})
         resume.delete()

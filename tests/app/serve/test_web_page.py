@@ -81,7 +81,7 @@ def canvas(page):
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), float)
 
 
-def coloured(pixels):
+def colored(pixels):
     """The share of pixels that are not grey."""
     return np.mean(pixels.max(axis=2) - pixels.min(axis=2) > 30)
 
@@ -160,16 +160,16 @@ def test_a_case_is_shown_in_slices(desktop, address, tmp_path):
         "tumour core 0.1 ml",
         "enhancing tumour 0.0 ml",
     ]
-    with_tumour = canvas(page)
-    assert coloured(with_tumour) > 0.01
+    with_tumor = canvas(page)
+    assert colored(with_tumor) > 0.01
     change(page, "[data-is=overlays] label:nth-of-type(1) input", 0)
     without = canvas(page)
-    assert coloured(without) == 0
+    assert colored(without) == 0
     assert np.mean(without.max(axis=2) > 60) > 0.05  # the scan is still there
     page.find_element(By.CSS_SELECTOR, "input[value=flair]").click()
     assert np.mean(np.abs(canvas(page) - without) > 5) > 0.05
     change(page, "[data-is=overlays] label:nth-of-type(2) input", 100)
-    assert coloured(canvas(page)) > 0.01
+    assert colored(canvas(page)) > 0.01
     assert console_errors(page) == []
 
 
@@ -201,9 +201,9 @@ def test_sliders_move_through_the_slices(desktop, address, tmp_path):
     page = opened(desktop, address)
     send(page, *fakes.case_files(tmp_path))
     page.find_element(By.CSS_SELECTOR, "input[value=AXIAL]").click()
-    assert coloured(canvas(page)) > 0.01
+    assert colored(canvas(page)) > 0.01
     change(page, "[data-is=slices] label:nth-of-type(3) input", 17)  # above the tumour
-    assert coloured(canvas(page)) == 0
+    assert colored(canvas(page)) == 0
 
 
 def test_a_browser_without_webgl_still_gets_the_numbers(desktop, address, tmp_path):
@@ -221,7 +221,7 @@ def test_a_phone_in_the_dark(phone, address, scan, tmp_path):
     assert width(page) == [390, 390]
     send(page, *fakes.case_files(tmp_path))
     assert width(page) == [390, 390]
-    assert coloured(canvas(page)) > 0.005
+    assert colored(canvas(page)) > 0.005
     background = page.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
     assert max(json.loads(f"[{background.split('(')[1].rstrip(')')}]")[:3]) < 60
 

@@ -24,7 +24,7 @@ def test_a_small_picture_comes_as_it_is():
     np.testing.assert_array_equal(pixels(shown["picture"]), image)
 
 
-def test_heat_colours_only_where_it_is():
+def test_heat_colors_only_where_it_is():
     image, heat = picture(1, 40, 60), np.zeros((40, 60), np.float32)
     heat[:, 30:] = 1
     covered = pixels(picture_and_overlay(image, heat)["overlay"])

@@ -9,7 +9,7 @@ import pytest
 from nibabel.affines import apply_affine
 
 from btlib.app.serve import viewer
-from btlib.app.serve.viewer import tumour_centre, viewer_files
+from btlib.app.serve.viewer import tumor_center, viewer_files
 
 AFFINE = np.array([[-1.0, 0, 0, 90], [0, -1.5, 0, 100], [0, 0, 2, -50], [0, 0, 0, 1]])
 SHAPE = (30, 32, 20)
@@ -59,17 +59,17 @@ def test_a_fine_grid_loses_voxels_but_not_its_place(monkeypatch):
     np.testing.assert_allclose(apply_affine(image.affine, (3, 3, 3)), apply_affine(AFFINE, (13, 13, 13)))
 
 
-def test_a_centre_is_a_place_in_the_tumour():
+def test_a_center_is_a_place_in_the_tumor():
     """A ring around (10, 10), whose middle is no tumour."""
     labels = np.zeros(SHAPE, np.uint8)
     labels[8:13, 8:13, 5] = 2
     labels[9:12, 9:12, 5] = 0
-    centre = tumour_centre(labels, AFFINE)
-    voxel = np.rint(apply_affine(np.linalg.inv(AFFINE), centre)).astype(int)
+    center = tumor_center(labels, AFFINE)
+    voxel = np.rint(apply_affine(np.linalg.inv(AFFINE), center)).astype(int)
     assert labels[tuple(voxel)] == 2
     assert sorted(abs(voxel - (10, 10, 5))) == [0, 0, 2]  # the nearest of the ring
 
 
 @pytest.mark.parametrize("labels", [None, np.zeros(SHAPE, np.uint8)])
-def test_without_a_tumour_there_is_no_centre(labels):
-    assert tumour_centre(labels, AFFINE) is None
+def test_without_a_tumor_there_is_no_center(labels):
+    assert tumor_center(labels, AFFINE) is None

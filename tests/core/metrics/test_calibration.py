@@ -15,7 +15,7 @@ def test_ece_by_hand():
     assert ece(confidence, correct, bins=10) == pytest.approx(0.05 / 4 + 0.35 / 2 + 0.35 / 4)
 
 
-def test_confidence_one_is_in_the_last_bin_with_its_neighbours():
+def test_confidence_one_is_in_the_last_bin_with_its_neighbors():
     # torchmetrics 1.9 puts 1.0 into a bin of its own: its answer here is 0.5 · 0.05 + 0.5 · 1 instead of |0.5 − 0.975|
     assert ece(np.array([1.0, 0.95]), np.array([False, True]), bins=10) == pytest.approx(0.475)
     assert bin_numbers(np.array([1.0, 0.95, 0.0]), 10).tolist() == [9, 9, 0]

@@ -167,7 +167,7 @@ def test_full_disk_keeps_the_old_file(suffix, tmp_path, monkeypatch):
     ],
     ids=["ENOSPC", "EDQUOT", "numpy", "safetensors"],
 )
-def test_every_writers_full_disk_error_is_recognised(error, tmp_path):
+def test_every_writers_full_disk_error_is_recognized(error, tmp_path):
     with pytest.raises(InputError, match="no space left"), artifacts.atomic_path(tmp_path / "x"):
         raise error
     assert list(tmp_path.iterdir()) == []

@@ -263,7 +263,7 @@ def test_the_numberings_that_may_be_stated_are_those_that_are_known():
     assert get_args(names) == ("auto", *CONVENTIONS)
 
 
-@pytest.mark.parametrize("numbering", ["msd", {1: "oedema", 2: "core", 9: "background"}])
+@pytest.mark.parametrize("numbering", ["msd", {1: "edema", 2: "necrotic_core", 9: "background"}])
 def test_a_numbering_by_name_or_number_by_number(numbering):
     raw = changed(read_yaml(ROOT / "params.yaml"), volumes__labels=numbering)
     assert check_params(raw, "p").volumes.labels == numbering
@@ -274,7 +274,7 @@ def test_a_numbering_by_name_or_number_by_number(numbering):
     [
         ("nnunet", r"volumes\.labels: should be 'auto', 'brats'"),
         ({1: "edema"}, r"volumes\.labels\.1: should be 'background', 'core', .* found 'edema' \(did you mean 'oedema'"),
-        ({0: "core"}, r"volumes\.labels\.0: should be greater than or equal to 1, found 0"),
+        ({0: "necrotic_core"}, r"volumes\.labels\.0: should be greater than or equal to 1, found 0"),
         ({}, r"volumes\.labels: should be .*at least 1 item"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-PNG_COLOURS = {1: 0, 3: 2, 2: 4, 4: 6}  # channels -> colour type: grey, RGB, grey with alpha, RGB with alpha
+PNG_COLORS = {1: 0, 3: 2, 2: 4, 4: 6}  # channels -> colour type: grey, RGB, grey with alpha, RGB with alpha
 
 
 def write_png16(path: Path, values: np.ndarray, **chunks: bytes) -> Path:
@@ -14,7 +14,7 @@ def write_png16(path: Path, values: np.ndarray, **chunks: bytes) -> Path:
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
     parts = {
-        "IHDR": struct.pack(">IIBBBBB", width, height, 16, PNG_COLOURS[channels], 0, 0, 0),
+        "IHDR": struct.pack(">IIBBBBB", width, height, 16, PNG_COLORS[channels], 0, 0, 0),
         **chunks,
         "IDAT": zlib.compress(rows),
         "IEND": b"",

@@ -13,8 +13,8 @@ from btlib.images.data.classes import CLASSES
 def picture(key: int, height: int = 24, width: int = 32) -> np.ndarray:
     """A grey uint8 image [H, W, 3] of its own: smooth random blobs, never blank."""
     small = np.random.default_rng(key).integers(0, 256, (6, 8), dtype=np.uint8)
-    grey = np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    gray = np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+    return np.repeat(gray[:, :, None], 3, axis=2)
 
 
 def save(path: Path, image: np.ndarray) -> Path:

@@ -70,9 +70,9 @@ def test_unknown_names_and_severities_are_refused():
 
 
 def test_noise_has_the_moments_of_rayleigh_and_gauss():
-    grey = np.zeros((200, 200), np.float32)
-    grey[100:] = 200
-    noisy = corruptions.noise(grey, 0.05, np.random.default_rng(0))  # deviation 10
+    gray = np.zeros((200, 200), np.float32)
+    gray[100:] = 200
+    noisy = corruptions.noise(gray, 0.05, np.random.default_rng(0))  # deviation 10
     assert noisy[:100].mean() == pytest.approx(10 * np.sqrt(np.pi / 2), rel=0.02)
     assert noisy[100:].std() == pytest.approx(10, rel=0.02)
 
@@ -86,23 +86,23 @@ def test_the_bias_field_has_mean_one_and_the_given_ratio_and_is_smooth():
 
 @pytest.mark.parametrize(("side", "factor"), [(UP, 2.0), (DOWN, 0.5)])
 def test_contrast_turns_about_the_mean_of_the_head(side, factor):
-    grey = np.full((64, 64), 10, np.float32)
-    grey[16:48, 16:48] = 110
-    changed = corruptions.contrast(grey, 2.0, fixed(side))
+    gray = np.full((64, 64), 10, np.float32)
+    gray[16:48, 16:48] = 110
+    changed = corruptions.contrast(gray, 2.0, fixed(side))
     assert np.ptp(changed) == pytest.approx(100 * factor)
     assert changed[32, 32] == pytest.approx(110, abs=20)  # the mask holds a little background
 
 
 @pytest.mark.parametrize(("side", "expected"), [(UP, 255 / 16), (DOWN, 255 / 2)])
-def test_gamma_is_a_power_of_the_grey(side, expected):
-    grey = np.full((2, 2), 255 / 4, np.float32)
-    assert corruptions.gamma(grey, 2.0, fixed(side)) == pytest.approx(expected)
+def test_gamma_is_a_power_of_the_gray(side, expected):
+    gray = np.full((2, 2), 255 / 4, np.float32)
+    assert corruptions.gamma(gray, 2.0, fixed(side)) == pytest.approx(expected)
 
 
 def test_blur_spreads_a_point_by_its_deviation():
-    grey = np.zeros((101, 101), np.float32)
-    grey[50, 50] = 1
-    spread = corruptions.blur(grey, 0.03, np.random.default_rng(0))
+    gray = np.zeros((101, 101), np.float32)
+    gray[50, 50] = 1
+    spread = corruptions.blur(gray, 0.03, np.random.default_rng(0))
     variance = (spread.sum(axis=1) * (np.arange(101) - 50) ** 2).sum()
     assert spread.sum() == pytest.approx(1) and variance == pytest.approx(3.03**2, rel=0.01)
 
@@ -115,35 +115,35 @@ def test_low_resolution_takes_away_what_is_finer():
 
 @pytest.mark.parametrize("side", [UP, DOWN])
 def test_ghosts_lie_along_one_axis_and_keep_the_energy(side):
-    grey = np.zeros((96, 96), np.float32)
-    grey[40:56, 40:56] = 100
-    still = corruptions.ghosting(grey, 0.0, fixed(side))
-    assert still == pytest.approx(grey, abs=1e-3)
-    ghosts = corruptions.ghosting(grey, 0.01, fixed(side))
-    assert (ghosts**2).sum() == pytest.approx((grey**2).sum(), rel=1e-4)
+    gray = np.zeros((96, 96), np.float32)
+    gray[40:56, 40:56] = 100
+    still = corruptions.ghosting(gray, 0.0, fixed(side))
+    assert still == pytest.approx(gray, abs=1e-3)
+    ghosts = corruptions.ghosting(gray, 0.01, fixed(side))
+    assert (ghosts**2).sum() == pytest.approx((gray**2).sum(), rel=1e-4)
     along = ghosts if side == UP else ghosts.T
     assert along[:, :40] == pytest.approx(0, abs=1e-3)
     assert along[:36].max() > 5
 
 
 @pytest.mark.parametrize(("side", "factor"), [(UP, 1.25), (DOWN, 0.8)])
-def test_zoom_scales_about_the_centre(side, factor):
-    grey = np.zeros((101, 101), np.float32)
-    grey[30:71, 30:71] = 100
-    changed = corruptions.zoom(grey, 1.25, fixed(side))
-    assert changed.sum() / grey.sum() == pytest.approx(factor**2, rel=0.03)
+def test_zoom_scales_about_the_center(side, factor):
+    gray = np.zeros((101, 101), np.float32)
+    gray[30:71, 30:71] = 100
+    changed = corruptions.zoom(gray, 1.25, fixed(side))
+    assert changed.sum() / gray.sum() == pytest.approx(factor**2, rel=0.03)
     assert changed[50, 50] == 100 and changed == pytest.approx(changed[::-1, ::-1], abs=1e-3)
 
 
 def test_cropping_removes_the_given_share_of_the_margins():
-    grey = np.zeros((100, 100), np.float32)
-    grey[20:90, 30:70] = 150  # margins of 20 and 10 rows, 30 and 30 columns
-    full = corruptions.crop_borders(grey, 1.0, np.random.default_rng(0))
+    gray = np.zeros((100, 100), np.float32)
+    gray[20:90, 30:70] = 150  # margins of 20 and 10 rows, 30 and 30 columns
+    full = corruptions.crop_borders(gray, 1.0, np.random.default_rng(0))
     assert (full > 75).mean() > 0.9
-    half = corruptions.crop_borders(grey, 0.5, np.random.default_rng(0))
+    half = corruptions.crop_borders(gray, 0.5, np.random.default_rng(0))
     # 70 of 85 rows and 40 of 70 columns are left
     assert (half > 75).mean() == pytest.approx(70 / 85 * 40 / 70, rel=0.05)
-    assert np.array_equal(corruptions.crop_borders(grey, 0.0, np.random.default_rng(0)), grey)
+    assert np.array_equal(corruptions.crop_borders(gray, 0.0, np.random.default_rng(0)), gray)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

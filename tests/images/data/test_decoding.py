@@ -12,8 +12,8 @@ from btlib.images.data.decoding import decode_image, decode_mask
 from tests.images.data.picture_files import write_png16, write_tiff
 from tests.images.data.samples import picture
 
-GREY = picture(7)[:, :, 0]
-DEEP = GREY.astype(np.uint16) * 16 + 100  # as a scanner's 12 bits
+GRAY = picture(7)[:, :, 0]
+DEEP = GRAY.astype(np.uint16) * 16 + 100  # as a scanner's 12 bits
 TURNED = {  # EXIF's orientation -> the picture as it is to be shown
     1: lambda image: image,
     2: np.fliplr,
@@ -31,8 +31,8 @@ def scaled(values: np.ndarray) -> np.ndarray:
     return np.rint((values.astype(float) - low) * 255 / (high - low)).astype(np.uint8)
 
 
-def rgb(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[:, :, None], 3, axis=2)
+def rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[:, :, None], 3, axis=2)
 
 
 def refused(path, decode=decode_image) -> str:
@@ -44,9 +44,9 @@ def refused(path, decode=decode_image) -> str:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_white_that_is_zero_is_inverted(tmp_path, dtype):
-    stored = (255 - GREY.astype(int)).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    stored = (255 - GRAY.astype(int)).astype(dtype) * (257 if dtype == np.uint16 else 1)
     path = write_tiff(tmp_path / "a.tif", stored, t262=0)
-    expected = GREY if dtype == np.uint8 else scaled(GREY)
+    expected = GRAY if dtype == np.uint8 else scaled(GRAY)
     np.testing.assert_array_equal(decode_image(path, "a.tif"), rgb(expected))
 
 
@@ -59,16 +59,16 @@ def test_white_that_is_zero_under_compression(tmp_path, compression):
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_turned_tiffs(tmp_path, orientation, dtype):
-    path = write_tiff(tmp_path / "a.tif", GREY.astype(dtype), t274=orientation)
-    expected = GREY if dtype == np.uint8 else scaled(GREY)
+    path = write_tiff(tmp_path / "a.tif", GRAY.astype(dtype), t274=orientation)
+    expected = GRAY if dtype == np.uint8 else scaled(GRAY)
     np.testing.assert_array_equal(decode_image(path, "a.tif"), rgb(TURNED[orientation](expected)))
-    np.testing.assert_array_equal(decode_mask(path, "a.tif"), TURNED[orientation](GREY > 0))
+    np.testing.assert_array_equal(decode_mask(path, "a.tif"), TURNED[orientation](GRAY > 0))
 
 
 @pytest.mark.parametrize("orientation", TURNED)
 def test_turned_compressed_tiffs(tmp_path, orientation):
-    Image.fromarray(GREY).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={274: orientation})
-    expected = rgb(TURNED[orientation](GREY))
+    Image.fromarray(GRAY).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={274: orientation})
+    expected = rgb(TURNED[orientation](GRAY))
     np.testing.assert_array_equal(decode_image(tmp_path / "a.tif", "a.tif"), expected)
 
 
@@ -96,23 +96,23 @@ def test_transparent_pixels_of_16_bits_are_black(tmp_path, channels):
 def test_a_transparent_value_of_16_bits_is_black(tmp_path):
     value = int(DEEP[5, 5])
     expected = scaled(np.where(value == DEEP, 0, DEEP))
-    grey = write_png16(tmp_path / "grey.png", DEEP[:, :, None], tRNS=struct.pack(">H", value))
-    colour = write_png16(tmp_path / "colour.png", rgb(DEEP), tRNS=struct.pack(">3H", value, value, value))
-    for path in (grey, colour):
+    gray = write_png16(tmp_path / "grey.png", DEEP[:, :, None], tRNS=struct.pack(">H", value))
+    color = write_png16(tmp_path / "colour.png", rgb(DEEP), tRNS=struct.pack(">3H", value, value, value))
+    for path in (gray, color):
         np.testing.assert_array_equal(decode_image(path, path.name), rgb(expected))
 
 
-def test_colours_of_16_bits_share_one_scale(tmp_path):
-    colours = np.random.default_rng(0).integers(300, 4000, (20, 30, 3)).astype(np.uint16)
-    colours[0, 0] = (100, 200, 4095)
-    expected = scaled(colours)
+def test_colors_of_16_bits_share_one_scale(tmp_path):
+    colors = np.random.default_rng(0).integers(300, 4000, (20, 30, 3)).astype(np.uint16)
+    colors[0, 0] = (100, 200, 4095)
+    expected = scaled(colors)
     assert expected[0, 0].tolist() == [0, 6, 255]  # 100 · 255 / 3,995 = 6.4
-    for path in (write_png16(tmp_path / "a.png", colours), write_tiff(tmp_path / "a.tif", colours)):
+    for path in (write_png16(tmp_path / "a.png", colors), write_tiff(tmp_path / "a.tif", colors)):
         np.testing.assert_array_equal(decode_image(path, path.name), expected)
 
 
 @pytest.mark.parametrize("orientation", TURNED)
-def test_turned_colours_of_16_bits(tmp_path, orientation):
+def test_turned_colors_of_16_bits(tmp_path, orientation):
     exif = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
     png = write_png16(tmp_path / "a.png", rgb(DEEP), eXIf=exif)
     expected = rgb(TURNED[orientation](scaled(DEEP)))
@@ -132,7 +132,7 @@ def test_a_bmp_of_5_6_and_5_bits(tmp_path):
     np.testing.assert_array_equal(decode_image(tmp_path / "a.bmp", "a.bmp"), expected)
 
 
-def test_a_half_of_16_bit_colours_is_refused(tmp_path):
+def test_a_half_of_16_bit_colors_is_refused(tmp_path):
     path = write_png16(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9999, (64, 64, 3)))
     path.write_bytes(path.read_bytes()[:9000])
     assert "not a whole JPEG, PNG, TIFF, BMP or WebP image" in refused(path)
@@ -152,7 +152,7 @@ def test_several_pages_are_refused(tmp_path, kind):
 
 
 def test_gif_is_refused(tmp_path):
-    Image.fromarray(GREY).save(tmp_path / "a.png", format="GIF")
+    Image.fromarray(GRAY).save(tmp_path / "a.png", format="GIF")
     assert "no JPEG, PNG, TIFF, BMP or WebP image" in refused(tmp_path / "a.png")
 
 
@@ -165,7 +165,7 @@ def test_a_tiff_whose_strips_are_missing(tmp_path):
 
 def test_a_tiff_that_has_one_strip_for_two(tmp_path):
     buffer = io.BytesIO()
-    Image.fromarray(GREY).save(buffer, "TIFF", tiffinfo={278: 12})
+    Image.fromarray(GRAY).save(buffer, "TIFF", tiffinfo={278: 12})
     with Image.open(buffer) as image:
         first, second = image.tag_v2[273]
     (tmp_path / "a.tif").write_bytes(buffer.getvalue().replace(struct.pack("<I", second), struct.pack("<I", first)))
@@ -175,7 +175,7 @@ def test_a_tiff_that_has_one_strip_for_two(tmp_path):
 def test_a_tiff_with_a_strip_beyond_its_end_takes_no_memory(tmp_path):
     """Four GiB lie between the strips."""
     buffer = io.BytesIO()
-    Image.fromarray(GREY).save(buffer, "TIFF", tiffinfo={278: 12})
+    Image.fromarray(GRAY).save(buffer, "TIFF", tiffinfo={278: 12})
     with Image.open(buffer) as image:
         _, second = image.tag_v2[273]
     far = buffer.getvalue().replace(struct.pack("<I", second), struct.pack("<I", 2**32 - 1))
@@ -210,7 +210,7 @@ def test_masks_lose_nothing_by_compression(tmp_path, kind, options, radius):
     np.testing.assert_array_equal(decode_mask(tmp_path / name, name), disc(radius))
 
 
-def test_coloured_and_empty_lossy_masks(tmp_path):
+def test_colored_and_empty_lossy_masks(tmp_path):
     red = np.zeros((64, 80, 3))
     red[disc(), 0] = 255
     name = save_mask(tmp_path / "red.jpg", red, "JPEG", quality=95, subsampling=0)
@@ -261,7 +261,7 @@ def test_a_png_that_promises_more_pixels_than_its_bytes_can_stand_for_is_not_dec
     Image.new("1", (7000, 7000)).save(blank, optimize=True)  # as dense as it gets
     assert not decode_mask(blank, "blank.png").any()
     header = struct.pack(">4sIIBBBBB", b"IHDR", 7000, 7000, 8, 0, 0, 0, 0)
-    Image.fromarray(GREY).save(promising)
+    Image.fromarray(GRAY).save(promising)
     whole = promising.read_bytes()
     promising.write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
     assert "7000×7000 pixels promised, but not all are in the file" in refused(promising)

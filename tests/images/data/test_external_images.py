@@ -8,7 +8,7 @@ from PIL import Image
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.external import external_images
 from btlib.images.data.sources.entry import Entry
-from btlib.images.data.tumour_or_none import kind_of
+from btlib.images.data.tumor_or_none import kind_of
 from tests.images.data.samples import picture, save
 
 
@@ -46,7 +46,7 @@ def refused(root, **words):
 
 
 @pytest.mark.parametrize("name", ["tumour", "TUMOR", "tumors", "Tumours", "yes"])
-def test_names_of_folders_with_a_tumour(name):
+def test_names_of_folders_with_a_tumor(name):
     assert kind_of(name) == "tumor"
 
 
@@ -55,7 +55,7 @@ def test_names_of_folders_without(name):
     assert kind_of(name) == "no_tumor"
 
 
-def test_tumour_folders_with_patients_and_masks_that_are_no_images(hospital):
+def test_tumor_folders_with_patients_and_masks_that_are_no_images(hospital):
     assert found(hospital) == [
         Entry("Tumour/A.png", "tumor", "A", "masks/A.png"),
         Entry("Tumour/B.png", "tumor", "B", "masks/B.png"),

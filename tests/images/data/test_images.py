@@ -11,39 +11,39 @@ from tests.images.data.samples import picture
 ON, OFF = Clahe(True, 2.0, 8), Clahe(False, 2.0, 8)
 
 
-def coloured() -> np.ndarray:
+def colored() -> np.ndarray:
     return np.stack([picture(k, 96, 80)[:, :, 0] for k in (1, 2, 3)], axis=2)
 
 
 def test_equalise_is_opencvs_clahe_on_v():
-    hsv = cv2.cvtColor(coloured(), cv2.COLOR_RGB2HSV)
+    hsv = cv2.cvtColor(colored(), cv2.COLOR_RGB2HSV)
     hsv[:, :, 2] = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(hsv[:, :, 2])
-    assert np.array_equal(equalise(coloured(), 3.0, 4), cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+    assert np.array_equal(equalise(colored(), 3.0, 4), cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
 def test_equalise_raises_local_contrast_and_keeps_hue():
-    dull = (coloured() // 4) + 90
+    dull = (colored() // 4) + 90
     equalised = equalise(dull, 4.0, 4)
     assert equalised.max(axis=2).std() > 1.3 * dull.max(axis=2).std()
     ratio = dull.min(axis=2) / dull.max(axis=2)  # 1 − saturation
     assert np.abs(equalised.min(axis=2) / equalised.max(axis=2) - ratio).max() < 0.03
 
 
-def test_grey_stays_grey():
+def test_gray_stays_gray():
     out = preprocess(picture(5, 100, 120), 64, ON)
     assert np.array_equal(out[:, :, 0], out[:, :, 1])
     assert np.array_equal(out[:, :, 0], out[:, :, 2])
 
 
 def test_without_clahe_only_the_size_changes():
-    image = coloured()
+    image = colored()
     assert np.array_equal(preprocess(image, 40, OFF), cv2.resize(image, (40, 40), interpolation=cv2.INTER_AREA))
     square = picture(1, 64, 64)
     assert np.array_equal(preprocess(square, 64, OFF), square)
 
 
 def test_halving_averages_blocks():
-    image = coloured()[:80, :80]
+    image = colored()[:80, :80]
     blocks = image.reshape(40, 2, 40, 2, 3).mean(axis=(1, 3))
     assert np.abs(preprocess(image, 40, OFF) - blocks).max() <= 0.5
 

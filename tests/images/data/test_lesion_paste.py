@@ -11,9 +11,9 @@ from btlib.images.data.occlusion import brain_mask, head_mask, head_width
 SIDE = 128
 
 
-def ellipse(semi: tuple[float, float], centre: tuple[float, float] = (64, 64), side: int = SIDE) -> np.ndarray:
+def ellipse(semi: tuple[float, float], center: tuple[float, float] = (64, 64), side: int = SIDE) -> np.ndarray:
     y, x = np.mgrid[:side, :side]
-    return ((y - centre[0]) / semi[0]) ** 2 + ((x - centre[1]) / semi[1]) ** 2 <= 1
+    return ((y - center[0]) / semi[0]) ** 2 + ((x - center[1]) / semi[1]) ** 2 <= 1
 
 
 def head(neck: bool = False) -> np.ndarray:
@@ -48,7 +48,7 @@ def pasted(label: str, shape: np.ndarray = DISC, image: np.ndarray | None = None
     return paste_lesion(head() if image is None else image, patch(label, shape, **values), np.random.default_rng(seed))
 
 
-def centre(mask: np.ndarray) -> np.ndarray:
+def center(mask: np.ndarray) -> np.ndarray:
     return np.argwhere(mask).mean(axis=0)
 
 
@@ -60,7 +60,7 @@ def test_only_the_lesion_changes(label):
     assert np.array_equal(image, before) and changed.dtype == np.uint8 and changed.shape == image.shape
     assert mask.dtype == bool and mask.any()
     # the border of the lesion, half a pixel soft, is the only thing outside the mask
-    near = np.hypot(*(np.indices(mask.shape).T - centre(mask)).T) < 0.3 * 110
+    near = np.hypot(*(np.indices(mask.shape).T - center(mask)).T) < 0.3 * 110
     assert np.array_equal(changed[~near], image[~near])
     assert changed[mask].mean() > image[mask].mean() + 20
 
@@ -68,7 +68,7 @@ def test_only_the_lesion_changes(label):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_glioma_lies_inside_the_brain_off_the_midline(seed):
     _, mask = pasted("glioma", seed=seed)
-    assert abs(centre(mask)[1] - 64) > 8
+    assert abs(center(mask)[1] - 64) > 8
     assert mask[ellipse((49, 39))].sum() > 0.97 * mask.sum()
     # a disc of 31/32 of half of 0.3 head widths
     width = head_width(head_mask(head()[None])[0])
@@ -84,18 +84,18 @@ def test_a_meningioma_sits_at_the_edge_with_its_base_outwards(seed):
     assert (np.hypot(*np.gradient(brain.astype(float))) > 0)[mask].any()
 
 
-def test_a_pituitary_tumour_lies_in_the_midline_and_lower_where_there_is_a_neck():
+def test_a_pituitary_tumor_lies_in_the_midline_and_lower_where_there_is_a_neck():
     _, axial = pasted("pituitary")
     _, coronal = pasted("pituitary", image=head(neck=True))
-    assert centre(axial)[1] == pytest.approx(64, abs=1) and centre(coronal)[1] == pytest.approx(64, abs=1)
-    assert centre(axial)[0] == pytest.approx(8 + 0.45 * 112, abs=2)
-    assert centre(coronal)[0] == pytest.approx(8 + 0.56 * 120, abs=2)
+    assert center(axial)[1] == pytest.approx(64, abs=1) and center(coronal)[1] == pytest.approx(64, abs=1)
+    assert center(axial)[0] == pytest.approx(8 + 0.45 * 112, abs=2)
+    assert center(coronal)[0] == pytest.approx(8 + 0.56 * 120, abs=2)
 
 
 def test_a_glioma_does_not_go_into_the_neck():
     for seed in range(10):
         _, mask = pasted("glioma", image=head(neck=True), seed=seed)
-        assert centre(mask)[0] < 8 + 0.55 * 120
+        assert center(mask)[0] < 8 + 0.55 * 120
 
 
 def test_the_lesion_is_as_bright_as_the_images_own_scale_says():
@@ -108,7 +108,7 @@ def test_the_lesion_is_as_bright_as_the_images_own_scale_says():
         assert changed[mask].mean() == pytest.approx(level + difference * (high - low), abs=3)
 
 
-def test_a_bright_lesion_stays_within_the_heads_greys():
+def test_a_bright_lesion_stays_within_the_heads_grays():
     changed, mask = pasted("glioma", difference=50.0)
     assert 215 < changed[mask].mean() < 227
 

@@ -114,8 +114,8 @@ def test_masks_lie_where_the_lesion_is_in_the_images_own_frame(world, found):
         assert (mask ^ by_hand).sum() <= 0.15 * by_hand.sum(), path
         if mask.shape in ((96, 104), (104, 96)):
             np.testing.assert_array_equal(mask, by_hand)
-        grey = image[..., 0].astype(float)
-        assert grey[mask].mean() > grey[~mask].mean() + 60, f"{path}: the lesion is the brightest there is"
+        gray = image[..., 0].astype(float)
+        assert gray[mask].mean() > gray[~mask].mean() + 60, f"{path}: the lesion is the brightest there is"
 
 
 def test_links_survive_their_file(found, tmp_path):

@@ -11,16 +11,16 @@ SIDE = 128
 CONTRASTS = {"t1": (230, 25, 120, 30), "t2": (70, 15, 100, 240), "flair": (130, 15, 115, 25)}
 
 
-def ellipse(semi: tuple[float, float], centre: tuple[float, float] = (64, 60), side: int = SIDE) -> np.ndarray:
+def ellipse(semi: tuple[float, float], center: tuple[float, float] = (64, 60), side: int = SIDE) -> np.ndarray:
     y, x = np.mgrid[:side, :side]
-    return ((y - centre[0]) / semi[0]) ** 2 + ((x - centre[1]) / semi[1]) ** 2 <= 1
+    return ((y - center[0]) / semi[0]) ** 2 + ((x - center[1]) / semi[1]) ** 2 <= 1
 
 
 def head(contrast: str, background: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """A noisy JPEG of a head of layers, uint8 [S, S, 3], and where the head is."""
     image = np.full((SIDE, SIDE), background, float)
-    for semi, grey in zip(((52, 42), (48, 38), (44, 34), (14, 10)), CONTRASTS[contrast], strict=True):
-        image[ellipse(semi)] = grey
+    for semi, gray in zip(((52, 42), (48, 38), (44, 34), (14, 10)), CONTRASTS[contrast], strict=True):
+        image[ellipse(semi)] = gray
     image = np.hypot(image + np.random.default_rng(0).normal(0, 4, image.shape), 3)
     jpeg = cv2.imencode(".jpg", np.clip(image, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
     return np.repeat(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)[..., None], 3, axis=2), ellipse((52, 42))

@@ -9,12 +9,12 @@ from btlib.images.data import decoding
 from btlib.images.data.reading import open_image, open_mask, open_picture, read_mat_label
 from tests.images.data.samples import make_case, picture, save
 
-GREY = picture(7)[:, :, 0]
+GRAY = picture(7)[:, :, 0]
 
 
 def transparent(mode: str) -> Image.Image:
-    image = Image.fromarray(GREY).convert(mode)
-    alpha = np.full(GREY.shape, 255, np.uint8)
+    image = Image.fromarray(GRAY).convert(mode)
+    alpha = np.full(GRAY.shape, 255, np.uint8)
     alpha[:4] = 0
     image.putalpha(Image.fromarray(alpha))
     return image
@@ -22,9 +22,9 @@ def transparent(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
-def test_lossless_kinds_of_grey_give_the_same_pixels(tmp_path, mode, suffix):
-    Image.fromarray(GREY).convert(mode).save(tmp_path / f"a{suffix}")
-    expected = np.repeat(GREY[:, :, None], 3, axis=2)
+def test_lossless_kinds_of_gray_give_the_same_pixels(tmp_path, mode, suffix):
+    Image.fromarray(GRAY).convert(mode).save(tmp_path / f"a{suffix}")
+    expected = np.repeat(GRAY[:, :, None], 3, axis=2)
     assert np.array_equal(open_image(tmp_path, f"a{suffix}"), expected)
 
 
@@ -33,18 +33,18 @@ def test_transparent_pixels_become_black(tmp_path, mode):
     transparent(mode).save(tmp_path / "a.png")
     image = open_image(tmp_path, "a.png")
     assert (image[:4] == 0).all()
-    assert np.array_equal(image[4:, :, 1], GREY[4:])
+    assert np.array_equal(image[4:, :, 1], GRAY[4:])
 
 
 def test_palette_with_a_transparent_entry(tmp_path):
-    palette = Image.fromarray(np.where(GREY > 128, 1, 0).astype(np.uint8), mode="P")
+    palette = Image.fromarray(np.where(GRAY > 128, 1, 0).astype(np.uint8), mode="P")
     palette.putpalette([200, 200, 200, 10, 20, 30])
     palette.save(tmp_path / "a.png", transparency=0)
     image = open_image(tmp_path, "a.png")
-    assert {tuple(colour) for colour in image.reshape(-1, 3)} == {(0, 0, 0), (10, 20, 30)}
+    assert {tuple(color) for color in image.reshape(-1, 3)} == {(0, 0, 0), (10, 20, 30)}
 
 
-def test_colours_keep_their_order(tmp_path):
+def test_colors_keep_their_order(tmp_path):
     rgb = np.zeros((20, 20, 3), np.uint8)
     rgb[:, :10] = (255, 40, 7)
     save(tmp_path / "a.png", rgb)
@@ -52,7 +52,7 @@ def test_colours_keep_their_order(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bit_grey_is_scaled_from_its_own_range(tmp_path, suffix):
+def test_16_bit_gray_is_scaled_from_its_own_range(tmp_path, suffix):
     deep = np.linspace(300, 4395, 20 * 30).reshape(20, 30).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / f"a{suffix}")
     image = open_image(tmp_path, f"a{suffix}")
@@ -74,14 +74,14 @@ def test_float_tiff_with_nan_is_refused(tmp_path):
 def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown rotated by 90°
-    Image.fromarray(GREY).save(tmp_path / "a.jpg", exif=exif)
-    assert open_image(tmp_path, "a.jpg").shape == (GREY.shape[1], GREY.shape[0], 3)
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg", exif=exif)
+    assert open_image(tmp_path, "a.jpg").shape == (GRAY.shape[1], GRAY.shape[0], 3)
 
 
 def test_the_content_counts_not_the_name(tmp_path):
-    Image.fromarray(GREY).save(tmp_path / "a.png")
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
-    assert np.array_equal(open_image(tmp_path, "a.jpg")[:, :, 0], GREY)
+    assert np.array_equal(open_image(tmp_path, "a.jpg")[:, :, 0], GRAY)
 
 
 def bad_files(root):

@@ -86,9 +86,9 @@ def test_probabilities_below_the_resolution_of_one_minus_p_are_no_ties():
 def test_estimates_against_scikit_learn():
     frame = random_set()
     scores = external_scores(external_of(frame), 100, rng())
-    tumour = frame.label != "no_tumor"
+    tumor = frame.label != "no_tumor"
     said = frame.filter(like="p_").idxmax(axis=1).str.removeprefix("p_")  # the first column wins a tie, too
-    assert scores["auc"] == pytest.approx(roc_auc_score(tumour, -frame.p_no_tumor))
+    assert scores["auc"] == pytest.approx(roc_auc_score(tumor, -frame.p_no_tumor))
     own = [
         roc_auc_score(part.label != "no_tumor", -part.p_no_tumor)
         for name, part in frame.groupby("patient")
@@ -97,8 +97,8 @@ def test_estimates_against_scikit_learn():
     assert scores["auc_within_patients"] == pytest.approx(np.mean(own))
     assert scores["patients_with_both"] == len(own)
     assert scores["patients"] == frame.patient[frame.patient != ""].nunique()
-    assert scores["sensitivity"] == pytest.approx(recall_score(tumour, said != "no_tumor"))
-    assert scores["specificity"] == pytest.approx(recall_score(~tumour, said == "no_tumor"))
+    assert scores["sensitivity"] == pytest.approx(recall_score(tumor, said != "no_tumor"))
+    assert scores["specificity"] == pytest.approx(recall_score(~tumor, said == "no_tumor"))
     assert scores["accuracy"] == pytest.approx(accuracy_score(frame.label, said))
     present = sorted(set(frame.label))
     expected = f1_score(frame.label, said, labels=present, average="macro", zero_division=0)
@@ -114,8 +114,8 @@ def test_resamples_are_the_scores_with_rows_repeated():
     resampled = _weighted(answers, weights, {})
     for b, counts in enumerate(weights.astype(int)):
         rows = np.repeat(np.arange(120), counts)
-        tumour = answers.tumour[rows]
-        assert resampled["auc"][b] == pytest.approx(roc_auc_score(tumour, answers.suspicion[rows]))
+        tumor = answers.tumor[rows]
+        assert resampled["auc"][b] == pytest.approx(roc_auc_score(tumor, answers.suspicion[rows]))
         assert resampled["accuracy"][b] == pytest.approx(accuracy_score(answers.labels[rows], answers.said[rows]))
         labels = sorted(set(answers.labels))
         f1 = f1_score(answers.labels[rows], answers.said[rows], labels=labels, average="macro", zero_division=0)

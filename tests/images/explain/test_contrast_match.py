@@ -3,43 +3,43 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from btlib.images.explain.contrast_match import BINS, grey_level_scores, grey_levels, matched
+from btlib.images.explain.contrast_match import BINS, gray_level_scores, gray_levels, matched
 
 
-def heads(grey, count, rng):
+def heads(gray, count, rng):
     """Round heads of about one grey level on black, uint8 [count, 48, 48, 3]."""
     y, x = np.mgrid[:48, :48] - 23.5
-    levels = np.where(np.hypot(y, x) < 18, grey, 0)[None, ..., None] + rng.integers(0, 12, (count, 48, 48, 1))
+    levels = np.where(np.hypot(y, x) < 18, gray, 0)[None, ..., None] + rng.integers(0, 12, (count, 48, 48, 1))
     return np.repeat(levels, 3, axis=3).astype(np.uint8)
 
 
-def test_grey_levels_are_shares_of_the_head_alone():
-    levels = grey_levels(heads(160, 2, np.random.default_rng(0)))
+def test_gray_levels_are_shares_of_the_head_alone():
+    levels = gray_levels(heads(160, 2, np.random.default_rng(0)))
     assert levels.shape == (2, BINS) and levels.sum(axis=1) == pytest.approx(1)
     assert levels[:, 20:22].sum(axis=1).min() > 0.9  # 160 … 171 in bins of eight
-    assert (grey_levels(np.zeros((1, 48, 48, 3), np.uint8)) == 0).all()
+    assert (gray_levels(np.zeros((1, 48, 48, 3), np.uint8)) == 0).all()
 
 
 def test_where_only_the_contrast_differs_it_tells_all_and_nothing_matches():
     rng = np.random.default_rng(0)
     train, test = (np.concatenate([heads(90, 20, rng), heads(200, 20, rng)]) for _ in range(2))
-    tumour = np.arange(40) >= 20
-    scores = grey_level_scores(train, tumour, test)
-    assert scores[tumour].min() > 0.9 > 0.1 > scores[~tumour].max()
-    assert not matched(scores, tumour).any()
+    tumor = np.arange(40) >= 20
+    scores = gray_level_scores(train, tumor, test)
+    assert scores[tumor].min() > 0.9 > 0.1 > scores[~tumor].max()
+    assert not matched(scores, tumor).any()
 
 
 def test_partners_are_the_nearest_within_the_caliper_and_used_once():
     logits = np.array([0.0, 2.0, 2.01, 0.02, 2.4, -3.0])
-    tumour = np.array([True, True, True, False, False, False])
+    tumor = np.array([True, True, True, False, False, False])
     # variances 0.893 and 4.883, so the caliper is 0.34: 0.00 with 0.02; 2.01 is too far from 2.40, 2.00 farther still
     scores = expit(logits)
-    assert matched(scores, tumour).tolist() == [True, False, False, True, False, False]
+    assert matched(scores, tumor).tolist() == [True, False, False, True, False, False]
     # nearer, 2.30 goes to 2.01, which is closest, and 2.00 stays alone
     scores[4] = expit(2.3)
-    assert matched(scores, tumour).tolist() == [True, False, True, True, True, False]
+    assert matched(scores, tumor).tolist() == [True, False, True, True, True, False]
     shuffled = np.random.default_rng(1).permutation(6)
-    assert matched(scores[shuffled], tumour[shuffled]).tolist() == matched(scores, tumour)[shuffled].tolist()
+    assert matched(scores[shuffled], tumor[shuffled]).tolist() == matched(scores, tumor)[shuffled].tolist()
 
 
 def test_the_caliper_does_not_grow_with_the_gap_between_the_kinds():
@@ -51,13 +51,13 @@ def test_the_caliper_does_not_grow_with_the_gap_between_the_kinds():
 
 def test_as_many_of_each_kind_that_the_scores_cannot_tell_apart():
     rng = np.random.default_rng(0)
-    tumour = np.repeat([True, False], (300, 100))
-    scores = expit(rng.normal(size=400) + 2 * tumour)
-    chosen = matched(scores, tumour)
-    assert chosen[tumour].sum() == chosen[~tumour].sum() > 20
-    assert roc_auc_score(tumour, scores) > 0.85
-    assert roc_auc_score(tumour[chosen], scores[chosen]) == pytest.approx(0.5, abs=0.05)
-    assert (matched(scores, tumour) == chosen).all()
+    tumor = np.repeat([True, False], (300, 100))
+    scores = expit(rng.normal(size=400) + 2 * tumor)
+    chosen = matched(scores, tumor)
+    assert chosen[tumor].sum() == chosen[~tumor].sum() > 20
+    assert roc_auc_score(tumor, scores) > 0.85
+    assert roc_auc_score(tumor[chosen], scores[chosen]) == pytest.approx(0.5, abs=0.05)
+    assert (matched(scores, tumor) == chosen).all()
 
 
 def test_scores_of_nought_and_one_have_no_partner_but_their_like():

@@ -5,7 +5,7 @@ from monai.visualize import GradCAM
 from torch import nn
 from torch.nn import functional
 
-from btlib.core.explain.gradcam import normalised, raw_maps, resized
+from btlib.core.explain.gradcam import normalized, raw_maps, resized
 from btlib.images.explain.gradcam import gradcam
 
 
@@ -63,14 +63,14 @@ def test_monai_agrees_on_a_plain_cnn_up_to_the_image(images):
     batch = as_batch(images)
     targets = net(batch).argmax(dim=1)
     ours = gradcam(net, images, targets.numpy())
-    monai = GradCAM(net, target_layers="body", postprocessing=normalised_like_ours)
+    monai = GradCAM(net, target_layers="body", postprocessing=normalized_like_ours)
     theirs = torch.cat([monai(batch[i : i + 1]) for i in range(5)])[:, 0]
     np.testing.assert_allclose(ours["only"], theirs.detach().numpy(), atol=1e-5)
     assert list(ours) == ["only"]  # one backbone: nothing to fuse
 
 
-def normalised_like_ours(maps):
-    return normalised(torch.as_tensor(maps)[:, 0])[:, None]
+def normalized_like_ours(maps):
+    return normalized(torch.as_tensor(maps)[:, 0])[:, None]
 
 
 def test_fused_is_gradcam_over_the_concatenated_channels(make_net, images):
@@ -82,7 +82,7 @@ def test_fused_is_gradcam_over_the_concatenated_channels(make_net, images):
     torch.testing.assert_close(raw_maps(net, batch, torch.full((5,), 1)).fused, expected.detach())
 
 
-def test_fused_does_not_favour_the_coarser_grid(make_net, images):
+def test_fused_does_not_favor_the_coarser_grid(make_net, images):
     """Nearest-neighbour enlargement of a feature map leaves the pooled head, and so must leave the fused map."""
     net, batch = make_net(strides=(4, 4)), as_batch(images)
     coarse = net.features(batch)

@@ -20,12 +20,12 @@ def head():
     """A bright skull around a brain of grey 86 to 114, uint8 [S, S, 3]."""
     y, x = np.mgrid[:128, :128] - 64
     brain = np.hypot(y / 48, x / 38) <= 1
-    grey = np.where(np.hypot(y / 56, x / 46) <= 1, 220.0, 0)
-    grey[brain] = (100 + 14 * np.sin(y / 3))[brain]
-    return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+    gray = np.where(np.hypot(y / 56, x / 46) <= 1, 220.0, 0)
+    gray[brain] = (100 + 14 * np.sin(y / 3))[brain]
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def test_the_control_is_pasted_where_the_glioma_is_and_as_grey_as_the_brain(head):
+def test_the_control_is_pasted_where_the_glioma_is_and_as_gray_as_the_brain(head):
     glioma, plain = (insert_lesions(head[None], [of], 0, [0])[0] for of in (lesion(1), control(lesion(1))))
     where = (glioma != head).any(axis=2)
     assert where.sum() > 500
@@ -45,7 +45,7 @@ def test_lesions_take_turns_and_an_image_is_the_same_in_any_sample(head):
     assert not np.array_equal(made[2], insert_lesions(head[None], both, 1, [8])[0])
 
 
-def test_lesions_are_of_the_classifiers_tumours_with_a_control_for_gliomas():
+def test_lesions_are_of_the_classifiers_tumors_with_a_control_for_gliomas():
     atlas = load_atlas(4)
     drawn = sample_lesions(0, ("glioma", "no_tumor", "pituitary"), 2, atlas)
     assert {name: len(patches) for name, patches in drawn.items()} == {"control": 2, "glioma": 2, "pituitary": 2}

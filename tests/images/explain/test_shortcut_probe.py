@@ -15,16 +15,16 @@ def states():
 
 
 @pytest.fixture(scope="module")
-def coloured():
+def colored():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 4
-    colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
-    images = (colours[labels][:, None, None] + rng.normal(0, 20, (40, 64, 64, 3))).clip(0, 255).astype(np.uint8)
+    colors = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
+    images = (colors[labels][:, None, None] + rng.normal(0, 20, (40, 64, 64, 3))).clip(0, 255).astype(np.uint8)
     return images, labels
 
 
-def test_features_are_those_of_the_backbones_side_by_side(states, coloured):
-    images, _ = coloured
+def test_features_are_those_of_the_backbones_side_by_side(states, colored):
+    images, _ = colored
     found = pooled_features(pretrained_backbones(states), images, batch_size=7)
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     expected = []
@@ -35,8 +35,8 @@ def test_features_are_those_of_the_backbones_side_by_side(states, coloured):
     np.testing.assert_allclose(found, torch.cat(expected, 1).detach().numpy(), rtol=1e-3, atol=1e-4)
 
 
-def test_a_probe_finds_what_is_there_and_nothing_in_black(states, coloured):
-    images, labels = coloured
+def test_a_probe_finds_what_is_there_and_nothing_in_black(states, colored):
+    images, labels = colored
     backbones = pretrained_backbones(states)
     found = probe(backbones, images[:28], labels[:28], images[28:])
     assert found.shape == (12, 4)
@@ -49,11 +49,11 @@ def test_a_probe_finds_what_is_there_and_nothing_in_black(states, coloured):
 def test_views_hide_more_and_more():
     """A head with a brain: whole, without the brain, without the head, and a frame of 6 % of the side alone."""
     y, x = np.mgrid[:100, :100] - 49.5
-    grey = np.where(np.hypot(y / 40, x / 34) <= 1, 180, 8).astype(np.uint8)
-    images = np.repeat(grey[None, ..., None], 3, axis=3)
+    gray = np.where(np.hypot(y / 40, x / 34) <= 1, 180, 8).astype(np.uint8)
+    images = np.repeat(gray[None, ..., None], 3, axis=3)
     seen = {name: make(images)[0, ..., 0] for name, make in views(100).items()}
     assert list(seen) == ["whole", "without_brain", "background_only", "border_only"]
-    assert np.array_equal(seen["whole"], grey)
+    assert np.array_equal(seen["whole"], gray)
     assert seen["without_brain"][50, 50] == 0 and seen["without_brain"][12, 50] == 180
     assert seen["background_only"].max() == 8
     frame = seen["border_only"]

@@ -50,7 +50,7 @@ def test_units_of_the_attention_cnn_are_its_forward():
     net = backbone("attention_cnn")
     images = torch.rand(2, 3, 64, 48)
     with torch.no_grad():
-        assert torch.equal(net(images), net.net(net.normalise(images)))
+        assert torch.equal(net(images), net.net(net.normalize(images)))
 
 
 @pytest.mark.parametrize("name", NAMES)

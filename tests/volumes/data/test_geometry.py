@@ -52,26 +52,26 @@ def test_bounding_box_and_the_affine_of_what_it_cuts_out():
 
 def test_isotropic_grid_by_hand():
     affine = nib.affines.from_matvec(np.diag([1.0, 1.0, 5.5]), [0, 0, 100])
-    centres, ratio, new_affine = isotropic((31, 32, 4), affine, 3.0)
-    assert np.array_equal(centres[0], 3 * np.arange(11))  # 31 mm need 11 voxels of 3 mm
-    assert np.array_equal(centres[1], 0.5 + 3 * np.arange(11))  # 32 mm too, and the middle stays where it was
-    assert len(centres[2]) == 8  # 22 mm need 8
-    np.testing.assert_allclose(centres[2], 1.5 + (np.arange(8) - 3.5) * 3 / 5.5)
+    centers, ratio, new_affine = isotropic((31, 32, 4), affine, 3.0)
+    assert np.array_equal(centers[0], 3 * np.arange(11))  # 31 mm need 11 voxels of 3 mm
+    assert np.array_equal(centers[1], 0.5 + 3 * np.arange(11))  # 32 mm too, and the middle stays where it was
+    assert len(centers[2]) == 8  # 22 mm need 8
+    np.testing.assert_allclose(centers[2], 1.5 + (np.arange(8) - 3.5) * 3 / 5.5)
     np.testing.assert_allclose(ratio, [3, 3, 3 / 5.5])
     np.testing.assert_allclose(nib.affines.voxel_sizes(new_affine), 3.0)
     for voxel in ((0, 0, 0), (10, 5, 7)):
-        old = [axis[index] for axis, index in zip(centres, voxel, strict=True)]
+        old = [axis[index] for axis, index in zip(centers, voxel, strict=True)]
         np.testing.assert_allclose(new_affine @ [*voxel, 1], affine @ [*old, 1])
 
 
 def test_rounding_in_an_affine_adds_no_voxel():
-    centres, _, _ = isotropic((40, 40, 40), np.diag([1.0000001, 1.0, 0.9999999, 1.0]), 1.0)
-    assert [len(axis) for axis in centres] == [40, 40, 40]
+    centers, _, _ = isotropic((40, 40, 40), np.diag([1.0000001, 1.0, 0.9999999, 1.0]), 1.0)
+    assert [len(axis) for axis in centers] == [40, 40, 40]
 
 
 def test_same_spacing_copies():
-    centres, ratio, _ = isotropic((7, 7, 7), np.eye(4), 1.0)
-    assert np.array_equal(axis_weights(centres[0], 7, ratio[0]), np.eye(7))
+    centers, ratio, _ = isotropic((7, 7, 7), np.eye(4), 1.0)
+    assert np.array_equal(axis_weights(centers[0], 7, ratio[0]), np.eye(7))
 
 
 def test_weights_by_hand():
@@ -87,8 +87,8 @@ def test_weights_by_hand():
 def test_smoothing_is_pytorchs_antialiasing(size, count):
     row = torch.from_numpy(np.random.default_rng(1).normal(size=(1, 1, 1, size)))
     expected = torch.nn.functional.interpolate(row, (1, count), mode="bilinear", antialias=True)[0, 0, 0]
-    centres, ratio, _ = isotropic((size, 1, 1), np.eye(4), size / count)
-    found = axis_weights(centres[0], size, ratio[0]) @ row[0, 0, 0].numpy()
+    centers, ratio, _ = isotropic((size, 1, 1), np.eye(4), size / count)
+    found = axis_weights(centers[0], size, ratio[0]) @ row[0, 0, 0].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -96,6 +96,6 @@ def test_three_products_are_scipys_trilinear_interpolation():
     volume = np.random.default_rng(2).normal(size=(9, 7, 8)).astype(np.float32)
     shift, scale, shape = np.array([0.4, -1.3, 2.5]), np.array([0.7, 1.1, 0.5]), (11, 10, 12)
     expected = ndimage.affine_transform(volume, scale, shift, output_shape=shape, order=1, mode="grid-constant")
-    centres = [start + step * np.arange(count) for start, step, count in zip(shift, scale, shape, strict=True)]
-    weights = [axis_weights(axis, size) for axis, size in zip(centres, volume.shape, strict=True)]
+    centers = [start + step * np.arange(count) for start, step, count in zip(shift, scale, shape, strict=True)]
+    weights = [axis_weights(axis, size) for axis, size in zip(centers, volume.shape, strict=True)]
     np.testing.assert_allclose(resampled(volume, weights), expected, atol=1e-5)

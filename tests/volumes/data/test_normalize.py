@@ -43,9 +43,9 @@ def textures(shape, smooth=2.0, seed=0):
     return (levels + 10 * noise / noise.std(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
 
 
-def ball(shape, radius, centre=None):
+def ball(shape, radius, center=None):
     """bool [*shape], True within `radius` (of half the shape, when below 1) of the centre, in voxels."""
-    middle = (np.array(shape) - 1) / 2 if centre is None else np.asarray(centre, float)
+    middle = (np.array(shape) - 1) / 2 if center is None else np.asarray(center, float)
     offsets = np.indices(shape) - middle.reshape(3, 1, 1, 1)
     return (offsets**2).sum(axis=0) <= radius**2
 

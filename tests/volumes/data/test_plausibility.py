@@ -7,21 +7,23 @@ import pytest
 
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.label_signs import Signs, signs_of
-from btlib.volumes.data.labels import CONVENTIONS, CORE, ENHANCING, OEDEMA, TISSUE, named, numbering
+from btlib.volumes.data.labels import CONVENTIONS, EDEMA, ENHANCING, NECROTIC_CORE, TISSUE, named, numbering
 from btlib.volumes.data.plausibility import check_numbering
 
 GLIOMA = {  # as real ones show: low-grade ones take up no contrast
-    CORE: Signs(depth=1.5, flair=4.0, uptake=0.0, touching={}),
-    OEDEMA: Signs(depth=0.7, flair=3.5, uptake=-0.2, touching={}),
+    NECROTIC_CORE: Signs(depth=1.5, flair=4.0, uptake=0.0, touching={}),
+    EDEMA: Signs(depth=0.7, flair=3.5, uptake=-0.2, touching={}),
     ENHANCING: Signs(depth=1.3, flair=4.5, uptake=2.0, touching={}),
 }
 LAYOUT = ("brats", "canonical")
-PERMUTATIONS = list(permutations((CORE, OEDEMA, ENHANCING)))  # of which the first is canonical
+PERMUTATIONS = list(permutations((NECROTIC_CORE, EDEMA, ENHANCING)))  # of which the first is canonical
 
 
-def case(labels, tissues=(CORE, OEDEMA, ENHANCING)):
+def case(labels, tissues=(NECROTIC_CORE, EDEMA, ENHANCING)):
     """A glioma as a set with this numbering has it."""
-    seen = {number: label or CORE for number, label in numbering(labels).items() if number}  # a cavity looks so too
+    seen = {
+        number: label or NECROTIC_CORE for number, label in numbering(labels).items() if number
+    }  # a cavity looks so too
     return {number: GLIOMA[label] for number, label in seen.items() if label in tissues}
 
 
@@ -78,7 +80,7 @@ def test_of_three_numbers_every_other_order_is_told(right):
     state = labels if labels in CONVENTIONS else f"{{{pairs}}}"
     with pytest.raises(InputError) as caught:
         check_numbering("canonical", LAYOUT, [case(labels)])
-    assert "read as canonical (1 core, 2 oedema, 3 enhancing), but" in str(caught.value)
+    assert "read as canonical (1 necrotic_core, 2 edema, 3 enhancing), but" in str(caught.value)
     assert "fits the scans better (in 1 case(s)" in str(caught.value)
     assert f"volumes.labels: {state} or canonical" in str(caught.value)
 
@@ -92,22 +94,22 @@ def test_of_four_numbers_the_other_convention_is_told(assumed, right):
         check_numbering(assumed, (assumed,), [case(right)])
 
 
-def test_a_newer_name_with_4_for_enhancing_tumour():
+def test_a_newer_name_with_4_for_enhancing_tumor():
     with pytest.raises(
-        InputError, match=r"read as post_treatment .*, but brats \(1 core, 2 oedema, 4 enhancing\) fits"
+        InputError, match=r"read as post_treatment .*, but brats \(1 necrotic_core, 2 edema, 4 enhancing\) fits"
     ):
         check_numbering("post_treatment", ("canonical", "post_treatment"), [case("brats")])
 
 
-def test_a_set_without_enhancing_tumour():
-    low_grade = [case("canonical", (CORE, OEDEMA))]
+def test_a_set_without_enhancing_tumor():
+    low_grade = [case("canonical", (NECROTIC_CORE, EDEMA))]
     assert check_numbering("canonical", LAYOUT, low_grade) == []
     with pytest.raises(InputError, match=r"but brats .* fits the scans better"):
         check_numbering("msd", ("msd",), low_grade)
 
 
 def test_the_set_decides_and_not_the_case():
-    odd = {1: GLIOMA[OEDEMA], 2: GLIOMA[CORE], 3: GLIOMA[ENHANCING]}
+    odd = {1: GLIOMA[EDEMA], 2: GLIOMA[NECROTIC_CORE], 3: GLIOMA[ENHANCING]}
     assert check_numbering("canonical", LAYOUT, [odd, *[case("canonical")] * 3]) == []
     with pytest.raises(InputError, match=r"but msd .* fits"):
         check_numbering("canonical", LAYOUT, [case("canonical"), *[odd] * 3])
@@ -121,5 +123,6 @@ def test_what_the_scans_cannot_tell():
     assert "fits the scans about as well" in warning
     (warning,) = check_numbering("canonical", LAYOUT, [{1: alike}, {}])
     assert (
-        "the labels are read as canonical (1 core, 2 oedema, 3 enhancing); no segmentation has two numbers" in warning
+        "the labels are read as canonical (1 necrotic_core, 2 edema, 3 enhancing); no segmentation has two numbers"
+        in warning
     )

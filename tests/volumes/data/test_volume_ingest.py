@@ -36,7 +36,9 @@ def test_the_manifest(tmp_path):
     header = "case patient grade t1 t1ce t2 flair seg labels shape spacing"
     assert list(manifest.columns) == header.split()
     (warning,) = warnings
-    assert warning.startswith("the labels are read as brats (1 core, 2 oedema, 4 enhancing); no segmentation has two")
+    assert warning.startswith(
+        "the labels are read as brats (1 necrotic_core, 2 edema, 4 enhancing); no segmentation has two"
+    )
     assert warning.endswith(UNTOLD)
     assert manifest.iloc[0].to_dict() == {
         "case": names[0],
@@ -186,26 +188,28 @@ def test_the_numbering_that_is_stated(tmp_path):
     make_brats2020(tmp_path, "HL", numbers=(1, 2, 3))
     manifest, warnings = ingest(tmp_path, resample=False, labels="msd")
     assert manifest["labels"].tolist() == ["msd", "msd"]
-    assert warnings[0].startswith("the labels are read as msd (1 oedema, 2 core, 3 enhancing); no segmentation has two")
-    with pytest.raises(InputError, match=r"label 3 found, but known are 0, 1, 2 \(1 oedema, 2 core\); say in"):
-        ingest(tmp_path, resample=False, labels="1 oedema, 2 core")
+    assert warnings[0].startswith(
+        "the labels are read as msd (1 edema, 2 necrotic_core, 3 enhancing); no segmentation has two"
+    )
+    with pytest.raises(InputError, match=r"label 3 found, but known are 0, 1, 2 \(1 edema, 2 necrotic_core\); say in"):
+        ingest(tmp_path, resample=False, labels="1 edema, 2 necrotic_core")
 
 
-def tumours(root, numbers: dict[str, int], count=3) -> None:
+def tumors(root, numbers: dict[str, int], count=3) -> None:
     """Cases with a ball of core within a shell of enhancing tumour within oedema, listed in cases.csv.
 
     Oedema is bright in FLAIR, enhancing tumour is brighter in T1ce than in T1, all else is noise about one value.
     """
     radius = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0)
     tissue = np.select(
-        [radius < 2, radius < 3.5, radius < 5.5, radius < 8], ["core", "enhancing", "oedema", "brain"], "air"
+        [radius < 2, radius < 3.5, radius < 5.5, radius < 8], ["necrotic_core", "enhancing", "edema", "brain"], "air"
     )
     rows = []
     for key in range(count):
         noise = np.random.default_rng(key)
         for name in ("t1", "t1ce", "t2", "flair"):
             values = np.where(tissue == "air", 0, noise.normal(500, 30, tissue.shape))
-            values[tissue == {"t1ce": "enhancing", "flair": "oedema"}.get(name, "")] += 150
+            values[tissue == {"t1ce": "enhancing", "flair": "edema"}.get(name, "")] += 150
             save(root / f"{key}_{name}.nii", values.astype(np.float32), AFFINE)
         seg = np.vectorize(lambda name: numbers.get(name, 0))(tissue).astype(np.uint8)
         files = {name: f"{key}_{name}.nii" for name in ("t1", "t1ce", "t2", "flair", "seg")}
@@ -215,7 +219,7 @@ def tumours(root, numbers: dict[str, int], count=3) -> None:
 
 
 def test_a_numbering_that_the_scans_bear_out_needs_no_word(tmp_path):
-    tumours(tmp_path, {"core": 1, "oedema": 2, "enhancing": 3})
+    tumors(tmp_path, {"necrotic_core": 1, "edema": 2, "enhancing": 3})
     manifest, warnings = ingest(tmp_path, resample=False)
     assert (set(manifest["labels"]), warnings) == ({"canonical"}, [])
 
@@ -223,23 +227,23 @@ def test_a_numbering_that_the_scans_bear_out_needs_no_word(tmp_path):
 @pytest.mark.parametrize(
     ("numbers", "right"),
     [
-        ({"oedema": 1, "core": 2, "enhancing": 3}, "msd"),
-        ({"enhancing": 1, "core": 2, "oedema": 4}, "ped"),
-        ({"enhancing": 1, "oedema": 2, "core": 3}, "{1: enhancing, 2: oedema, 3: core}"),
+        ({"edema": 1, "necrotic_core": 2, "enhancing": 3}, "msd"),
+        ({"enhancing": 1, "necrotic_core": 2, "edema": 4}, "ped"),
+        ({"enhancing": 1, "edema": 2, "necrotic_core": 3}, "{1: enhancing, 2: edema, 3: necrotic_core}"),
     ],
 )
 def test_a_numbering_that_fits_worse_than_another_is_refused(tmp_path, numbers, right):
-    tumours(tmp_path, numbers)
+    tumors(tmp_path, numbers)
     message = refusal(tmp_path)
     assert "fits the scans better (in 3 case(s)" in message
     assert f"write to params.yaml what is right, volumes.labels: {right} or " in message
 
 
 def test_a_stated_numbering_is_used_against_the_scans_with_a_warning(tmp_path):
-    tumours(tmp_path, {"oedema": 1, "core": 2, "enhancing": 3}, count=1)
+    tumors(tmp_path, {"edema": 1, "necrotic_core": 2, "enhancing": 3}, count=1)
     manifest, (warning,) = ingest(tmp_path, resample=False, labels="canonical")
     assert manifest["labels"].tolist() == ["canonical"]
-    assert "read as canonical (1 core, 2 oedema, 3 enhancing), but msd (1 oedema, 2 core, 3 enhancing) fits" in warning
+    assert "read as canonical (1 necrotic_core, 2 edema, 3 enhancing), but msd (1 edema, 2 necrotic_core, " in warning
     assert ingest(tmp_path, resample=False, labels="msd")[1] == []
 
 

@@ -14,7 +14,7 @@ from btlib.volumes.data.labels import CONVENTIONS, canonical, common_convention,
         ("ped", [4, 3, 2, 1], [2, 1, 1, 3]),  # a cyst is core
         ("post_treatment", [4, 1, 2, 3], [0, 1, 2, 3]),  # a cavity is no tumour
         ("brats2015", [1, 2, 3, 4], [1, 2, 1, 3]),
-        ("7 oedema, 9 core", [0, 7, 9, 7], [0, 2, 1, 2]),
+        ("7 edema, 9 necrotic_core", [0, 7, 9, 7], [0, 2, 1, 2]),
     ],
 )
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
@@ -44,7 +44,7 @@ def test_the_conventions_that_fit():
             [0, 1, 3, 4],
             ("brats", "canonical"),
             r"^a_seg: label 1, 3, 4 found.*say in volumes\.labels what the numbers stand for, as ped \(1 enhancing, "
-            r"2 core, 3 core, 4 oedema\) or post_treatment \(.*4 background\) or brats2015",
+            r"2 necrotic_core, 3 necrotic_core, 4 edema\) or post_treatment \(.*4 background\) or brats2015",
         ),
         ([0, -1], ("msd",), "label -1 found"),
         ([0, 1.5], ("brats",), r"label 1\.5 found"),
@@ -72,7 +72,7 @@ def test_a_numbering_and_its_name(name):
 
 def test_a_numbering_without_a_name_is_spelled_out():
     text = named({0: 0, 7: 2, 5: 1, 9: 0})
-    assert text == "5 core, 7 oedema, 9 background"
+    assert text == "5 necrotic_core, 7 edema, 9 background"
     assert numbering(text) == {0: 0, 5: 1, 7: 2, 9: 0}
 
 
@@ -84,7 +84,7 @@ def test_a_numbering_without_a_name_is_spelled_out():
         ("ped", [0, 2, 4, 1]),
         ("post_treatment", [0, 1, 2, 3]),
         ("brats2015", [0, 1, 2, 4]),
-        ("5 enhancing, 6 oedema, 8 core", [0, 8, 6, 5]),
+        ("5 enhancing, 6 edema, 8 necrotic_core", [0, 8, 6, 5]),
     ],
 )
 def test_canonical_labels_in_the_numbers_of_a_set(convention, expected):
@@ -95,6 +95,8 @@ def test_canonical_labels_in_the_numbers_of_a_set(convention, expected):
 
 
 def test_a_tissue_that_a_numbering_has_no_number_for():
-    assert renumbered(np.uint8([0, 2]), "1 oedema").tolist() == [0, 1]
-    with pytest.raises(InputError, match="1 oedema, 300 core has no number up to 255 for core and enhancing"):
-        renumbered(np.uint8([1, 2, 3]), "1 oedema, 300 core")
+    assert renumbered(np.uint8([0, 2]), "1 edema").tolist() == [0, 1]
+    with pytest.raises(
+        InputError, match="1 edema, 300 necrotic_core has no number up to 255 for necrotic_core and enhancing"
+    ):
+        renumbered(np.uint8([1, 2, 3]), "1 edema, 300 necrotic_core")

@@ -26,13 +26,13 @@ def test_a_turned_grid_keeps_every_voxel_also_at_the_border():
 
 
 def test_a_slope_in_space_is_the_same_slope_on_any_grid():
-    def millimetres(shape, affine):
+    def millimeters(shape, affine):
         return np.tensordot(affine[:3, :3], np.indices(shape), 1) + affine[:3, 3].reshape(3, 1, 1, 1)
 
     source, target = np.diag([1.0, 1, 2, 1]), oblique((0.7, 0.8, 1.1), (5, 5, 6))
-    slope = (2 * millimetres((24, 24, 14), source)[0]).astype(np.float32)
+    slope = (2 * millimeters((24, 24, 14), source)[0]).astype(np.float32)
     assert_allclose(
-        onto_grid(slope, source, (9, 9, 9), target, order=1), 2 * millimetres((9, 9, 9), target)[0], atol=1e-4
+        onto_grid(slope, source, (9, 9, 9), target, order=1), 2 * millimeters((9, 9, 9), target)[0], atol=1e-4
     )
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from btlib.core.runtime.errors import InputError
-from btlib.volumes.data.sources import brats, dataset_json, recognise, table
+from btlib.volumes.data.sources import brats, dataset_json, recognize, table
 from btlib.volumes.data.sources.entry import Entry
 from tests.volumes.data.volume_samples import (
     NEW,
@@ -29,7 +29,7 @@ def files_of(folder: str, names=OLD, suffix=".nii.gz", seg=True) -> dict[str, st
 def test_brats_2018_and_2019_grades_by_folder(tmp_path):
     make_case(tmp_path / "HGG/Brats18_TCIA02_314_1", 0)
     make_case(tmp_path / "LGG/Brats18_2013_9_1", 1)
-    scan = recognise.scan(tmp_path)
+    scan = recognize.scan(tmp_path)
     assert scan.broken == []
     assert scan.entries == [
         Entry("Brats18_TCIA02_314_1", **files_of("HGG/Brats18_TCIA02_314_1"), grade="HGG"),
@@ -40,7 +40,7 @@ def test_brats_2018_and_2019_grades_by_folder(tmp_path):
 def test_brats_2020_grades_by_table(tmp_path):
     data = tmp_path / "MICCAI_BraTS2020_TrainingData"  # as unpacked: one folder down
     names = make_brats2020(data, "HL-", suffix=".nii")
-    scan = recognise.scan(tmp_path)
+    scan = recognize.scan(tmp_path)
     assert scan.broken == []
     assert [(entry.case, entry.grade) for entry in scan.entries] == list(zip(names, ("HGG", "LGG", ""), strict=True))
     assert scan.entries[0].seg == f"{data.name}/{names[0]}/{names[0]}_seg.nii"
@@ -60,7 +60,7 @@ def test_brats_2019_names_in_the_table(tmp_path):
 def test_brats_2021(tmp_path):
     make_case(tmp_path / "BraTS2021_00000", 0)
     make_case(tmp_path / "BraTS2021_00002", 1, numbers=())
-    assert recognise.scan(tmp_path).entries == [
+    assert recognize.scan(tmp_path).entries == [
         Entry("BraTS2021_00000", **files_of("BraTS2021_00000")),
         Entry("BraTS2021_00002", **files_of("BraTS2021_00002", seg=False)),
     ]
@@ -69,7 +69,7 @@ def test_brats_2021(tmp_path):
 def test_brats_2023_names_carry_the_patient(tmp_path):
     for key, name in enumerate(("BraTS-GLI-00005-000", "BraTS-GLI-00005-001")):
         make_case(tmp_path / name, key, NEW)
-    entries = recognise.scan(tmp_path).entries
+    entries = recognize.scan(tmp_path).entries
     assert entries[0] == Entry(
         "BraTS-GLI-00005-000",
         **files_of("BraTS-GLI-00005-000", NEW),
@@ -84,7 +84,7 @@ def test_names_in_capitals(tmp_path, files):
     case = make_case(tmp_path / "hgg/Brats18_X_2_1", 0)
     for path in case.glob(files):
         path.rename(path.with_name(path.name.upper()))
-    scan = recognise.scan(tmp_path)
+    scan = recognize.scan(tmp_path)
     (entry,) = scan.entries
     assert scan.broken == []
     assert entry.seg == "hgg/Brats18_X_2_1/BRATS18_X_2_1_SEG.NII.GZ"
@@ -95,7 +95,7 @@ def test_names_in_capitals(tmp_path, files):
 def test_grades_in_small_letters_for_cases_in_capitals(tmp_path):
     make_case(tmp_path / "BRATS20_TRAINING_001", 0)
     (tmp_path / "name_mapping.csv").write_text("grade;BraTS_2020_subject_ID\nlgg; BraTS20_Training_001\n")
-    scan = recognise.scan(tmp_path)
+    scan = recognize.scan(tmp_path)
     assert (scan.broken, [entry.grade for entry in scan.entries]) == ([], ["LGG"])
 
 
@@ -111,19 +111,19 @@ def test_grades_in_small_letters_for_cases_in_capitals(tmp_path):
 )
 def test_numberings_by_the_names_of_the_newer_sets(tmp_path, case, conventions):
     make_case(tmp_path / case, 0, NEW, (1, 2, 3))
-    assert recognise.scan(tmp_path).entries[0].conventions == conventions
+    assert recognize.scan(tmp_path).entries[0].conventions == conventions
 
 
 def test_what_no_case_uses_is_told(tmp_path):
     folder = make_case(tmp_path / "BraTS2021_00000", 0)
     for name in ("notes.txt", ".DS_Store", "BraTS2021_00000_t1.mha", "scan.dcm"):
         (folder / name).touch()
-    assert recognise.unused(tmp_path, recognise.scan(tmp_path)) == [
+    assert recognize.unused(tmp_path, recognize.scan(tmp_path)) == [
         "BraTS2021_00000/BraTS2021_00000_t1.mha: not used, no NIfTI file",
         "BraTS2021_00000/scan.dcm: not used, no NIfTI file",
     ]
     write_table(tmp_path, {"case": "a", "t1": "BraTS2021_00000/BraTS2021_00000_t1.nii.gz"})
-    assert len(recognise.unused(tmp_path, recognise.scan(tmp_path))) == 2 + 4
+    assert len(recognize.unused(tmp_path, recognize.scan(tmp_path))) == 2 + 4
 
 
 def test_brats_faults(tmp_path):
@@ -153,7 +153,7 @@ def test_brats_faults(tmp_path):
 
 def test_the_decathlon(tmp_path):
     make_msd(tmp_path)
-    scan = recognise.scan(tmp_path)
+    scan = recognize.scan(tmp_path)
     assert scan.broken == []
     image = "imagesTr/BRATS_001.nii.gz"
     assert scan.entries[0] == Entry(
@@ -190,7 +190,7 @@ def test_a_dataset_json_of_something_else(tmp_path, change, message):
 def test_a_dataset_json_that_is_none(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=r"dataset\.json: not a table of contents.{,300}$"):
-        recognise.scan(tmp_path)
+        recognize.scan(tmp_path)
 
 
 def test_a_dataset_json_of_many_megabytes(tmp_path):
@@ -198,7 +198,7 @@ def test_a_dataset_json_of_many_megabytes(tmp_path):
     with pytest.raises(
         InputError, match=r"dataset\.json: larger than 16 MiB, which no such file is; download it again$"
     ):
-        recognise.scan(tmp_path)
+        recognize.scan(tmp_path)
 
 
 def nnunet_set(root, **content):
@@ -217,7 +217,7 @@ REGIONS = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enh
 
 def test_version_2_of_nnunet(tmp_path):
     nnunet_set(tmp_path, **NAMED, labels=REGIONS, regions_class_order=[1, 2, 3])
-    scan = recognise.scan(tmp_path)
+    scan = recognize.scan(tmp_path)
     assert scan.broken == []
     assert scan.entries[1] == Entry(
         "B_001",
@@ -226,7 +226,7 @@ def test_version_2_of_nnunet(tmp_path):
         conventions=("msd",),  # whole tumour less core is oedema, core less enhancing tumour is core
     )
     assert [entry.case for entry in scan.entries] == ["B_000", "B_001"]
-    assert recognise.unused(tmp_path, scan) == [
+    assert recognize.unused(tmp_path, scan) == [
         "imagesTs/B_002_0000.nii.gz: not used, in no case of dataset.json",
     ]
 
@@ -239,7 +239,7 @@ def test_version_1_of_nnunet_lists_cases_that_it_has_split(tmp_path):
         labels={"0": "background", "1": "edema", "2": "non-enhancing", "3": "enhancing"},
         training=pairs,
     )
-    (entry,) = recognise.scan(tmp_path).entries
+    (entry,) = recognize.scan(tmp_path).entries
     assert entry == Entry(
         "B_000",
         flair="imagesTr/B_000_0000.nii.gz",
@@ -254,7 +254,7 @@ def test_version_1_of_nnunet_lists_cases_that_it_has_split(tmp_path):
 def test_nnunet_files_that_lie_elsewhere(tmp_path):
     files = {"a": {"images": [f"raw\\a_{name}.nii.gz" for name in "xyzw"], "label": "./masks/a.nii.gz"}}
     nnunet_set(tmp_path, **NAMED, labels=REGIONS, dataset=files)
-    (entry,) = recognise.scan(tmp_path).entries
+    (entry,) = recognize.scan(tmp_path).entries
     assert (entry.case, entry.t1, entry.flair, entry.seg) == ("a", "raw/a_x.nii.gz", "raw/a_w.nii.gz", "masks/a.nii.gz")
 
 
@@ -263,7 +263,7 @@ def test_a_channel_or_a_mask_that_nnunet_lacks_is_not_passed_over(tmp_path):
     (tmp_path / "imagesTr/B_000_0001.nii.gz").unlink()
     (tmp_path / "labelsTr/B_001.nii.gz").rename(tmp_path / "labelsTr/B_001.NII.GZ")
     (tmp_path / "labelsTr/B_000.nii.gz").unlink()
-    first, second = recognise.scan(tmp_path).entries
+    first, second = recognize.scan(tmp_path).entries
     assert (first.t1ce, first.t2, first.seg) == ("", "imagesTr/B_000_0002.nii.gz", "labelsTr/B_000.nii.gz")
     assert second.seg == "labelsTr/B_001.NII.GZ"
 
@@ -276,13 +276,16 @@ def test_a_channel_or_a_mask_that_nnunet_lacks_is_not_passed_over(tmp_path):
         ({"background": 0, "NETC": 1, "SNFH": 2, "ET": 3, "RC": 4}, "post_treatment"),
         ({"background": 0, "ET": 1, "NET": 2, "cystic component": 3, "peritumoral oedema": 4}, "ped"),
         ({"background": 0, "WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}, "canonical"),
-        ({"ET": [5], "TC": [5, 6], "WT": [5, 6, 9]}, "5 enhancing, 6 core, 9 oedema"),
-        ({"surrounding non-enhancing FLAIR hyperintensity": 7, "non-enhancing tumour core": 1}, "1 core, 7 oedema"),
+        ({"ET": [5], "TC": [5, 6], "WT": [5, 6, 9]}, "5 enhancing, 6 necrotic_core, 9 edema"),
+        (
+            {"surrounding non-enhancing FLAIR hyperintensity": 7, "non-enhancing tumour core": 1},
+            "1 necrotic_core, 7 edema",
+        ),
     ],
 )
 def test_the_numbering_that_names_of_labels_and_regions_mean(tmp_path, names, conventions):
     nnunet_set(tmp_path, **NAMED, labels=names)
-    assert {entry.conventions for entry in recognise.scan(tmp_path).entries} == {(conventions,)}
+    assert {entry.conventions for entry in recognize.scan(tmp_path).entries} == {(conventions,)}
 
 
 def test_a_table_of_cases(tmp_path):
@@ -291,7 +294,7 @@ def test_a_table_of_cases(tmp_path):
         tmp_path, {"case": "007", **files}, {"case": "b", **files, "seg": "s.nii", "grade": "HGG", "patient": "01"}
     )
     make_case(tmp_path / "HGG/x", 0)  # the table rules
-    assert recognise.scan(tmp_path).entries == [
+    assert recognize.scan(tmp_path).entries == [
         Entry("007", **files),
         Entry("b", **files, seg="s.nii", grade="HGG", patient="01"),
     ]
@@ -321,13 +324,13 @@ def test_faults_of_a_table(tmp_path):
 
 def test_folders_without_a_known_layout(tmp_path):
     with pytest.raises(InputError, match=r"volumes\.root: .*absent: no such folder; set volumes\.root in params\.yaml"):
-        recognise.scan(tmp_path / "absent")
+        recognize.scan(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no case found, and no NIfTI file at all; known layouts are:\n  - BraTS 2018"):
-        recognise.scan(tmp_path / "empty")
+        recognize.scan(tmp_path / "empty")
     make_case(tmp_path / "strange/p1", 0, names=("-T1W", "-POST", "-AXT2", "-FLR", "-MASK"))
     with pytest.raises(InputError, match=r"no case found:\n  - p1/p1-AXT2\.nii\.gz: not a name that BraTS gives"):
-        recognise.scan(tmp_path / "strange")
+        recognize.scan(tmp_path / "strange")
 
 
 def test_linked_folders_are_not_entered(tmp_path):

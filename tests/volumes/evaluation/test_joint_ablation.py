@@ -9,6 +9,7 @@ from scipy.stats import binomtest, wilcoxon
 from sklearn.metrics import roc_auc_score
 
 from btlib.core.metrics.resampling import interval
+from btlib.core.metrics.score_table import read_scores
 from btlib.core.metrics.significance import holm
 from btlib.core.runtime.artifacts import read_json, write_csv
 from btlib.core.runtime.errors import InputError
@@ -305,13 +306,15 @@ def compare(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("compare_joint_stage", ROOT / "stages/compare_joint.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda: module.main(Path("study"), Path("metrics/ablation_joint.json"), Path("figures"))
+    return lambda: module.main(Path("study"), Path("metrics/ablation_joint.json"), Path("scores.csv"), Path("figures"))
 
 
 def test_the_stage_writes_metrics_figures_and_text(compare):
     write_study(Path("study"))
     compare()
-    found = read_json(Path("metrics/ablation_joint.json"))
+    found = read_scores(Path("scores.csv"))
+    shown = read_json(Path("metrics/ablation_joint.json"))
+    assert list(shown["uncertainty"]) == [row["method"] for row in found["uncertainty"]]
     assert [line["arm"] for line in found["rows"]] == list(joint_make.ARMS)
     assert len(found["missing_modalities"]["rows"]) == 30 and len(found["uncertainty"]) == 2
     names = {path.name for path in Path("figures").iterdir()}
@@ -327,7 +330,9 @@ def test_a_study_that_is_switched_off_gives_empty_tables(compare):
         table_ = getattr(joint_make, name)()
         write_csv(study / f"{name}.csv", table_[:0])
     compare()
-    assert read_json(Path("metrics/ablation_joint.json")) == {
+    empty = {"rows": [], "missing_modalities": {}, "uncertainty": {}}
+    assert read_json(Path("metrics/ablation_joint.json")) == empty
+    assert read_scores(Path("scores.csv")) == {
         "rows": [],
         "missing_modalities": {"rows": [], "average": {}, "difference": None},
         "uncertainty": [],

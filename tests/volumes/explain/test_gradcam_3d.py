@@ -8,7 +8,7 @@ from monai.visualize import GradCAM
 from torch import nn
 from torch.nn import functional
 
-from btlib.core.explain.gradcam import map_names, normalised, raw_maps, resized
+from btlib.core.explain.gradcam import map_names, normalized, raw_maps, resized
 from btlib.volumes.data.store import Case
 from btlib.volumes.explain.maps import brain_of, cases_to_explain, grade_heat, heat_in_brain
 from btlib.volumes.nets.network import JointArchitecture, build_joint
@@ -55,7 +55,7 @@ def test_resizing_is_trilinear_as_monai_upsamples():
     theirs = functional.interpolate(maps[:, None], size=(6, 5, 9), mode="trilinear", align_corners=False)[:, 0]
     torch.testing.assert_close(resized(maps, (6, 5, 9)), theirs)
     assert resized(maps, (2, 3, 4)) is maps
-    assert normalised(torch.stack([maps[0], 0 * maps[0]])).amax(dim=(1, 2, 3)).tolist() == [1, 0]
+    assert normalized(torch.stack([maps[0], 0 * maps[0]])).amax(dim=(1, 2, 3)).tolist() == [1, 0]
 
 
 def test_a_single_window_is_the_cube_around_the_volume():
@@ -65,7 +65,7 @@ def test_a_single_window_is_the_cube_around_the_volume():
     expected = resized(raw_maps(net, cube, torch.tensor([1])).fused, (16, 16, 16))[:, 2:14, :, 3:13]
     found = grade_heat(net, image, Window(16, 16), 1)
     assert tuple(found) == map_names(net) == ("encoder", "decoder", "fused")
-    np.testing.assert_allclose(found["fused"], normalised(expected)[0].numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["fused"], normalized(expected)[0].numpy(), rtol=1e-4, atol=1e-6)
     assert {heat.shape for heat in found.values()} == {(12, 16, 10)}
     assert {float(heat.max()) for heat in found.values()} <= {0.0, 1.0}
 
@@ -120,7 +120,7 @@ def test_only_heat_in_the_brain_counts():
     assert (brain_of(case(seg, brain).image) == brain).all()
 
 
-def test_cases_without_a_known_tumour_have_no_row():
+def test_cases_without_a_known_tumor_have_no_row():
     seg = np.zeros((2, 2, 2), np.uint8)
     heats = {"encoder": np.ones(seg.shape)}
     for unknown in (case(seg), case(seg)._replace(seg=None)):

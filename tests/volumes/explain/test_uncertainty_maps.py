@@ -65,8 +65,8 @@ def test_logits_are_refused():
 
 
 def test_methods_are_in_bits_and_one_sample_has_no_disagreement():
-    tumour, grade = np.array([[0.0, 0.5], [1.0, 0.5]]), np.array([[1.0, 0.0], [0.5, 0.5]])
-    found = methods_of("mc", tumour, grade)
+    tumor, grade = np.array([[0.0, 0.5], [1.0, 0.5]]), np.array([[1.0, 0.0], [0.5, 0.5]])
+    found = methods_of("mc", tumor, grade)
     assert list(found) == ["mc_entropy", "mc_mutual_information"]
     np.testing.assert_allclose(found["mc_entropy"].voxels, [1, 1])
     np.testing.assert_allclose(found["mc_mutual_information"].voxels, [1, 0], atol=1e-12)
@@ -74,5 +74,5 @@ def test_methods_are_in_bits_and_one_sample_has_no_disagreement():
     quarter = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
     assert found["mc_entropy"].p_hgg == 0.25 and found["mc_entropy"].grade == pytest.approx(quarter)
     assert found["mc_mutual_information"].grade == pytest.approx(quarter - 0.5)
-    assert list(methods_of("softmax", tumour[:1], None)) == ["softmax_entropy"]
+    assert list(methods_of("softmax", tumor[:1], None)) == ["softmax_entropy"]
     assert methods_of("softmax", None, grade[:1])["softmax_entropy"].voxels is None

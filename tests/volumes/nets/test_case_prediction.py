@@ -63,8 +63,8 @@ def test_samples_differ_and_are_keyed_by_seed_case_and_number():
     np.testing.assert_allclose(first[1].regions, again[1].regions, atol=1e-6)
     assert not np.array_equal(first[0].regions, first[1].regions)
     assert not np.allclose(first[0].regions, mc_samples(NET, case, WINDOW, 1, seed=1)[0].regions)
-    tumour, grade = stacked(first)
-    assert tumour.shape == (2, *case.image.shape[1:])
+    tumor, grade = stacked(first)
+    assert tumor.shape == (2, *case.image.shape[1:])
     assert grade.shape == (2, 2)
 
 

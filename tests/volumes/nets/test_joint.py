@@ -45,7 +45,7 @@ def test_parts_that_are_off_have_no_weights(changes, missing):
     assert out.attention == () or changes.get("attention", True)
 
 
-def test_gate_is_monais_attention_block_with_another_normalisation():
+def test_gate_is_monais_attention_block_with_another_normalization():
     gate, block = AttentionGate(6, 8), AttentionBlock(3, f_int=4, f_g=6, f_l=8)
     pairs = [
         (gate.of_gate.conv, block.W_g[0].conv),

@@ -28,7 +28,7 @@ def test_without_the_composition_it_is_monais_dice_and_torchs_entropy():
     torch.testing.assert_close(dice_ce(logits, target).mean(), theirs + inner / 2)
 
 
-def test_false_voxels_in_an_absent_region_cost_much_inside_the_tumour():
+def test_false_voxels_in_an_absent_region_cost_much_inside_the_tumor():
     target = torch.zeros(1, 3, 10, 10, 10)
     target[:, :2, :2, :2, :2] = 1  # no enhancing tumour
     right = 10 * (2 * target - 1)
@@ -37,7 +37,7 @@ def test_false_voxels_in_an_absent_region_cost_much_inside_the_tumour():
     assert (dice_ce(wrong, target) - dice_ce(right, target)).item() == pytest.approx(10 / 4, abs=0.05)
 
 
-def test_a_sample_without_tumour_has_a_finite_loss():
+def test_a_sample_without_tumor_has_a_finite_loss():
     loss = dice_ce(torch.randn(1, 3, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4))
     assert torch.isfinite(loss).all()
 

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 from btlib.core.runtime.errors import InputError, brief, guarded
 from btlib.core.runtime.listing import walk
 from btlib.volumes.data.conventions import MODALITIES
-from btlib.volumes.data.labels import BACKGROUND, CORE, ENHANCING, OEDEMA, named
+from btlib.volumes.data.labels import BACKGROUND, EDEMA, ENHANCING, NECROTIC_CORE, named
 from btlib.volumes.data.sources.entry import Entry, Scan
 
 NAME = "dataset.json"
@@ -29,10 +29,10 @@ CHANNELS = {  # names in small letters, without spaces, dashes and underscores
 MODALITY_OF = {word: modality for modality, words in CHANNELS.items() for word in words.split()}
 # A region's name counts only for the numbers that no region inside it holds, so the outer ones come first
 TISSUES = (
-    (r"whole tumou?r|complete tumou?r|wt", OEDEMA),
-    (r"tumou?r core|tc", CORE),
-    (r".*(edema|hyperintens).*|ed|snfh", OEDEMA),
-    (r".*(necro|cyst|non ?enhanc).*|ncr|net|ncr net|netc|cc", CORE),
+    (r"whole tumou?r|complete tumou?r|wt", EDEMA),
+    (r"tumou?r core|tc", NECROTIC_CORE),
+    (r".*(edema|hyperintens).*|ed|snfh", EDEMA),
+    (r".*(necro|cyst|non ?enhanc).*|ncr|net|ncr net|netc|cc", NECROTIC_CORE),
     (r"(gd |contrast )?enhanc.*|et", ENHANCING),
     (r"(resection |surgical )?cavity|rc|background|bg", BACKGROUND),
 )

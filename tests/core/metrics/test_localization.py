@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from btlib.core.metrics.localisation import localisation_scores
+from btlib.core.metrics.localization import localization_scores
 
 COLUMNS = ["image_id", "label", "map", "pointing_hit", "heat_share", "lesion_share", "group"]
 
@@ -17,7 +17,7 @@ def table() -> pd.DataFrame:
 
 
 def test_means_by_hand():
-    scores = localisation_scores(table(), ["net_a", "fused"], 200, np.random.default_rng(0))
+    scores = localization_scores(table(), ["net_a", "fused"], 200, np.random.default_rng(0))
     fused = scores["fused"]
     assert fused["glioma"]["pointing_hit"] == 0.5 and fused["pituitary"]["pointing_hit"] == 1
     assert fused["all"]["n"] == 60 and fused["all"]["pointing_hit"] == pytest.approx(40 / 60)
@@ -28,7 +28,7 @@ def test_means_by_hand():
 
 
 def test_interval_is_the_binomial_one():
-    hits = localisation_scores(table(), ["fused"], 5000, np.random.default_rng(0))["fused"]
+    hits = localization_scores(table(), ["fused"], 5000, np.random.default_rng(0))["fused"]
     low, high = hits["glioma"]["ci95"]["pointing_hit"]
     assert low == pytest.approx(0.35, abs=0.03) and high == pytest.approx(0.65, abs=0.03)  # 0.5 ± 1.96·√(0.25/40)
     low, high = hits["all"]["ci95"]["pointing_hit"]  # pituitary adds no spread: (40·[0.35, 0.65] + 20) / 60
@@ -37,13 +37,13 @@ def test_interval_is_the_binomial_one():
 
 def test_images_of_one_patient_are_drawn_together():
     few = table().assign(group=lambda rows: rows["group"] % 4)  # 40 gliomas of four patients; two are always hit
-    together = localisation_scores(few, ["fused"], 5000, np.random.default_rng(0))["fused"]["glioma"]
+    together = localization_scores(few, ["fused"], 5000, np.random.default_rng(0))["fused"]["glioma"]
     assert together["pointing_hit"] == 0.5
     assert together["ci95"]["pointing_hit"] == [0, 1]  # of four patients drawn again, all four may be hit, or none
 
 
 def test_without_masks_everything_is_null():
-    scores = localisation_scores(pd.DataFrame(columns=COLUMNS), ["net_a", "fused"], 200, np.random.default_rng(0))
+    scores = localization_scores(pd.DataFrame(columns=COLUMNS), ["net_a", "fused"], 200, np.random.default_rng(0))
     assert set(scores) == {"net_a", "fused"}
     assert scores["fused"]["all"] == {
         "n": 0,

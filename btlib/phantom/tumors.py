@@ -13,11 +13,11 @@ from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import INDEX, Mixture, ramp
 
 LABELS = ("glioma", "meningioma", "no_tumor", "pituitary")
-LESION_LABELS = {"none": 0, "core": 1, "oedema": 2, "enhancing": 3}  # as BraTS orders them
+LESION_LABELS = {"none": 0, "necrotic_core": 1, "edema": 2, "enhancing": 3}  # as BraTS orders them
 
 
 @dataclass(frozen=True)
-class Tumour:
+class Tumor:
     """One tumour; lengths in mm, positions in the mean head.
 
     A bulk of one or more balls with a rough surface, necrotic inside `rim`, enhancing by `uptake`, with oedema
@@ -25,7 +25,7 @@ class Tumour:
     """
 
     kind: str  # glioma, meningioma or pituitary
-    centres: np.ndarray  # [B, 3]
+    centers: np.ndarray  # [B, 3]
     radii: np.ndarray  # [B]
     stretch: np.ndarray  # [3, 3] shape of the balls, volume kept
     roughness: float  # share of the radius
@@ -33,7 +33,7 @@ class Tumour:
     rim: float  # thickness of the wall around necrosis; as much as the radius or more means none
     uptake: float  # 0 does not enhance, 1 fully
     patchiness: float
-    oedema: float  # reach
+    edema: float  # reach
     push: float
     anchor: np.ndarray  # [3] the dura or sella point that it grows from; a glioma's centre
     tail: float  # reach of a dural tail
@@ -41,8 +41,8 @@ class Tumour:
     core: float = 1.0  # opacity of what lies inside the wall: 1 is necrosis, less a matrix full of fluid
 
     @property
-    def centre(self) -> np.ndarray:
-        return self.centres[0]
+    def center(self) -> np.ndarray:
+        return self.centers[0]
 
     @property
     def radius(self) -> float:
@@ -54,7 +54,7 @@ class Tumour:
         The field of an incompressible medium in which a cavity of radius push × radius opened at the centre,
         fading towards the skull, which does not give way.
         """
-        offset = points - self.centre
+        offset = points - self.center
         distance = np.sqrt((offset * offset).sum(1)) + 1e-3
         opened = self.push * self.radius
         before = np.cbrt(np.maximum(distance**3 - opened**3, 0.0))
@@ -64,8 +64,8 @@ class Tumour:
     def distance(self, points: np.ndarray, noise: Noise) -> np.ndarray:
         """Distance in mm to the rough surface of the bulk, negative inside."""
         nearest = np.full(len(points), np.inf, np.float32)
-        for centre, radius in zip(self.centres, self.radii, strict=True):
-            offset = (points - centre) @ self.stretch
+        for center, radius in zip(self.centers, self.radii, strict=True):
+            offset = (points - center) @ self.stretch
             nearest = np.minimum(nearest, np.sqrt((offset * offset).sum(1)) - radius)
         size = self.radius
         rough = noise(points, max(0.55 * size, 4.0)) + 0.4 * noise(points, max(0.22 * size, 2.5))
@@ -74,11 +74,11 @@ class Tumour:
     @property
     def reach(self) -> float:
         """No point farther than this from the centre is touched, in mm."""
-        spread = np.sqrt(((self.centres - self.centre) ** 2).sum(1)).max()
-        return float(spread + 2.0 * self.radii.max() + max(self.oedema, self.tail) + 4)
+        spread = np.sqrt(((self.centers - self.center) ** 2).sum(1)).max()
+        return float(spread + 2.0 * self.radii.max() + max(self.edema, self.tail) + 4)
 
 
-def sample_tumour(rng: np.random.Generator, label: str, atlas: Atlas) -> Tumour | None:
+def sample_tumor(rng: np.random.Generator, label: str, atlas: Atlas) -> Tumor | None:
     """Draws a tumour of a class; None for no_tumor."""
     if label == "no_tumor":
         return None
@@ -88,45 +88,45 @@ def sample_tumour(rng: np.random.Generator, label: str, atlas: Atlas) -> Tumour 
 def sample_site(rng: np.random.Generator, atlas: Atlas) -> np.ndarray:
     """Where a tumour might have been, [3]: healthy subjects are sliced through such places."""
     label = str(rng.choice(["glioma", "meningioma", "pituitary"], p=[0.4, 0.4, 0.2]))
-    return sample_tumour(rng, label, atlas).centre
+    return sample_tumor(rng, label, atlas).center
 
 
-def paint_tumour(mixture: Mixture, tumour: Tumour, points: np.ndarray, depth: np.ndarray, noise: Noise) -> None:
+def paint_tumor(mixture: Mixture, tumor: Tumor, points: np.ndarray, depth: np.ndarray, noise: Noise) -> None:
     """Paints a tumour over the brain.
 
     Args:
         points, depth: as for `paint_brain`.
     """
-    rows = np.flatnonzero(((points - tumour.centre) ** 2).sum(1) < tumour.reach**2)
+    rows = np.flatnonzero(((points - tumor.center) ** 2).sum(1) < tumor.reach**2)
     where, inside = at_rows(points, rows), depth[rows]
-    distance = tumour.distance(where, noise)
+    distance = tumor.distance(where, noise)
     brain = mixture.fractions[rows][:, [INDEX["gm"], INDEX["wm"]]]
-    if tumour.kind == "glioma":
+    if tumor.kind == "glioma":
         distance = _follow_white_matter(distance, brain)
-    limit = _limit(tumour, inside)
-    if tumour.oedema > 0:
-        mixture.paint("oedema", limit * _oedema(tumour, distance, where, brain, noise), rows)
-    if tumour.cleft > 0:
-        mixture.paint("csf", tumour.cleft * limit * ramp(np.abs(distance - 0.9) - 0.7), rows)
-    bulk = limit * ramp(distance, tumour.edge)
-    mixture.paint("tumour", bulk, rows)
-    patches = np.clip(1 + tumour.patchiness * (0.7 * noise(where, 4.0) + noise(where, 8.0)), 0, 1)
-    mixture.paint("enhancing", bulk * np.clip(tumour.uptake * patches, 0, 1), rows)
-    if tumour.rim < tumour.radius:
-        wall = tumour.rim * np.clip(1 + 0.55 * noise(where, 7.0) + 0.3 * noise(where, 3.5), 0.35, 2)
-        mixture.paint("necrosis", tumour.core * bulk * ramp(distance + wall, 1.8), rows)
-    if tumour.tail > 0:
-        mixture.paint("enhancing", _dural_tail(tumour, where, inside), rows)
+    limit = _limit(tumor, inside)
+    if tumor.edema > 0:
+        mixture.paint("edema", limit * _edema(tumor, distance, where, brain, noise), rows)
+    if tumor.cleft > 0:
+        mixture.paint("csf", tumor.cleft * limit * ramp(np.abs(distance - 0.9) - 0.7), rows)
+    bulk = limit * ramp(distance, tumor.edge)
+    mixture.paint("tumor", bulk, rows)
+    patches = np.clip(1 + tumor.patchiness * (0.7 * noise(where, 4.0) + noise(where, 8.0)), 0, 1)
+    mixture.paint("enhancing", bulk * np.clip(tumor.uptake * patches, 0, 1), rows)
+    if tumor.rim < tumor.radius:
+        wall = tumor.rim * np.clip(1 + 0.55 * noise(where, 7.0) + 0.3 * noise(where, 3.5), 0.35, 2)
+        mixture.paint("necrosis", tumor.core * bulk * ramp(distance + wall, 1.8), rows)
+    if tumor.tail > 0:
+        mixture.paint("enhancing", _dural_tail(tumor, where, inside), rows)
 
 
 def lesion_labels(mixture: Mixture) -> np.ndarray:
     """Label [N] uint8 of each point as in LESION_LABELS: the largest lesion tissue where it is at least half."""
-    parts = mixture.fractions[:, [INDEX[name] for name in ("necrosis", "tumour", "oedema", "enhancing")]]
-    core, enhancing, oedema = parts[:, 0] + parts[:, 1], parts[:, 3], parts[:, 2]
+    parts = mixture.fractions[:, [INDEX[name] for name in ("necrosis", "tumor", "edema", "enhancing")]]
+    core, enhancing, edema = parts[:, 0] + parts[:, 1], parts[:, 3], parts[:, 2]
     labels = np.zeros(len(parts), np.uint8)
-    labels[oedema >= 0.5] = LESION_LABELS["oedema"]
+    labels[edema >= 0.5] = LESION_LABELS["edema"]
     bulk = core + enhancing >= 0.5
-    labels[bulk] = np.where(enhancing > 0.4 * core, LESION_LABELS["enhancing"], LESION_LABELS["core"])[bulk]
+    labels[bulk] = np.where(enhancing > 0.4 * core, LESION_LABELS["enhancing"], LESION_LABELS["necrotic_core"])[bulk]
     return labels
 
 
@@ -134,23 +134,23 @@ def _follow_white_matter(distance: np.ndarray, brain: np.ndarray) -> np.ndarray:
     return distance - np.where(distance > -2, 3.0 * (brain[:, 1] - 0.6), 0)
 
 
-def _limit(tumour: Tumour, depth: np.ndarray) -> np.ndarray:
+def _limit(tumor: Tumor, depth: np.ndarray) -> np.ndarray:
     """Where a tumour may be: a glioma inside the brain, a meningioma inside the dura, a pituitary one anywhere."""
-    if tumour.kind == "pituitary":
+    if tumor.kind == "pituitary":
         return np.ones_like(depth)
-    return ramp(depth - 1.5 if tumour.kind == "meningioma" else depth + 1.5, 1.5)
+    return ramp(depth - 1.5 if tumor.kind == "meningioma" else depth + 1.5, 1.5)
 
 
-def _oedema(tumour: Tumour, distance: np.ndarray, where: np.ndarray, brain: np.ndarray, noise: Noise) -> np.ndarray:
+def _edema(tumor: Tumor, distance: np.ndarray, where: np.ndarray, brain: np.ndarray, noise: Noise) -> np.ndarray:
     # Fluid spreads along white matter and stops at the cortex: the fingers of vasogenic oedema.
-    spread = np.clip(1 - distance / tumour.oedema, 0, 1)
+    spread = np.clip(1 - distance / tumor.edema, 0, 1)
     fingers = np.clip(spread * 1.6 + 0.25 * noise(where, 9.0), 0, 1) * (spread > 0)
     return fingers * np.clip(0.95 * brain[:, 1] + 0.12 * brain[:, 0], 0, 1)
 
 
-def _dural_tail(tumour: Tumour, where: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    along = np.sqrt(((where - tumour.anchor) ** 2).sum(1)) - 0.75 * tumour.radius
-    thickness = 3.2 * np.clip(1 - along / tumour.tail, 0, 1)
+def _dural_tail(tumor: Tumor, where: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    along = np.sqrt(((where - tumor.anchor) ** 2).sum(1)) - 0.75 * tumor.radius
+    thickness = 3.2 * np.clip(1 - along / tumor.tail, 0, 1)
     return ramp(-(depth - 1.5) - thickness) * ramp(depth - 1.5) * (thickness > 0.3)
 
 
@@ -161,23 +161,23 @@ def random_stretch(rng: np.random.Generator, spread: float) -> np.ndarray:
     return (axes * (scale / np.cbrt(scale.prod()))) @ axes.T
 
 
-def balls(rng: np.random.Generator, centre: np.ndarray, radius: float, extra: int) -> tuple[np.ndarray, np.ndarray]:
+def balls(rng: np.random.Generator, center: np.ndarray, radius: float, extra: int) -> tuple[np.ndarray, np.ndarray]:
     """Centres [1 + extra, 3] and radii [1 + extra] of a ball and smaller ones on its surface."""
     directions = rng.standard_normal((extra, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True) + 1e-9
     sizes = radius * rng.uniform(0.4, 0.75, extra)
-    return np.vstack([centre, centre + directions * (0.85 * radius)]), np.concatenate([[radius], sizes])
+    return np.vstack([center, center + directions * (0.85 * radius)]), np.concatenate([[radius], sizes])
 
 
-def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
-    centre = pick(rng, white_matter_sites(atlas))
+def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumor:
+    center = pick(rng, white_matter_sites(atlas))
     radius = rng.uniform(13, 29)
-    centres, radii = balls(rng, centre, radius, int(rng.integers(0, 4)))
+    centers, radii = balls(rng, center, radius, int(rng.integers(0, 4)))
     low_grade = rng.random() < 0.2
     ring = rng.random() < 0.7
-    return Tumour(
+    return Tumor(
         kind="glioma",
-        centres=centres,
+        centers=centers,
         radii=radii,
         stretch=random_stretch(rng, 0.22),
         roughness=rng.uniform(0.1, 0.22),
@@ -185,23 +185,23 @@ def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
         rim=radius if low_grade or not ring else rng.uniform(0.14, 0.4) * radius,
         uptake=rng.choice([0.0, 0.15]) if low_grade else rng.uniform(0.45, 0.95),
         patchiness=rng.uniform(0.2, 0.7),
-        oedema=rng.uniform(4, 10) if low_grade else rng.uniform(7, 26),
+        edema=rng.uniform(4, 10) if low_grade else rng.uniform(7, 26),
         push=rng.uniform(0.3, 0.85),
-        anchor=centre,
+        anchor=center,
         tail=0.0,
         cleft=0.0,
     )
 
 
-def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
+def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumor:
     radius = rng.uniform(11, 27)
     anchor, inward = _dural_site(rng, atlas)
-    centre = anchor + inward * radius * rng.uniform(0.45, 0.9)
-    centres, radii = balls(rng, centre, radius, int(rng.integers(0, 3)))
+    center = anchor + inward * radius * rng.uniform(0.45, 0.9)
+    centers, radii = balls(rng, center, radius, int(rng.integers(0, 3)))
     cystic = rng.random() < 0.1
-    return Tumour(
+    return Tumor(
         kind="meningioma",
-        centres=centres,
+        centers=centers,
         radii=radii * 0.98,
         stretch=random_stretch(rng, 0.12),
         roughness=rng.uniform(0.03, 0.1),
@@ -209,7 +209,7 @@ def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
         rim=0.6 * radius if cystic else radius,
         uptake=rng.uniform(0.6, 1.0),
         patchiness=rng.uniform(0.0, 0.2),
-        oedema=rng.uniform(4, 18) if rng.random() < 0.4 else 0.0,
+        edema=rng.uniform(4, 18) if rng.random() < 0.4 else 0.0,
         push=rng.uniform(0.8, 1.0),
         anchor=anchor,
         tail=rng.uniform(8, 24) if rng.random() < 0.7 else 0.0,
@@ -217,15 +217,15 @@ def _meningioma(rng: np.random.Generator, atlas: Atlas) -> Tumour:
     )
 
 
-def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
+def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumor:
     radius = rng.uniform(6, 10) if rng.random() < 0.4 else rng.uniform(10, 17)
-    centre = SELLA + np.array((rng.normal(0, 1.5), rng.normal(0, 1.0), 0.3 * (radius - 5)))
+    center = SELLA + np.array((rng.normal(0, 1.5), rng.normal(0, 1.0), 0.3 * (radius - 5)))
     # Large ones rise through the diaphragm of the sella: a second ball above, with a waist between.
-    above = centre + np.array((rng.normal(0, 1.5), rng.normal(-1, 1.0), radius * rng.uniform(0.7, 1.1)))
+    above = center + np.array((rng.normal(0, 1.5), rng.normal(-1, 1.0), radius * rng.uniform(0.7, 1.1)))
     suprasellar = radius > 8 and rng.random() < 0.8
-    return Tumour(
+    return Tumor(
         kind="pituitary",
-        centres=np.vstack([centre, above]) if suprasellar else centre[None],
+        centers=np.vstack([center, above]) if suprasellar else center[None],
         radii=np.array([radius, radius * rng.uniform(0.65, 1.05)])[: 2 if suprasellar else 1],
         stretch=random_stretch(rng, 0.1),
         roughness=rng.uniform(0.04, 0.12),
@@ -233,7 +233,7 @@ def _pituitary(rng: np.random.Generator, atlas: Atlas) -> Tumour:
         rim=0.55 * radius if rng.random() < 0.2 else radius,
         uptake=rng.uniform(0.4, 0.95),
         patchiness=rng.uniform(0.0, 0.35),
-        oedema=0.0,
+        edema=0.0,
         push=rng.uniform(0.7, 0.95),
         anchor=SELLA,
         tail=0.0,

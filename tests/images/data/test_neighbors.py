@@ -4,8 +4,8 @@ import networkx
 import numpy as np
 import pytest
 
-from btlib.images.data import neighbours
-from btlib.images.data.neighbours import components, near_pairs, near_pairs_between, nearest, spread
+from btlib.images.data import neighbors
+from btlib.images.data.neighbors import components, near_pairs, near_pairs_between, nearest, spread
 
 
 def related_hashes(count: int) -> np.ndarray:
@@ -30,8 +30,8 @@ def as_set(pairs) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("distance", [0, 5, 12, 64, 256])
 def test_pairs_equal_brute_force(distance, monkeypatch):
-    monkeypatch.setattr(neighbours, "ROWS", 64)
-    monkeypatch.setattr(neighbours, "COLUMNS", 100)
+    monkeypatch.setattr(neighbors, "ROWS", 64)
+    monkeypatch.setattr(neighbors, "COLUMNS", 100)
     words = related_hashes(300)
     expected = sorted(zip(*np.nonzero(np.triu(distances(words) <= distance, 1)), strict=True))
     assert as_set(near_pairs(words, distance)) == expected
@@ -40,8 +40,8 @@ def test_pairs_equal_brute_force(distance, monkeypatch):
 
 @pytest.mark.parametrize("distance", [0, 5, 12, 64, 256])
 def test_pairs_between_two_sets_equal_brute_force(distance, monkeypatch):
-    monkeypatch.setattr(neighbours, "ROWS", 64)
-    monkeypatch.setattr(neighbours, "COLUMNS", 100)
+    monkeypatch.setattr(neighbors, "ROWS", 64)
+    monkeypatch.setattr(neighbors, "COLUMNS", 100)
     words = related_hashes(400)
     order = np.random.default_rng(0).permutation(400)
     one, other = words[order[:150]], words[order[150:]]
@@ -55,8 +55,8 @@ def test_pairs_between_two_sets_equal_brute_force(distance, monkeypatch):
 
 @pytest.mark.parametrize("most", [1, 3, 150])
 def test_nearest_equal_brute_force(most, monkeypatch):
-    monkeypatch.setattr(neighbours, "ROWS", 10)
-    monkeypatch.setattr(neighbours, "COLUMNS", 100)  # six rows at a time
+    monkeypatch.setattr(neighbors, "ROWS", 10)
+    monkeypatch.setattr(neighbors, "COLUMNS", 100)  # six rows at a time
     words = related_hashes(200)
     order = np.random.default_rng(0).permutation(200)
     one, others = words[order[:50]], words[order[50:]]
@@ -89,7 +89,7 @@ def test_components_equal_networkx_however_often_edges_are_folded(monkeypatch):
     graph.add_nodes_from(range(200))
     graph.add_edges_from((a, b) for i, j in blocks for a, b in zip(i, j, strict=True))
     whole = components(200, iter(blocks))
-    monkeypatch.setattr(neighbours, "MAX_EDGES", 20)
+    monkeypatch.setattr(neighbors, "MAX_EDGES", 20)
     assert np.array_equal(components(200, iter(blocks)), whole)
     expected = {frozenset(part) for part in networkx.connected_components(graph)}
     assert {frozenset(np.flatnonzero(whole == k)) for k in range(whole.max() + 1)} == expected
@@ -100,7 +100,7 @@ def test_components_are_numbered_by_first_appearance():
     assert components(3, iter([])).tolist() == [0, 1, 2]
 
 
-def test_spread_tells_of_direct_neighbours_and_not_of_oneself():
+def test_spread_tells_of_direct_neighbors_and_not_of_oneself():
     words = np.zeros((3, 4), np.uint64)
     words[1, 0], words[2, 0] = 0b11, 0b1111  # a chain: 0 –2– 1 –2– 2
     marks = np.array([[True, False], [False, False], [False, True]])

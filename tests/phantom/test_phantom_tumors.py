@@ -7,7 +7,7 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.head import SELLA
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX
-from btlib.phantom.tumours import LESION_LABELS, lesion_labels, sample_tumour
+from btlib.phantom.tumors import LESION_LABELS, lesion_labels, sample_tumor
 
 SUBJECTS = range(6)
 
@@ -22,16 +22,16 @@ def volume(subject):
 
 
 def bulk(labels):
-    return (labels == LESION_LABELS["core"]) | (labels == LESION_LABELS["enhancing"])
+    return (labels == LESION_LABELS["necrotic_core"]) | (labels == LESION_LABELS["enhancing"])
 
 
 @pytest.mark.parametrize("label", ["glioma", "meningioma", "pituitary"])
-def test_tumour_has_about_its_size_and_lies_in_the_head(atlas, label):
+def test_tumor_has_about_its_size_and_lies_in_the_head(atlas, label):
     for number in SUBJECTS:
         subject = sample_subject(0, label, number, atlas)
         points, _, labels = volume(subject)
         count = bulk(labels).sum() * 27
-        ball = 4 / 3 * np.pi * subject.tumour.radius**3
+        ball = 4 / 3 * np.pi * subject.tumor.radius**3
         assert 0.15 * ball < count < 6 * ball
         assert subject.near(points[bulk(labels)], 0.0).all()
 
@@ -42,30 +42,30 @@ def test_healthy_subjects_have_no_lesion(atlas):
     assert mixture.fractions[:, INDEX["enhancing"]].max() == 0
 
 
-def test_glioma_sits_in_white_matter_with_oedema(atlas):
-    oedema = 0
+def test_glioma_sits_in_white_matter_with_edema(atlas):
+    edema = 0
     for number in SUBJECTS:
         subject = sample_subject(0, "glioma", number, atlas)
-        assert atlas.wm.at(subject.tumour.centre[None])[0] > 0.5 * 255
+        assert atlas.wm.at(subject.tumor.center[None])[0] > 0.5 * 255
         points, _, labels = volume(subject)
         where = subject.warp.to_atlas(points)
-        sources = subject.tumour.sources(where, atlas.envelope.at(where))
-        spread = labels == LESION_LABELS["oedema"]
-        oedema += spread.sum()
+        sources = subject.tumor.sources(where, atlas.envelope.at(where))
+        spread = labels == LESION_LABELS["edema"]
+        edema += spread.sum()
         if spread.sum() > 50:
             assert (atlas.wm.at(sources[spread]) > atlas.gm.at(sources[spread])).mean() > 0.6
-    assert oedema > 0
+    assert edema > 0
 
 
 def test_necrosis_lies_within_the_enhancing_rim(atlas):
-    rings = [s for s in (sample_subject(0, "glioma", n, atlas) for n in range(20)) if s.tumour.rim < s.tumour.radius]
+    rings = [s for s in (sample_subject(0, "glioma", n, atlas) for n in range(20)) if s.tumor.rim < s.tumor.radius]
     assert rings
     for subject in rings[:3]:
         points, mixture, _ = volume(subject)
         nearest = np.min(
             [
                 np.linalg.norm(subject.warp.to_atlas(points) - c, axis=1) / r
-                for c, r in zip(subject.tumour.centres, subject.tumour.radii, strict=True)
+                for c, r in zip(subject.tumor.centers, subject.tumor.radii, strict=True)
             ],
             0,
         )
@@ -76,33 +76,33 @@ def test_necrosis_lies_within_the_enhancing_rim(atlas):
 def test_meningioma_touches_the_dura(atlas):
     convex = 0
     for number in range(12):
-        tumour = sample_tumour(keyed_rng(5, number), "meningioma", atlas)
-        reach = min(np.linalg.norm(c - tumour.anchor) - r for c, r in zip(tumour.centres, tumour.radii, strict=True))
+        tumor = sample_tumor(keyed_rng(5, number), "meningioma", atlas)
+        reach = min(np.linalg.norm(c - tumor.anchor) - r for c, r in zip(tumor.centers, tumor.radii, strict=True))
         assert reach < 0
-        depth = atlas.envelope.at(tumour.anchor[None])[0]
-        on_falx = abs(tumour.anchor[0]) < 1e-9
-        if not on_falx and tumour.anchor[2] > 0:
+        depth = atlas.envelope.at(tumor.anchor[None])[0]
+        on_falx = abs(tumor.anchor[0]) < 1e-9
+        if not on_falx and tumor.anchor[2] > 0:
             convex += 1
             assert abs(depth) < 4
-            assert atlas.envelope.at(tumour.centre[None])[0] < depth
+            assert atlas.envelope.at(tumor.center[None])[0] < depth
     assert convex
 
 
-def test_pituitary_tumour_sits_at_the_sella(atlas):
+def test_pituitary_tumor_sits_at_the_sella(atlas):
     for number in range(12):
-        tumour = sample_tumour(keyed_rng(6, number), "pituitary", atlas)
-        assert np.linalg.norm(tumour.centre - SELLA) < 8
-        assert tumour.centres[:, 2].max() < SELLA[2] + 40
+        tumor = sample_tumor(keyed_rng(6, number), "pituitary", atlas)
+        assert np.linalg.norm(tumor.center - SELLA) < 8
+        assert tumor.centers[:, 2].max() < SELLA[2] + 40
 
 
 def test_pushing_moves_brain_outward_and_leaves_the_skull(atlas):
-    tumour = sample_tumour(keyed_rng(7), "meningioma", atlas)
-    points = tumour.centre + np.array([[0, 0, 1.3 * tumour.radius], [0, 0, 4 * tumour.radius]])
+    tumor = sample_tumor(keyed_rng(7), "meningioma", atlas)
+    points = tumor.center + np.array([[0, 0, 1.3 * tumor.radius], [0, 0, 4 * tumor.radius]])
     deep = np.array([-30.0, -30.0])
-    moved = np.linalg.norm(points - tumour.sources(points, deep), axis=1)
+    moved = np.linalg.norm(points - tumor.sources(points, deep), axis=1)
     assert moved[0] > 3 * moved[1] > 0
-    assert tumour.sources(points, np.zeros(2)) == pytest.approx(points)
+    assert tumor.sources(points, np.zeros(2)) == pytest.approx(points)
     # Incompressible: the ball that was there fills the shell that is there now.
-    before = np.linalg.norm(tumour.sources(points, deep) - tumour.centre, axis=1)
-    after = np.linalg.norm(points - tumour.centre, axis=1)
-    assert after**3 - before**3 == pytest.approx((tumour.push * tumour.radius) ** 3, rel=0.02)
+    before = np.linalg.norm(tumor.sources(points, deep) - tumor.center, axis=1)
+    after = np.linalg.norm(points - tumor.center, axis=1)
+    assert after**3 - before**3 == pytest.approx((tumor.push * tumor.radius) ** 3, rel=0.02)

@@ -8,7 +8,7 @@ from btlib.core.metrics.resampling import interval, stratified_weights
 MEASURES = ("pointing_hit", "heat_share", "lesion_share")
 
 
-def localisation_scores(table: pd.DataFrame, names: list[str], resamples: int, rng: np.random.Generator) -> dict:
+def localization_scores(table: pd.DataFrame, names: list[str], resamples: int, rng: np.random.Generator) -> dict:
     """Means with 95 % intervals, per kind of map, over all images and per true class.
 
     Args:

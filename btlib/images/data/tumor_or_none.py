@@ -2,9 +2,9 @@
 
 import re
 
-TUMOUR, NONE = "tumor", "no_tumor"
+TUMOR, NONE = "tumor", "no_tumor"
 KINDS = {
-    **dict.fromkeys(("tumour", "tumor", "tumors", "tumours", "yes"), TUMOUR),
+    **dict.fromkeys(("tumour", "tumor", "tumors", "tumours", "yes"), TUMOR),
     **dict.fromkeys(("none", "no", "notumor", "notumour", "healthy", "normal"), NONE),
 }
 
