@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.workers import make_fabric
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, Classifier, build_classifier
 from btlib.images.training.augment import Strength
-from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
+from btlib.images.training.learner import BatchSpec, ClassifierSettings, train_arms
 
 # Eight arms as in Tables 4 and 8: fusions, and settings of the loss.
 FUSIONS = ("gated_cross_attention", "concatenation", "gated", "cross_attention", "pooled_attention")
@@ -65,7 +65,7 @@ class Bench:
         images = rng.integers(0, 256, (BATCH * STEPS + 4, size, size, 3), dtype=np.uint8)
         self.data = ResidentImages(images, np.arange(len(images)) % 4, self.fabric.device)
         strength = Strength(0.5, 0.5, 0.1, 0.1)
-        self.stream = Stream(0, 1, BATCH, 0.2, strength, unfreeze_fraction, train_batchnorm=False)
+        self.spec = BatchSpec(0, 1, BATCH, 0.2, strength, unfreeze_fraction, train_batchnorm=False)
 
     def net(self, fusion: str) -> Classifier:
         return build_classifier(Architecture(self.backbones, fusion, 256, 4, 0.3, CLASSES), self.states, 0)
@@ -75,7 +75,7 @@ class Bench:
         pairs = [(ClassifierSettings(name=f"arm {n}", **SETTINGS | c), self.net(f)) for n, (f, c) in enumerate(arms)]
         rows = np.arange(len(self.data.labels))
         started = time.perf_counter()
-        train_arms(pairs, self.data, rows[:-4], rows[-4:], self.stream, self.fabric)
+        train_arms(pairs, self.data, rows[:-4], rows[-4:], self.spec, self.fabric)
         if self.fabric.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started

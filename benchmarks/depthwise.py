@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.arms import BATCH, machine
-from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.workers import make_fabric
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.depthwise import WideDepthwise
 

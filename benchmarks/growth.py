@@ -31,7 +31,7 @@ def measure(size: int, arms: int, images: int) -> None:
     named = [ClassifierSettings(name=f"arm {n}", **SETTINGS | changes) for n, (_, changes) in enumerate(ARMS[:arms])]
     pairs = [(settings, bench.net(fusion)) for settings, (fusion, _) in zip(named, ARMS, strict=False)]
     rows, started = np.arange(images), time.perf_counter()
-    train_arms(pairs, data, rows[: -images // 10], rows[-images // 10 :], bench.stream, bench.fabric)
+    train_arms(pairs, data, rows[: -images // 10], rows[-images // 10 :], bench.spec, bench.fabric)
     seconds = time.perf_counter() - started
     print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)
 

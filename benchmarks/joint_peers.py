@@ -43,9 +43,9 @@ from tqdm import tqdm
 
 from benchmarks.arms import machine
 from benchmarks.plain_loop import fastest_kernels
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.reproducibility import keyed_layers, keyed_rng
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.core.training.arms import Arm
 from btlib.core.training.loop import refuse_too_few
@@ -58,7 +58,7 @@ from btlib.volumes.nets.windows import OVERLAP, Window
 from btlib.volumes.training.learner import Batch, JointLearner, JointTask, ValidationCase
 from btlib.volumes.training.loss import segmentation_loss
 from btlib.volumes.training.main import VolumeData
-from btlib.volumes.training.recipe import joint_architecture, joint_settings, joint_stream
+from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_settings
 
 NORMALIZED, SPLITS = Path("data/volumes/normalized"), Path("data/volumes/splits.csv")
 OURS = "btlib"
@@ -95,10 +95,10 @@ class Study:
         self.recipe, self.fabric = recipe, fabric
         self.data = VolumeData(NORMALIZED, SPLITS, fabric)
         self.train, self.val = self.data.train[:cases], self.data.val[:cases]
-        self.stream = joint_stream(recipe, recipe["size"])
-        refuse_too_few(len(self.train), self.stream.batch_size, "joint.batch_size", "cases")
-        self.task = JointTask(self.data.resident, self.train, self.val, self.stream)
-        self.steps = self.stream.course.steps(len(self.train))
+        self.spec = batch_spec(recipe, recipe["size"])
+        refuse_too_few(len(self.train), self.spec.batch_size, "joint.batch_size", "cases")
+        self.task = JointTask(self.data.resident, self.train, self.val, self.spec)
+        self.steps = self.spec.course.steps(len(self.train))
 
     @property
     def val_cases(self) -> list[Case]:
@@ -110,20 +110,20 @@ class Study:
         net = build(name, self.recipe).to(self.fabric.device)
         if name == OURS:
             counts = np.bincount(self.data.resident.grades[self.train] + 1, minlength=len(GRADES) + 1)[1:]
-            learner = JointLearner(settings, net, torch.from_numpy(counts), self.stream.window)
+            learner = JointLearner(settings, net, torch.from_numpy(counts), self.spec.window)
         else:
             settings, learner = replace(settings, learning_rate=peer_rate), PeerLearner(net)
-        return Arm(settings, learner, self.steps * self.stream.epochs)
+        return Arm(settings, learner, self.steps * self.spec.epochs)
 
     def turn(self, arm: Arm, epoch: int, steps: int) -> tuple[list[float], list[float]]:
         """Trains for that many steps of an epoch; returns the seconds of each step and of making each batch."""
-        size = self.stream.batch_size
-        order = keyed_rng(self.stream.seed, epoch, "order").permutation(self.train)
+        size = self.spec.batch_size
+        order = keyed_rng(self.spec.seed, epoch, "order").permutation(self.train)
         arm.learner.training_mode(True)
         times = [self._now()]
         with kernels(arm.settings.name):
             for step in range(steps):
-                key = (self.stream.seed, epoch, step)
+                key = (self.spec.seed, epoch, step)
                 rows = order[step * size : (step + 1) * size]
                 batch = self.task.batch(rows, key, torch.arange(size, device=self.fabric.device))
                 times.append(self._now())
@@ -144,7 +144,7 @@ class Study:
             return float(np.mean([self._case_dice(arm.net, case) for case in segmented]))
 
     def _case_dice(self, net: nn.Module, case: ValidationCase) -> float:
-        return mean_dice(logits_of(net, case.image, self.stream.window, mirrored=False) > 0, case.regions)
+        return mean_dice(logits_of(net, case.image, self.spec.window, mirrored=False) > 0, case.regions)
 
     def _now(self) -> float:
         if self.fabric.device.type == "cuda":
@@ -179,7 +179,7 @@ def logits_of(net: nn.Module, volume: Tensor, window: Window, mirrored: bool) ->
         plain, mirror = of(torch.cat([cubes, cubes.flip(2)])).split(1)
         return (plain + mirror.flip(2)) / 2
 
-    cube = (window.field,) * 3
+    cube = (window.roi_size,) * 3
     seen = of_both if mirrored else of
     return sliding_window_inference(volume[None], cube, 1, seen, overlap=OVERLAP, mode="gaussian")[0]
 
@@ -202,8 +202,8 @@ def compare_training(study: Study, peer_rate: float) -> dict[str, Arm]:
     curves: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}  # seconds so far, Dice
     batches: list[float] = []
     print("epoch" + "".join(f"{name:>16} s   Dice" for name in NAMES))
-    bar = tqdm(total=study.stream.epochs * len(NAMES), desc="turns")
-    for epoch in range(study.stream.epochs):
+    bar = tqdm(total=study.spec.epochs * len(NAMES), desc="turns")
+    for epoch in range(study.spec.epochs):
         first = epoch % len(NAMES)
         for name in NAMES[first:] + NAMES[:first]:
             spent, making = study.turn(arms[name], epoch, study.steps)
@@ -230,12 +230,12 @@ def compare_inference(study: Study, arms: dict[str, Arm], repeats: int) -> None:
         for arm in arms.values():
             stack.enter_context(arm.readouts[0].ema.applied())
         for name, mirrored in WAYS:
-            predict(name, arms[name].net, study.val_cases[0], study.stream.window, mirrored)
+            predict(name, arms[name].net, study.val_cases[0], study.spec.window, mirrored)
         for number in tqdm(range(repeats), desc="repeats"):
             for case in study.val_cases:
                 for name, mirrored in WAYS[:: -1 if number % 2 else 1]:
                     started = time.perf_counter()
-                    said = predict(name, arms[name].net, case, study.stream.window, mirrored)
+                    said = predict(name, arms[name].net, case, study.spec.window, mirrored)
                     seconds[name, mirrored].append(time.perf_counter() - started)
                     if case.seg is not None:
                         truth = torch.from_numpy(regions_of(case.seg))
@@ -252,7 +252,7 @@ def measure_memory(name: str, study: Study) -> None:
     net = build(name, study.recipe).to(study.fabric.device)
     before = peak(study.fabric)
     for case in study.val_cases:
-        predict(name, net, case, study.stream.window, mirrored=False)
+        predict(name, net, case, study.spec.window, mirrored=False)
     print(before, peak(study.fabric))
 
 

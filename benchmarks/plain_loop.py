@@ -36,8 +36,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.arms import SETTINGS, machine
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.reproducibility import deterministic_torch
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.focal import class_weights, focal_loss, smooth
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import Clahe, load_processed, preprocess
@@ -46,7 +46,7 @@ from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.nets.weights import features_state, pretrained
 from btlib.images.training.augment import Strength
-from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
+from btlib.images.training.learner import BatchSpec, ClassifierSettings, train_arms
 
 BACKBONES = ("tf_efficientnet_lite0", "tf_efficientnet_lite2")
 BATCH, VALIDATION = 32, 32
@@ -175,10 +175,10 @@ def ours(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs
         write_processed(Path(place) / "processed", folder, manifest, size, CLAHE)
         images, _ = load_processed(Path(place) / "processed")
         data = ResidentImages(images, np.arange(len(names)) % 4, fabric.device)
-        stream = Stream(0, epochs, BATCH, ALPHA, Strength(0.5, 0.5, 0.1, 0.1), 0.0, train_batchnorm=False)
+        spec = BatchSpec(0, epochs, BATCH, ALPHA, Strength(0.5, 0.5, 0.1, 0.1), 0.0, train_batchnorm=False)
         rows = np.arange(len(names))
         arm = ClassifierSettings(name="main", **SETTINGS)
-        train_arms([(arm, net)], data, rows[:-VALIDATION], rows[-VALIDATION:], stream, fabric)
+        train_arms([(arm, net)], data, rows[:-VALIDATION], rows[-VALIDATION:], spec, fabric)
 
 
 def train(which: str, net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, fabric) -> None:

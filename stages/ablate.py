@@ -18,9 +18,8 @@ from lightning_fabric import Fabric
 
 from btlib.core.metrics.predictions import predictions_table
 from btlib.core.runtime.artifacts import atomic_path, write_csv
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.stage import run
-from btlib.core.runtime.threads import side_by_side
+from btlib.core.runtime.workers import make_fabric, side_by_side
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import read_table
 from btlib.images.nets.inference import predict

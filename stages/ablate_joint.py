@@ -13,8 +13,8 @@ import pandas as pd
 
 from btlib.core.runtime.arm_names import FULL
 from btlib.core.runtime.artifacts import atomic_path, write_csv
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.stage import run
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import read_table
 from btlib.volumes.data.splits import cases_of

@@ -14,9 +14,9 @@ from lightning_fabric import Fabric
 
 from btlib.core.metrics.predictions import predictions_table
 from btlib.core.runtime.artifacts import atomic_path, read_csv, read_json, write_csv
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.stage import run
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState

@@ -6,9 +6,9 @@ Run: dvc repro train_joint.
 
 from pathlib import Path
 
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.volumes.training.main import VolumeData, train_joint
 

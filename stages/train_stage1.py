@@ -6,14 +6,14 @@ Run: dvc repro train_stage1.
 
 from pathlib import Path
 
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import run
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.images.nets.classifier import build_classifier
 from btlib.images.nets.store import read_states
 from btlib.images.training.main import TrainingData, train_main
-from btlib.images.training.recipe import architecture, arm_settings, stream
+from btlib.images.training.recipe import architecture, arm_settings, batch_spec
 
 
 def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path) -> None:
@@ -47,7 +47,7 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path) 
     files = [weights / f"{name}.safetensors" for name in states]
     recipe = flatten(p)
     net = build_classifier(architecture(recipe, data.classes), states, p.seed)
-    batches = stream(recipe, stage=1)
+    batches = batch_spec(recipe, stage=1)
     arm = arm_settings(recipe, stage=1, name="main")
     train_main("stage1", net, arm, batches, data, fabric, files, out, curves)
 

@@ -6,14 +6,14 @@ Run: dvc repro train_stage2.
 
 from pathlib import Path
 
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.network_files import CARD, TENSORS
 from btlib.core.runtime.stage import run
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.images.nets.store import load_classifier
 from btlib.images.training.main import TrainingData, train_main
-from btlib.images.training.recipe import arm_settings, stream
+from btlib.images.training.recipe import arm_settings, batch_spec
 
 
 def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) -> None:
@@ -33,7 +33,7 @@ def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) ->
     data = TrainingData(processed, splits, fabric)
     net = load_classifier(start)
     recipe = flatten(p)
-    arm, batches = arm_settings(recipe, stage=2, name="main"), stream(recipe, stage=2)
+    arm, batches = arm_settings(recipe, stage=2, name="main"), batch_spec(recipe, stage=2)
     files = [start / TENSORS, start / CARD]
     train_main("stage2", net, arm, batches, data, fabric, files, out, curves)
 

@@ -127,7 +127,7 @@ def of_classifier(packed: PackedClassifier) -> Exported:
 
 def of_joint(packed: PackedJoint) -> Exported:
     """The joint network on one window, with its sigmoid, softmax and temperature; without its novelty and dropout."""
-    field, size = packed.window
+    roi_size, size = packed.window
     architecture = packed.net.architecture
     cubes = keyed_rng(0, "export").standard_normal((max(BATCHES), len(MODALITIES), size, size, size), np.float32)
     outputs = {}
@@ -141,7 +141,7 @@ def of_joint(packed: PackedJoint) -> Exported:
     constants |= {
         "input": f"cubes: float32 [B, {len(MODALITIES)}, {size}, {size}, {size}], {', '.join(MODALITIES)} in RAS "
         f"order of axes; voxels of `spacing` mm, clipped and z-scored inside the brain, 0 outside; windows of "
-        f"{field}³ voxels, averaged down to {size}³",
+        f"{roi_size}³ voxels, averaged down to {size}³",
         "outputs": outputs,
     }
     return Exported(JointGraph(packed), torch.from_numpy(cubes), "cubes", tuple(outputs), constants)

@@ -1,22 +1,21 @@
 """The phantom data set on disk: class folders of images, lesion masks, a table of subjects."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.workers import in_parallel
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.slices import PLANES, Slice, sample_slice
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tumors import LABELS
 
-WORKERS = 2
 COLUMNS = ("path", "label", "patient", "mask_path", "plane", "modality")
 
 
@@ -31,7 +30,7 @@ class Plan:
     duplicates: int
 
 
-def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers: int = WORKERS) -> pd.DataFrame:
+def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers: int | None = None) -> pd.DataFrame:
     """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
 
     Images go to `images/<class>/`, masks of those with a tumour to `masks/<class>/`, both as 8-bit PNG (re-encoded
@@ -48,12 +47,9 @@ def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers:
             (temporary / "images" / label).mkdir(parents=True)
             (temporary / "masks" / label).mkdir(parents=True)
         rows = []
-        # joblib gives each process one thread and shows them the atlas without a copy.
-        made = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(make_subject)(label, number, plan, atlas) for label, number in jobs
-        )
-        bar = tqdm(made, total=len(jobs), desc="phantom subjects", mininterval=1)
-        for (label, number), slices in zip(jobs, bar, strict=True):
+        make = partial(make_subject, plan=plan, atlas=atlas)
+        made = in_parallel(make, jobs, "phantom subjects", "subject", batch=1, jobs=workers)
+        for (label, number), slices in zip(jobs, made, strict=True):
             for index, item in enumerate(slices):
                 rows.append(_write_slice(temporary, label, f"{label}_{number:03d}_{index}", item))
                 rows[-1]["patient"] = f"phantom-{LABELS.index(label)}{number:03d}"
@@ -63,8 +59,9 @@ def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers:
     return table
 
 
-def make_subject(label: str, number: int, plan: Plan, atlas: Atlas) -> list[Slice]:
-    """The slices of one subject; the planes take turns."""
+def make_subject(of: tuple[str, int], plan: Plan, atlas: Atlas) -> list[Slice]:
+    """The slices of one subject, of a label and with a number; the planes take turns."""
+    label, number = of
     subject = sample_subject(plan.seed, label, number, atlas)
     return [
         sample_slice(

@@ -7,21 +7,21 @@ tells the two kinds apart is the tumour, and nothing around it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
+from btlib.core.runtime.workers import in_parallel
 from btlib.phantom.acquisition import bias_field, blur, coil, rician, window
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES, sample_table
-from btlib.phantom.dataset import WORKERS, write_image
+from btlib.phantom.dataset import write_image
 from btlib.phantom.slices import AXES, SMALLEST_LESION, Slice, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
@@ -114,7 +114,7 @@ class Cut:
 
 
 def write_elsewhere(
-    folder: Path, seed: int, subjects: int, size: int, atlas: Atlas | None = None, workers: int = WORKERS
+    folder: Path, seed: int, subjects: int, size: int, atlas: Atlas | None = None, workers: int | None = None
 ) -> pd.DataFrame:
     """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
 
@@ -132,13 +132,11 @@ def write_elsewhere(
     with atomic_path(folder) as temporary:
         for name in ("tumour", "none", "masks"):
             (temporary / name).mkdir(parents=True)
-        made = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(make_stack)(seed, number, size, atlas) for number in range(subjects)
-        )
-        bar = tqdm(made, total=subjects, desc="phantoms elsewhere", mininterval=1)
+        make = partial(make_stack, seed, size=size, atlas=atlas)
+        made = in_parallel(make, range(subjects), "phantoms elsewhere", "subject", batch=1, jobs=workers)
         rows = [
             _write_slice(temporary, f"elsewhere-{number:03d}", place, item)
-            for number, stack in enumerate(bar)
+            for number, stack in enumerate(made)
             for place, item in enumerate(stack)
         ]
         table = pd.DataFrame(rows, columns=COLUMNS)

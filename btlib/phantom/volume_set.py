@@ -1,20 +1,19 @@
 """The phantom volumes on disk, in the folder form of BraTS 2020."""
 
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.workers import in_parallel
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
 from btlib.phantom.volumes import make_volumes
 
-WORKERS = 2
 PREFIX = "BraTS20_Training"
 MAPPING = "name_mapping.csv"
 COLUMNS = (
@@ -28,7 +27,7 @@ COLUMNS = (
 
 
 def write_volume_set(
-    folder: Path, seed: int, cases: int, spacing: float, atlas: Atlas | None = None, workers: int = WORKERS
+    folder: Path, seed: int, cases: int, spacing: float, atlas: Atlas | None = None, workers: int | None = None
 ) -> pd.DataFrame:
     """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
 
@@ -47,12 +46,9 @@ def write_volume_set(
     names = [f"{PREFIX}_{number:03d}" for number in range(1, cases + 1)]
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        # joblib gives each process one thread and shows them the atlas without a copy.
-        written = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_write_case)(temporary / name, seed, number, grade, spacing, atlas)
-            for number, (name, grade) in enumerate(zip(names, grades, strict=True), start=1)
-        )
-        for _ in tqdm(written, total=cases, desc="phantom volumes", mininterval=1):
+        write = partial(_write_case, temporary, seed=seed, spacing=spacing, atlas=atlas)
+        numbered = [(number, name, grade) for number, (name, grade) in enumerate(zip(names, grades, strict=True), 1)]
+        for _ in in_parallel(write, numbered, "phantom volumes", "case", batch=1, jobs=workers):
             pass
         table = pd.DataFrame({COLUMNS[0]: grades, COLUMNS[-1]: names}, columns=COLUMNS)
         table.to_csv(temporary / MAPPING, index=False, na_rep="NA")
@@ -65,7 +61,9 @@ def case_grades(seed: int, cases: int) -> list[str]:
     return [str(grade) for pair in pairs for grade in pair][:cases]
 
 
-def _write_case(folder: Path, seed: int, number: int, grade: str, spacing: float, atlas: Atlas) -> None:
+def _write_case(root: Path, of: tuple[int, str, str], seed: int, spacing: float, atlas: Atlas) -> None:
+    number, name, grade = of
+    folder = root / name
     volumes = make_volumes(seed, grade, number, spacing, atlas)
     folder.mkdir()
     for modality, voxels in zip((*MODALITIES, "seg"), (*volumes.images, volumes.seg), strict=True):

@@ -26,9 +26,9 @@ def picture(seed, height=40, width=48):
     return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def packed_classifier(fusion="gated_cross_attention", mirrored=False):
+def packed_classifier(fusion="gated_cross_attention", flip_tta=False):
     torch.manual_seed(0)
-    architecture = Architecture(("test_efficientnet", "test_convnext"), fusion, 16, 2, 0.0, CLASSES, mirrored)
+    architecture = Architecture(("test_efficientnet", "test_convnext"), fusion, 16, 2, 0.0, CLASSES, flip_tta)
     net = Classifier(architecture).eval()
     squares = np.stack([preprocess(picture(seed), SIZE, CLAHE) for seed in range(24)])
     features = middle_features(net, squares)

@@ -47,7 +47,7 @@ def test_files_and_differences(written):
 def voting(tmp_path_factory):
     """A classifier whose backbones vote, over the image and its mirror image, exported."""
     root = tmp_path_factory.mktemp("voting")
-    write_model(root / "models/classifier", fusion="none", mirrored=True)
+    write_model(root / "models/classifier", fusion="none", flip_tta=True)
     return root, export_models(root / "models", root / "out")
 
 
@@ -80,8 +80,8 @@ def test_the_onnx_joint_network_sees_a_window_as_the_pipeline_does(written):
     """A case that is one window: regions and, after the temperature, grade of `predict_case`."""
     root, _ = written
     packed = load_packed(root / "models/joint")
-    field, size = packed.window
-    assert field == size, "this test's window is not shrunk"
+    roi_size, size = packed.window
+    assert roi_size == size, "this test's window is not shrunk"
     cube = np.random.default_rng(0).standard_normal((4, size, size, size)).astype(np.float32)
     case = Case("c", cube, None, np.eye(4), np.eye(4), (size,) * 3)
     expected = predict_case(packed.net, case, packed.window)

@@ -182,5 +182,5 @@ def test_training_again_gives_the_same_model(study):
     first, again = (Path(f"models/{name}/model.safetensors").read_bytes() for name in ("joint", "again"))
     assert first == again
     card = read_json(Path("models/joint/card.json"))
-    assert card["window"] == {"field": 16, "size": 16}
+    assert card["window"] == {"roi_size": 16, "size": 16}
     assert card["normalisation"] == {"clip_percentiles": [0.5, 99.5], "spacing": 2.0}

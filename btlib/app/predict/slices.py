@@ -12,6 +12,7 @@ from torch import Tensor
 from btlib.app.models.packed_classifier import PackedClassifier, load_packed
 from btlib.core.explain.gradcam import normalized, raw_maps, resized
 from btlib.core.metrics.calibration import scale
+from btlib.core.runtime.workers import best_device
 from btlib.images.data.preprocessing import preprocess
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.classifier import Classifier
@@ -42,7 +43,7 @@ class SlicePredictor:
 
     def __init__(self, packed: PackedClassifier):
         self._packed = packed
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = best_device()
         self._net = packed.net.to(self._device, memory_format=torch.channels_last).eval()
 
     @classmethod

@@ -79,7 +79,7 @@ class Model(Section):
     width: Annotated[int, Field(ge=1, le=4096)]
     heads: Annotated[int, Field(ge=1, le=4096)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    mirrored: bool
+    flip_tta: bool
 
 
 class Augment(Section):

@@ -1,10 +1,10 @@
 """Grad-CAM of images, in their own size."""
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from btlib.core.explain.gradcam import Explainable, map_names, normalized, raw_maps, resized
+from btlib.core.runtime.workers import best_device
 from btlib.images.data.resident import ResidentImages
 
 
@@ -21,7 +21,7 @@ def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_siz
         Backbone name, and 'fused' where there are two -> float32 [N, H, W] in 0 … 1, the hottest pixel 1 unless the
         map is all zero.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     net.to(device)
     names = map_names(net)
     found = {name: np.empty(images.shape[:3], dtype=np.float32) for name in names}

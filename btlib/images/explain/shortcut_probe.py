@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
+from btlib.core.runtime.workers import best_device
 from btlib.images.data import occlusion
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.backbones import Backbone
@@ -40,7 +41,7 @@ def pretrained_backbones(states: Mapping[str, Mapping[str, Tensor]]) -> list[Bac
     Args:
         states: backbone name -> pretrained feature state.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     backbones = []
     for name, state in states.items():
         backbone = Backbone(name)

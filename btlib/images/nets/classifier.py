@@ -26,15 +26,15 @@ class Architecture(NamedTuple):
     heads: Annotated[int, Field(ge=1, le=4096)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)]
-    mirrored: bool = False
+    flip_tta: bool = False
 
 
 class Classifier(nn.Module):
     """Images [B, 3, H, W] in 0..1 to logits [B, K].
 
-    With `fusion` 'none', each backbone votes by itself, and the logits are the mean of the votes.
+    With `fusion` 'none', each backbone is a branch with logits of its own, and their mean is the answer (late fusion).
 
-    There is no hidden randomness: the trainer hands in the dropout mask (`keep`), so that it can be keyed.
+    There is no hidden randomness: the trainer hands in the dropout mask, so that it can be keyed.
     """
 
     def __init__(self, architecture: Architecture):
@@ -44,11 +44,11 @@ class Classifier(nn.Module):
         channels = [backbone.channels for backbone in self.backbones]
         if architecture.fusion == "none":
             self.fusion: nn.Module = Pooling()
-            self.voters = channels
+            self.branches = channels
         else:
             self.fusion = PairFusion(channels, architecture.fusion, architecture.width, architecture.heads)
-            self.voters = [self.fusion.out_features]
-        self.linear = nn.Linear(sum(self.voters), len(architecture.classes))
+            self.branches = [self.fusion.out_features]
+        self.linear = nn.Linear(sum(self.branches), len(architecture.classes))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -78,31 +78,31 @@ class Classifier(nn.Module):
         """The fused vector with the gates and attention maps behind it, for inspection."""
         return self.fusion(features)
 
-    def votes(self, features: Sequence[Tensor], keep: Tensor | None = None) -> Tensor:
-        """Feature maps to the logits [V, B, K] of each voter: of the fusion, or of each backbone where there is none.
+    def branch_logits(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> Tensor:
+        """Feature maps to the logits [V, B, K] of each branch: of the fusion, or of each backbone under late fusion.
 
-        A voter has its columns of the linear layer to itself and shares the bias.
+        A branch has its columns of the linear layer to itself and shares the bias.
 
         Args:
-            keep: the dropout mask [B, fused width], already divided by the keep probability; None is no dropout.
+            dropout_mask: [B, fused width], already divided by the keep probability; None is no dropout.
         """
         vector = self.fuse(features).vector_BD
-        vector = vector if keep is None else vector * keep
-        parts = zip(vector.split(self.voters, dim=1), self.linear.weight.split(self.voters, dim=1), strict=True)
+        vector = vector if dropout_mask is None else vector * dropout_mask
+        parts = zip(vector.split(self.branches, dim=1), self.linear.weight.split(self.branches, dim=1), strict=True)
         return torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
 
     def head(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps to logits [B, K], the mean of the votes."""
-        return self.votes(features).mean(dim=0)
+        """Feature maps to logits [B, K], the mean over the branches."""
+        return self.branch_logits(features).mean(dim=0)
 
     def answer(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
         """Logits [B, K] of images whose feature maps are known.
 
-        With `mirrored`, the mean of theirs and of those of the images mirrored left to right: a tumour is the same
-        tumour in a mirror.
+        With `flip_tta`, flip test-time augmentation, the mean of theirs and of those of the images mirrored left to
+        right: a tumour is the same tumour in a mirror.
         """
         logits = self.head(features)
-        if self.architecture.mirrored:
+        if self.architecture.flip_tta:
             logits = (logits + self.head(self.features(images.flip(3)))) / 2
         return logits
 

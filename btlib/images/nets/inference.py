@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from btlib.core.runtime.workers import best_device
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.classifier import Classifier
 
@@ -34,7 +35,7 @@ def by_batches(
         images: preprocessed, uint8 [N, H, W, 3].
         task: what the progress bar says.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     net = net.to(device, memory_format=torch.channels_last).eval()
     data = ResidentImages(images, np.zeros(len(images)), device)
     parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // BATCH)))

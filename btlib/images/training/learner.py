@@ -35,7 +35,7 @@ class ClassifierSettings(ArmSettings):
 
 
 @dataclass(frozen=True)
-class Stream:
+class BatchSpec:
     """What all arms of one call share: the batches that they see and the part of the backbones that is frozen."""
 
     seed: int
@@ -72,7 +72,7 @@ def train_arms(
     data: ResidentImages,
     train_rows: np.ndarray,
     val_rows: np.ndarray,
-    stream: Stream,
+    spec: BatchSpec,
     fabric: Fabric,
     resume: ResumeState | None = None,
     on_epoch: OnEpoch = lambda arm, row: None,
@@ -88,17 +88,17 @@ def train_arms(
     Raises:
         InputError: fewer training images than one batch.
     """
-    refuse_too_few(len(train_rows), stream.batch_size, "batch_size", "images")
+    refuse_too_few(len(train_rows), spec.batch_size, "batch_size", "images")
     nets = [net.to(fabric.device, memory_format=torch.channels_last) for _, net in arms]
-    cuts = nets[0].cuts_for(stream.unfreeze_fraction)
+    cuts = nets[0].cuts_for(spec.unfreeze_fraction)
     share_trunk(nets, cuts)
     counts = torch.bincount(data.labels[train_rows].cpu(), minlength=len(nets[0].classes))
-    total = stream.course.steps(len(train_rows)) * stream.epochs
-    learners = [ClassifierLearner(s, net, cuts, stream.train_batchnorm, counts) for s, net in arms]
+    total = spec.course.steps(len(train_rows)) * spec.epochs
+    learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, counts) for s, net in arms]
     runs = [Arm(s, learner, total) for (s, _), learner in zip(arms, learners, strict=True)]
     trunk = FrozenTrunk(nets[0], cuts).to(memory_format=torch.channels_last)
-    task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), stream, fabric)
-    fit(runs, task, stream.course, fabric, resume, on_epoch)
+    task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric)
+    fit(runs, task, spec.course, fabric, resume, on_epoch)
     return runs
 
 
@@ -112,17 +112,17 @@ class ClassificationTask:
         train_rows: np.ndarray,
         val_rows: np.ndarray,
         classes: int,
-        stream: Stream,
+        spec: BatchSpec,
         fabric: Fabric,
     ):
-        self.trunk, self.data, self.train_rows, self.stream, self.fabric = trunk, data, train_rows, stream, fabric
+        self.trunk, self.data, self.train_rows, self.spec, self.fabric = trunk, data, train_rows, spec, fabric
         self.classes = classes
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process makes the whole batch, since a Mixup partner may lie in another one's slice."""
-        images = augment.apply(self.data.batch(rows), augment.draw(self.stream.augmentation, len(rows), key))
-        pairs = mixup.draw(self.stream.mixup_alpha, len(rows), key)
+        images = augment.apply(self.data.batch(rows), augment.draw(self.spec.augmentation, len(rows), key))
+        pairs = mixup.draw(self.spec.mixup_alpha, len(rows), key)
         target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
         images = mixup.mix(images, pairs)
         with self.fabric.autocast():
@@ -170,13 +170,13 @@ class ClassifierLearner:
     def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
         """Loss [b] and how many predictions agree with the (heavier part of the) target."""
         s = self.settings
-        keep = self._dropout_mask(batch.size, key)
-        keep = None if keep is None else keep.to(batch.target.device)[batch.mine]
-        votes = self.net.votes(self.net.tail(batch.features, self.cuts), keep).float()
-        right = (votes.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
+        mask = self._dropout_mask(batch.size, key)
+        mask = None if mask is None else mask.to(batch.target.device)[batch.mine]
+        branches = self.net.branch_logits(self.net.tail(batch.features, self.cuts), mask).float()
+        right = (branches.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
         smoothed = smooth(batch.target, s.label_smoothing)
-        # each vote has a loss of its own: backbones that vote learn as they would alone
-        return torch.stack([self._loss(logits, smoothed) for logits in votes]).mean(dim=0), right
+        # each branch has a loss of its own: under late fusion, backbones learn as they would alone
+        return torch.stack([self._loss(logits, smoothed) for logits in branches]).mean(dim=0), right
 
     def _loss(self, logits: Tensor, smoothed: Tensor) -> Tensor:
         if self.settings.loss == "focal":

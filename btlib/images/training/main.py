@@ -15,7 +15,7 @@ from btlib.images.data.resident import ResidentImages
 from btlib.images.data.splits import rows_of
 from btlib.images.nets.classifier import Classifier
 from btlib.images.nets.store import save_classifier
-from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
+from btlib.images.training.learner import BatchSpec, ClassifierSettings, train_arms
 
 
 class TrainingData:
@@ -63,7 +63,7 @@ def train_main(
     stage: str,
     net: Classifier,
     settings: ClassifierSettings,
-    stream: Stream,
+    spec: BatchSpec,
     data: TrainingData,
     fabric: Fabric,
     start: list[Path],
@@ -80,12 +80,12 @@ def train_main(
     Raises:
         InputError: training diverged; nothing is written.
     """
-    resume = ResumeState(stage, run_hash((settings, stream), (data.pixels, data.labels, data.train, data.val), start))
+    resume = ResumeState(stage, run_hash((settings, spec), (data.pixels, data.labels, data.train, data.val), start))
     arms = []
     with live_curves(curves, fabric.is_global_zero) as on_epoch:
-        if stream.epochs:
+        if spec.epochs:
             alone = [(settings, net)]
-            arms = train_arms(alone, data.resident, data.train, data.val, stream, fabric, resume, on_epoch)
+            arms = train_arms(alone, data.resident, data.train, data.val, spec, fabric, resume, on_epoch)
     card = training_card(stage, settings, arms, "lr_stage1 or lr_stage2")
     if fabric.is_global_zero:
         with atomic_path(out) as folder:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from btlib.core.training.recipe import Recipe
 from btlib.images.nets.classifier import Architecture
 from btlib.images.training.augment import Strength
-from btlib.images.training.learner import ClassifierSettings, Stream
+from btlib.images.training.learner import BatchSpec, ClassifierSettings
 
 OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm")
 FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
@@ -13,7 +13,7 @@ FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
 
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
     """The network of a recipe."""
-    model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "mirrored")}
+    model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "flip_tta")}
     return Architecture(tuple(recipe["backbones"]), recipe["fusion"], classes=tuple(classes), **model)
 
 
@@ -37,10 +37,10 @@ def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
     )
 
 
-def stream(recipe: Recipe, stage: int) -> Stream:
+def batch_spec(recipe: Recipe, stage: int) -> BatchSpec:
     """The batches of stage 1 or 2, each with draws of its own; stage 1 trains no part of the backbones (eq 17)."""
     augment = {key.removeprefix("training.augment."): value for key, value in recipe.items() if "augment." in key}
-    return Stream(
+    return BatchSpec(
         seed=2 * recipe["seed"] + stage,
         epochs=recipe[f"epochs_stage{stage}"],
         batch_size=recipe["batch_size"],

@@ -12,9 +12,9 @@ from btlib.core.training.arms import Arm
 from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.images.nets.classifier import Classifier, build_classifier
-from btlib.images.training.learner import ClassifierSettings, Stream, train_arms
+from btlib.images.training.learner import BatchSpec, ClassifierSettings, train_arms
 from btlib.images.training.main import TrainingData
-from btlib.images.training.recipe import architecture, arm_settings, stream
+from btlib.images.training.recipe import architecture, arm_settings, batch_spec
 
 
 @dataclass
@@ -35,14 +35,14 @@ class Shared(NamedTuple):
 
     backbones: tuple[str, ...]
     image_size: int
-    stream: Stream
+    spec: BatchSpec
 
 
-def streams(recipes: Mapping[str, Recipe], stage: int) -> dict[Shared, list[str]]:
+def groups_of(recipes: Mapping[str, Recipe], stage: int) -> dict[Shared, list[str]]:
     """The arms that can be trained beside each other in stage 1 or 2, by what they share; derived from the recipes."""
     groups: dict[Shared, list[str]] = {}
     for name, recipe in recipes.items():
-        shared = Shared(tuple(recipe["backbones"]), recipe["image_size"], stream(recipe, stage))
+        shared = Shared(tuple(recipe["backbones"]), recipe["image_size"], batch_spec(recipe, stage))
         groups.setdefault(shared, []).append(name)
     return groups
 
@@ -86,8 +86,8 @@ class Study:
             runs = self._start(seed, {name: recipes[name] for name in recipes if first_of[name] == name})
             for stage in (1, 2):
                 alive = {name: run.recipe for name, run in runs.items() if not run.failed}
-                for shared, names in streams(alive, stage).items():
-                    if shared.stream.epochs:
+                for shared, names in groups_of(alive, stage).items():
+                    if shared.spec.epochs:
                         self._train_stream(shared, [runs[name] for name in names], stage)
             for name in recipes:
                 yield replace(runs[first_of[name]], arm=name)
@@ -115,7 +115,7 @@ class Study:
         images, data = self.data.resident_at(shared.image_size), self.data
         nets = [family[0].net for family in families]
         arms = train_arms(
-            list(zip(settings, nets, strict=True)), images, data.train, data.val, shared.stream, self.fabric, resume
+            list(zip(settings, nets, strict=True)), images, data.train, data.val, shared.spec, self.fabric, resume
         )
         for arm, family in zip(arms, families, strict=True):
             _take_in(arm, family, stage)

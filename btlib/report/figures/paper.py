@@ -27,7 +27,7 @@ TABLES: dict[str, dict[str, dict[str, float] | None]] = {
         "gated": {"accuracy": 0.9412, "macro_f1": 0.940, "roc_auc_macro": 0.989},
         "cross_attention": {"accuracy": 0.9468, "macro_f1": 0.945, "roc_auc_macro": 0.991},
         "pooled_attention": None,
-        "voting": None,
+        "late_fusion": None,
     },
     "regularisation": {  # Table 5
         "proposed": {"accuracy": 0.9573, "macro_f1": 0.957, "ece": 0.044},

@@ -41,17 +41,17 @@ class ResidentVolumes:
         self.segmented = np.array([case.seg is not None for case in self.cases])
         self.device = device
 
-    def cubes(self, rows: np.ndarray, field: int, rng: np.random.Generator | None = None) -> Cubes:
-        """Cubes of `field` voxels per side.
+    def cubes(self, rows: np.ndarray, roi_size: int, rng: np.random.Generator | None = None) -> Cubes:
+        """Cubes of `roi_size` voxels per side.
 
         A brain that fits is centred, with zeros around it. Of a larger one a part is taken: anywhere by `rng`, in the
         middle without.
         """
-        images = np.zeros((len(rows), 4, field, field, field), np.float16)
-        regions = np.zeros((len(rows), 3, field, field, field), bool)
+        images = np.zeros((len(rows), 4, roi_size, roi_size, roi_size), np.float16)
+        regions = np.zeros((len(rows), 3, roi_size, roi_size, roi_size), bool)
         for number, row in enumerate(rows):
             case = self.cases[row]
-            target, source = _window(case.image.shape[1:], field, rng)
+            target, source = _window(case.image.shape[1:], roi_size, rng)
             images[(number, slice(None), *target)] = case.image[(slice(None), *source)]
             if case.seg is not None:
                 regions[(number, slice(None), *target)] = regions_of(case.seg[source])
@@ -63,13 +63,13 @@ class ResidentVolumes:
         )
 
 
-def _window(shape: Sequence[int], field: int, rng: np.random.Generator | None) -> tuple[tuple, tuple]:
+def _window(shape: Sequence[int], roi_size: int, rng: np.random.Generator | None) -> tuple[tuple, tuple]:
     """Slices into the cube and into the volume that put one on the other."""
     target, source = [], []
     for length in shape:
-        kept, spare = min(length, field), max(0, length - field)
+        kept, spare = min(length, roi_size), max(0, length - roi_size)
         start = spare // 2 if rng is None else int(rng.integers(spare + 1))
-        before = (field - kept) // 2
+        before = (roi_size - kept) // 2
         target.append(slice(before, before + kept))
         source.append(slice(start, start + kept))
     return tuple(target), tuple(source)

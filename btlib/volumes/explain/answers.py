@@ -10,7 +10,7 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 from tqdm import tqdm
 
-from btlib.core.runtime.threads import side_by_side
+from btlib.core.runtime.workers import side_by_side
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.reading import read_case
 from btlib.volumes.data.store import Case, write_nifti

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from btlib.core.runtime.threads import side_by_side
+from btlib.core.runtime.workers import side_by_side
 from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.uncertainty import Doubts
 from btlib.volumes.explain.maps import Explanation

@@ -13,6 +13,7 @@ from torch import Tensor
 from btlib.core.explain.faithfulness import faithfulness_table
 from btlib.core.explain.gradcam import Explainable, map_names, normalized, raw_maps, resized
 from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.workers import best_device
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.store import Case, to_native, write_nifti
 from btlib.volumes.nets.inference import native_labels
@@ -59,7 +60,7 @@ def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) 
         encoder, and with grading 'regions' decoder and fused -> float32 [X, Y, Z] in 0 … 1, the hottest voxel 1 unless
         the map is all zero.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     net.to(device)
     names = map_names(net)
 
@@ -68,8 +69,8 @@ def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) 
         every = (*found.backbones, found.fused)[: len(names)]
         return torch.stack([resized(one, cubes.shape[2:]) for one in every], dim=1)
 
-    volume, field = torch.from_numpy(image).to(device).float()[None], (window.field,) * 3
-    heat = normalized(sliding_window_inference(volume, field, 1, maps, overlap=OVERLAP, mode="gaussian")[0])
+    volume, roi_size = torch.from_numpy(image).to(device).float()[None], (window.roi_size,) * 3
+    heat = normalized(sliding_window_inference(volume, roi_size, 1, maps, overlap=OVERLAP, mode="gaussian")[0])
     return dict(zip(names, heat.cpu().numpy(), strict=True))
 
 

@@ -5,6 +5,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor
 
+from btlib.core.runtime.workers import best_device
 from btlib.volumes.data.store import Case
 from btlib.volumes.nets.network import JointNet
 from btlib.volumes.nets.windows import OVERLAP, Window, shrunk
@@ -18,7 +19,7 @@ def encoder_features(net: JointNet, case: Case, window: Window) -> np.ndarray:
     alone takes a volume without FLAIR for a familiar one. Averaged over the windows and mirror images that the
     prediction sees. What a mean does not show stays unseen, such as a brain that lies upside down.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     net = net.to(device).eval()
     seen = []
 
@@ -29,6 +30,6 @@ def encoder_features(net: JointNet, case: Case, window: Window) -> np.ndarray:
         seen.append(torch.cat([level.mean(dim=(0, 2, 3, 4)) for level in levels]))
         return cubes[:, :1]  # MONAI wants a map back
 
-    volume, field = torch.from_numpy(case.image).to(device).float()[None], (window.field,) * 3
-    sliding_window_inference(volume, field, 1, pooled, overlap=OVERLAP)
+    volume, roi_size = torch.from_numpy(case.image).to(device).float()[None], (window.roi_size,) * 3
+    sliding_window_inference(volume, roi_size, 1, pooled, overlap=OVERLAP)
     return torch.stack(seen).mean(dim=0).cpu().numpy()

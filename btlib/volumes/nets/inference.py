@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from btlib.core.runtime.workers import best_device
 from btlib.volumes.data.conventions import GRADES, LABELS, MODALITIES
 from btlib.volumes.data.store import Case, to_native
 from btlib.volumes.nets.network import JointNet
@@ -48,10 +49,10 @@ def mc_samples(net: JointNet, case: Case, window: Window, samples: int, seed: in
 
 
 @torch.inference_mode()
-def _predicted(net: JointNet, image: Tensor, window: Window, keeps: Sequence) -> list[CasePrediction]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _predicted(net: JointNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
+    device = best_device()
     net = net.to(device).eval()
-    masks = [keep and [mask.to(device) for mask in keep] for keep in keeps]
+    masks = [sample and [mask.to(device) for mask in sample] for sample in dropout_masks]
     return [_prediction(seen) for seen in see_samples(net, image.to(device), window, masks)]
 
 

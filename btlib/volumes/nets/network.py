@@ -115,7 +115,7 @@ class JointNet(nn.Module):
     the decoder's features averaged under the predicted probability of each region, so that the grade's gradient
     reaches the segmentation too.
 
-    There is no hidden randomness: dropout is a set of channel masks handed in (`keep`), so that it can be keyed.
+    There is no hidden randomness: dropout is a set of channel masks handed in, so that it can be keyed.
     """
 
     def __init__(self, architecture: JointArchitecture):
@@ -147,12 +147,14 @@ class JointNet(nn.Module):
         second = self.down[0](first)
         return Encoded((first, second), self.context(self.down[1](second)))
 
-    def decode(self, encoded: Encoded, keep: Sequence[Tensor] | None = None) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    def decode(
+        self, encoded: Encoded, dropout_masks: Sequence[Tensor] | None = None
+    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Decoder features, coarse to fine, the bottleneck first, and the attention coefficients, coarse to fine."""
-        features, coefficients = [_kept(encoded.bottleneck, keep, 0)], []
+        features, coefficients = [_kept(encoded.bottleneck, dropout_masks, 0)], []
         for level, (up, skip) in enumerate(zip(self.up, reversed(encoded.skips), strict=True), start=1):
             feature, found = up(features[-1], skip)
-            features.append(_kept(feature, keep, level))
+            features.append(_kept(feature, dropout_masks, level))
             coefficients += [] if found is None else [found]
         return tuple(features), coefficients
 
@@ -183,18 +185,18 @@ class JointNet(nn.Module):
         channels = (4 * w, 2 * w) if self.architecture.segmentation else (4 * w,)
         return [(torch.rand(batch, n, 1, 1, 1, generator=generator) >= p) / (1 - p) for n in channels]
 
-    def forward(self, volumes: Tensor, keep: Sequence[Tensor] | None = None) -> JointOutput:
-        return self.outputs(volumes, self.encode(volumes), keep)
+    def forward(self, volumes: Tensor, dropout_masks: Sequence[Tensor] | None = None) -> JointOutput:
+        return self.outputs(volumes, self.encode(volumes), dropout_masks)
 
-    def outputs(self, volumes: Tensor, encoded: Encoded, keep: Sequence[Tensor] | None = None) -> JointOutput:
+    def outputs(self, volumes: Tensor, encoded: Encoded, dropout_masks: Sequence[Tensor] | None = None) -> JointOutput:
         """All that follows from `encode`, which dropout leaves alone: many samples need it only once.
 
         Args:
-            keep: what `dropout_masks` gave, on the device of the volumes; None is no dropout.
+            dropout_masks: what the method gave, on the device of the volumes; None is no dropout.
         """
         if not self.architecture.segmentation:
-            return JointOutput(None, self.head([_kept(encoded.bottleneck, keep, 0)]), (), ())
-        levels, coefficients = self.decode(encoded, keep)
+            return JointOutput(None, self.head([_kept(encoded.bottleneck, dropout_masks, 0)]), (), ())
+        levels, coefficients = self.decode(encoded, dropout_masks)
         grade = None if self.architecture.grading == "none" else self.head((levels[0], levels[-1]))
         deep = tuple(conv(level) for conv, level in zip(self.deep, reversed(levels), strict=True))
         return JointOutput(self.out(levels[-1], volumes), grade, tuple(coefficients), deep)
@@ -222,5 +224,5 @@ def _pointwise(channels: int, out: int) -> Convolution:
     return Convolution(3, channels, out, kernel_size=1, act=None, norm=NORM)
 
 
-def _kept(feature: Tensor, keep: Sequence[Tensor] | None, level: int) -> Tensor:
-    return feature if keep is None or level >= len(keep) else feature * keep[level]
+def _kept(feature: Tensor, dropout_masks: Sequence[Tensor] | None, level: int) -> Tensor:
+    return feature if dropout_masks is None or level >= len(dropout_masks) else feature * dropout_masks[level]

@@ -16,9 +16,9 @@ Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked where a car
 
 
 class Window(NamedTuple):
-    """How the network looks at a volume: cubes of `field` voxels per side, given to it shrunk to `size` per side."""
+    """How the network looks at a volume: cubes of `roi_size` voxels per side, given to it shrunk to `size` per side."""
 
-    field: Side
+    roi_size: Side
     size: Side
 
 
@@ -44,7 +44,9 @@ def see_whole(net: JointNet, volume: Tensor, window: Window) -> Whole:
     return see_samples(net, volume, window, [None])[0]
 
 
-def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[Sequence[Tensor] | None]) -> list[Whole]:
+def see_samples(
+    net: JointNet, volume: Tensor, window: Window, dropout_masks: Sequence[Sequence[Tensor] | None]
+) -> list[Whole]:
     """Runs the network over a volume [4, X, Y, Z]: in one window where it fits, with zeros around it, else by MONAI's
     sliding window.
 
@@ -54,7 +56,7 @@ def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[S
     window without tumour has no say.
 
     Args:
-        keeps: dropout masks of one volume for each sample wanted (None: no dropout); the encoder runs once for all.
+        dropout_masks: of one volume for each sample wanted (None: no dropout); the encoder runs once for all.
     """
     parts: list[tuple[int, str]] = []
 
@@ -64,25 +66,28 @@ def see_samples(net: JointNet, volume: Tensor, window: Window, keeps: Sequence[S
         encoded = net.encode(both)
         named = {
             (sample, name): value
-            for sample, keep in enumerate(keeps)
-            for name, value in _as_maps(net.outputs(both, encoded, keep), cubes.shape[2:]).items()
+            for sample, masks in enumerate(dropout_masks)
+            for name, value in _as_maps(net.outputs(both, encoded, masks), cubes.shape[2:]).items()
         }
         parts[:] = [part for part, value in named.items() for _ in range(value.shape[1])]
         return torch.cat(list(named.values()), dim=1)
 
-    if max(volume.shape[1:]) <= window.field:
-        (found,) = _in_one_window(maps, volume[None], window.field)
+    if max(volume.shape[1:]) <= window.roi_size:
+        (found,) = _in_one_window(maps, volume[None], window.roi_size)
     else:
-        sides = (window.field,) * 3
+        sides = (window.roi_size,) * 3
         (found,) = sliding_window_inference(volume[None], sides, 1, maps, overlap=OVERLAP, mode="gaussian")
     rows = {part: [i for i, other in enumerate(parts) if other == part] for part in dict.fromkeys(parts)}
-    return [_whole({name: found[rows[of, name]] for of, name in rows if of == sample}) for sample in range(len(keeps))]
+    return [
+        _whole({name: found[rows[of, name]] for of, name in rows if of == sample})
+        for sample in range(len(dropout_masks))
+    ]
 
 
-def _in_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, field: int) -> Tensor:
+def _in_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, roi_size: int) -> Tensor:
     """The maps [1, C, X, Y, Z] of a volume in the middle of one cube. (MONAI's weights would cancel out, slowly.)"""
-    before = [(field - side) // 2 for side in volume.shape[2:]]
-    margins = [(low, field - side - low) for low, side in zip(before, volume.shape[2:], strict=True)]
+    before = [(roi_size - side) // 2 for side in volume.shape[2:]]
+    margins = [(low, roi_size - side - low) for low, side in zip(before, volume.shape[2:], strict=True)]
     cube = pad(volume, [margin for low_and_high in reversed(margins) for margin in low_and_high])
     inside = [slice(low, low + side) for low, side in zip(before, volume.shape[2:], strict=True)]
     return maps(cube)[:, :, *inside]

@@ -34,7 +34,7 @@ class JointSettings(ArmSettings):
 
 
 @dataclass(frozen=True)
-class JointStream:
+class BatchSpec:
     """What all arms of one call share: the batches that they see.
 
     In the first coarse_epochs, volumes are given at half the window's size: a step then takes about an eighth of the
@@ -79,16 +79,16 @@ class JointTask:
         train_rows, val_rows: row numbers into `data`.
     """
 
-    def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, stream: JointStream):
-        self.data, self.train_rows, self.val_rows, self.stream = data, train_rows, val_rows, stream
+    def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, spec: BatchSpec):
+        self.data, self.train_rows, self.val_rows, self.spec = data, train_rows, val_rows, spec
         self.validation = [_validation_case(data, row) for row in val_rows]
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process draws for the whole batch, and keeps its slice."""
-        window, (_, epoch, _) = self.stream.window, key
-        size = window.size // 2 if epoch < self.stream.coarse_epochs else window.size
-        cubes = self.data.cubes(rows, window.field, keyed_rng(*key, "crop"))
-        draws = augment3d.draw(self.stream.augmentation, len(rows), cubes.images.shape[1], key)
+        window, (_, epoch, _) = self.spec.window, key
+        size = window.size // 2 if epoch < self.spec.coarse_epochs else window.size
+        cubes = self.data.cubes(rows, window.roi_size, keyed_rng(*key, "crop"))
+        draws = augment3d.draw(self.spec.augmentation, len(rows), cubes.images.shape[1], key)
         small = shrunk(cubes.images, size), (shrunk(cubes.regions, size) > 0.5).float()
         images, regions = augment3d.apply(*small, draws)
         return Batch(images[mine], regions[mine], cubes.segmented[mine], cubes.grade[mine], mine, len(rows))
@@ -114,9 +114,9 @@ class JointLearner:
     def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
         """Segmentation loss + λ · grade loss [b], each where its truth is known, and the summed score."""
         s = self.settings
-        keep = self.net.dropout_masks(batch.size, (*key, s.seed))
-        keep = None if keep is None else [mask.to(batch.images.device)[batch.mine] for mask in keep]
-        out = self.net(batch.images, keep)
+        masks = self.net.dropout_masks(batch.size, (*key, s.seed))
+        masks = None if masks is None else [mask.to(batch.images.device)[batch.mine] for mask in masks]
+        out = self.net(batch.images, masks)
         loss = torch.zeros(len(batch.images), device=batch.images.device)
         if out.regions is not None:
             loss = loss + segmentation_loss(out.regions, out.deep, batch.regions) * batch.segmented
@@ -162,15 +162,15 @@ def train_joint_arms(
     Raises:
         InputError: fewer training cases than one batch, or nothing to learn for one of the tasks.
     """
-    stream, cases = task.stream, len(task.train_rows)
-    refuse_too_few(cases, stream.batch_size, "joint.batch_size", "cases")
+    spec, cases = task.spec, len(task.train_rows)
+    refuse_too_few(cases, spec.batch_size, "joint.batch_size", "cases")
     _refuse_missing_truth(arms, task)
     grades = torch.from_numpy(task.data.grades[task.train_rows] + 1)
     counts = torch.bincount(grades, minlength=len(GRADES) + 1)[1:]
-    learners = [JointLearner(s, net.to(fabric.device), counts, stream.window) for s, net in arms]
-    total = stream.course.steps(cases) * stream.epochs
+    learners = [JointLearner(s, net.to(fabric.device), counts, spec.window) for s, net in arms]
+    total = spec.course.steps(cases) * spec.epochs
     runs = [Arm(learner.settings, learner, total) for learner in learners]
-    fit(runs, task, stream.course, fabric, resume, on_epoch)
+    fit(runs, task, spec.course, fabric, resume, on_epoch)
     return runs
 
 

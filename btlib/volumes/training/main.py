@@ -17,8 +17,8 @@ from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import load_index
 from btlib.volumes.nets.network import build_joint
 from btlib.volumes.nets.store import save_joint
-from btlib.volumes.training.learner import JointStream, JointTask, train_joint_arms
-from btlib.volumes.training.recipe import joint_architecture, joint_settings, joint_stream
+from btlib.volumes.training.learner import BatchSpec, JointTask, train_joint_arms
+from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_settings
 
 
 class VolumeData:
@@ -36,9 +36,9 @@ class VolumeData:
         self.train = np.arange(len(names["train"]))
         self.val = len(self.train) + np.arange(len(names["val"]))
 
-    def task(self, stream: JointStream) -> JointTask:
+    def task(self, spec: BatchSpec) -> JointTask:
         """What networks see that are trained on the training cases and watched on the validation cases."""
-        return JointTask(self.resident, self.train, self.val, stream)
+        return JointTask(self.resident, self.train, self.val, spec)
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -62,13 +62,13 @@ def train_joint(
     Raises:
         InputError: training diverged; nothing is written.
     """
-    settings, stream = joint_settings(recipe, "main"), joint_stream(recipe, recipe["size"])
+    settings, spec = joint_settings(recipe, "main"), batch_spec(recipe, recipe["size"])
     net = build_joint(joint_architecture(recipe), recipe["seed"])
-    resume = ResumeState("train_joint", run_hash((settings, stream, net.architecture), data.arrays, []))
+    resume = ResumeState("train_joint", run_hash((settings, spec, net.architecture), data.arrays, []))
     with live_curves(curves, fabric.is_global_zero) as on_epoch:
-        arms = train_joint_arms([(settings, net)], data.task(stream), fabric, resume, on_epoch)
+        arms = train_joint_arms([(settings, net)], data.task(spec), fabric, resume, on_epoch)
     card = training_card("train_joint", settings, arms, "joint.learning_rate")
     if fabric.is_global_zero:
         with atomic_path(out) as folder:
-            save_joint(folder, net, stream.window, {"normalisation": dict(normalization), **card})
+            save_joint(folder, net, spec.window, {"normalisation": dict(normalization), **card})
         resume.delete()

@@ -7,7 +7,7 @@ from btlib.core.training.recipe import Recipe
 from btlib.volumes.nets.network import JointArchitecture
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training.augment import Strength
-from btlib.volumes.training.learner import JointSettings, JointStream
+from btlib.volumes.training.learner import BatchSpec, JointSettings
 
 
 def joint_architecture(recipe: Recipe) -> JointArchitecture:
@@ -32,13 +32,13 @@ def joint_settings(recipe: Recipe, name: str) -> JointSettings:
     )
 
 
-def joint_stream(recipe: Recipe, field: int) -> JointStream:
-    """The batches of a recipe: cubes of `field` voxels per side, shrunk to its own size."""
-    return JointStream(
+def batch_spec(recipe: Recipe, roi_size: int) -> BatchSpec:
+    """The batches of a recipe: cubes of `roi_size` voxels per side, shrunk to its own size."""
+    return BatchSpec(
         seed=recipe["seed"],
         epochs=recipe["epochs"],
         coarse_epochs=recipe["coarse_epochs"],
         batch_size=recipe["batch_size"],
-        window=Window(field, recipe["size"]),
+        window=Window(roi_size, recipe["size"]),
         augmentation=Strength(**{key: recipe[f"augment.{key}"] for key in Strength._fields}),
     )

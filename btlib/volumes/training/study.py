@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from lightning_fabric import Fabric
 
-from btlib.core.runtime.threads import side_by_side
+from btlib.core.runtime.workers import side_by_side
 from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.volumes.nets.network import JointNet, build_joint
 from btlib.volumes.nets.windows import Window
-from btlib.volumes.training.learner import JointSettings, JointStream, train_joint_arms
+from btlib.volumes.training.learner import BatchSpec, JointSettings, train_joint_arms
 from btlib.volumes.training.main import VolumeData
-from btlib.volumes.training.recipe import joint_architecture, joint_settings, joint_stream
+from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_settings
 
 
 @dataclass
@@ -31,7 +31,7 @@ class TrainedJoint:
 class Job(NamedTuple):
     """Arms of one seed that see the same batches, with their networks before training."""
 
-    stream: JointStream
+    spec: BatchSpec
     arms: list[tuple[JointSettings, JointNet]]
     resume: ResumeState
 
@@ -41,13 +41,13 @@ class JointStudy:
 
     Args:
         arms: arm name -> recipe, all keys but the seed filled in.
-        field: voxels per side of the cubes seen; an arm's own `size` says how small they are given to it.
+        roi_size: voxels per side of the cubes seen; an arm's own `size` says how small they are given to it.
     """
 
-    def __init__(self, arms: Mapping[str, Recipe], data: VolumeData, field: int, fabric: Fabric):
+    def __init__(self, arms: Mapping[str, Recipe], data: VolumeData, roi_size: int, fabric: Fabric):
         self.arms = arms
         self.data = data
-        self.field = field
+        self.roi_size = roi_size
         self.fabric = fabric
         self.fingerprint = run_hash((), data.arrays, [])
         self.resumable: list[ResumeState] = []
@@ -67,27 +67,27 @@ class JointStudy:
 
     def _jobs(self, seed: int) -> list[Job]:
         recipes = {name: {**recipe, "seed": seed} for name, recipe in self.arms.items()}
-        streams: dict[JointStream, list[str]] = {}
+        groups: dict[BatchSpec, list[str]] = {}
         for name, recipe in recipes.items():
-            streams.setdefault(joint_stream(recipe, self.field), []).append(name)
-        return [self._job(stream, {name: recipes[name] for name in names}) for stream, names in streams.items()]
+            groups.setdefault(batch_spec(recipe, self.roi_size), []).append(name)
+        return [self._job(spec, {name: recipes[name] for name in names}) for spec, names in groups.items()]
 
-    def _job(self, stream: JointStream, recipes: Mapping[str, Recipe]) -> Job:
+    def _job(self, spec: BatchSpec, recipes: Mapping[str, Recipe]) -> Job:
         settings = [joint_settings(recipe, name) for name, recipe in recipes.items()]
         shapes = [joint_architecture(recipe) for recipe in recipes.values()]
         nets = [build_joint(shape, own.seed) for own, shape in zip(settings, shapes, strict=True)]
-        resume = ResumeState("ablate_joint", run_hash((self.fingerprint, stream, settings, shapes), [], []))
-        return Job(stream, list(zip(settings, nets, strict=True)), resume)
+        resume = ResumeState("ablate_joint", run_hash((self.fingerprint, spec, settings, shapes), [], []))
+        return Job(spec, list(zip(settings, nets, strict=True)), resume)
 
     def _train(self, job: Job) -> list[TrainedJoint]:
-        print(f"joint, seed {job.stream.seed}: {', '.join(own.name for own, _ in job.arms)}", flush=True)
-        arms = train_joint_arms(job.arms, self.data.task(job.stream), self.fabric, job.resume)
+        print(f"joint, seed {job.spec.seed}: {', '.join(own.name for own, _ in job.arms)}", flush=True)
+        arms = train_joint_arms(job.arms, self.data.task(job.spec), self.fabric, job.resume)
         return [
             TrainedJoint(
                 arm.settings.name,
                 arm.settings.seed,
                 arm.net.eval(),
-                job.stream.window,
+                job.spec.window,
                 arm.readouts[0].progress.history,
                 arm.failed,
             )

@@ -36,7 +36,7 @@ def isolation():
 def threads():
     import torch
 
-    from btlib.core.runtime.threads import side_by_side
+    from btlib.core.runtime.workers import side_by_side
 
     def work(_):
         matrix = torch.eye(1000)

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from btlib.core.runtime.threads import side_by_side
+from btlib.core.runtime.workers import side_by_side
 
 
 @pytest.fixture(autouse=True)

@@ -273,7 +273,10 @@ def test_a_numbering_by_name_or_number_by_number(numbering):
     ("numbering", "message"),
     [
         ("nnunet", r"volumes\.labels: should be 'auto', 'brats'"),
-        ({1: "edema"}, r"volumes\.labels\.1: should be 'background', 'core', .* found 'edema' \(did you mean 'oedema'"),
+        (
+            {1: "oedema"},
+            r"volumes\.labels\.1: should be 'background', .* found 'oedema' \(did you mean 'edema'",
+        ),
         ({0: "necrotic_core"}, r"volumes\.labels\.0: should be greater than or equal to 1, found 0"),
         ({}, r"volumes\.labels: should be .*at least 1 item"),
     ],

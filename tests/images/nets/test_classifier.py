@@ -30,7 +30,7 @@ def test_features_then_head_is_forward(states):
 
 
 def test_a_mirrored_network_answers_the_same_for_an_image_and_its_mirror_image(states):
-    plain, both = (build_classifier(PAIR._replace(mirrored=on), states, 0) for on in (False, True))
+    plain, both = (build_classifier(PAIR._replace(flip_tta=on), states, 0) for on in (False, True))
     images = torch.rand(2, 3, 64, 32)
     with torch.no_grad():
         one, other = plain(images), plain(images.flip(3))
@@ -61,7 +61,7 @@ def test_what_has_no_pretrained_weights_is_drawn_anew_for_each_seed():
 def test_the_dropout_mask_multiplies_the_fused_vector(states):
     net = build_classifier(PAIR, states, 0)
     features = net.features(torch.rand(2, 3, 32, 32))
-    torch.testing.assert_close(net.votes(features, torch.zeros(2, 16)), net.linear.bias.expand(1, 2, 3))
+    torch.testing.assert_close(net.branch_logits(features, torch.zeros(2, 16)), net.linear.bias.expand(1, 2, 3))
 
 
 def test_a_saved_network_comes_back_bit_equal(states, tmp_path):

@@ -1,7 +1,7 @@
 """Small settings that tests vary."""
 
 from btlib.images.training.augment import Strength
-from btlib.images.training.learner import ClassifierSettings, Stream
+from btlib.images.training.learner import BatchSpec, ClassifierSettings
 
 
 def make_settings(**changes) -> ClassifierSettings:
@@ -23,7 +23,7 @@ def make_settings(**changes) -> ClassifierSettings:
     return ClassifierSettings(**values | changes)
 
 
-def make_stream(**changes) -> Stream:
+def make_spec(**changes) -> BatchSpec:
     values = {
         "seed": 1,
         "epochs": 2,
@@ -33,4 +33,4 @@ def make_stream(**changes) -> Stream:
         "unfreeze_fraction": 0.0,
         "train_batchnorm": False,
     }
-    return Stream(**values | changes)
+    return BatchSpec(**values | changes)

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from btlib.core.runtime.artifacts import write_tensors
-from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.workers import make_fabric
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.training.learner import train_arms
-from tests.images.training.make import make_settings, make_stream
+from tests.images.training.make import make_settings, make_spec
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -27,8 +27,8 @@ if __name__ == "__main__":
     images = (rng.random((40, 32, 32, 3)) * 60 + 40 * labels[:, None, None, None]).astype(np.uint8)
     data = ResidentImages(images, labels, fabric.device)
     # 7 images a batch: the two processes get slices of different sizes.
-    stream = make_stream(batch_size=7, unfreeze_fraction=0.5)
-    (arm,) = train_arms([(make_settings(), net)], data, np.arange(32), np.arange(32, 40), stream, fabric)
+    spec = make_spec(batch_size=7, unfreeze_fraction=0.5)
+    (arm,) = train_arms([(make_settings(), net)], data, np.arange(32), np.arange(32, 40), spec, fabric)
     if fabric.is_global_zero:
         history = {
             f"{key}/{row['epoch']}": torch.tensor(v)

@@ -12,7 +12,7 @@ from btlib.core.training.arms import Progress
 from btlib.core.training.loop import refuse_failed
 from btlib.core.training.resume import ResumeState, SavedRun, run_hash
 from btlib.images.training.learner import train_arms
-from tests.images.training.make import make_settings, make_stream
+from tests.images.training.make import make_settings, make_spec
 
 
 def weights(arm):
@@ -31,8 +31,8 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("unfreeze", [0.0, 0.5, 1.0])
 def test_training_learns_an_easy_task(task, make_net, fabric, unfreeze):
-    stream = make_stream(epochs=12, unfreeze_fraction=unfreeze)
-    (arm,) = train_arms([(make_settings(), make_net())], *task, stream, fabric)
+    spec = make_spec(epochs=12, unfreeze_fraction=unfreeze)
+    (arm,) = train_arms([(make_settings(), make_net())], *task, spec, fabric)
     progress = arm.readouts[0].progress
     first, best = progress.history[0], progress.history[progress.best_epoch]
     assert best["val_loss"] < first["val_loss"]
@@ -42,7 +42,7 @@ def test_training_learns_an_easy_task(task, make_net, fabric, unfreeze):
 def test_only_the_free_part_changes(task, make_net, fabric):
     net = make_net()
     before = {name: t.clone() for name, t in net.state_dict().items()}
-    (arm,) = train_arms([(make_settings(), net)], *task, make_stream(unfreeze_fraction=0.5), fabric)
+    (arm,) = train_arms([(make_settings(), net)], *task, make_spec(unfreeze_fraction=0.5), fabric)
     changed = {name for name, t in net.state_dict().items() if not torch.equal(t, before[name])}
     assert changed <= set(arm.trained)
     assert any(name.startswith("backbones.0") for name in changed)
@@ -54,7 +54,7 @@ def test_only_the_free_part_changes(task, make_net, fabric):
 def test_batchnorm_trains_with_its_statistics_when_asked(task, make_net, fabric):
     net = make_net()
     before = {name: t.clone() for name, t in net.state_dict().items()}
-    train_arms([(make_settings(), net)], *task, make_stream(unfreeze_fraction=1.0, train_batchnorm=True), fabric)
+    train_arms([(make_settings(), net)], *task, make_spec(unfreeze_fraction=1.0, train_batchnorm=True), fabric)
     changed = {name for name, t in net.state_dict().items() if not torch.equal(t, before[name])}
     assert {"backbones.0.net.bn1.weight", "backbones.0.net.bn1.running_mean"} <= changed
     assert "backbones.0.net.bn1.num_batches_tracked" in changed
@@ -63,7 +63,7 @@ def test_batchnorm_trains_with_its_statistics_when_asked(task, make_net, fabric)
 
 @pytest.mark.parametrize("unfreeze", [0.0, 0.5])
 def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fabric, unfreeze):
-    stream = make_stream(unfreeze_fraction=unfreeze)
+    spec = make_spec(unfreeze_fraction=unfreeze)
     settings = {
         "a": make_settings(name="a"),
         "b": make_settings(name="b", focal_gamma=0.0, learning_rate=1e-2, ema_decays=(0.0,), clip_norm=0.5),
@@ -72,7 +72,7 @@ def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fa
     fusions = {"a": "gated_cross_attention", "b": "concatenation", "c": "gated_cross_attention"}
 
     def train(names):
-        runs = train_arms([(settings[n], make_net(fusion=fusions[n])) for n in names], *task, stream, fabric)
+        runs = train_arms([(settings[n], make_net(fusion=fusions[n])) for n in names], *task, spec, fabric)
         return {arm.settings.name: weights(arm) for arm in runs}
 
     together, reordered = train("abc"), train("ca")
@@ -84,11 +84,11 @@ def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fa
 
 def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net, fabric):
     good, bad = make_settings(name="good"), make_settings(name="bad", learning_rate=1e30, schedule="constant")
-    runs = train_arms([(good, make_net()), (bad, make_net())], *task, make_stream(), fabric)
+    runs = train_arms([(good, make_net()), (bad, make_net())], *task, make_spec(), fabric)
     assert "became" in runs[1].failed
-    (alone,) = train_arms([(good, make_net())], *task, make_stream(), fabric)
+    (alone,) = train_arms([(good, make_net())], *task, make_spec(), fabric)
     assert_same(weights(runs[0]), weights(alone))
-    (lost,) = train_arms([(bad, make_net())], *task, make_stream(), fabric)
+    (lost,) = train_arms([(bad, make_net())], *task, make_spec(), fabric)
     with pytest.raises(InputError, match=r"training diverged \(bad: .*smaller lr_stage1"):
         refuse_failed(lost, "lr_stage1 or lr_stage2")
     refuse_failed(alone, "lr_stage1 or lr_stage2")
@@ -96,9 +96,7 @@ def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net,
 
 def test_arms_stop_early_each_by_itself(task, make_net, fabric):
     still = make_settings(name="still", learning_rate=1e-12, schedule="constant", patience=2)
-    runs = train_arms(
-        [(still, make_net()), (make_settings(name="b"), make_net())], *task, make_stream(epochs=6), fabric
-    )
+    runs = train_arms([(still, make_net()), (make_settings(name="b"), make_net())], *task, make_spec(epochs=6), fabric)
     still, moving = (run.readouts[0].progress for run in runs)
     assert still.stopped and len(still.history) < 6
     assert len(moving.history) == 6
@@ -106,14 +104,14 @@ def test_arms_stop_early_each_by_itself(task, make_net, fabric):
 
 def test_the_last_epoch_is_kept_on_request_even_when_an_earlier_one_was_better(task, make_net, fabric):
     """From a learned start, a rate that is far too high makes every epoch worse."""
-    (learned,) = train_arms([(make_settings(), make_net())], *task, make_stream(epochs=12), fabric)
+    (learned,) = train_arms([(make_settings(), make_net())], *task, make_spec(epochs=12), fabric)
     start = {name: tensor.clone() for name, tensor in learned.net.state_dict().items()}
     runs = {}
     for keep in ("best", "last"):
         net = make_net()
         net.load_state_dict(start)
         settings = make_settings(learning_rate=0.3, schedule="constant", patience=2, keep_epoch=keep, ema_decays=(0.0,))
-        (runs[keep],) = train_arms([(settings, net)], *task, make_stream(epochs=6), fabric)
+        (runs[keep],) = train_arms([(settings, net)], *task, make_spec(epochs=6), fabric)
     best, last = (runs[keep].readouts[0].progress for keep in ("best", "last"))
     assert best.best_epoch < len(best.history) - 1, "the test needs a best epoch before the last"
     assert last.best_epoch == len(last.history) - 1 == 5
@@ -126,8 +124,8 @@ def test_the_last_epoch_is_kept_on_request_even_when_an_earlier_one_was_better(t
 
 @pytest.mark.parametrize("batchnorm", [False, True])
 def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric, tmp_path, batchnorm):
-    stream = make_stream(epochs=4, unfreeze_fraction=0.5, train_batchnorm=batchnorm)
-    (whole,) = train_arms([(make_settings(), make_net())], *task, stream, fabric)
+    spec = make_spec(epochs=4, unfreeze_fraction=0.5, train_batchnorm=batchnorm)
+    (whole,) = train_arms([(make_settings(), make_net())], *task, spec, fabric)
     resume = ResumeState("stage", "hash", tmp_path)
 
     def stop_after_two(arm, row):
@@ -135,43 +133,43 @@ def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric,
             raise Stop
 
     with pytest.raises(Stop):
-        train_arms([(make_settings(), make_net())], *task, stream, fabric, resume, stop_after_two)
+        train_arms([(make_settings(), make_net())], *task, spec, fabric, resume, stop_after_two)
     assert resume.load()[1].epoch == 2
     replayed = []
     (resumed,) = train_arms(
-        [(make_settings(), make_net())], *task, stream, fabric, resume, lambda arm, row: replayed.append(row["epoch"])
+        [(make_settings(), make_net())], *task, spec, fabric, resume, lambda arm, row: replayed.append(row["epoch"])
     )
     assert_same(weights(resumed), weights(whole))
     assert resumed.plain_state() == whole.plain_state()
     assert replayed == [0, 1, 2, 3]
     tensors, saved = resume.load()
     assert saved.epoch == 4 and all(":best/" in name for name in tensors), "a finished run keeps its best weights only"
-    (again,) = train_arms([(make_settings(), make_net())], *task, stream, fabric, resume)
+    (again,) = train_arms([(make_settings(), make_net())], *task, spec, fabric, resume)
     assert_same(weights(again), weights(whole))
 
 
 def test_one_run_read_out_twice_equals_two_runs(task, make_net, fabric):
     """EMA never feeds back: the averages of one run end where runs of their own end."""
-    stream = make_stream(epochs=4, unfreeze_fraction=0.5)
-    (both,) = train_arms([(make_settings(ema_decays=(0.9, 0.0), patience=2), make_net())], *task, stream, fabric)
+    spec = make_spec(epochs=4, unfreeze_fraction=0.5)
+    (both,) = train_arms([(make_settings(ema_decays=(0.9, 0.0), patience=2), make_net())], *task, spec, fabric)
     for readout, decay in zip(both.readouts, (0.9, 0.0), strict=True):
-        (alone,) = train_arms([(make_settings(ema_decays=(decay,), patience=2), make_net())], *task, stream, fabric)
+        (alone,) = train_arms([(make_settings(ema_decays=(decay,), patience=2), make_net())], *task, spec, fabric)
         both.restore(readout)
         assert_same(weights(both), weights(alone))
         assert readout.progress == alone.readouts[0].progress
 
 
 def test_the_name_of_an_arm_draws_nothing(task, make_net, fabric):
-    runs = train_arms([(make_settings(name=n), make_net()) for n in "ab"], *task, make_stream(), fabric)
+    runs = train_arms([(make_settings(name=n), make_net()) for n in "ab"], *task, make_spec(), fabric)
     assert_same(weights(runs[0]), weights(runs[1]))
 
 
 def test_gradients_are_clipped_arm_by_arm(task, make_net, fabric):
     free, tight = make_settings(name="free"), make_settings(name="tight", clip_norm=1e-3, optimizer="adam")
-    stream = make_stream(epochs=1)
-    both = train_arms([(free, make_net()), (tight, make_net())], *task, stream, fabric)
+    spec = make_spec(epochs=1)
+    both = train_arms([(free, make_net()), (tight, make_net())], *task, spec, fabric)
     for arm, settings in zip(both, (free, tight), strict=True):
-        (alone,) = train_arms([(settings, make_net())], *task, stream, fabric)
+        (alone,) = train_arms([(settings, make_net())], *task, spec, fabric)
         assert_same(weights(arm), weights(alone))
     assert not torch.equal(both[0].net.linear.weight, both[1].net.linear.weight)
 
@@ -186,7 +184,7 @@ def unfinished(task, make_net, fabric, tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        train_arms([(make_settings(), make_net())], *task, make_stream(epochs=2), fabric, resume, stop)
+        train_arms([(make_settings(), make_net())], *task, make_spec(epochs=2), fabric, resume, stop)
     return resume
 
 
@@ -203,9 +201,9 @@ def test_a_flipped_bit_in_the_state_changes_no_result(task, make_net, fabric, un
         assert not unfinished.path.exists()
         (line,) = capsys.readouterr().out.splitlines()
         assert re.fullmatch(rf"{re.escape(str(unfinished.path))}: damaged \(.+\); .* training starts anew", line)
-    (straight,) = train_arms([(make_settings(), make_net())], *task, make_stream(epochs=2), fabric)
+    (straight,) = train_arms([(make_settings(), make_net())], *task, make_spec(epochs=2), fabric)
     unfinished.path.write_bytes(damaged)
-    (anew,) = train_arms([(make_settings(), make_net())], *task, make_stream(epochs=2), fabric, unfinished)
+    (anew,) = train_arms([(make_settings(), make_net())], *task, make_spec(epochs=2), fabric, unfinished)
     assert_same(weights(anew), weights(straight))
     assert anew.plain_state() == straight.plain_state()
 
@@ -257,28 +255,28 @@ def test_the_run_hash_depends_on_settings_data_and_files(tmp_path):
     file = tmp_path / "w"
     file.write_bytes(b"1")
     rows = np.arange(3)
-    base = run_hash((make_settings(), make_stream()), [rows], [file])
-    assert base == run_hash((make_settings(), make_stream()), [rows.copy()], [file])
+    base = run_hash((make_settings(), make_spec()), [rows], [file])
+    assert base == run_hash((make_settings(), make_spec()), [rows.copy()], [file])
     others = {
-        run_hash((make_settings(focal_gamma=1.0), make_stream()), [rows], [file]),
-        run_hash((make_settings(), make_stream(mixup_alpha=0.4)), [rows], [file]),
-        run_hash((make_settings(), make_stream()), [rows[::-1]], [file]),
+        run_hash((make_settings(focal_gamma=1.0), make_spec()), [rows], [file]),
+        run_hash((make_settings(), make_spec(mixup_alpha=0.4)), [rows], [file]),
+        run_hash((make_settings(), make_spec()), [rows[::-1]], [file]),
     }
     file.write_bytes(b"2")
-    others.add(run_hash((make_settings(), make_stream()), [rows], [file]))
+    others.add(run_hash((make_settings(), make_spec()), [rows], [file]))
     assert len(others | {base}) == 5
 
 
 def test_too_few_images_for_a_batch(task, make_net, fabric):
     data, train, val = task
     with pytest.raises(InputError, match="batch_size: 8 is more than the 5 training images"):
-        train_arms([(make_settings(), make_net())], data, train[:5], val, make_stream(), fabric)
+        train_arms([(make_settings(), make_net())], data, train[:5], val, make_spec(), fabric)
 
 
 def test_memory_of_the_trunk_is_shared(task, make_net, fabric):
     nets = [make_net(0), make_net(1)]
     train_arms(
-        [(make_settings(name="a"), nets[0]), (make_settings(name="b"), nets[1])], *task, make_stream(epochs=1), fabric
+        [(make_settings(name="a"), nets[0]), (make_settings(name="b"), nets[1])], *task, make_spec(epochs=1), fabric
     )
     a, b = (net.backbones[0].net.conv_stem.weight for net in nets)
     assert a.data_ptr() == b.data_ptr()

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from btlib.core.runtime.threads import side_by_side
+from btlib.core.runtime.workers import side_by_side
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.resident import ResidentImages
 from btlib.images.training import study as study_module
-from btlib.images.training.study import Study, families_of, streams
+from btlib.images.training.study import Study, families_of, groups_of
 
 BACKBONES = ("test_efficientnet", "test_convnext")
 RECIPE = {
@@ -31,7 +31,7 @@ RECIPE = {
     "model.width": 16,
     "model.heads": 2,
     "model.dropout": 0.3,
-    "model.mirrored": False,
+    "model.flip_tta": False,
     "training.optimizer": "adam",
     "training.weight_decay": 0.0,
     "training.schedule": "cosine",
@@ -90,13 +90,13 @@ def assert_same(a, b):
 def test_streams_are_derived_from_what_the_recipes_share():
     recipes = {name: recipe | {"seed": 0} for name, recipe in ARMS.items()}
     groups = [["proposed", "concatenation", "same", "no_ema"], ["no_mixup"], ["single"]]
-    assert list(streams(recipes, 1).values()) == groups
+    assert list(groups_of(recipes, 1).values()) == groups
     other = {"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0, "training.unfreeze_fraction": 1.0}}
-    assert len(streams(other, 1)) == 1 and len(streams(other, 2)) == 2
+    assert len(groups_of(other, 1)) == 1 and len(groups_of(other, 2)) == 2
     for change in ({"seed": 1}, {"batch_size": 4}, {"epochs_stage1": 1}, {"training.augment.flip_vertical": 0.0}):
-        assert len(streams({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 2, change
+        assert len(groups_of({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 2, change
     for change in ({"focal_gamma": 1.0}, {"label_smoothing": 0.1}, {"lr_stage1": 1e-4}, {"model.width": 8}):
-        assert len(streams({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 1, change
+        assert len(groups_of({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 1, change
 
 
 def test_an_arm_ends_bit_equal_alone_and_among_others_through_both_stages(train):

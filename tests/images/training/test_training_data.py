@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from btlib.core.runtime.artifacts import write_csv
-from btlib.core.runtime.devices import make_fabric
+from btlib.core.runtime.workers import make_fabric
 from btlib.images.data.preprocessing import shrink
 from btlib.images.training import main as main_model
 from btlib.images.training.main import TrainingData

@@ -96,7 +96,5 @@ def test_canonical_labels_in_the_numbers_of_a_set(convention, expected):
 
 def test_a_tissue_that_a_numbering_has_no_number_for():
     assert renumbered(np.uint8([0, 2]), "1 edema").tolist() == [0, 1]
-    with pytest.raises(
-        InputError, match="1 edema, 300 necrotic_core has no number up to 255 for necrotic_core and enhancing"
-    ):
+    with pytest.raises(InputError, match="300 necrotic_core has no number up to 255 for necrotic_core and"):
         renumbered(np.uint8([1, 2, 3]), "1 edema, 300 necrotic_core")

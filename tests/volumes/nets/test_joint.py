@@ -106,9 +106,9 @@ def test_seed_decides_the_weights():
     assert not torch.equal(a["stem.conv1.conv.weight"], c["stem.conv1.conv.weight"])
 
 
-def both_ways(net, volume, keep=None):
+def both_ways(net, volume, dropout_masks=None):
     """The mean of what the network says of a volume [4, S, S, S] and of its mirror image, mirrored back."""
-    plain, mirrored = (net(x[None], keep) for x in (volume, volume.flip(1)))
+    plain, mirrored = (net(x[None], dropout_masks) for x in (volume, volume.flip(1)))
     regions = (plain.regions + mirrored.regions.flip(2)) / 2
     return plain._replace(regions=regions[0], grade=((plain.grade + mirrored.grade) / 2)[0])
 
@@ -143,9 +143,9 @@ def test_samples_share_one_encoding_and_are_those_of_their_masks():
     net, volume = build_joint(FULL, 0), volumes(1)[0]
     masks = [net.dropout_masks(1, (0, number)) for number in range(3)]
     together = see_samples(net, volume, Window(16, 16), masks)
-    for keep, seen in zip(masks, together, strict=True):
-        torch.testing.assert_close(seen.regions, both_ways(net, volume, keep).regions, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(seen.grade, both_ways(net, volume, keep).grade, atol=1e-5, rtol=1e-5)
+    for dropout_masks, seen in zip(masks, together, strict=True):
+        torch.testing.assert_close(seen.regions, both_ways(net, volume, dropout_masks).regions, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(seen.grade, both_ways(net, volume, dropout_masks).grade, atol=1e-5, rtol=1e-5)
 
 
 def test_shrunk_averages():
@@ -164,7 +164,7 @@ def test_shrunk_averages():
         ("architecture", {"grading": "all"}, r"wrong: architecture\.grading;"),
         ("architecture", {"segmentation": False}, "describes no network .*grading 'regions' without segmentation"),
         ("architecture", {"segmentation": False, "grading": "none"}, "grading 'none' without segmentation"),
-        ("window", {"field": "a"}, r"wrong: window\.field;"),
+        ("window", {"roi_size": "a"}, r"wrong: window\.roi_size;"),
         ("window", {"size": 2**40}, r"wrong: window\.size;"),
         ("window", 3, "wrong: window;"),
     ],

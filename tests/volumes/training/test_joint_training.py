@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from btlib.core.runtime.artifacts import write_csv
-from btlib.core.runtime.devices import make_fabric
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
+from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.resume import ResumeState
 from btlib.volumes.data.resident import ResidentVolumes
 from btlib.volumes.data.store import Case, case_path, save_case
@@ -18,7 +18,7 @@ from btlib.volumes.nets.windows import Window
 from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
 from btlib.volumes.training.augment import Strength
-from btlib.volumes.training.learner import JointSettings, JointStream, JointTask, train_joint_arms
+from btlib.volumes.training.learner import BatchSpec, JointSettings, JointTask, train_joint_arms
 from btlib.volumes.training.study import JointStudy
 
 ARCHITECTURE = JointArchitecture(width=8, attention=True, segmentation=True, grading="regions", dropout=0.2)
@@ -31,7 +31,7 @@ def settings(**changes):
     return JointSettings(**values | {"grade_weight": 0.5, "label_smoothing": 0.05} | changes)
 
 
-def stream(**changes):
+def spec(**changes):
     strength = Strength(0.5, 0.5, 5, 0.1, 0.05, 0.1, 0.1, 0.05, 0.1)
     values = {
         "seed": 0,
@@ -41,7 +41,7 @@ def stream(**changes):
         "window": Window(SIDE, SIDE),
         "augmentation": strength,
     }
-    return JointStream(**values | changes)
+    return BatchSpec(**values | changes)
 
 
 def make_case(number, seg=True):
@@ -83,7 +83,7 @@ def fabric():
 
 def train(arms, data, fabric, resume=None, **changes):
     pairs = [(s, build_joint(a, s.seed)) for s, a in arms]
-    return train_joint_arms(pairs, JointTask(data, TRAIN, VAL, stream(**changes)), fabric, resume)
+    return train_joint_arms(pairs, JointTask(data, TRAIN, VAL, spec(**changes)), fabric, resume)
 
 
 def weights(arm):
@@ -142,7 +142,7 @@ def test_cases_without_a_truth_train_the_other_task(volumes, fabric):
     (arm,) = train([(settings(), ARCHITECTURE)], data, fabric)
     assert not arm.failed
     learner = arm.learner
-    batch = joint_module.JointTask(data, TRAIN, VAL, stream()).batch(np.array([0, 2]), (0, 0, 0), torch.arange(2))
+    batch = joint_module.JointTask(data, TRAIN, VAL, spec()).batch(np.array([0, 2]), (0, 0, 0), torch.arange(2))
     assert batch.segmented.tolist() == [False, True]
     assert batch.grade.tolist() == [0, -1]
     both, _ = learner.losses(batch, (0, 0, 0))
@@ -178,8 +178,8 @@ def test_a_diverging_arm_leaves_the_others_alone(volumes, fabric):
 def test_a_study_gives_the_same_networks_side_by_side_and_one_after_another(volumes, fabric, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     resident = volumes()
-    data = SimpleNamespace(resident=resident, arrays=[], task=lambda stream: JointTask(resident, TRAIN, VAL, stream))
-    augment = {f"augment.{name}": value for name, value in stream().augmentation._asdict().items()}
+    data = SimpleNamespace(resident=resident, arrays=[], task=lambda spec: JointTask(resident, TRAIN, VAL, spec))
+    augment = {f"augment.{name}": value for name, value in spec().augmentation._asdict().items()}
     recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
     recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}
     recipe |= {"ema_decay": 0.9}
@@ -224,7 +224,7 @@ def test_a_brain_larger_than_the_field_is_cropped_by_key_and_in_the_middle_witho
 
 
 def test_coarse_epochs_come_first_at_half_the_size(volumes):
-    task = joint_module.JointTask(volumes(), TRAIN, VAL, stream(coarse_epochs=1))
+    task = joint_module.JointTask(volumes(), TRAIN, VAL, spec(coarse_epochs=1))
     for epoch, side in ((0, SIDE // 2), (1, SIDE)):
         batch = task.batch(TRAIN[:2], (0, epoch, 0), torch.arange(2))
         assert batch.images.shape == (2, 4, side, side, side)

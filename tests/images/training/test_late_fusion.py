@@ -13,7 +13,7 @@ def alone(pair: Classifier, number: int) -> Classifier:
     net = Classifier(pair.architecture._replace(backbones=pair.backbone_names[number : number + 1])).eval()
     net.backbones[0].load_state_dict(pair.backbones[number].state_dict())
     with torch.no_grad():
-        net.linear.weight.copy_(pair.linear.weight.split(pair.voters, dim=1)[number])
+        net.linear.weight.copy_(pair.linear.weight.split(pair.branches, dim=1)[number])
         net.linear.bias.copy_(pair.linear.bias)
     return net
 
@@ -22,17 +22,17 @@ def test_the_answer_is_the_mean_of_what_each_backbone_would_say_alone(make_net):
     pair, images = make_net(fusion="none"), torch.rand(2, 3, 64, 32)
     with torch.no_grad():
         features = pair.features(images)
-        votes = [alone(pair, number)(images) for number in (0, 1)]
-        torch.testing.assert_close(pair.votes(features), torch.stack(votes))
-        torch.testing.assert_close(pair(images), (votes[0] + votes[1]) / 2)
-        keep = torch.cat([torch.zeros(2, pair.voters[0]), torch.ones(2, pair.voters[1])], dim=1)
-        torch.testing.assert_close(pair.votes(features, keep)[0], pair.linear.bias.expand(2, -1))
-        torch.testing.assert_close(pair.votes(features, keep)[1], votes[1])
+        alone_logits = [alone(pair, number)(images) for number in (0, 1)]
+        torch.testing.assert_close(pair.branch_logits(features), torch.stack(alone_logits))
+        torch.testing.assert_close(pair(images), (alone_logits[0] + alone_logits[1]) / 2)
+        mask = torch.cat([torch.zeros(2, pair.branches[0]), torch.ones(2, pair.branches[1])], dim=1)
+        torch.testing.assert_close(pair.branch_logits(features, mask)[0], pair.linear.bias.expand(2, -1))
+        torch.testing.assert_close(pair.branch_logits(features, mask)[1], alone_logits[1])
 
 
 @pytest.mark.parametrize("loss", ["focal", "cross_entropy"])
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_backbone_that_votes_has_the_gradients_of_one_alone(make_net, loss, number):
+def test_a_backbone_that_alone_logitshas_the_gradients_of_one_alone(make_net, loss, number):
     pair = make_net(fusion="none", dropout=0.0)
     single = alone(pair, number)
     images, target = torch.rand(4, 3, 32, 32), torch.eye(4)
