@@ -27,7 +27,8 @@ EXTERNAL_SCORES = {
 }
 PLACES = {
     "report.html": "everything on one page, beside the papers' numbers",
-    "metrics/": "every number, as JSON (dvc metrics show)",
+    "metrics/": "the headline numbers, as JSON (dvc metrics show)",
+    "data/tables/": "every other number, as CSV",
     "data/figures/": "every figure, as PNG",
     "data/predictions/": "the probabilities of each validation and test image",
     "data/joint/": "the same of each volume, with masks and maps as NIfTI on its own grid",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from btlib.core.runtime.artifacts import write_csv, write_json
+from btlib.report import reading
 from tests.report.make import ENVIRONMENT, SCORE_TABLES, metrics, study, volumes
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ def test_the_stage_writes_the_page(stage, tmp_path, monkeypatch):
         shutil.copyfile(tmp_path / "figures/evaluate/roc.png", tmp_path / f"figures/{place}.png")
     for name in ("report", "evaluate"):
         write_json(tmp_path / f"timings/{name}.json", {"seconds": 61.5, "peak_gib": 1.0})
-    monkeypatch.setattr(stage, "TIMINGS", tmp_path / "timings")
+    monkeypatch.setattr(reading, "TIMINGS", tmp_path / "timings")
     stage.main(
         params=ROOT / "params.yaml",
         metrics=tmp_path / "metrics",
