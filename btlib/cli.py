@@ -158,6 +158,15 @@ def summary() -> None:
 
 
 @app.command()
+def results() -> None:
+    """Render the tables of docs/results.md anew from the runs in docs/runs/."""
+    from btlib.report.results_page import write_results
+
+    write_results()
+    print("docs/results.md: tables rendered from docs/runs/")
+
+
+@app.command()
 def ci_report(
     base: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The way back from an experiment, as README gives it, loses nothing on a computer that rounds otherwise."""
+"""The way back from an experiment, as docs/pipeline.md gives it, loses nothing on a computer that rounds otherwise."""
 
 import re
 
@@ -59,8 +59,8 @@ def content(project):
 
 
 def way_back():
-    """README's command."""
-    (command,) = re.findall(r"Back\nagain: `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    """The command of docs/pipeline.md."""
+    (command,) = re.findall(r"Back\nagain: `([^`]+)`", (ROOT / "docs/pipeline.md").read_text(encoding="utf-8"))
     return command
 
 
@@ -69,7 +69,7 @@ def test_the_way_back_brings_everything_and_trains_nothing(committed, newcomer):
     before = content(newcomer)
     assert before[0] == "0.2 on mine"
     if committed:
-        (command,) = re.findall(r"`(git add params[^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+        (command,) = re.findall(r"`(git add params[^`]+)`", (ROOT / "docs/pipeline.md").read_text(encoding="utf-8"))
         run(newcomer, "sh", "-c", command)
         assert git(newcomer, "status", "--porcelain") == ""
     dvc(newcomer, "exp", "run", "-n", "bold", "-S", "mixup_alpha=0.4", **MINE)

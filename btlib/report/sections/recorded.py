@@ -17,26 +17,27 @@ ORDER = (*RUNGS, None)
 
 
 def recorded_section(study: Study) -> Section:
-    paper = study.paper["headline"]
-    runs = sorted(study.recorded, key=lambda run: (ORDER.index(rung_of(run)), run["profile"], run["date"]))
-    blocks: list[Block] = [
-        Text(
-            "These are not this run. They are recorded runs of this pipeline on real images, kept in docs/runs/, by "
-            "what their split kept apart; the ladder at the top is made of them. What this run's own data would leak "
-            "under each split is in the data audit."
-        )
+    about = Text(
+        "These are not this run. They are recorded runs of this pipeline on real images, kept in docs/runs/, by "
+        "what their split kept apart; the ladder at the top is made of them. What this run's own data would leak "
+        "under each split is in the data audit."
+    )
+    blocks = recorded_blocks(study.recorded, study.paper["headline"]) or [Text("No run is recorded here.")]
+    return Section("recorded", "Recorded runs on real images", [about, *blocks])
+
+
+def recorded_blocks(recorded: Sequence[Mapping], paper: Mapping[str, float]) -> list[Block]:
+    """The tables of recorded runs beside the paper's headline scores; none without runs."""
+    runs = sorted(recorded, key=lambda run: (ORDER.index(rung_of(run)), run["profile"], run["date"]))
+    if not runs:
+        return []
+    return [
+        accuracy_table(runs, paper),
+        score_table(runs, paper),
+        *external_tables(runs),
+        *heat_tables(runs),
+        _making(runs),
     ]
-    if runs:
-        blocks += [
-            accuracy_table(runs, paper),
-            score_table(runs, paper),
-            *external_tables(runs),
-            *heat_tables(runs),
-            _making(runs),
-        ]
-    else:
-        blocks.append(Text("No run is recorded here."))
-    return Section("recorded", "Recorded runs on real images", blocks)
 
 
 def accuracy_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table:
