@@ -67,21 +67,6 @@ class Study:
         figures = [Figure(embedded(path), *texts) for path, texts in found if path.is_file()]
         return [Figures(figures, columns)] if figures else []
 
-    def reading(self, place: str, name: str, heading: str = "") -> list[str]:
-        """The lines of a Markdown list that a stage wrote beside its figures: how its numbers are to be read.
-
-        Args:
-            heading: takes the list below that heading alone.
-        """
-        path = self.pictures[place] / name
-        if not path.is_file():
-            return []
-        part = path.read_text(encoding="utf-8")
-        if heading:
-            part = part.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-        part = part.replace("`", "")
-        return [line.removeprefix("- ") for line in part.splitlines() if line.startswith("- ")]
-
 
 def read_folder(folder: Path) -> dict[str, Any]:
     """Every JSON file of a folder, by name."""

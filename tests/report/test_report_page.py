@@ -174,16 +174,6 @@ def test_a_missing_file_of_scores_is_named(tmp_path):
         page(tmp_path, metrics=metrics)
 
 
-def test_reading_takes_the_list_below_a_heading(tmp_path):
-    made = study(tmp_path)
-    path = made.pictures["joint_ablation"] / "table.md"
-    path.parent.mkdir(parents=True)
-    path.write_text("## One\n\n- a `b`\n\n| x |\n\n## Two\n\n- c\n", encoding="utf-8")
-    assert made.reading("joint_ablation", "table.md", "One") == ["a b"]
-    assert made.reading("joint_ablation", "table.md") == ["a b", "c"]
-    assert made.reading("joint_ablation", "absent.md") == []
-
-
 def test_what_is_no_picture_is_named(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(b"no picture")

@@ -17,7 +17,12 @@ def titled(title: str, note: str) -> str:
 
 def bullets(sentences: Mapping[str, str]) -> str:
     """A Markdown list with a line `- name: sentence` for each, or the empty text."""
-    return "".join(f"- {name}: {sentence}\n" for name, sentence in sentences.items())
+    return "".join(f"- {line}\n" for line in named_lines(sentences))
+
+
+def named_lines(sentences: Mapping[str, str]) -> list[str]:
+    """'name: sentence' for each."""
+    return [f"{name}: {sentence}" for name, sentence in sentences.items()]
 
 
 def caption(predictions: Predictions, number: int) -> str:

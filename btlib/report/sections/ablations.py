@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from btlib.core.metrics.significance import ASSUMPTIONS
 from btlib.core.runtime.arm_names import PROPOSED
+from btlib.images.evaluation.ablation import READING
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
 from btlib.report.figures.paper import FUSIONS
+from btlib.report.figures.wording import named_lines
 from btlib.report.scores import NOTHING, SCORES, Score, p_value, spoken
 from btlib.report.study import Study
 
@@ -47,13 +50,16 @@ def _one_table(study: Study, name: str, title: str) -> list[Block]:
     forest = {f"{name}/forest.png": (f"{title}: mean and 95 % interval of each arm.", f"Forest plot, {name}")}
     short = title.partition(":")[0]
     printed = {score for values in paper.values() if values for score in values}
-    reading = study.reading("ablations", f"{name}/table.md")
     return [
         Heading(title),
         Text(finding(rows)),
         *(score_table(short, score, rows, paper, folded=score not in printed) for score in COMPARED),
         *study.figures("ablations", forest),
-        *([Bullets(reading, f"{short}: what the tests and intervals assume")] if reading else []),
+        *(
+            [Bullets(named_lines(ASSUMPTIONS | READING), f"{short}: what the tests and intervals assume")]
+            if rows
+            else []
+        ),
     ]
 
 

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
 from btlib.report.figures.uncertainty_names import UNCERTAINTY_NAMES
+from btlib.report.figures.volume_tables import claims
+from btlib.report.figures.wording import named_lines
 from btlib.report.scores import JOINT_SCORES, NOTHING, PERCENT, Score, count, p_value, spoken
 from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
 from btlib.report.study import Study
 from btlib.volumes.data.conventions import MODALITIES
+from btlib.volumes.evaluation.ablation import READING
 
 ARM_SCORES = ("dice_wt", "dice_tc", "dice_et", "grade_accuracy", "grade_auc", "grade_ece")
 BY_GRADE = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "hd95_tc", "hd95_et")
@@ -96,7 +99,7 @@ def _ablation(study: Study, table: Mapping) -> list[Block]:
     rows = table["rows"]
     if len(rows) < 2:
         return [Text("The ablation (the 3D paper's Table 1) was not run here: joint.ablation.arms is empty.")]
-    reading = study.reading("joint_ablation", "table.md", "Does joint help?")
+    reading = [*claims(table), *named_lines(READING)]
     return [
         arm_table(rows),
         difference_table(rows),

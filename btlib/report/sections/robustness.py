@@ -1,6 +1,8 @@
 """What is left of accuracy and calibration when images are corrupted, model beside model."""
 
+from btlib.images.evaluation.robustness import READING
 from btlib.report.blocks import Bullets, Section, Table
+from btlib.report.figures.wording import named_lines
 from btlib.report.scores import PERCENT, Score, count, spoken
 from btlib.report.study import Study
 
@@ -48,6 +50,6 @@ def robustness_section(study: Study) -> Section:
         Table("Accuracy by corruption, mean over severities", ("corruption", *map(spoken, models)), rows),
         *study.figures("robustness", FIGURES),
         *study.figures("corruptions", EXAMPLES),
-        Bullets(study.reading("robustness", "reading.md"), "How to read these numbers"),
+        Bullets(named_lines(READING), "How to read these numbers"),
     ]
     return Section("robustness", "Robustness", blocks, study.notes["images"])

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from btlib.images.evaluation.shortcuts import READING
 from btlib.report.blocks import Bullets, Section, Table
+from btlib.report.figures.wording import named_lines
 from btlib.report.scores import NOTHING, PERCENT, Score, count, spoken
 from btlib.report.study import Study
 
@@ -29,7 +31,7 @@ def shortcuts_section(study: Study) -> Section:
         *tables,
         *study.figures("shortcuts", FIGURE),
         *study.figures("lesions", EXAMPLES),
-        Bullets(study.reading("shortcuts", "reading.md"), "How to read these numbers"),
+        Bullets([line.replace("`", "") for line in named_lines(READING)], "How to read these numbers"),
     ]
     return Section("shortcuts", "Shortcuts", blocks, study.notes["images"])
 
