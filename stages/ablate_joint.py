@@ -35,11 +35,10 @@ def main(recipes: Path, normalized: Path, splits: Path, out: Path) -> None:
     table = read_table(recipes)
     fabric = make_fabric(1, p.joint.precision)
     study = JointStudy(table.arms, VolumeData(normalized, splits, fabric), p.joint.size, fabric)
+    index = load_index(normalized)
+    cases = [load_case(normalized, name) for name in cases_of(splits, index, "test")]  # faults show before training
     runs = list(study.train(table.seeds))
     trained = [done for done in runs if not done.failed]
-
-    index = load_index(normalized)
-    cases = [load_case(normalized, name) for name in cases_of(splits, index, "test")]
     asked = [Asked(d.arm, d.seed, d.net, d.window, subset) for d in trained for subset in subsets_of(d.arm)]
     scores = modality_scores(asked, cases, index)
     members = [(done.net, done.window) for done in trained if done.arm == FULL]

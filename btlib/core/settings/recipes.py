@@ -9,26 +9,9 @@ from typing import Any
 
 from btlib.core.runtime.arm_names import FULL, PROPOSED
 from btlib.core.runtime.nested import flatten
-from btlib.core.settings.schema import TABLES, Params
+from btlib.core.settings.schema import NOT_OF_ONE_ARM, NOT_OF_ONE_JOINT_ARM, TABLES, Params
 
-OF_A_CLASSIFIER = (
-    "image_size",
-    "batch_size",
-    "lr_stage1",
-    "lr_stage2",
-    "mixup_alpha",
-    "focal_gamma",
-    "focal_alpha",
-    "label_smoothing",
-    "ema_decay",
-    "epochs_stage1",
-    "epochs_stage2",
-    "backbones",
-    "fusion",
-    "model",
-    "training",
-)
-NOT_OF_A_JOINT_RECIPE = ("precision", "mc_samples", "explained_cases", "ablation")
+OF_A_CLASSIFIER = tuple(key for key in Params.model_fields if key not in NOT_OF_ONE_ARM)
 
 
 def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
@@ -51,7 +34,9 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
     }
     every = [main, *(arm["recipe"] for table in tables.values() for arm in table["arms"])]
     names = sorted({backbone for recipe in every for backbone in recipe["backbones"]})
-    of_joint = flatten({key: value for key, value in values["joint"].items() if key not in NOT_OF_A_JOINT_RECIPE})
+    of_joint = flatten(
+        {key: value for key, value in values["joint"].items() if f"joint.{key}" not in NOT_OF_ONE_JOINT_ARM}
+    )
     arms = {"seeds": joint.seeds, "arms": _arms(FULL, of_joint, joint.common, joint.arms)}
     return {"main": main, **tables, "joint": arms, "backbones": {"names": names}}
 

@@ -3,7 +3,7 @@
 Evaluation and ablation count the doubts, explanations and new scans show them as maps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,14 +29,14 @@ def network_doubts(
     Args:
         predicted: what the network says of each case without dropout.
     """
-    asked = list(zip(cases, ([found] for found in predicted), strict=True))
-    return _counted(asked, member, samples, seed, ensemble=False)
+    methods = partial(_of_network, member=member, samples=samples, seed=seed)
+    return _counted(cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
     """Of the first network its one pass and MC dropout, and of all of them as an ensemble."""
-    every = side_by_side(partial(_passes, members=members), cases)
-    return _counted(list(zip(cases, every, strict=True)), members[0], samples, seed, ensemble=True)
+    methods = partial(_of_ensemble, members=members, samples=samples, seed=seed)
+    return _counted(cases, side_by_side(methods, cases))
 
 
 def explanation(
@@ -57,24 +57,25 @@ def explanation(
     return Explanation(predicted.regions, predicted.attention, heat, found.entropy, information)
 
 
-def _passes(case: Case, members: Sequence[Member]) -> list[CasePrediction]:
-    return [predict_case(net, case, window) for net, window in members]
+def _of_network(asked: tuple[Case, CasePrediction], member: Member, samples: int, seed: int) -> dict[str, Method]:
+    (case, plain), (net, window) = asked, member
+    return _methods({"softmax": [plain], "mc": mc_samples(net, case, window, samples, seed)})
 
 
-def _counted(
-    asked: Sequence[tuple[Case, list[CasePrediction]]], member: Member, samples: int, seed: int, ensemble: bool
-) -> Doubts:
+def _of_ensemble(case: Case, members: Sequence[Member], samples: int, seed: int) -> dict[str, Method]:
+    """The passes are made here, case by case: those of all cases together would fill the memory."""
+    every = [predict_case(net, case, window) for net, window in members]
+    net, window = members[0]
+    drawn = {"softmax": every[:1], "mc": mc_samples(net, case, window, samples, seed), "ensemble": every}
+    return _methods(drawn)
+
+
+def _methods(drawn: Mapping[str, Sequence[CasePrediction]]) -> dict[str, Method]:
+    return all_methods({name: stacked(found) for name, found in drawn.items() if found})
+
+
+def _counted(cases: Sequence[Case], answers: Iterable[Mapping[str, Method]]) -> Doubts:
     doubts = Doubts()
-    answers = side_by_side(partial(_methods, member=member, samples=samples, seed=seed, ensemble=ensemble), asked)
-    for (case, _), found in zip(tqdm(asked, desc="uncertainty", unit="case"), answers, strict=True):
+    for case, found in zip(tqdm(cases, desc="uncertainty", unit="case"), answers, strict=True):
         doubts.add_case(case, found)
     return doubts
-
-
-def _methods(
-    asked: tuple[Case, list[CasePrediction]], member: Member, samples: int, seed: int, ensemble: bool
-) -> Mapping[str, Method]:
-    case, every = asked
-    drawn = {"softmax": every[:1], "mc": mc_samples(member[0], case, member[1], samples, seed)}
-    drawn |= {"ensemble": every} if ensemble else {}
-    return all_methods({name: stacked(found) for name, found in drawn.items() if found})
