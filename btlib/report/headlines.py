@@ -6,25 +6,16 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from btlib.core.metrics import classification
+from btlib.core.metrics.metric import Metric, Shown, names
 from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.stage import TIMINGS
 from btlib.core.settings.schema import read_params
 from btlib.images.data.separation import KINDS, separation
+from btlib.images.evaluation import external
+from btlib.volumes.evaluation import metrics as joint
 
-SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc_macro": "macro AUC", "ece": "ECE"}
-JOINT_SCORES = {
-    "dice_wt": "Dice, whole tumour",
-    "dice_tc": "Dice, core",
-    "dice_et": "Dice, enhancing",
-    "grade_accuracy": "grade accuracy",
-    "grade_auc": "grade AUC",
-}
-EXTERNAL_SCORES = {
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "auc": "AUC",
-    "auc_within_patients": "AUC within patients",
-}
+EXTERNAL_SHOWN = {name: external.METRICS[name].label for name in external.TUMOR_OR_NONE}
 PLACES = {
     "report.html": "everything on one page, beside the papers' numbers",
     "metrics/": "the headline numbers, as JSON (dvc metrics show)",
@@ -37,23 +28,19 @@ PLACES = {
 }
 
 
-def headline(scores: Mapping) -> list[str]:
-    """One line per score, with its 95 % interval."""
-    lines = [
-        f"{title:<10} {scores[key]:.4f}  [{scores['ci95'][key][0]:.4f}, {scores['ci95'][key][1]:.4f}]"
-        for key, title in SCORES.items()
-    ]
-    return [*lines, f"on {scores['n_test']} test images, {scores['errors']} of them wrong; intervals: 95 %"]
+def headline(scores: Mapping, metrics: Mapping[str, Metric], tested: str) -> list[str]:
+    """One line per metric that is shown everywhere, with its 95 % interval; undefined ones are left out.
 
-
-def joint_headline(scores: Mapping) -> list[str]:
-    """One line per score of the 3D study, with its 95 % interval; what the network lacks is left out."""
+    Args:
+        metrics: the registry that the scores were made with.
+        tested: what the scores rest on, as the last line.
+    """
     lines = [
-        f"{title:<19} {scores[key]:.4f}  [{scores['ci95'][key][0]:.4f}, {scores['ci95'][key][1]:.4f}]"
-        for key, title in JOINT_SCORES.items()
-        if scores[key] is not None
+        f"{metrics[name].label:<19} {scores[name]:.4f}  [{scores['ci95'][name][0]:.4f}, {scores['ci95'][name][1]:.4f}]"
+        for name in names(metrics.values(), Shown.EVERYWHERE)
+        if scores[name] is not None
     ]
-    return [*lines, f"on {scores['n_test']} test cases; intervals: 95 %"]
+    return [*lines, f"{tested}; intervals: 95 %"]
 
 
 def leaks(audit: Mapping) -> list[str]:
@@ -89,7 +76,7 @@ def folds(found: Mapping) -> list[str]:
 def external_set(scores: Mapping) -> list[str]:
     """One line per score of a set of another hospital, with its 95 % interval, or why it is undefined."""
     lines = []
-    for key, title in EXTERNAL_SCORES.items():
+    for key, title in EXTERNAL_SHOWN.items():
         value, ends = scores[key], scores["ci95"][key]
         if value is None:
             lines.append(f"{title:<19} undefined: {scores['undefined'][key]}")
@@ -161,12 +148,21 @@ def print_summary() -> None:
     audit, found = (read_json(Path(f"metrics/{name}.json")) for name in ("audit", "classification"))
     pooled = folds(read_json(Path("metrics/cross_validation.json")))
     sets = read_json(Path("metrics/external.json"))["sets"]
+    graded = read_json(Path("metrics/joint3d.json"))
     changed = changes()
     blocks = [
-        block(f"Test scores on {images}, split by {p.split_by} ({separation(audit, p.split_by)})", headline(found)),
+        block(
+            f"Test scores on {images}, split by {p.split_by} ({separation(audit, p.split_by)})",
+            headline(
+                found, classification.METRICS, f"on {found['n_test']} test images, {found['errors']} of them wrong"
+            ),
+        ),
         *([block(f"All {p.split.folds} folds pooled", pooled)] if pooled else []),
         *(block(f"Other hospitals: {name}", external_set(scores)) for name, scores in sets.items()),
-        block(f"Test scores on {volumes}", joint_headline(read_json(Path("metrics/joint3d.json")))),
+        block(
+            f"Test scores on {volumes}",
+            headline(graded, joint.METRICS, f"on {graded['n_test']} test cases"),
+        ),
         block("Test images that have in train, for each way of splitting,", leaks(audit)),
         block("Time of each stage's last run here", times(stage_names())),
         block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from btlib.core.metrics import classification
+from btlib.core.metrics.metric import Metric
+from btlib.images.evaluation import external
+from btlib.volumes.evaluation import metrics as joint
+
 NOTHING = "–"  # undefined, or not there
 MINUS = "−"
 GLUE = "\N{NO-BREAK SPACE}"  # within what must stay on one line
@@ -61,41 +66,18 @@ class Score(NamedTuple):
         return self.signed(ours - paper, [end - paper for end in ends] if ends else None)
 
 
-ACCURACY = Score("accuracy", 2, 100.0, PERCENT)
+def score_of(metric: Metric) -> Score:
+    """How the metric's registry entry says that it is written."""
+    percent = metric.unit == "%"
+    behind = f"{GLUE}{metric.unit}" if metric.unit else ""
+    return Score(metric.title, metric.digits, 100.0 if percent else 1.0, behind)
+
+
+SCORES = {name: score_of(metric) for name, metric in classification.METRICS.items()}
+JOINT_SCORES = {name: score_of(metric) for name, metric in joint.METRICS.items()}
+EXTERNAL_SCORES = {name: score_of(metric) for name, metric in external.METRICS.items()}
+ACCURACY = SCORES["accuracy"]
 SHARE = Score("share", 1, 100.0, PERCENT)
-
-SCORES = {
-    "accuracy": ACCURACY,
-    "macro_f1": Score("macro F1"),
-    "roc_auc_macro": Score("macro ROC-AUC", 4),
-    "roc_auc_micro": Score("micro ROC-AUC", 4),
-    "ap_macro": Score("macro average precision"),
-    "ap_micro": Score("micro average precision"),
-    "kappa": Score("Cohen's kappa", 4),
-    "mcc": Score("Matthews correlation (MCC)", 4),
-    "ece": Score("expected calibration error (ECE)", 4),
-    "ece_temperature_scaled": Score("ECE after temperature scaling", 4),
-    "nll": Score("log loss", 4),
-    "nll_temperature_scaled": Score("log loss after temperature scaling", 4),
-    "brier": Score("Brier score (0 … 2)", 4),
-}
-
-JOINT_SCORES = {
-    "dice_wt": Score("Dice, whole tumour"),
-    "dice_tc": Score("Dice, tumour core"),
-    "dice_et": Score("Dice, enhancing tumour"),
-    "hd95_wt": Score("HD95, whole tumour", 1, behind=f"{GLUE}mm"),
-    "hd95_tc": Score("HD95, tumour core", 1, behind=f"{GLUE}mm"),
-    "hd95_et": Score("HD95, enhancing tumour", 1, behind=f"{GLUE}mm"),
-    "grade_accuracy": Score("grade accuracy", 2, 100.0, PERCENT),
-    "grade_auc": Score("grade AUC"),
-    "grade_sensitivity": Score("sensitivity (HGG)", 2, 100.0, PERCENT),
-    "grade_specificity": Score("specificity (HGG)", 2, 100.0, PERCENT),
-    "grade_kappa": Score("grade, Cohen's kappa"),
-    "grade_ece": Score("grade ECE"),
-    "grade_ece_temperature_scaled": Score("grade ECE after temperature scaling"),
-    "uncertainty_error_auroc": Score("wrong voxels found by MC dropout (AUROC)"),
-}
 
 
 def p_value(p: float | None) -> str:

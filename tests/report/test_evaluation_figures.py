@@ -3,7 +3,8 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from btlib.core.metrics.scores import headline, per_class
+from btlib.core.metrics.classification import per_class
+from btlib.core.metrics.classification import scores as all_scores
 from btlib.core.runtime.artifacts import write_figure
 from btlib.images.evaluation.selection import shown_rows
 from btlib.report.figures import classification as figures
@@ -15,7 +16,7 @@ def texts(figure) -> str:
 
 @pytest.fixture
 def scores(predictions):
-    return headline(predictions, 1.0, 15) | {"per_class": per_class(predictions)}
+    return all_scores(predictions, 1.0, 15) | {"per_class": per_class(predictions)}
 
 
 def test_the_classification_figure_states_counts_and_scores(predictions, scores):
@@ -35,7 +36,7 @@ def test_the_curves_state_their_areas(predictions, scores):
 
 def test_the_calibration_figure_shows_both_errors_and_all_images(predictions, scores):
     figure = figures.calibration_figure(predictions, 2.0, 15, "phantom data")
-    scaled = headline(predictions, 2.0, 15)["ece_temperature_scaled"]
+    scaled = all_scores(predictions, 2.0, 15)["ece_temperature_scaled"]
     assert f"as predicted: ECE {scores['ece']:.4f}" in texts(figure) and f"/ 2: ECE {scaled:.4f}" in texts(figure)
     for histogram in figure.axes[2:]:
         assert sum(bar.get_height() for bar in histogram.patches) == 157

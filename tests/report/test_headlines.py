@@ -3,19 +3,19 @@
 import json
 import shutil
 
+from btlib.core.metrics import classification
 from btlib.core.runtime.artifacts import write_json
 from btlib.report.headlines import (
-    JOINT_SCORES,
     changes,
     external_set,
     folds,
     headline,
-    joint_headline,
     leaks,
     print_summary,
     stage_names,
     times,
 )
+from btlib.volumes.evaluation import metrics as joint
 from tests.report.make import ROOT, metrics
 from tests.sharing.make import commit, git
 
@@ -23,17 +23,17 @@ from tests.sharing.make import commit, git
 def test_headline_shows_score_and_interval():
     names = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
     scores = dict.fromkeys(names, 0.9) | {"ci95": {name: [0.85, 0.951] for name in names}}
-    lines = headline(scores | {"n_test": 60, "errors": 6})
-    assert lines[0] == "accuracy   0.9000  [0.8500, 0.9510]"
+    lines = headline(scores, classification.METRICS, "on 60 test images, 6 of them wrong")
+    assert lines[0] == "accuracy            0.9000  [0.8500, 0.9510]"
     assert len(lines) == 5
     assert lines[-1].startswith("on 60 test images, 6 of them wrong")
 
 
 def test_headline_of_the_volumes_leaves_out_what_is_undefined():
-    scores = dict.fromkeys(JOINT_SCORES, 0.8) | {"grade_auc": None, "n_test": 16}
-    lines = joint_headline(scores | {"ci95": {name: [0.7, 0.9] for name in JOINT_SCORES}})
-    assert lines[0] == "Dice, whole tumour  0.8000  [0.7000, 0.9000]"
-    assert len(lines) == 5
+    scores = dict.fromkeys(joint.METRICS, 0.8) | {"grade_auc": None}
+    lines = headline(scores | {"ci95": {name: [0.7, 0.9] for name in joint.METRICS}}, joint.METRICS, "on 16 test cases")
+    assert lines[0] == "Dice WT             0.8000  [0.7000, 0.9000]"
+    assert len(lines) == len(joint.COMPARED)
     assert lines[-1] == "on 16 test cases; intervals: 95 %"
 
 

@@ -1,6 +1,6 @@
 import re
 
-from btlib.images.evaluation.ablation import SCORES
+from btlib.core.metrics.classification import COMPARED
 from btlib.report.figures.paper import HEADLINE, TABLES
 
 GRID = {
@@ -31,7 +31,7 @@ def test_the_sensitivity_table_holds_the_whole_grid():
 
 def test_every_value_is_a_score_of_the_ablation():
     scores = [arm for table in TABLES.values() for arm in table.values() if arm]
-    assert all(set(arm) <= set(SCORES) and all(0 <= value <= 1 for value in arm.values()) for arm in scores)
+    assert all(set(arm) <= set(COMPARED) and all(0 <= value <= 1 for value in arm.values()) for arm in scores)
 
 
 def test_the_accuracy_is_673_of_the_paper_s_703_test_images():

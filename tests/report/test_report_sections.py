@@ -87,9 +87,9 @@ def test_headline_scores_beside_the_papers():
     found |= {"accuracy_ci95_exact": [0.3, 0.7], "errors": 4, "n_test": 8, "n_groups": 6}
     table = headline_table(found, HEADLINE)
     lines = {line[0]: line[1:] for line in cells(table)}
-    assert lines["accuracy"] == ["50.00 %", "[40.00, 60.00]", "95.73 %", "−45.73 [−55.73, −35.73]"]
-    assert lines["Cohen's kappa"] == ["0.5000", "[0.4000, 0.6000]", "0.9415", "−0.4415 [−0.5415, −0.3415]"]
-    assert lines["log loss"][2:] == ["–", "–"]
+    assert lines["accuracy ↑"] == ["50.00 %", "[40.00, 60.00]", "95.73 %", "−45.73 [−55.73, −35.73]"]
+    assert lines["Cohen's kappa ↑"] == ["0.5000", "[0.4000, 0.6000]", "0.9415", "−0.4415 [−0.5415, −0.3415]"]
+    assert lines["log loss ↓"][2:] == ["–", "–"]
     assert plain(table.note).startswith("4 of 8 test images wrong; these are 6 groups")
 
 
@@ -223,7 +223,7 @@ def test_recorded_runs_stand_beside_the_paper_and_say_that_they_are_others():
     assert table.marked == {3}
     assert "(5 folds)" in table.note
     assert table.badge == recorded_scores([RUN], HEADLINE).badge == "real images, other runs"
-    assert cells(recorded_scores([RUN], HEADLINE))[1][5] == "0.9200 [0.8000, 1.0000]\n−0.0215 [−0.1415, +0.0585]"
+    assert cells(recorded_scores([RUN], HEADLINE))[1][4] == "0.9200 [0.8000, 1.0000]\n−0.0215 [−0.1415, +0.0585]"
 
 
 def test_recorded_heat_maps_and_sets_of_other_hospitals():

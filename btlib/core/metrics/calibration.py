@@ -30,12 +30,6 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> pd.Da
     return pd.DataFrame({"lower": edges[:-1], "upper": edges[1:], "count": count, **means})
 
 
-def ece(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    """Expected calibration error, Σ_b n_b/N · |accuracy_b − confidence_b| (Guo et al. 2017, eq 3), in 0 … 1."""
-    table = reliability(confidence, correct, bins).dropna()
-    return float(np.average((table["accuracy"] - table["confidence"]).abs(), weights=table["count"]))
-
-
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
     """[N, K] logarithms, finite also where a probability underflowed to 0."""
     return np.log(np.maximum(probabilities, SMALLEST))

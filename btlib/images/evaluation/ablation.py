@@ -5,16 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btlib.core.metrics.bootstrap import CHUNK, resampled_scores
+from btlib.core.metrics.classification import CHUNK, COMPARED, resampled_scores
 from btlib.core.metrics.predictions import Predictions, mismatch
 from btlib.core.metrics.resampling import interval, stratified_weights
-from btlib.core.metrics.scores import headline
 from btlib.core.metrics.significance import ASSUMPTIONS, corrected_paired_t, holm, mcnemar, paired_t
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.core.runtime.errors import InputError, listed
 
-SCORES = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
-AS_PREDICTED = 1.0  # temperature; none of the four scores looks at scaled probabilities
+AS_PREDICTED = 1.0  # temperature; none of the metrics compared looks at scaled probabilities
 
 READING = {
     "ci95": (
@@ -50,7 +48,7 @@ def ablation_table(
 ) -> dict:
     """The table as JSON: {"rows": one per arm in the given order, "assumptions": name -> sentence}.
 
-    A row holds arm; seeds (seed with the four `SCORES`, or with failed: the reason); mean, sd (sample, null with one
+    A row holds arm; seeds (seed with the scores COMPARED, or with failed: the reason); mean, sd (sample, null with one
     seed) and ci95 per score; tests (paired_t, corrected_paired_t, mcnemar, each with p and p_holm; null for the
     proposed model), made on the seeds that the arm and the proposed model both have; p_value, the Holm-adjusted p of
     corrected_paired_t; paper, the paper's scores or null.
@@ -87,7 +85,7 @@ def ablation_table(
 
 
 def seed_mean_ci95(runs: Finished, bins: int, weights: np.ndarray) -> dict[str, list[float]]:
-    """Percentile intervals of the mean over seeds of each of the `SCORES`, every seed on the same resampled images.
+    """Percentile intervals of the mean over seeds of each score in COMPARED, every seed on the same resampled images.
 
     Args:
         runs: seed -> predictions of N images.
@@ -95,10 +93,10 @@ def seed_mean_ci95(runs: Finished, bins: int, weights: np.ndarray) -> dict[str, 
         weights: [B, N] how often each resample drew each image.
     """
     chunks = [weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK)]
-    drawn = [[resampled_scores(run, AS_PREDICTED, bins, chunk) for run in runs.values()] for chunk in chunks]
+    drawn = [[resampled_scores(run, AS_PREDICTED, bins, chunk, COMPARED) for run in runs.values()] for chunk in chunks]
     return {
         name: interval(np.concatenate([np.mean([run[name] for run in chunk], axis=0) for chunk in drawn]))
-        for name in SCORES
+        for name in COMPARED
     }
 
 
@@ -122,14 +120,12 @@ def _common_labels(arms: Mapping[str, Mapping], finished: Mapping[str, Finished]
 
 
 def _scores(runs: Mapping[int, Predictions | Failed], finished: Finished, bins: int, weights: np.ndarray) -> dict:
-    every = {seed: headline(run, AS_PREDICTED, bins) for seed, run in finished.items()}
-    values = np.array([[scores[name] for name in SCORES] for scores in every.values()])
-    nothing = [None] * len(SCORES)
+    every = {seed: _scores_of_run(run, bins) for seed, run in finished.items()}
+    values = np.array([list(scores.values()) for scores in every.values()])
+    nothing = [None] * len(COMPARED)
     return {
         "seeds": [
-            {"seed": seed, "failed": runs[seed].reason}
-            if seed not in every
-            else {"seed": seed, **{name: every[seed][name] for name in SCORES}}
+            {"seed": seed, "failed": runs[seed].reason} if seed not in every else {"seed": seed, **every[seed]}
             for seed in sorted(runs)
         ],
         "mean": _named(values.mean(axis=0).tolist() if len(values) else nothing),
@@ -138,8 +134,13 @@ def _scores(runs: Mapping[int, Predictions | Failed], finished: Finished, bins: 
     }
 
 
+def _scores_of_run(run: Predictions, bins: int) -> dict[str, float]:
+    found = resampled_scores(run, AS_PREDICTED, bins, np.ones((1, len(run.labels))), COMPARED)
+    return {name: float(values[0]) for name, values in found.items()}
+
+
 def _named(values: list) -> dict:
-    return dict(zip(SCORES, values, strict=True))
+    return dict(zip(COMPARED, values, strict=True))
 
 
 def _tests(proposed: Finished, arm: Finished, n_train: int) -> dict[str, dict]:

@@ -2,16 +2,15 @@
 
 import numpy as np
 
-from btlib.core.metrics.bootstrap import ci95
+from btlib.core.metrics.classification import ci95, per_class, scores
 from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import exact_ci95
-from btlib.core.metrics.scores import headline, per_class
 
 
 def classification_metrics(
     test: Predictions, groups: np.ndarray, temperature: float, bins: int, resamples: int, rng: np.random.Generator
 ) -> dict:
-    """The headline scores, per_class, ci95, and what they rest on: n_test, n_groups, errors, temperature.
+    """Every metric, per_class, ci95, and what they rest on: n_test, n_groups, errors, temperature.
 
     accuracy_ci95_exact stands beside the bootstrap interval because the latter shrinks to a point, and so promises too
     much, when a small test set holds no error.
@@ -24,7 +23,7 @@ def classification_metrics(
     """
     errors = int((~test.correct).sum())
     return {
-        **headline(test, temperature, bins),
+        **scores(test, temperature, bins),
         "per_class": per_class(test),
         "ci95": ci95(test, temperature, bins, resamples, rng, groups),
         "accuracy_ci95_exact": exact_ci95(len(test.labels) - errors, len(test.labels)),

@@ -6,13 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from btlib.core.metrics.bootstrap import ci95
 from btlib.core.metrics.calibration import fit_temperature
+from btlib.core.metrics.classification import COMPARED, SCALED, ci95, per_class, scores
 from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import interval, stratified_weights
-from btlib.core.metrics.scores import headline, per_class
 
-OF_A_FOLD = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "ece_temperature_scaled")
+OF_A_FOLD = (*COMPARED, f"ece{SCALED}")
 
 
 class Fold(NamedTuple):
@@ -49,22 +48,22 @@ def cross_validation_metrics(
     rows = [
         {
             "fold": number,
-            **{name: headline(fold.test, temperatures[number], bins)[name] for name in OF_A_FOLD},
+            **{name: scores(fold.test, temperatures[number], bins)[name] for name in OF_A_FOLD},
             "temperature": temperatures[number],
             **_sizes(fold.test, facts),
         }
         for number, fold in folds.items()
     ]
-    scores = pd.DataFrame(rows)[list(OF_A_FOLD)]
+    of_folds = pd.DataFrame(rows)[list(OF_A_FOLD)]
     test = pooled([fold.test for fold in folds.values()])
     per_image = np.concatenate([np.full(len(f.test.labels), temperatures[number]) for number, f in folds.items()])
     groups = facts["group"][list(test.image_ids)].to_numpy()
     return {
         "folds": rows,
-        "mean": scores.mean().to_dict(),
-        "sd": scores.std(ddof=1).to_dict(),
+        "mean": of_folds.mean().to_dict(),
+        "sd": of_folds.std(ddof=1).to_dict(),
         "pooled": {
-            **headline(test, per_image, bins),
+            **scores(test, per_image, bins),
             "per_class": per_class(test),
             "ci95": ci95(test, per_image, bins, resamples, rng, groups),
             **_sizes(test, facts),

@@ -11,24 +11,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from btlib.core.metrics.bootstrap import ranking_scores
+from btlib.core.metrics.classification import CHUNK
+from btlib.core.metrics.metric import Metric, registry
 from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.metrics.sample import ranking_scores
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.tumor_or_none import NONE, TUMOR
 
-CHUNK = 250  # resamples at a time, as in btlib.core.metrics.bootstrap
+WITHIN = "auc_within_patients"
+OF_CLASSES = ("accuracy", "macro_f1")  # where the set says which tumour it is
+OF_DOUBT = ("unsure", "unfamiliar")
+TUMOR_OR_NONE = ("sensitivity", "specificity", "auc", WITHIN)
 COLUMNS = ("path", "label", "patient", "unsure", "unfamiliar")
-SCORES = (
-    "sensitivity",
-    "specificity",
-    "auc",
-    "auc_within_patients",
-    "accuracy",
-    "macro_f1",
-    "unsure",
-    "unfamiliar",
-)
 
 
 @dataclass(frozen=True)
@@ -121,15 +116,15 @@ def external_scores(answers: External, resamples: int, rng: np.random.Generator)
     ci95 = {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in estimates}
     with_both = len(patient_aucs(answers)[0])
     if with_both == 1:
-        del ci95["auc_within_patients"]  # it would have no width, which looks like certainty
+        del ci95[WITHIN]  # it would have no width, which looks like certainty
     return {
         "n": len(answers.labels),
         "n_tumour": int(answers.tumor.sum()),
         "n_none": int((~answers.tumor).sum()),
         "patients": len(set(answers.patients[answers.known])),
         "patients_with_both": with_both,
-        **{name: float(estimates[name][0]) if name in estimates else None for name in SCORES},
-        "ci95": {name: ci95.get(name) for name in SCORES},
+        **{name: float(estimates[name][0]) if name in estimates else None for name in METRICS},
+        "ci95": {name: ci95.get(name) for name in METRICS},
         "undefined": undefined,
     }
 
@@ -138,15 +133,15 @@ def undefined_scores(answers: External) -> dict[str, str]:
     """Score -> why it is undefined for this set."""
     reasons = {}
     if not answers.tumor.any():
-        reasons |= dict.fromkeys(("sensitivity", "auc", "auc_within_patients"), "the set has no image with a tumour")
+        reasons |= dict.fromkeys(("sensitivity", "auc", WITHIN), "the set has no image with a tumour")
     elif answers.tumor.all():
-        reasons |= dict.fromkeys(("specificity", "auc", "auc_within_patients"), "the set has no image without tumour")
+        reasons |= dict.fromkeys(("specificity", "auc", WITHIN), "the set has no image without tumour")
     elif not answers.known.any():
-        reasons["auc_within_patients"] = "no image's patient is known"
+        reasons[WITHIN] = "no image's patient is known"
     elif not len(patient_aucs(answers)[0]):
-        reasons["auc_within_patients"] = "no patient has images both with and without tumour"
+        reasons[WITHIN] = "no patient has images both with and without tumour"
     reason = _why_no_classes(answers)
-    return reasons | (dict.fromkeys(("accuracy", "macro_f1"), reason) if reason else {})
+    return reasons | (dict.fromkeys(OF_CLASSES, reason) if reason else {})
 
 
 def patient_aucs(answers: External) -> tuple[np.ndarray, np.ndarray]:
@@ -184,26 +179,69 @@ def _strata(answers: External) -> np.ndarray:
 
 
 def _weighted(answers: External, weights: np.ndarray, undefined: dict[str, str]) -> dict[str, np.ndarray]:
-    """The defined scores, each [B], with row n counted weights[b, n] times."""
-    tumor, said, total = answers.tumor, answers.said, weights.sum(axis=1)
-    scores = {"unsure": weights @ answers.unsure / total, "unfamiliar": weights @ answers.unfamiliar / total}
-    if "sensitivity" not in undefined:
-        scores["sensitivity"] = weights @ (tumor & (said != NONE)) / (weights @ tumor)
-    if "specificity" not in undefined:
-        scores["specificity"] = weights @ (~tumor & (said == NONE)) / (weights @ ~tumor)
-    if "auc" not in undefined:
-        scores["auc"] = ranking_scores(tumor, answers.suspicion, weights)[0]
-    if "auc_within_patients" not in undefined:
-        aucs, rows = patient_aucs(answers)
-        scores["auc_within_patients"] = weights[:, rows] @ aucs / weights[:, rows].sum(axis=1)
-    if "accuracy" not in undefined:
-        scores["accuracy"] = weights @ (said == answers.labels) / total
-        scores["macro_f1"] = np.mean(
-            [_f1(answers.labels == k, said == k, weights) for k in set(answers.labels)], axis=0
-        )
-    return scores
+    """The defined metrics, each [B], with row n counted weights[b, n] times."""
+    return {name: metric.function(answers, weights) for name, metric in METRICS.items() if name not in undefined}
+
+
+def _share(hits: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[B] weighted share of `hits` among the rows `among`, both [N] bool."""
+    return weights @ (among & hits) / (weights @ among)
+
+
+def sensitivity(answers: External, weights: np.ndarray) -> np.ndarray:
+    return _share(answers.said != NONE, answers.tumor, weights)
+
+
+def specificity(answers: External, weights: np.ndarray) -> np.ndarray:
+    return _share(answers.said == NONE, ~answers.tumor, weights)
+
+
+def auc(answers: External, weights: np.ndarray) -> np.ndarray:
+    return ranking_scores(answers.tumor, answers.suspicion, weights)[0]
+
+
+def auc_within_patients(answers: External, weights: np.ndarray) -> np.ndarray:
+    aucs, rows = patient_aucs(answers)
+    return weights[:, rows] @ aucs / weights[:, rows].sum(axis=1)
+
+
+def accuracy(answers: External, weights: np.ndarray) -> np.ndarray:
+    return weights @ (answers.said == answers.labels) / weights.sum(axis=1)
+
+
+def macro_f1(answers: External, weights: np.ndarray) -> np.ndarray:
+    """Over the classes of the set."""
+    each = [_f1(answers.labels == k, answers.said == k, weights) for k in sorted(set(answers.labels))]
+    return np.mean(each, axis=0)
+
+
+def unsure(answers: External, weights: np.ndarray) -> np.ndarray:
+    return weights @ answers.unsure / weights.sum(axis=1)
+
+
+def unfamiliar(answers: External, weights: np.ndarray) -> np.ndarray:
+    return weights @ answers.unfamiliar / weights.sum(axis=1)
 
 
 def _f1(true: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """[B] F1 of one class that has images."""
     return 2 * (weights @ (true & said)) / (weights @ true + weights @ said)
+
+
+METRICS = registry(
+    (
+        Metric("sensitivity", sensitivity, "sensitivity", "some tumour, at the most probable class", "", 1, "%"),
+        Metric("specificity", specificity, "specificity", "no tumour, at the most probable class", "", 1, "%"),
+        Metric("auc", auc, "AUC", "Hanley and McNeil 1982"),
+        Metric(
+            WITHIN,
+            auc_within_patients,
+            "AUC within patients",
+            "mean over patients of the AUC among their own images, ties counting one half",
+        ),
+        Metric("accuracy", accuracy, "accuracy", "over the classes of the set", "", 2, "%"),
+        Metric("macro_f1", macro_f1, "macro F1", "over the classes of the set"),
+        Metric("unsure", unsure, "unsure", "share of answers", "", 0, "%", higher_is_better=False),
+        Metric("unfamiliar", unfamiliar, "unfamiliar", "share of images", "", 0, "%", higher_is_better=False),
+    )
+)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from btlib.core.metrics.bootstrap import ece
+from btlib.core.metrics.classification import accuracy, ece
 from btlib.core.metrics.predictions import Predictions, checked_predictions, classes_in, mismatch
 from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.metrics.sample import Sample
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError, listed
 
@@ -98,10 +99,9 @@ def _checked(runs: Mapping[str, Mapping[Case, Predictions]]) -> Predictions:
 
 def _scores(predictions: Predictions, bins: int, weights: np.ndarray) -> np.ndarray:
     """[B, 2 + K]: accuracy, ECE and the sensitivity of each class, with row n counted weights[b, n] times."""
-    onehot = predictions.onehot
-    accuracy = weights @ predictions.correct / weights.sum(axis=1)
-    sensitivity = weights @ (onehot * predictions.correct[:, None]) / (weights @ onehot)
-    return np.column_stack([accuracy, ece(predictions.confidence, predictions.correct, bins, weights), sensitivity])
+    sample = Sample(predictions.labels, predictions.probabilities, weights, bins)
+    recalls = [sample.recall(number) for number in range(len(predictions.classes))]
+    return np.column_stack([accuracy(sample), ece(sample), *recalls])
 
 
 def _model_rows(scores: dict[Case, np.ndarray], classes: Sequence[str]) -> dict:
@@ -110,8 +110,8 @@ def _model_rows(scores: dict[Case, np.ndarray], classes: Sequence[str]) -> dict:
     corruptions = list(dict.fromkeys(name for name, _ in scores if name != CLEAN[0]))
     severities = {name: sorted(severity for other, severity in scores if other == name) for name in corruptions}
     means = {name: np.mean([scores[name, severity] for severity in severities[name]], axis=0) for name in corruptions}
-    accuracy, error = np.mean(list(means.values()), axis=0)[:, :2].T
-    headline = {"mca": accuracy, "drop": clean[:, 0] - accuracy, "mean_ece": error}
+    mca, mean_ece = np.mean(list(means.values()), axis=0)[:, :2].T
+    headline = {"mca": mca, "drop": clean[:, 0] - mca, "mean_ece": mean_ece}
     rows = {
         name: {
             "severities": {str(severity): _named(scores[name, severity][0], classes) for severity in severities[name]},
@@ -138,5 +138,5 @@ def _intervals(scores: np.ndarray) -> list[list[float]]:
 
 def _named(values: Sequence, classes: Sequence[str]) -> dict:
     """2 + K values (numbers or intervals) under the names of the scores."""
-    accuracy, error, *sensitivity = values.tolist() if isinstance(values, np.ndarray) else values
-    return {"accuracy": accuracy, "ece": error, "sensitivity": dict(zip(classes, sensitivity, strict=True))}
+    right, error, *sensitivity = values.tolist() if isinstance(values, np.ndarray) else values
+    return {"accuracy": right, "ece": error, "sensitivity": dict(zip(classes, sensitivity, strict=True))}

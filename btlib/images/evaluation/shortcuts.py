@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from btlib.core.metrics.bootstrap import ranking_scores
 from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import exact_ci95, interval, stratified_weights
+from btlib.core.metrics.sample import ranking_scores
 
 NO_TUMOR = "no_tumor"
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from btlib.core.metrics import calibration
+from btlib.core.metrics.classification import per_class
+from btlib.core.metrics.classification import scores as all_scores
 from btlib.core.metrics.predictions import Predictions
-from btlib.core.metrics.scores import headline, per_class
 from btlib.images.evaluation.curves import pr_curves, roc_curves
 from btlib.report.figures.wording import caption, spoken, titled
 
@@ -128,7 +129,7 @@ def calibration_figure(predictions: Predictions, temperature: float, bins: int, 
     """Reliability diagrams before and after temperature scaling, each over a histogram of confidence."""
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
-    scores = headline(predictions, temperature, bins)
+    scores = all_scores(predictions, temperature, bins)
     scaled = calibration.scale(predictions.probabilities, temperature)
     columns = (
         ("as predicted", predictions.confidence, scores["ece"]),

@@ -7,7 +7,7 @@ from btlib.report.figures.wording import bullets, spoken
 from btlib.volumes.data.conventions import MODALITIES, REGIONS
 from btlib.volumes.evaluation import ablation as joint_ablation
 from btlib.volumes.evaluation import modalities, uncertainty
-from btlib.volumes.evaluation.ablation import SCORES
+from btlib.volumes.evaluation.metrics import COMPARED as SCORES
 from btlib.volumes.evaluation.modalities import SUBSETS, WITHOUT
 from btlib.volumes.evaluation.tables import DICE
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from btlib.core.metrics.classification import COMPARED
 from btlib.core.metrics.significance import ASSUMPTIONS
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.images.evaluation.ablation import READING
@@ -17,7 +18,6 @@ TABLES = {
     "baselines": "Table 6: other networks",
     "sensitivity": "Table 8: sensitivity to hyperparameters",
 }
-COMPARED = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
 TESTS = {
     "paired_t": "p, paired t-test",
     "corrected_paired_t": "p, corrected paired t-test",

@@ -1,7 +1,7 @@
 """Are the probabilities worth their name? Before and after temperature scaling."""
 
 from btlib.report.blocks import Section, Table, Text
-from btlib.report.scores import NOTHING, SCORES, Score
+from btlib.report.scores import JOINT_SCORES, NOTHING, SCORES
 from btlib.report.study import Study
 
 PAIRS = (("ece", "ece_temperature_scaled"), ("nll", "nll_temperature_scaled"))
@@ -44,7 +44,7 @@ def grade_calibration(study: Study) -> list:
     found = study.scores("joint3d")
     if found.get("grade_ece") is None:
         return []
-    score, ends = Score("grade ECE"), found["ci95"]
+    score, ends = JOINT_SCORES["grade_ece"], found["ci95"]
     after = found["grade_ece_temperature_scaled"]
     row = (
         score.name,

@@ -3,25 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from btlib.core.metrics.classification import METRICS, SCALED
 from btlib.report.blocks import Heading, Section, Table, Text
 from btlib.report.figures.paper import PER_CLASS, SETTINGS, SETTINGS_IN_TEXT
 from btlib.report.scores import ACCURACY, GLUE, PERCENT, SCORES, Score, count, spoken
 from btlib.report.sections.run import written
 from btlib.report.study import Study
 
-HEADLINE = (
-    "accuracy",
-    "macro_f1",
-    "roc_auc_macro",
-    "roc_auc_micro",
-    "ap_macro",
-    "ap_micro",
-    "kappa",
-    "mcc",
-    "ece",
-    "nll",
-    "brier",
-)
+HEADLINE = [name for name in SCORES if not name.endswith(SCALED)]  # those are under “Calibration”
 CLASS_SCORES = {
     "precision": Score("precision", 2, 100.0, PERCENT),
     "recall": Score("recall", 2, 100.0, PERCENT),
@@ -114,7 +103,7 @@ def headline_table(found: Mapping, paper: Mapping[str, float]) -> Table:
         score, ends = SCORES[name], found["ci95"][name]
         rows.append(
             (
-                score.name,
+                f"{score.name} {'↑' if METRICS[name].higher_is_better else '↓'}",
                 score.said(found[name]),
                 score.interval(ends),
                 score.said(paper.get(name)),
@@ -125,7 +114,8 @@ def headline_table(found: Mapping, paper: Mapping[str, float]) -> Table:
     note = (
         f"{count(found['errors'])} of {count(found['n_test'])} test images wrong; these are {count(found['n_groups'])} "
         f"groups, drawn together by the bootstrap. Exact binomial interval of the accuracy: {exact}. "
-        "The difference is this run minus the paper; its interval is this run's, since the paper prints none."
+        "↑: higher is better; ↓: lower is better. The difference is this run minus the paper; its interval is this "
+        "run's, since the paper prints none."
     )
     columns = ("score", "this run", "95 % interval", "paper", "difference [95 %]")
     return Table("Headline scores and Table 7 (kappa, MCC, ECE)", columns, rows, note)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from btlib.images.data.separation import separation
+from btlib.images.evaluation.cross_validation import OF_A_FOLD
 from btlib.report.blocks import Section, Table, Text
 from btlib.report.scores import ACCURACY, NOTHING, SCORES, count
 from btlib.report.study import Study
 
-OF_A_FOLD = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "ece_temperature_scaled")
 HOW = (
     "No cross-validation was run: one test set speaks for all. To test on every image, set `split.folds: 5` in "
     "params.yaml and run `dvc repro cross_validate`, which trains the main model once for each fold."

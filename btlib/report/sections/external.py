@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from btlib.images.evaluation import external
+from btlib.images.evaluation.external import WITHIN
 from btlib.report.blocks import Bullets, Section, Table, Text
-from btlib.report.scores import ACCURACY, GLUE, NOTHING, PERCENT, Score, count, spoken
+from btlib.report.scores import EXTERNAL_SCORES, GLUE, NOTHING, Score, count, spoken
 from btlib.report.study import Study
 
-AREA = Score("AUC")
-WITHIN = "auc_within_patients"
-COLUMNS = {
-    "sensitivity": Score("sensitivity", 1, 100.0, PERCENT),
-    "specificity": Score("specificity", 1, 100.0, PERCENT),
-    "auc": Score("AUC"),
-    WITHIN: Score("AUC within patients"),
-}
-DOUBTS = {"unsure": Score("unsure", 0, 100.0, PERCENT), "unfamiliar": Score("unfamiliar", 0, 100.0, PERCENT)}
-CLASSES = {"accuracy": ACCURACY, "macro_f1": Score("macro F1")}
+CLASSES = {name: EXTERNAL_SCORES[name] for name in external.OF_CLASSES}
+TUMOR_OR_NONE = {name: EXTERNAL_SCORES[name] for name in external.TUMOR_OR_NONE}
+DOUBTS = {name: EXTERNAL_SCORES[name] for name in external.OF_DOUBT}
+AREA = EXTERNAL_SCORES[WITHIN]
 FEW = 6  # of fewer patients, all with an AUC above 0.5, a two-sided sign test says p > 0.05: 2 · 0.5⁵ = 0.06
 TOO_FEW, ABOVE, BELOW, NEITHER = "too few patients", "above chance", "below chance", "not told from chance"
 MEANING = {
@@ -86,18 +82,18 @@ def set_table(sets: Mapping[str, Mapping]) -> Table:
             spoken(name),
             f"{count(scores['n_tumour'])}{GLUE}+{GLUE}{count(scores['n_none'])}",
             count(scores["patients"]) if scores["patients"] else NOTHING,
-            *(_estimate(score, scores, key) for key, score in COLUMNS.items()),
+            *(_estimate(score, scores, key) for key, score in TUMOR_OR_NONE.items()),
             *(score.said(scores[key]) for key, score in DOUBTS.items()),
         )
         for name, scores in sets.items()
     ]
-    shown = [score.name for score in (*COLUMNS.values(), *DOUBTS.values())]
+    shown = [score.name for score in (*TUMOR_OR_NONE.values(), *DOUBTS.values())]
     columns = ("set", "images with + without tumour", "patients", *shown)
     undefined = [
-        f"{spoken(name)}, {COLUMNS[key].name}: {reason}."
+        f"{spoken(name)}, {TUMOR_OR_NONE[key].name}: {reason}."
         for name, scores in sets.items()
         for key, reason in scores["undefined"].items()
-        if key in COLUMNS
+        if key in TUMOR_OR_NONE
     ]
     return Table("The packaged classifier on sets of other hospitals", columns, rows, " ".join([NOTE, *undefined]))
 

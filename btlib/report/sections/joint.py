@@ -12,10 +12,9 @@ from btlib.report.sections.gradcam import heat_tables
 from btlib.report.study import Study
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.evaluation.ablation import READING
+from btlib.volumes.evaluation.metrics import COMPARED, METRICS, OUTLINES
 
-ARM_SCORES = ("dice_wt", "dice_tc", "dice_et", "grade_accuracy", "grade_auc", "grade_ece")
-BY_GRADE = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "hd95_tc", "hd95_et")
-MISSING_SCORES = {"dice_wt": "Dice WT", "dice_tc": "Dice TC", "dice_et": "Dice ET", "grade_auc": "grade AUC"}
+MISSING_SCORES = {name: METRICS[name].label for name in ("dice_wt", "dice_tc", "dice_et", "grade_auc")}
 AREA, SHARE = Score("AUROC"), Score("share", 2, 100.0, PERCENT)
 SCORE_FIGURES = {
     "segmentation.png": ("Dice and HD95 of every test case.", "Dice and HD95 of each case by region and grade"),
@@ -90,7 +89,7 @@ def _by_grade(found: Mapping) -> list[Table]:
     rows = [("cases", *(count(part["n"]) for part in parts.values()))]
     rows += [
         (JOINT_SCORES[name].name, *(JOINT_SCORES[name].estimate(p[name], p["ci95"][name]) for p in parts.values()))
-        for name in BY_GRADE
+        for name in OUTLINES
     ]
     return [Table("By grade", ("score", *parts), rows)]
 
@@ -113,22 +112,22 @@ def arm_table(rows: Sequence[Mapping]) -> Table:
         (
             spoken(row["arm"]),
             str(len(row["seeds"])),
-            *(_mean(JOINT_SCORES[name], row["mean"][name], row["sd"][name], row["ci95"][name]) for name in ARM_SCORES),
+            *(_mean(JOINT_SCORES[name], row["mean"][name], row["sd"][name], row["ci95"][name]) for name in COMPARED),
         )
         for row in rows
     ]
-    columns = ("arm", "seeds", *(JOINT_SCORES[name].name for name in ARM_SCORES))
+    columns = ("arm", "seeds", *(JOINT_SCORES[name].name for name in COMPARED))
     return Table("Ablation (the 3D paper's Table 1)", columns, body, "Second line: 95 % interval over cases.")
 
 
 def difference_table(rows: Sequence[Mapping]) -> Table:
     """Each arm minus the full network, with its interval, and the adjusted p below."""
     body = [
-        (spoken(row["arm"]), *(_change(JOINT_SCORES[name], row["difference"][name]) for name in ARM_SCORES))
+        (spoken(row["arm"]), *(_change(JOINT_SCORES[name], row["difference"][name]) for name in COMPARED))
         for row in rows
         if row["difference"]
     ]
-    columns = ("arm minus full", *(JOINT_SCORES[name].name for name in ARM_SCORES))
+    columns = ("arm minus full", *(JOINT_SCORES[name].name for name in COMPARED))
     note = "p is Holm-adjusted over the arms: Wilcoxon for Dice, McNemar for accuracy, paired bootstrap for AUC."
     return Table("Each arm against the full network", columns, body, note)
 

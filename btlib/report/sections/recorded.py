@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
+from btlib.core.metrics.classification import METRICS
+from btlib.core.metrics.metric import Shown, names
 from btlib.images.data.separation import IMAGE, PATIENT, RUNGS
 from btlib.report.blocks import Block, Section, Table, Text
 from btlib.report.ladder import rung_of, rung_words
 from btlib.report.scores import ACCURACY, NOTHING, SCORES, SHARE, count, spoken
-from btlib.report.sections.external import COLUMNS
+from btlib.report.sections.external import TUMOR_OR_NONE
 from btlib.report.sections.gradcam import MEASURES
 from btlib.report.study import Study
 
 BADGE = "real images, other runs"
-OTHERS = ("macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
+OTHERS = [name for name in names(METRICS.values(), Shown.SUMMARY) if name != "accuracy"]
 PAPER_PIXELS = 224
 ORDER = (*RUNGS, None)
 
@@ -77,12 +79,12 @@ def accuracy_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table
 
 def score_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table:
     """Under each score: the difference from the paper with its interval."""
-    rows = [("the paper", RUNGS[IMAGE], *(SCORES[name].said(paper[name]) for name in OTHERS))]
+    rows = [("the paper", RUNGS[IMAGE], *(SCORES[name].said(paper.get(name)) for name in OTHERS))]
     for run in runs:
         cells = []
         for name in OTHERS:
-            value, ends = run["scores"][name], run["ci95"][name]
-            difference = SCORES[name].difference(value, paper[name], ends)
+            value, ends = run["scores"].get(name), run["ci95"].get(name)
+            difference = SCORES[name].difference(value, paper.get(name), ends)
             cells.append(f"{SCORES[name].estimate(value, ends)}\n{difference}")
         rows.append((run["title"], rung_words(run), *cells))
     note = "Below each score: minus the paper, with the run's own interval."
@@ -98,12 +100,12 @@ def external_tables(runs: Sequence[Mapping]) -> list[Table]:
             spoken(name),
             count(scores["n"]),
             count(scores["patients"]),
-            *(score.estimate(scores[key], scores["ci95"].get(key)) for key, score in COLUMNS.items()),
+            *(score.estimate(scores[key], scores["ci95"].get(key)) for key, score in TUMOR_OR_NONE.items()),
         )
         for run in runs
         for name, scores in (run.get("external") or {}).items()
     ]
-    columns = ("run", "set", "images", "patients", *(score.name for score in COLUMNS.values()))
+    columns = ("run", "set", "images", "patients", *(score.name for score in TUMOR_OR_NONE.values()))
     note = "Nothing was trained on these slices: some tumour against none. 95 % intervals over patients."
     return [Table("Other hospitals, recorded runs", columns, rows, note, badge=BADGE)] if rows else []
 

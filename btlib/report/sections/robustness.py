@@ -3,11 +3,9 @@
 from btlib.images.evaluation.robustness import READING
 from btlib.report.blocks import Bullets, Section, Table
 from btlib.report.figures.wording import named_lines
-from btlib.report.scores import PERCENT, Score, count, spoken
+from btlib.report.scores import ACCURACY, SCORES, count, spoken
 from btlib.report.study import Study
 
-ACCURACY = Score("accuracy", 1, 100.0, PERCENT)
-ECE = Score("ECE")
 MAIN = "main"
 FIGURES = {
     "accuracy.png": ("Accuracy by corruption and severity.", "Accuracy curves, a panel for each corruption"),
@@ -31,8 +29,8 @@ def robustness_section(study: Study) -> Section:
             ACCURACY.estimate(model["clean"]["accuracy"], model["ci95"]["clean"]["accuracy"]),
             ACCURACY.estimate(model["mca"], model["ci95"]["mca"]),
             ACCURACY.signed(model["drop"], model["ci95"]["drop"]),
-            ECE.estimate(model["clean"]["ece"], model["ci95"]["clean"]["ece"]),
-            ECE.estimate(model["mean_ece"], model["ci95"]["mean_ece"]),
+            SCORES["ece"].estimate(model["clean"]["ece"], model["ci95"]["clean"]["ece"]),
+            SCORES["ece"].estimate(model["mean_ece"], model["ci95"]["mean_ece"]),
         )
         for name, model in models.items()
     ]

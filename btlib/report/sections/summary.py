@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
+from btlib.core.metrics import classification
+from btlib.core.metrics.metric import Shown, names
 from btlib.images.data.separation import separation
 from btlib.report.blocks import Number, Numbers, Section, Text
 from btlib.report.scores import JOINT_SCORES, SCORES, Score, count
 from btlib.report.study import Study
+from btlib.volumes.evaluation import metrics as joint
 
-SHOWN = ("accuracy", "macro_f1", "roc_auc_macro", "ece", "kappa", "mcc")
-JOINT_SHOWN = ("dice_wt", "dice_tc", "dice_et", "hd95_wt", "grade_accuracy", "grade_auc")
+SHOWN = names(classification.METRICS.values(), Shown.SUMMARY)
+JOINT_SHOWN = names(joint.METRICS.values(), Shown.SUMMARY)
 
 
 def summary_section(study: Study) -> Section:

@@ -7,12 +7,11 @@ from scipy.stats import wilcoxon
 
 from btlib.core.metrics.significance import ASSUMPTIONS, holm, mcnemar
 from btlib.core.runtime.arm_names import FULL
-from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals, weighted_mean
-from btlib.volumes.evaluation.scores import HGG, grade_scores
+from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.metrics import COMPARED, METRICS, grade_scores
+from btlib.volumes.evaluation.scores import HGG
 from btlib.volumes.evaluation.tables import DICE, Runs
 
-GRADE = ("accuracy", "auc", "ece")
-SCORES = (*DICE, *(f"grade_{name}" for name in GRADE))
 ROUNDING = 12  # decimals; what differs by less differs by the order of summation only
 
 READING = {
@@ -45,7 +44,7 @@ def joint_ablation_table(
 ) -> dict:
     """The table as JSON: {"rows": one per arm}; READING says what the numbers mean.
 
-    A row holds arm; seeds (seed with the SCORES, or with failed: the reason); mean, sd (sample) and ci95 per score;
+    A row holds arm; seeds (seed with the COMPARED, or with failed: the reason); mean, sd (sample) and ci95 per score;
     difference, per score value, ci95, p and p_holm (None for the full network, and for all when it failed); p_value.
     What is undefined is None.
 
@@ -72,7 +71,7 @@ def joint_ablation_table(
 
 
 def run_scores(runs: Runs, cohort: Cohort, bins: int, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """The SCORES of every seed, each [S, B]; NaN where undefined.
+    """The COMPARED of every seed, each [S, B]; NaN where undefined.
 
     Args:
         bins: bins of the ECE.
@@ -82,10 +81,10 @@ def run_scores(runs: Runs, cohort: Cohort, bins: int, weights: np.ndarray) -> di
     high = cohort.grades[graded] == HGG
     every = []
     for dice, p_hgg in zip(runs.dice, runs.p_hgg, strict=True):
-        scores = {name: weighted_mean(dice[segmented, k], weights[:, segmented]) for k, name in enumerate(DICE)}
-        grade = grade_scores(high, p_hgg[graded], bins, weights[:, graded])
-        every.append(scores | {f"grade_{name}": grade[name] for name in GRADE})
-    return {name: np.stack([scores[name] for scores in every]) for name in SCORES}
+        measures = dict(zip(DICE, dice[segmented].T, strict=True))
+        outlines = {name: METRICS[name].function(measures, weights[:, segmented]) for name in DICE}
+        every.append(outlines | grade_scores(high, p_hgg[graded], bins, weights[:, graded]))
+    return {name: np.stack([scores[name] for scores in every]) for name in COMPARED}
 
 
 def seed_means(runs: Runs, cohort: Cohort, bins: int, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,7 +96,7 @@ def _summary(
     runs: Runs | None, seeds: Mapping[int, str], cohort: Cohort, bins: int, weights: np.ndarray
 ) -> dict[str, list | dict]:
     """seeds, mean, sd and ci95 of one arm."""
-    nothing = dict.fromkeys(SCORES)
+    nothing = dict.fromkeys(COMPARED)
     if runs is None:
         failed = [{"seed": seed, "failed": reason} for seed, reason in seeds.items()]
         return {"seeds": failed, "mean": nothing, "sd": nothing, "ci95": nothing}
@@ -120,10 +119,10 @@ def _difference(full: Runs, arm: Runs, cohort: Cohort, bins: int, weights: np.nd
     """Per score: value and ci95 of arm − full over the seeds that both have, and p; None where undefined."""
     shared = sorted(set(full.seeds) & set(arm.seeds))
     if not shared:
-        return {name: dict.fromkeys(("value", "ci95", "p")) for name in SCORES}
+        return {name: dict.fromkeys(("value", "ci95", "p")) for name in COMPARED}
     full, arm = full.at(shared), arm.at(shared)
     ours, theirs = (seed_means(runs, cohort, bins, weights) for runs in (full, arm))
-    drawn = {name: theirs[name] - ours[name] for name in SCORES}
+    drawn = {name: theirs[name] - ours[name] for name in COMPARED}
     high = (cohort.grades == HGG)[cohort.graded]
     right = [(runs.p_hgg[:, cohort.graded] > 0.5) == high for runs in (full, arm)]
     gained = (arm.dice.mean(axis=0) - full.dice.mean(axis=0))[cohort.segmented]
@@ -136,7 +135,7 @@ def _difference(full: Runs, arm: Runs, cohort: Cohort, bins: int, weights: np.nd
             "ci95": ends[name],
             "p": None if values[name] is None else p_values.get(name),
         }
-        for name in SCORES
+        for name in COMPARED
     }
 
 
@@ -160,10 +159,10 @@ def _with_holm(differences: dict[str, dict[str, dict]]) -> dict[str, dict[str, d
     """The differences with p_holm, adjusted over the arms, for each score by itself."""
     adjusted = {
         name: dict(zip(differences, holm([found[name]["p"] for found in differences.values()]), strict=True))
-        for name in SCORES
+        for name in COMPARED
     }
     return {
-        arm: {name: {**found[name], "p_holm": adjusted[name][arm]} for name in SCORES}
+        arm: {name: {**found[name], "p_holm": adjusted[name][arm]} for name in COMPARED}
         for arm, found in differences.items()
     }
 

@@ -8,8 +8,9 @@ import numpy as np
 from btlib.core.runtime.arm_names import FULL
 from btlib.core.runtime.errors import InputError, listed
 from btlib.volumes.data.conventions import MODALITIES
-from btlib.volumes.evaluation.ablation import SCORES, seed_means
+from btlib.volumes.evaluation.ablation import seed_means
 from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.metrics import COMPARED
 from btlib.volumes.evaluation.tables import Runs
 
 SUBSETS = ["+".join(chosen) for size in range(1, len(MODALITIES) + 1) for chosen in combinations(MODALITIES, size)]
@@ -32,7 +33,7 @@ def modality_table(
 ) -> dict:
     """The table as JSON: rows, average, difference.
 
-    A row holds arm, modalities (a list), and mean (over seeds) and ci95 per score of `joint_ablation.SCORES`; average
+    A row holds arm, modalities (a list), and mean (over seeds) and ci95 per score of COMPARED; average
     is arm -> mean and ci95 of the mean over the 15 rows; difference is value and ci95 per score of the averages of FULL
     minus WITHOUT, None unless both are there. What is undefined is None.
 
@@ -53,7 +54,7 @@ def modality_table(
     weights = cohort.weights(resamples, rng)
     drawn = {key: seed_means(runs_, cohort, bins, weights) for key, runs_ in runs.items()}
     averages = {
-        arm: {name: np.mean([drawn[arm, subset][name] for subset in SUBSETS], axis=0) for name in SCORES}
+        arm: {name: np.mean([drawn[arm, subset][name] for subset in SUBSETS], axis=0) for name in COMPARED}
         for arm in arms
     }
     return {
@@ -74,6 +75,6 @@ def _summary(drawn: dict[str, np.ndarray]) -> dict:
 def _difference(averages: dict[str, dict[str, np.ndarray]]) -> dict | None:
     if not {FULL, WITHOUT} <= averages.keys():
         return None
-    drawn = {name: averages[FULL][name] - averages[WITHOUT][name] for name in SCORES}
+    drawn = {name: averages[FULL][name] - averages[WITHOUT][name] for name in COMPARED}
     values, ends = estimates(drawn), intervals(drawn)
-    return {name: {"value": values[name], "ci95": ends[name]} for name in SCORES}
+    return {name: {"value": values[name], "ci95": ends[name]} for name in COMPARED}

@@ -1,22 +1,17 @@
-"""metrics/joint3d.json: how well one network outlines gliomas and grades them, with intervals over cases.
-
-The grade's positive class is HGG, called where p_HGG is above one half.
-"""
+"""metrics/joint3d.json: how well one network outlines gliomas and grades them, with intervals over cases."""
 
 import numpy as np
 import pandas as pd
 
 from btlib.core.metrics import calibration
-from btlib.core.metrics.bootstrap import confusion_scores, ece, ranking_scores
 from btlib.core.metrics.resampling import exact_ci95
 from btlib.volumes.data.conventions import GRADES, REGIONS
-from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals, weighted_mean
+from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.metrics import OUTLINES, UNCERTAINTY, grade_scores
 from btlib.volumes.evaluation.tables import PROBABILITIES, JointTables
-from btlib.volumes.evaluation.uncertainty import HEADLINE, uncertainty_rows, voxel_error_auroc
+from btlib.volumes.evaluation.uncertainty import HEADLINE, uncertainty_rows
 
 LGG, HGG = GRADES
-MEASURES = ("dice", "hd95")
-GRADE_SCORES = ("accuracy", "auc", "sensitivity", "specificity", "kappa", "ece")
 
 
 def joint_metrics(tables: JointTables, bins: int, resamples: int, rng: np.random.Generator) -> dict:
@@ -37,10 +32,11 @@ def joint_metrics(tables: JointTables, bins: int, resamples: int, rng: np.random
     weights = cohort.weights(resamples, rng)
     temperature = grade_temperature(tables.val)
     known = cohort.graded & test["p_HGG"].notna().to_numpy()
+    entropy = voxels[voxels["method"] == HEADLINE]
     drawn = {
         **outline_scores(tables.segmentation, cohort.cases, weights),
         **_grade_scores(test[known], temperature, bins, weights[:, known]),
-        "uncertainty_error_auroc": voxel_error_auroc(voxels[voxels["method"] == HEADLINE], cohort.cases, weights),
+        **{name: metric.function(entropy, cohort.cases, weights) for name, metric in UNCERTAINTY.items()},
     }
     return {
         **estimates(drawn),
@@ -67,57 +63,32 @@ def grade_temperature(val: pd.DataFrame) -> float | None:
 
 
 def outline_scores(segmentation: pd.DataFrame, cases: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """dice_<region> and hd95_<region>, each [B]: means over the cases of the segmentation table.
+    """The metrics OUTLINES, each [B]: means over the cases of the segmentation table.
 
     Args:
         segmentation: from `read_segmentation`.
         cases: [N] names.
         weights: [B, N].
     """
+    measures = segmentation.pivot(index="case", columns="region", values=["dice", "hd95"])
+    measures = measures.reindex(segmentation["case"].unique())  # sorted otherwise: sums would differ in the last digit
+    values = {f"{measure}_{region}": column.to_numpy() for (measure, region), column in measures.items()}
     place = {name: row for row, name in enumerate(cases)}
-    scores = {}
-    for region in REGIONS:
-        rows = segmentation[segmentation["region"] == region]
-        drawn = weights[:, [place[name] for name in rows["case"]]]
-        scores |= {f"{measure}_{region}": weighted_mean(rows[measure].to_numpy(), drawn) for measure in MEASURES}
-    return {f"{measure}_{region}": scores[f"{measure}_{region}"] for measure in MEASURES for region in REGIONS}
-
-
-def grade_scores(high: np.ndarray, p_hgg: np.ndarray, bins: int, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """The GRADE_SCORES, each [B]; NaN where undefined, as all are for a network that does not grade.
-
-    Args:
-        high: [n] bool, the true grade is HGG.
-        p_hgg: [n] probability of HGG, all NaN from a network that does not grade.
-        bins: bins of the ECE.
-        weights: [B, n].
-    """
-    undefined = np.full(len(weights), np.nan)
-    if not len(high) or np.isnan(p_hgg).any():
-        return dict.fromkeys(GRADE_SCORES, undefined)
-    called, both = p_hgg > 0.5, high.any() and not high.all()
-    confusion = confusion_scores(high.astype(int), called.astype(int), len(GRADES), weights)
-    return {
-        "accuracy": confusion["accuracy"],
-        "auc": ranking_scores(high, p_hgg, weights)[0] if both else undefined,
-        "sensitivity": weighted_mean(called[high], weights[:, high]),
-        "specificity": weighted_mean(~called[~high], weights[:, ~high]),
-        "kappa": confusion["kappa"] if both else undefined,
-        "ece": ece(np.maximum(p_hgg, 1 - p_hgg), called == high, bins, weights),
-    }
+    drawn = weights[:, [place[name] for name in measures.index]]
+    if not values:
+        return dict.fromkeys(OUTLINES, np.full(len(weights), np.nan))
+    return {name: metric.function(values, drawn) for name, metric in OUTLINES.items()}
 
 
 def _grade_scores(
     graded: pd.DataFrame, temperature: float | None, bins: int, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """grade_<score> for the GRADE_SCORES, and the ECE after temperature scaling."""
+    """`grade_scores` of the rows of a predictions table."""
     high = (graded["grade"] == HGG).to_numpy()
-    scores = grade_scores(high, graded["p_HGG"].to_numpy(), bins, weights)
-    scores["ece_temperature_scaled"] = np.full(len(weights), np.nan)
+    scaled = None
     if temperature is not None:
-        p_hgg = calibration.scale(graded[PROBABILITIES].to_numpy(), temperature)[:, 1]
-        scores["ece_temperature_scaled"] = grade_scores(high, p_hgg, bins, weights)["ece"]
-    return {f"grade_{name}": values for name, values in scores.items()}
+        scaled = calibration.scale(graded[PROBABILITIES].to_numpy(), temperature)[:, 1]
+    return grade_scores(high, graded["p_HGG"].to_numpy(), bins, weights, scaled)
 
 
 def _grade_counts(graded: pd.DataFrame) -> dict:

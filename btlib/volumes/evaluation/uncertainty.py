@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from btlib.core.metrics.bootstrap import ranking_scores
 from btlib.core.metrics.resampling import stratified_weights
+from btlib.core.metrics.sample import ranking_scores
 from btlib.volumes.data.conventions import GRADES
 from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals

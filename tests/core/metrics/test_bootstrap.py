@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from btlib.core.metrics import bootstrap
-from btlib.core.metrics.bootstrap import ci95, resampled_scores
+from btlib.core.metrics import classification
+from btlib.core.metrics.classification import ci95, resampled_scores, scores
 from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import exact_ci95, interval, stratified_weights
-from btlib.core.metrics.scores import headline
+from tests.core.metrics.oracle import expected_scores
 
 
 def rng():
@@ -57,9 +57,8 @@ def test_intervals_of_copied_images_are_those_of_the_images():
     assert width(copies) == pytest.approx(width(single) / np.sqrt(3), rel=0.08)
 
 
-def test_one_of_each_row_gives_the_scores_themselves(predictions):
-    found = resampled_scores(predictions, 1.7, 15, np.ones((1, len(predictions.labels))))
-    assert {name: float(value[0]) for name, value in found.items()} == pytest.approx(headline(predictions, 1.7, 15))
+def test_the_scores_are_those_of_scikit_learn(predictions):
+    assert scores(predictions, 1.7, 15) == pytest.approx(expected_scores(predictions, 1.7, 15))
 
 
 def test_weights_are_the_same_as_repeated_rows(predictions):
@@ -70,7 +69,9 @@ def test_weights_are_the_same_as_repeated_rows(predictions):
         repeated = Predictions(
             predictions.image_ids[rows], predictions.labels[rows], predictions.probabilities[rows], predictions.classes
         )
-        assert {name: float(value[b]) for name, value in found.items()} == pytest.approx(headline(repeated, 0.6, 15))
+        assert {name: float(value[b]) for name, value in found.items()} == pytest.approx(
+            expected_scores(repeated, 0.6, 15)
+        )
 
 
 def two_classes(hits: int, size: int) -> Predictions:
@@ -90,22 +91,22 @@ def test_accuracy_interval_is_the_binomial_one():
 
 def test_intervals_contain_the_scores_and_are_keyed(predictions):
     found = ci95(predictions, 1.3, 15, 400, rng())
-    scores = headline(predictions, 1.3, 15)
-    assert set(found) == set(scores)
-    for name in set(scores) - {"ece", "ece_temperature_scaled"}:  # the ECE is biased upwards in resamples
-        assert found[name][0] < scores[name] < found[name][1], name
+    estimates = scores(predictions, 1.3, 15)
+    assert set(found) == set(estimates)
+    for name in set(estimates) - {"ece", "ece_temperature_scaled"}:  # the ECE is biased upwards in resamples
+        assert found[name][0] < estimates[name] < found[name][1], name
     assert ci95(predictions, 1.3, 15, 400, rng()) == found
     assert ci95(predictions, 1.3, 15, 400, np.random.default_rng(1)) != found
 
 
 def test_the_number_of_resamples_is_exact_over_chunks(predictions, monkeypatch):
     counted = []
-    original = bootstrap.resampled_scores
+    original = classification.resampled_scores
     monkeypatch.setattr(
-        bootstrap, "resampled_scores", lambda *given: counted.append(len(given[-1])) or original(*given)
+        classification, "resampled_scores", lambda *given: counted.append(len(given[-1])) or original(*given)
     )
-    ci95(predictions, 1.0, 15, 2 * bootstrap.CHUNK + 1, rng())
-    assert counted == [bootstrap.CHUNK, bootstrap.CHUNK, 1]
+    ci95(predictions, 1.0, 15, 2 * classification.CHUNK + 1, rng())
+    assert counted == [classification.CHUNK, classification.CHUNK, 1]
 
 
 def test_interval_is_the_central_95_percent():

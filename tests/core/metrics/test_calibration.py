@@ -5,7 +5,12 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from btlib.core.metrics.calibration import TEMPERATURES, bin_numbers, ece, fit_temperature, reliability, scale
+from btlib.core.metrics.calibration import TEMPERATURES, bin_numbers, fit_temperature, reliability, scale
+from btlib.core.metrics.sample import expected_calibration_error
+
+
+def ece(confidence, correct, bins):
+    return float(expected_calibration_error(confidence, correct, bins, np.ones((1, len(correct))))[0])
 
 
 def test_ece_by_hand():

@@ -6,13 +6,13 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
-from btlib.core.metrics.bootstrap import ci95
-from btlib.core.metrics.calibration import ece
+from btlib.core.metrics.classification import COMPARED, ci95
 from btlib.core.metrics.resampling import stratified_weights
 from btlib.core.metrics.significance import holm
 from btlib.core.runtime.errors import InputError
 from btlib.images.evaluation import ablation
-from btlib.images.evaluation.ablation import SCORES, Failed, ablation_table, seed_mean_ci95
+from btlib.images.evaluation.ablation import Failed, ablation_table, seed_mean_ci95
+from tests.core.metrics.oracle import ece
 
 PAPER = {"gated": {"accuracy": 0.9412}, "pooled": None}
 SEEDS = (11, 12, 13)
@@ -57,7 +57,7 @@ def test_scores_mean_and_spread_are_those_of_scikit_learn(arms):
         }
         for seed, run in runs.items()
     ]
-    for name in SCORES:
+    for name in COMPARED:
         values = [seed[name] for seed in row["seeds"]]
         assert row["mean"][name] == pytest.approx(np.mean(values))
         assert row["sd"][name] == pytest.approx(stats.tstd(values))
@@ -88,7 +88,7 @@ def test_with_one_seed_the_interval_is_that_of_the_single_net(arms, monkeypatch)
     run = arms["gated"][11]
     weights = stratified_weights(run.labels, 60, np.random.default_rng(5))
     expected = ci95(run, 1.0, 15, 60, np.random.default_rng(5))
-    assert seed_mean_ci95({11: run}, 15, weights) == {name: pytest.approx(expected[name]) for name in SCORES}
+    assert seed_mean_ci95({11: run}, 15, weights) == {name: pytest.approx(expected[name]) for name in COMPARED}
 
 
 def test_the_interval_resamples_the_same_images_for_every_seed(arms, monkeypatch):
@@ -104,7 +104,7 @@ def test_the_interval_resamples_the_same_images_for_every_seed(arms, monkeypatch
 def test_copies_of_one_seed_leave_the_interval_as_it_is(arms):
     run = arms["gated"][11]
     one, copies = rows({"proposed": {1: run}}), rows({"proposed": {1: run, 2: run, 3: run}})
-    for name in SCORES:
+    for name in COMPARED:
         assert one["proposed"]["ci95"][name] == pytest.approx(copies["proposed"]["ci95"][name])
     assert set(copies["proposed"]["sd"].values()) == {0.0}
 

@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import auc
 
-from btlib.core.metrics.scores import headline, per_class
+from btlib.core.metrics.classification import per_class, scores
 from btlib.images.evaluation.curves import confusion_rows, pr_curves, roc_curves
 
 
 def test_area_under_each_roc_curve_is_its_auc(predictions):
-    curves, scores = roc_curves(predictions), headline(predictions, 1.0, 15)
+    curves, found = roc_curves(predictions), scores(predictions, 1.0, 15)
     areas = {name: auc(points["fpr"], points["tpr"]) for name, points in curves.items()}
     for name, row in per_class(predictions).items():
         assert areas[name] == pytest.approx(row["roc_auc"])
-    assert areas["micro"] == pytest.approx(scores["roc_auc_micro"])
-    assert areas["macro"] == pytest.approx(scores["roc_auc_macro"], abs=0.01)
+    assert areas["micro"] == pytest.approx(found["roc_auc_micro"])
+    assert areas["macro"] == pytest.approx(found["roc_auc_macro"], abs=0.01)
 
 
 def test_roc_curves_run_from_corner_to_corner(predictions):

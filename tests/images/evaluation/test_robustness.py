@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from btlib.core.metrics.calibration import ece
 from btlib.core.metrics.predictions import Predictions, predictions_table
 from btlib.core.metrics.resampling import interval, stratified_weights
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.evaluation.robustness import CLEAN, read_runs, robustness_table
 from btlib.report.figures.robustness import accuracy_figure, sensitivity_figure, worst_corruptions
+from tests.core.metrics.oracle import ece
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 LABELS = np.repeat(np.arange(4), 5)

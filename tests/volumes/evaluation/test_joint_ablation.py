@@ -14,7 +14,8 @@ from btlib.core.metrics.significance import holm
 from btlib.core.runtime.artifacts import read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.report.figures.volume_tables import claims, comparison_markdown, joint_ablation_markdown
-from btlib.volumes.evaluation.ablation import SCORES, joint_ablation_table
+from btlib.volumes.evaluation.ablation import joint_ablation_table
+from btlib.volumes.evaluation.metrics import COMPARED
 from btlib.volumes.evaluation.modalities import SUBSETS, modality_table
 from btlib.volumes.evaluation.tables import (
     CASE_SCORES,
@@ -116,7 +117,7 @@ def test_grade_differences(study):
 def test_p_is_adjusted_over_the_arms_that_have_the_score(study):
     rows = table(study)
     others = [row for arm, row in rows.items() if arm != "full"]
-    for name in SCORES:
+    for name in COMPARED:
         p = [row["difference"][name]["p"] for row in others]
         assert [row["difference"][name]["p_holm"] for row in others] == holm(p)
     assert rows["no_attention"]["p_value"] == rows["no_attention"]["difference"]["dice_wt"]["p_holm"]
@@ -126,8 +127,8 @@ def test_p_is_adjusted_over_the_arms_that_have_the_score(study):
 
 def test_what_an_arm_does_not_do_is_null(study):
     rows = table(study)
-    for arm, undefined in (("segmentation_only", SCORES[3:]), ("grading_only", SCORES[:3])):
-        for name in SCORES:
+    for arm, undefined in (("segmentation_only", COMPARED[3:]), ("grading_only", COMPARED[:3])):
+        for name in COMPARED:
             known = name not in undefined
             assert (rows[arm]["mean"][name] is not None) == known == (rows[arm]["ci95"][name] is not None)
             assert (rows[arm]["difference"][name]["value"] is not None) == known
@@ -171,10 +172,10 @@ def row(arm, mean, difference=None, seeds=3) -> dict:
     found = difference and dict(zip(keys, (difference[0], difference[1:3], difference[3], difference[3]), strict=True))
     return {
         "arm": arm,
-        "seeds": [{"seed": seed, **dict.fromkeys(SCORES, mean)} for seed in range(seeds)],
-        "mean": dict.fromkeys(SCORES, mean),
-        "sd": dict.fromkeys(SCORES, 0.01),
-        "difference": found and dict.fromkeys(SCORES, found),
+        "seeds": [{"seed": seed, **dict.fromkeys(COMPARED, mean)} for seed in range(seeds)],
+        "mean": dict.fromkeys(COMPARED, mean),
+        "sd": dict.fromkeys(COMPARED, 0.01),
+        "difference": found and dict.fromkeys(COMPARED, found),
     }
 
 
@@ -197,7 +198,7 @@ def test_claims_say_which_way_a_difference_goes_and_whether_it_is_shown():
     )
     rows[2] = row("grading_only", 0.9, (0.1, 0.05, 0.15, 0.05))
     assert claims({"rows": rows})[4].endswith("p 0.050: joint is worse, in each of 3 seeds.")
-    rows[2]["seeds"][1] = {"seed": 1, **dict.fromkeys(SCORES, 0.7)}
+    rows[2]["seeds"][1] = {"seed": 1, **dict.fromkeys(COMPARED, 0.7)}
     assert claims({"rows": rows})[4].endswith("p 0.050: no difference shown, since only 2 of 3 seeds agree.")
     rows[2]["seeds"][1] = {"seed": 1, "failed": "diverged"}
     assert claims({"rows": rows})[4].endswith("joint is worse, in each of 2 seeds.")

@@ -9,8 +9,10 @@ from btlib.core.metrics import calibration
 from btlib.core.metrics.resampling import exact_ci95, interval
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
-from btlib.volumes.evaluation.scores import grade_scores, grade_temperature, joint_metrics
+from btlib.volumes.evaluation.metrics import grade_scores
+from btlib.volumes.evaluation.scores import grade_temperature, joint_metrics
 from btlib.volumes.evaluation.tables import JointTables, read_grade_predictions, read_joint_tables, read_segmentation
+from tests.core.metrics.oracle import ece
 from tests.volumes.evaluation import joint_make
 
 CONTRACT = (
@@ -58,7 +60,7 @@ def test_calibration_before_and_after_scaling_with_the_validation_temperature(ta
     assert found["temperature"] == temperature == grade_temperature(tables.val)
     for name, t in (("grade_ece", 1.0), ("grade_ece_temperature_scaled", temperature)):
         p = calibration.scale(test[columns].to_numpy(), t)
-        assert found[name] == pytest.approx(calibration.ece(p.max(axis=1), p.argmax(axis=1) == high, 15))
+        assert found[name] == pytest.approx(ece(p.max(axis=1), p.argmax(axis=1) == high, 15))
     assert found["grade_ece"] != pytest.approx(found["grade_ece_temperature_scaled"])
 
 
@@ -168,7 +170,7 @@ def test_without_true_segmentations_and_grades_all_is_null(tables):
 def test_probability_of_one_half_is_not_called_high():
     high, p = np.array([True, False]), np.array([0.5, 0.5])
     scores = grade_scores(high, p, 15, np.ones((1, 2)))
-    assert scores["sensitivity"] == 0 and scores["specificity"] == 1 and scores["auc"] == 0.5
+    assert scores["grade_sensitivity"] == 0 and scores["grade_specificity"] == 1 and scores["grade_auc"] == 0.5
 
 
 def written(tables: JointTables, folder):

@@ -9,13 +9,14 @@ import torchmetrics.functional.classification as torchmetrics
 from sklearn.metrics import log_loss
 
 from btlib.core.metrics.calibration import scale
+from btlib.core.metrics.classification import METRICS, Sample, nll, per_class
+from btlib.core.metrics.classification import scores as all_scores
 from btlib.core.metrics.predictions import Predictions
-from btlib.core.metrics.scores import headline, per_class, row_nll
 
 
 @pytest.fixture
 def scores(predictions):
-    return headline(predictions, temperature=1.0, bins=15)
+    return all_scores(predictions, temperature=1.0, bins=15)
 
 
 def confusion(predictions) -> np.ndarray:
@@ -39,6 +40,15 @@ def threshold_ap(positive: np.ndarray, scores: np.ndarray) -> float:
         recall = taken.sum() / positive.sum()
         total, before = total + (recall - before) * taken.mean(), recall
     return total
+
+
+def test_every_metric_is_documented_and_has_a_direction(predictions):
+    for metric in METRICS.values():
+        assert metric.title and metric.source and metric.label
+    best = Predictions(predictions.image_ids, predictions.labels, predictions.onehot.astype(float), predictions.classes)
+    worse, perfect = all_scores(predictions, 1.0, 15), all_scores(best, 1.0, 15)
+    for name, metric in METRICS.items():
+        assert (perfect[name] > worse[name]) == metric.higher_is_better, name
 
 
 def test_accuracy_and_f1_by_counting(predictions, scores):
@@ -78,7 +88,7 @@ def test_ap_over_distinct_thresholds(predictions, scores):
 def test_all_scores_tied_gives_auc_one_half_and_ap_the_prevalence():
     labels = np.repeat(np.arange(4), 5)
     flat = Predictions(np.arange(20).astype(object), labels, np.full((20, 4), 0.25), ("a", "b", "c", "d"))
-    scores = headline(flat, 1.0, 15)
+    scores = all_scores(flat, 1.0, 15)
     assert scores["roc_auc_macro"] == scores["roc_auc_micro"] == 0.5
     assert scores["ap_macro"] == scores["ap_micro"] == 0.25
     assert scores["kappa"] == scores["mcc"] == 0
@@ -111,20 +121,21 @@ def test_a_class_never_predicted_has_precision_zero():
     labels = np.array([0, 0, 1, 1])
     said = Predictions(np.arange(4).astype(object), labels, np.array([[0.9, 0.1]] * 4), ("a", "b"))
     assert per_class(said)["b"] == {"precision": 0, "recall": 0, "f1": 0, "support": 2, "roc_auc": 0.5, "ap": 0.5}
-    assert headline(said, 1.0, 15)["macro_f1"] == pytest.approx(1 / 3)
+    assert all_scores(said, 1.0, 15)["macro_f1"] == pytest.approx(1 / 3)
 
 
 def test_proper_scores(predictions, scores):
     # scikit-learn's log loss clips at the float's epsilon and so does ours far below it: compare without zeros
     safe = scale(predictions.probabilities + 0.01, 1.0)
-    assert row_nll(safe, predictions.labels).mean() == pytest.approx(log_loss(predictions.labels, safe))
+    sample = Sample(predictions.labels, safe, np.ones((1, len(safe))))
+    assert nll(sample)[0] == pytest.approx(log_loss(predictions.labels, safe))
     by_hand = np.mean([(row - np.eye(4)[k]) @ (row - np.eye(4)[k]) for row, k in zip(
         predictions.probabilities, predictions.labels, strict=True)])  # fmt: skip
     assert scores["brier"] == pytest.approx(by_hand)
 
 
 def test_temperature_changes_calibration_and_nothing_else(predictions, scores):
-    warm = headline(predictions, temperature=2.0, bins=15)
+    warm = all_scores(predictions, temperature=2.0, bins=15)
     changed = {name for name in scores if scores[name] != warm[name]}
     assert changed == {"ece_temperature_scaled", "nll_temperature_scaled"}
 
@@ -134,4 +145,4 @@ def test_scores_do_not_depend_on_the_order_of_rows(predictions, scores):
     shuffled = Predictions(
         predictions.image_ids[order], predictions.labels[order], predictions.probabilities[order], predictions.classes
     )
-    assert headline(shuffled, 1.0, 15) == pytest.approx(scores)
+    assert all_scores(shuffled, 1.0, 15) == pytest.approx(scores)

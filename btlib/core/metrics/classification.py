@@ -1,0 +1,207 @@
+"""The metrics of the classification study. To add one, write its function on a `Sample` and its entry in METRICS.
+
+Estimates, intervals, tables, figures and reports all read METRICS; `tests/core/metrics/test_classification.py` compares
+each with scikit-learn.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from btlib.core.metrics import calibration
+from btlib.core.metrics.metric import Metric, Shown, names, registry
+from btlib.core.metrics.predictions import Predictions
+from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.metrics.sample import Sample, expected_calibration_error, ratio
+
+CHUNK = 250  # resamples at a time: 250 × 7,000 rows × 4 classes of float64 are 56 MB
+SCALED = "_temperature_scaled"  # ends the name of a metric of the temperature-scaled probabilities
+
+
+def accuracy(sample: Sample) -> np.ndarray:
+    return np.trace(sample.confusion, axis1=1, axis2=2) / sample.total
+
+
+def macro_f1(sample: Sample) -> np.ndarray:
+    """A class that neither occurs nor is predicted counts as 0, as in scikit-learn."""
+    return f1_of_classes(sample).mean(axis=1)
+
+
+def f1_of_classes(sample: Sample) -> np.ndarray:
+    """[B, K]."""
+    true, predicted = sample.confusion.sum(axis=2), sample.confusion.sum(axis=1)
+    return ratio(2 * np.diagonal(sample.confusion, axis1=1, axis2=2), true + predicted)
+
+
+def roc_auc_macro(sample: Sample) -> np.ndarray:
+    return np.mean(sample.ranked[0], axis=0)
+
+
+def roc_auc_micro(sample: Sample) -> np.ndarray:
+    return sample.ranked_together[0]
+
+
+def ap_macro(sample: Sample) -> np.ndarray:
+    return np.mean(sample.ranked[1], axis=0)
+
+
+def ap_micro(sample: Sample) -> np.ndarray:
+    return sample.ranked_together[1]
+
+
+def kappa(sample: Sample) -> np.ndarray:
+    hits, chance, _ = _agreement(sample)
+    return ratio(hits * sample.total - chance, sample.total**2 - chance)
+
+
+def mcc(sample: Sample) -> np.ndarray:
+    hits, chance, spread = _agreement(sample)
+    return ratio(hits * sample.total - chance, spread)
+
+
+def ece(sample: Sample) -> np.ndarray:
+    return expected_calibration_error(sample.probabilities.max(axis=1), sample.correct, sample.bins, sample.weights)
+
+
+def nll(sample: Sample) -> np.ndarray:
+    """Finite where the probability of the true class underflowed to 0."""
+    log_p = calibration.log_probabilities(sample.probabilities)
+    return sample.mean(-np.take_along_axis(log_p, sample.truth[:, None], axis=1)[:, 0])
+
+
+def brier(sample: Sample) -> np.ndarray:
+    """Squared distance between probabilities and the one-hot label, 0 … 2."""
+    return sample.mean(((sample.probabilities - sample.onehot) ** 2).sum(axis=1))
+
+
+METRICS = registry(
+    (
+        Metric("accuracy", accuracy, "accuracy", "Table 4", "", 2, "%", shown=Shown.EVERYWHERE),
+        Metric("macro_f1", macro_f1, "macro F1", "Table 4", shown=Shown.EVERYWHERE),
+        Metric(
+            "roc_auc_macro",
+            roc_auc_macro,
+            "macro ROC-AUC",
+            "Figure 11a; one class against the rest, mean over classes",
+            "macro AUC",
+            4,
+            shown=Shown.EVERYWHERE,
+        ),
+        Metric("roc_auc_micro", roc_auc_micro, "micro ROC-AUC", "Figure 11a; over all N·K decisions", digits=4),
+        Metric("ap_macro", ap_macro, "macro average precision", "Figure 11b; mean over classes"),
+        Metric("ap_micro", ap_micro, "micro average precision", "Figure 11b; over all N·K decisions"),
+        Metric("kappa", kappa, "Cohen's kappa", "Table 7; Cohen 1960", digits=4, shown=Shown.SUMMARY),
+        Metric(
+            "mcc",
+            mcc,
+            "Matthews correlation (MCC)",
+            "Table 7; Gorodkin 2004, the K-class form",
+            "MCC",
+            4,
+            shown=Shown.SUMMARY,
+        ),
+        Metric(
+            "ece",
+            ece,
+            "expected calibration error (ECE)",
+            "Table 7; Guo et al. 2017, eq 3",
+            "ECE",
+            4,
+            higher_is_better=False,
+            shown=Shown.EVERYWHERE,
+        ),
+        Metric(
+            f"ece{SCALED}",
+            ece,
+            "ECE after temperature scaling",
+            "Guo et al. 2017, section 4.2",
+            digits=4,
+            higher_is_better=False,
+        ),
+        Metric("nll", nll, "log loss", "mean −log p of the true class", digits=4, higher_is_better=False),
+        Metric(
+            f"nll{SCALED}",
+            nll,
+            "log loss after temperature scaling",
+            "Guo et al. 2017, section 4.2",
+            digits=4,
+            higher_is_better=False,
+        ),
+        Metric("brier", brier, "Brier score (0 … 2)", "Brier 1950", digits=4, higher_is_better=False),
+    )
+)
+COMPARED = names(METRICS.values(), Shown.EVERYWHERE)
+
+
+def scores(predictions: Predictions, temperature: float | np.ndarray, bins: int) -> dict[str, float]:
+    """Every metric of N images.
+
+    Args:
+        temperature: by which logits are divided for the temperature-scaled metrics, fitted on other images than these;
+            one, or one for each image [N].
+        bins: bins of the ECE.
+    """
+    found = resampled_scores(predictions, temperature, bins, np.ones((1, len(predictions.labels))))
+    return {name: float(values[0]) for name, values in found.items()}
+
+
+def resampled_scores(
+    predictions: Predictions,
+    temperature: float | np.ndarray,
+    bins: int,
+    weights: np.ndarray,
+    wanted: Iterable[str] = tuple(METRICS),
+) -> dict[str, np.ndarray]:
+    """The `wanted` metrics, each [B], with row n counted weights[b, n] times."""
+    plain = Sample(predictions.labels, predictions.probabilities, weights, bins)
+    scaled = Sample(predictions.labels, calibration.scale(predictions.probabilities, temperature), weights, bins)
+    return {name: METRICS[name].function(scaled if name.endswith(SCALED) else plain) for name in wanted}
+
+
+def ci95(
+    predictions: Predictions,
+    temperature: float | np.ndarray,
+    bins: int,
+    resamples: int,
+    rng: np.random.Generator,
+    groups: np.ndarray | None = None,
+) -> dict[str, list[float]]:
+    """Percentile intervals of every metric, resampling images within their true class.
+
+    They say how the scores vary with the choice of test images, for this one trained network. The ECE is biased upwards
+    in small samples, so its interval may lie above the estimate.
+
+    Args:
+        groups: [N] group of each image; images of one group are drawn together. None: each image by itself.
+    """
+    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
+    chunks = [
+        resampled_scores(predictions, temperature, bins, stratified_weights(predictions.labels, size, rng, groups))
+        for size in sizes
+    ]
+    return {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in METRICS}
+
+
+def per_class(predictions: Predictions) -> dict[str, dict[str, float | int]]:
+    """Class name -> precision, recall, f1, support, roc_auc, ap (one versus rest); precision 0 if never predicted."""
+    sample = Sample(predictions.labels, predictions.probabilities, np.ones((1, len(predictions.labels))))
+    counts, (auc, ap) = sample.confusion[0], sample.ranked
+    columns = {
+        "precision": ratio(np.diag(counts), counts.sum(axis=0)),
+        "recall": ratio(np.diag(counts), counts.sum(axis=1)),
+        "f1": f1_of_classes(sample)[0],
+        "support": counts.sum(axis=1),
+        "roc_auc": auc[:, 0],
+        "ap": ap[:, 0],
+    }
+    return {
+        label: {name: int(values[k]) if name == "support" else float(values[k]) for name, values in columns.items()}
+        for k, label in enumerate(predictions.classes)
+    }
+
+
+def _agreement(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the confusion matrices, each [B]: hits, Σ_k true_k · predicted_k, and the denominator of the MCC."""
+    true, predicted = sample.confusion.sum(axis=2), sample.confusion.sum(axis=1)
+    spread = (sample.total**2 - (predicted**2).sum(axis=1)) * (sample.total**2 - (true**2).sum(axis=1))
+    return np.trace(sample.confusion, axis1=1, axis2=2), (true * predicted).sum(axis=1), np.sqrt(spread)

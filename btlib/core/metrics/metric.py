@@ -1,0 +1,61 @@
+"""One entry for each metric: how it is computed, what it is called, how it is written and where it comes from."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class Shown(IntEnum):
+    """Where the report shows a metric; each level includes those above it."""
+
+    EVERYWHERE = 0  # arms of an ablation, folds, forest plots, the terminal
+    SUMMARY = 1  # the report's first page and the table of recorded runs
+    DETAIL = 2  # the study's own table
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that carries a confidence interval.
+
+    Attributes:
+        name: its key in metrics/ and data/tables/.
+        function: takes data in which row n counts weights[b, n] times and returns [B] values, NaN where undefined.
+        title: as in a table's header.
+        source: the paper, equation or table that defines it.
+        short: as in a figure; the title where empty.
+        digits: after the point.
+        unit: '%' for a share in 0 … 1 that is written as a percentage, 'mm', or '' for none.
+        higher_is_better: False for errors and losses.
+    """
+
+    name: str
+    function: Callable[..., np.ndarray]
+    title: str
+    source: str
+    short: str = ""
+    digits: int = 3
+    unit: str = ""
+    higher_is_better: bool = True
+    shown: Shown = Shown.DETAIL
+
+    @property
+    def label(self) -> str:
+        """The short title."""
+        return self.short or self.title
+
+
+def registry(metrics: Iterable[Metric]) -> dict[str, Metric]:
+    """Name -> metric, in the given order. Raises ValueError where two have one name."""
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        if metric.name in found:
+            raise ValueError(f"two metrics are called '{metric.name}'")
+        found[metric.name] = metric
+    return found
+
+
+def names(metrics: Iterable[Metric], shown: Shown) -> tuple[str, ...]:
+    """Names of the metrics that are shown at this level."""
+    return tuple(metric.name for metric in metrics if metric.shown <= shown)

@@ -1,0 +1,131 @@
+"""The metrics of the 3D study. To add one, write its function and its entry in OUTLINES or GRADES.
+
+Estimates, intervals, arms of the ablation, tables and figures all read these entries;
+`tests/volumes/evaluation/test_joint_metrics.py` compares them with scikit-learn.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from btlib.core.metrics.classification import SCALED, accuracy, ece, kappa
+from btlib.core.metrics.metric import Metric, Shown, names, registry
+from btlib.core.metrics.sample import Sample, ranking_scores
+from btlib.volumes.data.conventions import REGIONS
+from btlib.volumes.evaluation.cohort import weighted_mean
+from btlib.volumes.evaluation.uncertainty import voxel_error_auroc
+
+LOW, HIGH = range(2)  # class numbers of LGG and HGG in a Sample; HGG is positive, called where its p is above one half
+REGION_TITLES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
+
+
+def mean_over_cases(name: str, measures: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """[B] means of the measure `name`, [n] values of n cases, with weights [B, n]."""
+    return weighted_mean(measures[name], weights)
+
+
+def grade_auc(sample: Sample) -> np.ndarray:
+    return ranking_scores(sample.truth == HIGH, sample.probabilities[:, HIGH], sample.weights)[0]
+
+
+def sensitivity(sample: Sample) -> np.ndarray:
+    return sample.recall(HIGH)
+
+
+def specificity(sample: Sample) -> np.ndarray:
+    return sample.recall(LOW)
+
+
+def of_both_grades(function: Callable[[Sample], np.ndarray]) -> Callable[[Sample], np.ndarray]:
+    """The function where cases of both grades are there, else NaN."""
+
+    def checked(sample: Sample) -> np.ndarray:
+        both = len(np.unique(sample.truth)) == 2
+        return function(sample) if both else np.full(len(sample.weights), np.nan)
+
+    return checked
+
+
+def _dice(region: str) -> Metric:
+    name = f"dice_{region}"
+    return Metric(
+        name,
+        partial(mean_over_cases, name),
+        f"Dice, {REGION_TITLES[region]}",
+        "Dice 1945; mean over cases",
+        f"Dice {region.upper()}",
+        shown=Shown.EVERYWHERE,
+    )
+
+
+def _hd95(region: str) -> Metric:
+    name = f"hd95_{region}"
+    return Metric(
+        name,
+        partial(mean_over_cases, name),
+        f"HD95, {REGION_TITLES[region]}",
+        "95th percentile of surface distances (BraTS); mean over cases",
+        f"HD95 {region.upper()}",
+        1,
+        "mm",
+        higher_is_better=False,
+        shown=Shown.SUMMARY if region == "wt" else Shown.DETAIL,
+    )
+
+
+OUTLINES = registry([*map(_dice, REGIONS), *map(_hd95, REGIONS)])
+GRADES = registry(
+    (
+        Metric("grade_accuracy", accuracy, "grade accuracy", "share", "", 2, "%", shown=Shown.EVERYWHERE),
+        Metric("grade_auc", of_both_grades(grade_auc), "grade AUC", "Hanley and McNeil 1982", shown=Shown.EVERYWHERE),
+        Metric("grade_sensitivity", sensitivity, "sensitivity (HGG)", "share of HGG called HGG", "", 2, "%"),
+        Metric("grade_specificity", specificity, "specificity (HGG)", "share of LGG called LGG", "", 2, "%"),
+        Metric("grade_kappa", of_both_grades(kappa), "grade, Cohen's kappa", "Cohen 1960"),
+        Metric("grade_ece", ece, "grade ECE", "Guo et al. 2017, eq 3", higher_is_better=False, shown=Shown.EVERYWHERE),
+        Metric(
+            f"grade_ece{SCALED}",
+            ece,
+            "grade ECE after temperature scaling",
+            "Guo et al. 2017, section 4.2",
+            higher_is_better=False,
+        ),
+    )
+)
+UNCERTAINTY = registry(
+    (
+        Metric(
+            "uncertainty_error_auroc",
+            voxel_error_auroc,
+            "wrong voxels found by MC dropout (AUROC)",
+            "area under the ROC curve of the entropy as a detector of wrong voxels",
+        ),
+    )
+)
+METRICS = OUTLINES | GRADES | UNCERTAINTY
+COMPARED = names(METRICS.values(), Shown.EVERYWHERE)
+
+
+def grade_scores(
+    high: np.ndarray, p_hgg: np.ndarray, bins: int, weights: np.ndarray, p_scaled: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """The metrics GRADES, each [B]; NaN where undefined, as all are for a network that does not grade.
+
+    Args:
+        high: [n] bool, the true grade is HGG.
+        p_hgg: [n] probability of HGG, all NaN from a network that does not grade.
+        bins: bins of the ECE.
+        weights: [B, n].
+        p_scaled: [n] the probability after temperature scaling; None: undefined.
+    """
+    undefined = np.full(len(weights), np.nan)
+    plain, scaled = (_sample(high, p, bins, weights) for p in (p_hgg, p_scaled))
+    chosen = {name: scaled if name.endswith(SCALED) else plain for name in GRADES}
+    return {name: GRADES[name].function(of) if of else undefined for name, of in chosen.items()}
+
+
+def _sample(high: np.ndarray, p_hgg: np.ndarray | None, bins: int, weights: np.ndarray) -> Sample | None:
+    """None without cases or probabilities."""
+    if p_hgg is None or not len(high) or np.isnan(p_hgg).any():
+        return None
+    return Sample(high.astype(int), np.column_stack([1 - p_hgg, p_hgg]), weights, bins)
