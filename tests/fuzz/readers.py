@@ -25,6 +25,7 @@ from btlib.images.data.annotations import read_annotations
 from btlib.images.data.own_splits import own_split
 from btlib.images.data.reading import open_image, open_mask, read_mat_label
 from btlib.images.data.sources import phantom
+from btlib.images.data.sources.entry import Request
 from btlib.volumes.data import ingest
 from btlib.volumes.data.sources import recognize
 from btlib.volumes.data.store import load_case
@@ -126,7 +127,7 @@ def _stored_case(folder: Path) -> Iterable[str]:
 
 def _subjects(folder: Path) -> Iterable[str]:
     _with_traps(folder)
-    found = phantom.scan(folder)
+    found = phantom.scan(Request(folder))
     return [text[:1000] for text in (found.broken + found.unreadable)[:4]]
 
 

@@ -1,4 +1,4 @@
-"""A table beside the images that says what their files do not: the patient, and where the lesion mask lies."""
+"""Annotation table of the images: patients and paths of lesion masks."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -13,17 +13,17 @@ COLUMNS = ("path", "patient", "mask_path")
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a table says of one image; '' where it says nothing."""
+    """A table's entry for one image; '' where unknown."""
 
     patient: str = ""
     mask_path: str = ""
 
 
 def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
-    """Image path -> what the table says of it.
+    """Reads the table: image path -> annotation.
 
     Args:
-        root: the images' folder, to which all paths are relative.
+        root: the images' folder, base of all paths.
         table: a CSV file inside it, with `path` and, where known, `patient` and `mask_path`; None: no table.
 
     Raises:
@@ -42,29 +42,33 @@ def read_annotations(root: Path, table: str | None) -> dict[str, Annotation]:
 
 
 def mask_files(annotations: dict[str, Annotation]) -> frozenset[str]:
-    """The files that are masks and no images, as `walk` writes paths: without './' and doubled slashes."""
-    return frozenset(str(PurePosixPath(said.mask_path)) for said in annotations.values() if said.mask_path)
+    """Paths of the mask files, normalised as in `walk`: without './' and double slashes."""
+    return frozenset(str(PurePosixPath(one.mask_path)) for one in annotations.values() if one.mask_path)
 
 
 def annotated(
     entries: list[Entry], annotations: dict[str, Annotation], table: str | None
 ) -> tuple[list[Entry], list[str]]:
-    """The entries with what the table says of them, and what is wrong with the table: paths that are no image, another
-    patient or mask than the data themselves name.
+    """The entries with their annotations, and the table's faults: unknown paths, and patients or masks that contradict
+    the data.
 
     Args:
-        table: its name, for the messages.
+        table: its name, for messages.
     """
     strangers = sorted(annotations.keys() - {entry.path for entry in entries})
-    faults = [f"{table}: '{brief(path)}' is none of the images" for path in strangers]
+    faults = [f"{table}: '{brief(path)}' is not one of the images" for path in strangers]
     filled = []
     for entry in entries:
-        said = annotations.get(entry.path, Annotation())
+        annotation = annotations.get(entry.path, Annotation())
         for name in ("patient", "mask_path"):
-            own, other = getattr(entry, name), getattr(said, name)
+            own, other = getattr(entry, name), getattr(annotation, name)
             if own and other and own != other:
                 faults.append(f"{table}: {entry.path}: {name} is '{brief(other)}', but the data say '{own}'")
         filled.append(
-            replace(entry, patient=entry.patient or said.patient, mask_path=entry.mask_path or said.mask_path)
+            replace(
+                entry,
+                patient=entry.patient or annotation.patient,
+                mask_path=entry.mask_path or annotation.mask_path,
+            )
         )
     return filled, faults

@@ -1,4 +1,4 @@
-"""What is wrong with a set before anyone trains on it: copies, look-alikes, contradicting labels, leaking splits."""
+"""Audit of a data set before training: copies, near-duplicates, contradictory labels, leaking splits."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,24 @@ from btlib.images.data.neighbors import components, near_pairs, near_pairs_betwe
 from btlib.images.data.separation import NEAR_COPY
 from btlib.images.data.splits import PAPER, Deal, split
 
-ORIENTATIONS = 8  # as the image is, and seven others
-# NEAR_COPY: a way of splitting that is measured beside the others, groups that know no patients
+ORIENTATIONS = 8  # the image and its seven other orientations
+# NEAR_COPY: groups of near copies that ignore patients, measured in addition to the kinds of split
 MEASURED = ("image", "folder", NEAR_COPY, "group", "file")
 
 
 def with_links(manifest: pd.DataFrame, links: pd.DataFrame, masked: Mapping | set, same_patient: str) -> pd.DataFrame:
-    """The manifest with what the links say: patients and masks where it names none.
+    """The manifest with missing patients and masks filled in from the links.
 
     Args:
         manifest: as ingested.
         links: with `links.COLUMNS`.
-        masked: ids of the images whose links brought a mask.
-        same_patient: what this regular expression matches in a patient's id does not count: ids that differ in nothing
-            else are one patient.
+        masked: ids of the images whose links have a mask.
+        same_patient: regular expression for the parts of a patient's id to ignore: ids that differ only there are the
+            same patient.
 
     Returns:
-        the manifest with `patient` and `mask_path` filled in, and three columns of its own for the audit:
-        `slice` (of the reference set; '' where not linked), `slice_patient` and `slice_label`.
+        The manifest with `patient` and `mask_path` filled in, and three columns for the audit: `slice` (of the
+        reference set; '' if not linked), `slice_patient` and `slice_label`.
     """
     by_image = links.set_index("image_id").reindex(manifest["image_id"])
     table = manifest.copy()
@@ -46,28 +46,28 @@ def with_links(manifest: pd.DataFrame, links: pd.DataFrame, masked: Mapping | se
 
 
 def label_conflicts(manifest: pd.DataFrame) -> pd.Series:
-    """True for every image that is also known under another label (bool, aligned with `manifest`).
+    """True for every image that also occurs under another label (bool, aligned with `manifest`).
 
-    It is when its identical pixels carry another label, when the slice that it was made from does, or when another
-    image of that slice does.
+    The other label may be that of an identical image, of the slice that it was made from, or of another image made from
+    that slice.
     """
     by_pixels = manifest.groupby("sha256")["label"].transform("nunique") > 1
     if "slice" not in manifest:
         return by_pixels
     linked = manifest["slice"] != ""
-    torn = linked & (manifest["label"] != manifest["slice_label"])
-    return by_pixels | (linked & manifest["slice"].isin(set(manifest.loc[torn, "slice"])))
+    conflicting = linked & (manifest["label"] != manifest["slice_label"])
+    return by_pixels | (linked & manifest["slice"].isin(set(manifest.loc[conflicting, "slice"])))
 
 
 def without_conflicts(manifest: pd.DataFrame, allow: bool) -> pd.DataFrame:
-    """The manifest without images of contradicting labels.
+    """The manifest without images of contradictory labels.
 
     Raises:
-        InputError: there are such images and `allow` is False; names each set of copies and their labels.
+        InputError: there are such images and `allow` is False; lists each set of copies and their labels.
     """
     conflicting = manifest[label_conflicts(manifest)]
     if len(conflicting) and not allow:
-        sets = _named_conflicts(conflicting)
+        sets = _describe_conflicts(conflicting)
         raise InputError(
             f"{len(sets)} image(s) appear under more than one label:\n{listed(sets)}\n"
             "Remove the wrong copies, or set images.allow_label_conflicts: true to leave all of them out."
@@ -76,15 +76,15 @@ def without_conflicts(manifest: pd.DataFrame, allow: bool) -> pd.DataFrame:
 
 
 def group_numbers(manifest: pd.DataFrame, distance: int) -> np.ndarray:
-    """The group of each image: the connected components of same patient, same pixels, same slice of the reference set,
-    near hash in any orientation.
+    """The group of each image: connected components over same patient, same pixels, same slice of the reference set,
+    and near hash in any orientation.
 
-    Images that look alike, mirrored or turned included, are grouped whatever their labels; only identical pixels count
-    as a label conflict.
+    Near-duplicates, also mirrored or rotated, are grouped whatever their labels; only identical pixels count as a label
+    conflict.
 
     Args:
-        manifest: `patient` ('' when unknown), `sha256`, `phash`, `phash_turned`; `slice` and `slice_patient` where
-            images were linked.
+        manifest: `patient` ('' if unknown), `sha256`, `phash`, `phash_turned`; `slice` and `slice_patient` if images
+            were linked.
         distance: hashes that differ by at most this many bits are near.
 
     Returns:
@@ -93,15 +93,15 @@ def group_numbers(manifest: pd.DataFrame, distance: int) -> np.ndarray:
     looks = _Looks(manifest, distance)
     look = components(len(looks.words), looks.pairs(turned=True))[looks.code]
     rows = np.arange(len(manifest))
-    # Images are the first nodes; looks, pixels, patients and slices are further nodes that tie their images together.
+    # Images are the first nodes; looks, pixels, patients and slices are further nodes that connect their images.
     ties = [(rows, look), (rows, pd.factorize(manifest["sha256"])[0]), _known(manifest, ["patient", "slice_patient"])]
     if "slice" in manifest:
         ties.append(_known(manifest, ["slice"]))
-    return components(2 * (1 + len(ties)) * len(rows), _shifted(ties, 2 * len(rows)))[: len(rows)]
+    return components(2 * (1 + len(ties)) * len(rows), _offset_nodes(ties, 2 * len(rows)))[: len(rows)]
 
 
 def _known(manifest: pd.DataFrame, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and numbers of what is known of them in any of these columns; equal names have equal numbers."""
+    """Rows with a known value in any of these columns, and a number for each value."""
     names = [name for name in names if name in manifest]
     values = np.concatenate([manifest[name].to_numpy(dtype=object) for name in names])
     rows = np.tile(np.arange(len(manifest)), len(names))
@@ -112,13 +112,13 @@ def _known(manifest: pd.DataFrame, names: list[str]) -> tuple[np.ndarray, np.nda
 def contamination(
     manifest: pd.DataFrame, splits: Mapping[str, np.ndarray], distance: int, turned: bool
 ) -> dict[str, int]:
-    """How many test images have a look-alike (or copy) in train, for each way of splitting.
+    """Number of test images with a near-duplicate (or copy) in train, for each split.
 
     Args:
         manifest: `phash`, `phash_turned`.
         splits: name -> array of `train`, `val` or `test` for each image.
         distance: as for `group_numbers`.
-        turned: whether mirrored and turned look-alikes count.
+        turned: whether mirrored and rotated near-duplicates count.
     """
     looks = _Looks(manifest, distance)
     in_train = np.zeros((len(looks.words), len(splits)), dtype=bool)
@@ -131,16 +131,17 @@ def contamination(
 def leaks_by_split(
     manifest: pd.DataFrame, split_by: str, seed: int, distance: int, deal: Deal = PAPER, own: np.ndarray | None = None
 ) -> dict[str, dict[str, int] | None]:
-    """What each way of splitting would leak, counted in test images; None where a way is not possible here.
+    """Leakage of each kind of split, counted in test images; None if a kind is not possible here.
 
     Args:
         manifest: with its `group`.
         split_by: the kind in use; see `splits.split`, as for `seed`, `deal` and `own`.
 
     Returns:
-        kind (of MEASURED) -> `test` images; those of them with a near copy in train, upright (`near_copy`) or in any
-        orientation (`near_copy_any_orientation`); made from the same slice as an image in train (`same_slice`); of the
-        same patient (`same_patient`); of a known patient (`known_patient`). The last three count only what is known.
+        kind (of MEASURED) -> number of `test` images, and of those with a near copy in train, upright (`near_copy`) or
+        in any orientation (`near_copy_any_orientation`); made from the same slice as an image in train (`same_slice`);
+        of the same patient (`same_patient`); of a known patient (`known_patient`). The last three count only known
+        slices and patients.
 
     Raises:
         InputError: the kind in use is not possible.
@@ -148,19 +149,19 @@ def leaks_by_split(
     splits = {}
     for kind in MEASURED if own is not None else MEASURED[:-1]:
         try:
-            splits[kind] = _assigned(manifest, kind, seed, distance, deal, own)
+            splits[kind] = _assign(manifest, kind, seed, distance, deal, own)
         except InputError as error:
             if kind == split_by:
                 raise
-            print(f"not splittable by {kind}, so what it would leak is not measured: {error}")
+            print(f"not splittable by {kind}, so its leakage is not measured: {error}")
     near = {turned: contamination(manifest, splits, distance, turned) for turned in (False, True)}
     return dict.fromkeys(MEASURED) | {
         kind: {
             "test": int((assigned == "test").sum()),
             "near_copy": near[False][kind],
             "near_copy_any_orientation": near[True][kind],
-            "same_slice": _shared(manifest, "slice", assigned),
-            "same_patient": _shared(manifest, "patient", assigned),
+            "same_slice": _count_shared(manifest, "slice", assigned),
+            "same_patient": _count_shared(manifest, "patient", assigned),
             "known_patient": int(((manifest["patient"] != "").to_numpy() & (assigned == "test")).sum()),
         }
         for kind, assigned in splits.items()
@@ -168,7 +169,7 @@ def leaks_by_split(
 
 
 def in_use(leaks: Mapping[str, Mapping[str, int] | None], split_by: str) -> dict:
-    """The shares that headlines quote: test images with a near copy in train, for the split in use and for each."""
+    """Shares for headlines: test images with a near copy in train, for the split in use and for each kind."""
     named = {"": "near_copy", "_any_orientation": "near_copy_any_orientation"}
     shares = {
         ending: {kind: None if found is None else found[key] / found["test"] for kind, found in leaks.items()}
@@ -181,24 +182,24 @@ def in_use(leaks: Mapping[str, Mapping[str, int] | None], split_by: str) -> dict
     }
 
 
-def _assigned(
+def _assign(
     manifest: pd.DataFrame, kind: str, seed: int, distance: int, deal: Deal, own: np.ndarray | None
 ) -> np.ndarray:
-    """The split of one of MEASURED; InputError where it is not possible."""
+    """Splits by one kind of MEASURED. Raises InputError if that is not possible."""
     if kind == "file":
         return split(manifest, kind, seed, own=own)
     if kind == NEAR_COPY:
-        manifest, kind = _without_patients(manifest), "group"
+        manifest, kind = _drop_patients(manifest), "group"
         manifest["group"] = group_numbers(manifest, distance)
     return split(manifest, kind, seed, Deal(deal.val, deal.test) if kind == "folder" else deal)
 
 
-def _without_patients(manifest: pd.DataFrame) -> pd.DataFrame:
+def _drop_patients(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest.drop(columns=["slice", "slice_patient"], errors="ignore").assign(patient="")
 
 
-def _shared(manifest: pd.DataFrame, column: str, assigned: np.ndarray) -> int:
-    """Test images whose value in this column, where known, is that of an image in train too."""
+def _count_shared(manifest: pd.DataFrame, column: str, assigned: np.ndarray) -> int:
+    """Number of test images whose known value in this column also occurs in train."""
     if column not in manifest:
         return 0
     values = manifest[column].to_numpy(dtype=object)
@@ -207,11 +208,11 @@ def _shared(manifest: pd.DataFrame, column: str, assigned: np.ndarray) -> int:
 
 
 def summary(manifest: pd.DataFrame, distance: int) -> dict:
-    """Counts of a manifest that has its `group` column: see docs/data-formats.md, metrics/audit.json."""
+    """Counts of a manifest with its `group` column: see docs/data-formats.md, metrics/audit.json."""
     looks = _Looks(manifest, distance)
     copies = manifest.groupby("sha256")["sha256"].transform("size")
     sizes = manifest["group"].value_counts()
-    near, near_other_label = _neighbor_counts(looks, manifest["label"].to_numpy())
+    near, near_other_label = _count_neighbors(looks, manifest["label"].to_numpy())
     alone = np.ones((len(looks.words), 1), dtype=bool)
     return {
         "images": len(manifest),
@@ -228,8 +229,8 @@ def summary(manifest: pd.DataFrame, distance: int) -> dict:
     }
 
 
-def _named_conflicts(conflicting: pd.DataFrame) -> list[str]:
-    """Each set of copies with its labels, and the label of the slice that they were made from."""
+def _describe_conflicts(conflicting: pd.DataFrame) -> list[str]:
+    """Each set of copies with its labels, and the label of the slice they were made from."""
     origin = conflicting.get("slice", pd.Series("", index=conflicting.index))
     named = []
     for _, copies in conflicting.groupby(origin.where(origin != "", conflicting["sha256"]), sort=False):
@@ -245,12 +246,12 @@ def _named_conflicts(conflicting: pd.DataFrame) -> list[str]:
     return named
 
 
-def _neighbor_counts(looks: "_Looks", labels: np.ndarray) -> tuple[int, int]:
-    """How many images have a neighbour at all, and one of another label; as they are, not mirrored or turned."""
+def _count_neighbors(looks: "_Looks", labels: np.ndarray) -> tuple[int, int]:
+    """Numbers of images with any near neighbour, and with one of another label, in upright orientation."""
     own = labels[:, None] == np.array(CLASSES)
     carried = np.zeros((len(looks.words), len(CLASSES) + 1), dtype=bool)
     np.logical_or.at(carried[:, :-1], looks.code, own)
-    carried[:, -1] = True  # for any neighbour, whatever its label
+    carried[:, -1] = True  # any neighbour, whatever its label
     reached = spread(looks.pairs(turned=False), carried)
     near = reached[:, -1] | (np.bincount(looks.code, minlength=len(looks.words)) > 1)
     other_label = (carried | reached)[looks.code, :-1] & ~own
@@ -258,7 +259,7 @@ def _neighbor_counts(looks: "_Looks", labels: np.ndarray) -> tuple[int, int]:
 
 
 class _Looks:
-    """The distinct looks of a manifest: hashes as words [U, 4], and for each image which look is its own, code [N]."""
+    """The distinct appearances ("looks") of a manifest: hashes as words [U, 4], and each image's index, code [N]."""
 
     def __init__(self, manifest: pd.DataFrame, distance: int):
         self.distance = distance
@@ -267,18 +268,18 @@ class _Looks:
         self.words, self.turned = every[:, 0], every[:, 1:]
 
     def pairs(self, turned: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of different looks that are near; with `turned` also when one of them is mirrored or turned."""
+        """Pairs of different looks that are near; with `turned` also if one of them is mirrored or rotated."""
         yield from near_pairs(self.words, self.distance)
         if turned:
             yield from self.turned_pairs()
 
     def turned_pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of different looks of which one, mirrored or turned, is near the other."""
+        """Pairs of different looks, one of which is near the other when mirrored or rotated."""
         for orientation in range(ORIENTATIONS - 1):
             for i, j in near_pairs_between(self.turned[:, orientation], self.words, self.distance):
                 yield i[i != j], j[i != j]  # a symmetric head is near its own mirror image
 
 
-def _shifted(ties: list[tuple[np.ndarray, np.ndarray]], count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _offset_nodes(ties: list[tuple[np.ndarray, np.ndarray]], count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for kind, (rows, nodes) in enumerate(ties, start=1):
         yield rows, nodes + kind * count

@@ -1,4 +1,4 @@
-"""The classes of the study and the folder names under which public sets keep them."""
+"""The classes of the study, and their folder names in public data sets."""
 
 import re
 
@@ -17,5 +17,5 @@ ALIASES = {
 
 
 def class_of(name: str) -> str | None:
-    """The class that a folder name stands for, or None; case, spaces, hyphens and underscores do not matter."""
+    """The class of a folder name, or None; ignores case, spaces, hyphens and underscores."""
     return ALIASES.get(re.sub(r"[\s_-]+", "", name.casefold()))

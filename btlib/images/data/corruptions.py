@@ -1,8 +1,8 @@
-"""What else a scanner, an export or a web page does to an image: nine corruptions, each at five severities.
+"""Image corruptions by scanners, exports and web pages: nine kinds, each at five severities.
 
-The idea of graded corruptions is Hendrycks and Dietterich's (Benchmarking neural network robustness to common
-corruptions and perturbations, 2019); the kinds are those of MRI. Lengths are shares of the image's side and
-brightness is relative to the image's own, so that a severity looks alike at every image size and window.
+Graded corruptions follow Hendrycks and Dietterich (Benchmarking neural network robustness to common corruptions and
+perturbations, 2019); the kinds are specific to MRI. Lengths are relative to the image's side and brightness to the
+image's own, so that a severity looks the same at every image size and window.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from btlib.images.data.occlusion import head_mask
 
 SEVERITIES = (1, 2, 3, 4, 5)
 BIAS_ORDER = 3
-HEAD_REACH = 0.8  # of half a side: heads lie within this of the centre
-GHOST_PERIOD = (3.0, 7.0)  # k-space lines per cycle of the motion: ghosts lie 1/3 to 1/7 of the image apart
+HEAD_REACH = 0.8  # of half a side: radius around the centre that contains the head
+GHOST_PERIOD = (3.0, 7.0)  # k-space lines per cycle of the motion: ghosts are 1/3 to 1/7 of the image apart
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Corruption:
     Attributes:
         apply: (grey float32 [H, W] in 0..255, strength, generator) -> float32 [H, W], not clipped.
         strengths: for severities 1 to 5.
-        sentence: what it does and what the strength is, for reports.
+        sentence: its effect and the meaning of the strength, for reports.
     """
 
     apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -38,25 +38,25 @@ class Corruption:
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int, numbers: Sequence[int]) -> np.ndarray:
-    """Corrupts every image by itself.
+    """Corrupts every image independently.
 
     Args:
-        images: uint8 [N, H, W, 3] RGB of grey content; what colour there is (marks, seams) becomes grey.
+        images: uint8 [N, H, W, 3] RGB of grey content; any colour (marks, seams) becomes grey.
         name: a key of `CORRUPTIONS`.
-        severity: 1 (barely visible) to 5 (strong, yet the slice can still be read).
+        severity: 1 (barely visible) to 5 (strong, yet still readable).
         seed: of the study.
-        numbers: N numbers, such as rows of images.npy. With seed, name and severity they fix the draws, so that the
-            result of an image does not depend on its batch.
+        numbers: N numbers, such as rows of images.npy. With seed, name and severity they determine the draws, so that
+            the result for an image does not depend on its batch.
 
     Returns:
         uint8 [N, H, W, 3], three equal channels.
 
     Raises:
-        InputError: no such corruption or severity.
+        InputError: unknown corruption or severity.
     """
     if name not in CORRUPTIONS or severity not in SEVERITIES:
         raise InputError(
-            f"no corruption '{name}' at severity {severity}; there are {', '.join(CORRUPTIONS)}, at severity 1 to 5"
+            f"no corruption '{name}' at severity {severity}; choose from {', '.join(CORRUPTIONS)}, at severity 1 to 5"
         )
     kind = CORRUPTIONS[name]
     corrupted = np.empty_like(images)
@@ -72,7 +72,7 @@ def noise(gray: np.ndarray, deviation: float, rng: np.random.Generator) -> np.nd
     """Magnitude after complex Gaussian noise (Gudbjartsson and Patz, The Rician distribution of noisy MRI data, 1995).
 
     Args:
-        deviation: of each channel, as a share of the image's bright grey (99th percentile).
+        deviation: of each channel, relative to the image's bright grey (99th percentile).
     """
     real, imaginary = rng.standard_normal((2, *gray.shape), np.float32) * np.float32(deviation * _bright(gray))
     return np.hypot(gray + real, imaginary)
@@ -83,11 +83,11 @@ def bias_field(gray: np.ndarray, ratio: float, rng: np.random.Generator) -> np.n
     MR images of the brain, 1999), with mean 1.
 
     Args:
-        ratio: of the brightest to the darkest place of the field where heads lie.
+        ratio: of the largest to the smallest value of the field within the head's radius.
     """
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in gray.shape), indexing="ij")
     surface = sum(rng.standard_normal() * y**i * x**j for i in range(BIAS_ORDER + 1) for j in range(BIAS_ORDER + 1 - i))
-    # Measured where heads lie, and held there: polynomials are steepest in the corners, where nothing shows them.
+    # Scaled and clipped to the head's radius: polynomials are steepest in the corners, where they are invisible.
     middle = surface[np.hypot(x, y) <= HEAD_REACH]
     steps = np.clip((surface - middle.min()) / np.ptp(middle), 0, 1)
     field = ratio**steps
@@ -95,36 +95,36 @@ def bias_field(gray: np.ndarray, ratio: float, rng: np.random.Generator) -> np.n
 
 
 def contrast(gray: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
-    """A narrower or wider window about the mean grey of the head: contrast times or divided by `factor`."""
+    """A narrower or wider window about the mean grey of the head: contrast multiplied or divided by `factor`."""
     middle = gray[_head(gray)].mean()
     return middle + (gray - middle) * factor ** _sign(rng)
 
 
 def gamma(gray: np.ndarray, exponent: float, rng: np.random.Generator) -> np.ndarray:
-    """Another display curve: grey (as a share of 255) to the power of `exponent` (darker) or its inverse (brighter)."""
+    """A different display curve: grey (in 0 … 1) to the power of `exponent` (darker) or its inverse (brighter)."""
     return 255 * (gray / 255) ** (exponent ** _sign(rng))
 
 
 def blur(gray: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian blur of `deviation` sides."""
+    """Gaussian blur with a standard deviation of `deviation` image sides."""
     return ndimage.gaussian_filter(gray, deviation * max(gray.shape))
 
 
 def low_resolution(gray: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
-    """Shrinks by `factor` and enlarges again, as a thumbnail or a coarse scan matrix does."""
+    """Shrinks by `factor` and enlarges again, like a thumbnail or a coarse scan matrix."""
     height, width = gray.shape
     small = cv2.resize(gray, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def ghosting(gray: np.ndarray, amplitude: float, rng: np.random.Generator) -> np.ndarray:
-    """The head moves to and fro while k-space is filled line by line, which copies its edges along one axis.
+    """Periodic head motion during line-by-line filling of k-space, which replicates edges along one axis.
 
-    Each line gets the phase of the shift at its time (Wood and Henkelman, MR image artifacts from periodic motion,
-    1985).
+    Each line gets the phase of the displacement at its time (Wood and Henkelman, MR image artifacts from periodic
+    motion, 1985).
 
     Args:
-        amplitude: of the sinusoidal motion along the phase-encoding axis, which is drawn, in sides.
+        amplitude: of the sinusoidal motion along the randomly drawn phase-encoding axis, in image sides.
     """
     upright = rng.random() < 0.5
     lines = np.fft.fft(gray if upright else gray.T, axis=0)
@@ -136,14 +136,14 @@ def ghosting(gray: np.ndarray, amplitude: float, rng: np.random.Generator) -> np
 
 
 def zoom(gray: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
-    """Enlarges by `factor` about the centre, which cuts the margins, or shrinks by it, which adds black ones."""
+    """Enlarges by `factor` about the centre, cutting the margins, or shrinks by it, adding black ones."""
     height, width = gray.shape
     about_center = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 0, factor ** _sign(rng))
     return cv2.warpAffine(gray, about_center, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def crop_borders(gray: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Takes away `share` of the margins around the head's bounding box and stretches the rest to the full size."""
+    """Removes `share` of the margins around the head's bounding box and stretches the rest to the full size."""
     head = _head(gray)
     cuts = []
     for side, occupied in zip(gray.shape, (head.any(axis=1), head.any(axis=0)), strict=True):
@@ -202,12 +202,12 @@ CORRUPTIONS = {
 
 
 def _bright(gray: np.ndarray) -> float:
-    """The image's bright grey: its 99th percentile, which no single white pixel moves."""
+    """The image's bright grey: its 99th percentile, robust to single white pixels."""
     return float(np.percentile(gray, 99))
 
 
 def _head(gray: np.ndarray) -> np.ndarray:
-    """The head [H, W] bool; the whole image where none is found."""
+    """Head mask [H, W] bool; the whole image if no head is found."""
     pixels = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     found = head_mask(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)[None])[0]
     return found if found.any() else ~found

@@ -1,8 +1,8 @@
-"""Decodes picture files by their content: images as uint8 RGB, lesion masks as bool. Names and headers are not trusted.
+"""Decodes picture files by content: images as uint8 RGB, lesion masks as bool. Names and headers are not trusted.
 
 Colour and palette images are converted; grey ones get three equal channels; transparent pixels become black; values of
-more than 8 bits are scaled from their own minimum and maximum to 0 and 255, over all colours at once; a TIFF whose
-white is zero is inverted; an orientation in the file is applied.
+more than 8 bits are rescaled from their range to 0 … 255, jointly over all channels; WhiteIsZero TIFFs are inverted;
+the file's orientation is applied.
 """
 
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ from btlib.core.runtime.errors import InputError, guarded
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 KIND = "JPEG, PNG, TIFF, BMP or WebP image"
 MIN_SIDE = 16  # pixels; anything smaller is an icon or a broken export
-MAX_PIXELS = 50_000_000  # 7,000 × 7,000; a larger header is a decompression bomb or no single slice
-PNG_DENSEST = 1032 * 8  # pixels that a byte can stand for: deflate repeats 1,032 bytes, of 8 black or white pixels each
+MAX_PIXELS = 50_000_000  # 7,000 × 7,000; anything larger is a decompression bomb or not a single slice
+PNG_MAX_DENSITY = 1032 * 8  # pixels per byte: deflate repeats up to 1,032 bytes, of 8 black or white pixels each
 LOSSY = {"JPEG", "MPO", "WEBP", "jpeg", "tiff_jpeg", "webp"}  # formats, and compressions of a TIFF
-LEAST_TOP = 64  # grey level of the lesion in a lossy mask; lossy compression moves levels by up to about 30
-# Of the lesion's pixels, those between a quarter and three quarters of the top: at most 0.01 in discs of 2 to 40 pixels
-# saved as JPEG of quality 50 to 95, 0.26 in a blurred one, more than 1 in a soft one or one of several levels.
-MOST_BETWEEN = 0.2
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF
+MIN_TOP = 64  # grey level of the lesion in a lossy mask; lossy compression changes levels by up to about 30
+# Pixels between a quarter and three quarters of the top level, relative to the lesion: at most 0.01 for discs of 2 to
+# 40 pixels saved as JPEG of quality 50 to 95, 0.26 for a blurred one, more than 1 for a soft one or one of several levels.
+MAX_BETWEEN = 0.2
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF tag and value
 
 
 def decode_image(real: Path, name: str) -> np.ndarray:
-    """uint8 [height, width, 3], RGB.
+    """Decodes an image: uint8 [height, width, 3], RGB.
 
     Args:
         real: the file.
         name: as the user knows it, for messages.
 
     Raises:
-        InputError: the file cannot be read whole, is too small or too large, or holds several pages.
+        InputError: the file cannot be read completely, is too small or too large, or has several pages.
     """
     with _opened(real, name) as (image, file):
         values = _values(image, file)
@@ -45,20 +45,20 @@ def decode_image(real: Path, name: str) -> np.ndarray:
 
 
 def decode_mask(real: Path, name: str) -> np.ndarray:
-    """bool [height, width]: True wherever the stored value is not zero; in a lossy file above half of its maximum.
+    """Decodes a mask: bool [height, width], True for nonzero values; in a lossy file, above half of the maximum.
 
     Raises:
-        InputError: as for `decode_image`; or the file is lossy (JPEG, WebP) and its values are not two clear levels.
+        InputError: as for `decode_image`; or the file is lossy (JPEG, WebP) and does not have two distinct levels.
     """
     with _opened(real, name) as (image, file):
         lossy = LOSSY & {image.format, image.info.get("compression")}
         values = finite(_values(image, file))
     values = values.reshape(*values.shape[:2], -1).max(axis=-1)
-    return _above_half(values, name) if lossy else values != 0
+    return _threshold_lossy(values, name) if lossy else values != 0
 
 
 def check_size(width: int, height: int, name: str) -> None:
-    """Raises InputError unless an image of so many pixels can be a slice."""
+    """Raises InputError unless an image of this size can be a slice."""
     if min(width, height) < MIN_SIDE:
         raise InputError(f"{name}: {width}×{height} pixels, less than {MIN_SIDE} on a side")
     if width * height > MAX_PIXELS:
@@ -66,7 +66,7 @@ def check_size(width: int, height: int, name: str) -> None:
 
 
 def gray_levels(values: np.ndarray) -> np.ndarray:
-    """Numbers [H, W] or [H, W, 3] from their own minimum and maximum to 0 and 255: uint8 [H, W, 3]."""
+    """Rescales numbers [H, W] or [H, W, 3] from their range to 0 … 255: uint8 [H, W, 3]."""
     values = finite(values).astype(np.float64)
     low, high = values.min(), values.max()
     levels = np.rint((values - low) * (255 / max(high - low, np.finfo(float).tiny))).astype(np.uint8)
@@ -74,9 +74,9 @@ def gray_levels(values: np.ndarray) -> np.ndarray:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """The same numbers. Raises ValueError when one is none."""
+    """Returns the values unchanged. Raises ValueError unless all are finite."""
     if not np.isfinite(values).all():
-        raise ValueError("it holds NaN or infinite values")
+        raise ValueError("it contains NaN or infinite values")
     return values
 
 
@@ -84,35 +84,35 @@ def finite(values: np.ndarray) -> np.ndarray:
 def _opened(real: Path, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
     if real.stat().st_size == 0:
         raise InputError(f"{name}: zero bytes")
-    # Pillow gets the open file, not its name: by name it maps plain TIFFs into memory, and those that are to be turned
-    # by 90° with width and height confused.
+    # Pillow gets the open file, not its name: given a name, it memory-maps plain TIFFs, and confuses width and height
+    # of those rotated by 90°.
     with guarded(name, KIND), real.open("rb") as file:
         try:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
-            raise InputError(f"{name}: no {KIND}, or of a kind that cannot be read; save it as PNG") from None
+            raise InputError(f"{name}: not a supported {KIND}; save it as PNG") from None
         check_size(*image.size, name)
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-            raise InputError(f"{name}: holds {image.n_frames} pages; save each slice as its own image")
+            raise InputError(f"{name}: has {image.n_frames} pages; save each slice as its own image")
         if image.format == "TIFF":
             _check_strips(image, name, real.stat().st_size)
-        if image.format == "PNG" and image.width * image.height > PNG_DENSEST * real.stat().st_size:
-            raise InputError(f"{name}: {image.width}×{image.height} pixels promised, but not all are in the file")
+        if image.format == "PNG" and image.width * image.height > PNG_MAX_DENSITY * real.stat().st_size:
+            raise InputError(f"{name}: {image.width}×{image.height} pixels declared, but not all are in the file")
         yield image, file
 
 
 def _check_strips(image: Image.Image, name: str, size: int) -> None:
-    """Of an uncompressed TIFF, Pillow leaves black what no strip covers, reads one twice that stands for two, and takes
-    memory for all that lies between two, also beyond the end of the file, whose `size` is in bytes."""
+    """Checks the strips of an uncompressed TIFF: Pillow leaves uncovered areas black, reads a shared strip twice, and
+    allocates memory for gaps between strips, even beyond the end of the file (`size` bytes)."""
     extents = {tile.extents for tile in image.tile}
     covered = sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
     places = {tile.offset for tile in image.tile}
     if covered < image.width * image.height or len(places) < len(image.tile) or max(places) >= size:
-        raise InputError(f"{name}: {image.width}×{image.height} pixels promised, but not all are in the file")
+        raise InputError(f"{name}: {image.width}×{image.height} pixels declared, but not all are in the file")
 
 
 def _values(image: Image.Image, file: BinaryIO) -> np.ndarray:
-    """The pixels the right way up: uint8 [H, W, 3], or of another type, also [H, W], where they have more bits."""
+    """The pixels in the right orientation: uint8 [H, W, 3], or for more bits of another type, possibly [H, W]."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_gray(image)
     if image.format in ("PNG", "TIFF") and any(";16" in str(tile.args) for tile in image.tile):
@@ -125,7 +125,7 @@ def _values(image: Image.Image, file: BinaryIO) -> np.ndarray:
 
 
 def _deep_gray(image: Image.Image) -> np.ndarray:
-    """Pillow reads these as stored: it does not invert them, nor make the transparent value black."""
+    """Grey of more than 8 bits. Pillow reads it as stored, without inverting it or making transparent values black."""
     inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
     transparent = image.info.get("transparency")
     values = np.array(ImageOps.exif_transpose(image))
@@ -135,20 +135,20 @@ def _deep_gray(image: Image.Image) -> np.ndarray:
 
 
 def _deep_color(image: Image.Image, file: BinaryIO) -> np.ndarray:
-    """float64 [H, W, 3]. Pillow keeps the high byte alone, so OpenCV reads these; the two must agree on that byte."""
+    """16-bit colour as float64 [H, W, 3], read by OpenCV, since Pillow keeps only the high byte, which must agree."""
     file.seek(0)
     values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     high = np.asarray(image)[:, :, :3]
     if values is None or values.dtype != np.uint16 or not np.array_equal(values[:, :, 2::-1] >> 8, high):
-        raise ValueError("16 bits a colour, of a kind that is not read; save it in 8 bits, or in grey")
+        raise ValueError("unsupported kind of 16-bit colour; save it with 8 bits, or in grey")
     colors = values[:, :, 2::-1].astype(np.float64)
     if image.has_transparency_data:
         colors *= values[:, :, 3:] / 65535
-    return _turned(colors, image.getexif().get(ExifTags.Base.Orientation, 1))
+    return _orient(colors, image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
-    """As EXIF's orientation asks."""
+def _orient(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Applies an EXIF orientation."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
@@ -156,14 +156,14 @@ def _turned(values: np.ndarray, orientation: int) -> np.ndarray:
     return values[::rows, ::columns]
 
 
-def _above_half(values: np.ndarray, name: str) -> np.ndarray:
-    """Where a mask of two levels lies above half of its maximum; between them lossy compression leaves few pixels."""
+def _threshold_lossy(values: np.ndarray, name: str) -> np.ndarray:
+    """Thresholds a lossy two-level mask at half of its maximum; few pixels may lie between the levels."""
     top = int(values.max())
     lesion = values > top / 2
     between = np.count_nonzero((values > top / 4) & (values <= 3 * top / 4))
-    if 0 < top < LEAST_TOP or between > MOST_BETWEEN * np.count_nonzero(lesion):
+    if 0 < top < MIN_TOP or between > MAX_BETWEEN * np.count_nonzero(lesion):
         raise InputError(
-            f"{name}: a lesion mask with lossy compression, whose levels (up to {top} of 255) are not clearly two; "
-            "save it as PNG, black and white"
+            f"{name}: a lesion mask with lossy compression and without two distinct levels (maximum {top} of 255); "
+            "save it as black-and-white PNG"
         )
     return lesion

@@ -1,6 +1,7 @@
-"""Sets of images from other hospitals: tried on the classifier, never trained on."""
+"""External image sets from other hospitals, used to test the classifier, never to train it."""
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -10,30 +11,30 @@ from btlib.images.data.annotations import Annotation, annotated, mask_files, rea
 from btlib.images.data.inspection import inspected
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources import folder
-from btlib.images.data.sources.entry import Entry, Scan, usable
+from btlib.images.data.sources.entry import Entry, Request, Scan, usable
 from btlib.images.data.sources.folder import SUFFIXES
 from btlib.images.data.tumor_or_none import KINDS, kind_of
 
-KNOWN = f"known names, whatever their case and separators: {', '.join(KINDS)}"
+KNOWN = f"known names, ignoring case and separators: {', '.join(KINDS)}"
 
 
 def external_images(name: str, root: Path, layout: str, table: str | None, images_root: Path) -> list[Entry]:
-    """The images of one set, each decoded once to see that it can be.
+    """The images of one set, each decoded once to check that it is readable.
 
     Args:
         name: of the set, for messages.
         root: its folder.
-        layout: `class_folders`, whose labels are the study's classes, not all of which need be there; or
-            `tumour_folders`, whose labels are 'tumor' and 'no_tumor'.
-        table: annotations below `root` (see `annotations.py`), or None. What they name as masks are no images.
-        images_root: the folder that training images come from, which must have nothing in common with `root`.
+        layout: a key of LAYOUTS: `class_folders`, labelled with the study's classes (some may be missing), or
+            `tumour_folders`, labelled 'tumor' and 'no_tumor'.
+        table: annotations below `root` (see `annotations.py`), or None. Their masks do not count as images.
+        images_root: the folder of the training images, which must not overlap with `root`.
 
     Returns:
-        the images sorted by path; patient and mask_path '' where unknown.
+        The images sorted by path; patient and mask_path are '' if unknown.
 
     Raises:
-        InputError: `root` is no folder or shares images with `images_root`, the table cannot be read, or images,
-            masks, folders or the table's rows have faults; all of the latter are in one list.
+        InputError: `root` is not a folder or overlaps with `images_root`, the table cannot be read, or images, masks,
+            folders or the table's rows have faults, which are all listed.
     """
     key = f"external '{name}'"
     root_key = f"the root of {key}"
@@ -41,43 +42,39 @@ def external_images(name: str, root: Path, layout: str, table: str | None, image
     _refuse_shared(key, root, images_root)
     try:
         annotations = read_annotations(root, table)
-    except InputError as error:  # without it masks would count as images, and every further fault might be none
+    except InputError as error:  # without it masks would count as images, causing spurious faults
         raise InputError(f"{key}: annotations: {error}") from error
-    masks = mask_files(annotations)
-    if layout == "class_folders":
-        found = folder.scan(root, root_key, masks, complete=False)
-    else:
-        found = _tumor_folders(root, masks)
+    found = LAYOUTS[layout](Request(root, root_key, mask_files(annotations), complete=False))
     if not found.entries and not found.broken + found.unreadable:
         raise InputError(f"{key}: {root}: no image found for layout '{layout}'; check the folder and its layout")
-    entries, faults = annotated(found.entries, _without(annotations, found.unreadable), table)
+    entries, faults = annotated(found.entries, _drop_unreadable(annotations, found.unreadable), table)
     _, undecodable = inspected(partial(_check, root), entries, [entry.path for entry in entries], f"decode {name}")
     faults = found.broken + found.unreadable + faults + undecodable
     if faults:
-        raise InputError(f"{key}: {root}: {len(faults)} fault(s):\n{listed(faults)}\nMend or remove them.")
+        raise InputError(f"{key}: {root}: {len(faults)} fault(s):\n{listed(faults)}\nRepair or remove them.")
     return entries
 
 
 def _refuse_shared(key: str, root: Path, images_root: Path) -> None:
     own, training = root.resolve(), images_root.resolve()
     if own.is_relative_to(training):
-        where = "lies inside images.root" if own != training else "is images.root"
+        where = "is inside images.root" if own != training else "is images.root"
     elif training.is_relative_to(own):
-        where = "has images.root inside it"
+        where = "contains images.root"
     else:
         return
     raise InputError(
-        f"{key}: {root} {where} ({images_root}); what the network learnt from says nothing of another hospital: "
-        "name a folder beside it"
+        f"{key}: {root} {where} ({images_root}); training images say nothing about other hospitals: use a separate "
+        "folder"
     )
 
 
-def _tumor_folders(root: Path, masks: frozenset[str]) -> Scan:
-    """Lists the images below `root` that are no `masks`; exactly one folder on an image's path names its label."""
-    found = Scan()
+def tumor_folders(request: Request) -> Scan:
+    """Lists the images below the root; exactly one folder on an image's path names its label."""
+    root, found = request.root, Scan()
     strangers: Counter[PurePosixPath] = Counter()
     for place, files in walk(root, found.unreadable):
-        candidates = [place / file for file in files if str(place / file) not in masks]
+        candidates = [place / file for file in files if str(place / file) not in request.masks]
         paths = [path for path in candidates if usable(root, path, SUFFIXES, found)]
         names = [part for part in place.parts if kind_of(part)]
         if len(names) == 1:
@@ -93,19 +90,22 @@ def _tumor_folders(root: Path, masks: frozenset[str]) -> Scan:
     return found
 
 
+LAYOUTS: dict[str, Callable[[Request], Scan]] = {"class_folders": folder.scan, "tumour_folders": tumor_folders}
+
+
 def _stranger(place: PurePosixPath, count: int) -> str:
-    where = "no folder that names a label around" if place == PurePosixPath() else f"unknown folder '{place}' with"
+    where = "no label folder for" if place == PurePosixPath() else f"unknown folder '{place}' with"
     return f"{where} {count} image(s); {KNOWN}"
 
 
-def _without(annotations: dict[str, Annotation], unreadable: list[str]) -> dict[str, Annotation]:
-    """The annotations but for images that have a fault already: one fault should be one line."""
+def _drop_unreadable(annotations: dict[str, Annotation], unreadable: list[str]) -> dict[str, Annotation]:
+    """The annotations without unreadable images, whose faults are listed already."""
     named = {fault.split(": ", 1)[0] for fault in unreadable}
-    return {path: said for path, said in annotations.items() if path not in named}
+    return {path: annotation for path, annotation in annotations.items() if path not in named}
 
 
 def _check(root: Path, entry: Entry) -> None:
-    """Raises InputError when an image or its mask cannot be used."""
+    """Raises InputError if an image or its mask is unusable."""
     shape = open_image(root, entry.path).shape[:2]
     mask = open_mask(root, entry.mask_path).shape if entry.mask_path else shape
     if mask != shape:

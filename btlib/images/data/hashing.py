@@ -1,4 +1,4 @@
-"""Fingerprints of decoded images: one for equal pixels, one for pictures that look the same."""
+"""Fingerprints of decoded images: one for identical pixels, one for similar appearance."""
 
 import hashlib
 
@@ -9,14 +9,14 @@ HASH_SIDE = 16
 
 
 def pixel_sha256(image: np.ndarray) -> str:
-    """SHA-256 of the shape and the pixels, so that re-saved but equal images share it. uint8 [H, W, 3] -> 64 hex."""
+    """SHA-256 of shape and pixels of uint8 [H, W, 3], as 64 hex digits; the same for losslessly re-saved images."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def difference_hash(image: np.ndarray) -> str:
     """256-bit difference hash: is each of 16 × 16 cells darker than its right neighbour?
 
-    Survives re-encoding, resizing and changes of brightness or contrast, since only the order of neighbours counts.
+    Robust to re-encoding, resizing and changes of brightness or contrast, since it uses only the order of neighbours.
 
     Args:
         image: uint8 [H, W, 3].
@@ -30,21 +30,21 @@ def difference_hash(image: np.ndarray) -> str:
 
 
 def turned_hashes(image: np.ndarray) -> str:
-    """`difference_hash` of the image's seven other orientations, one after the other: 448 hex digits.
+    """`difference_hash` of the image's seven other orientations, concatenated: 448 hex digits.
 
-    Public sets hold mirrored and turned copies of their images, which share no hash with the original. The hash of a
-    mirrored image cannot be had from that of the image: where neighbours are equal, as in a black background, both say
-    "not darker".
+    Public sets contain mirrored and rotated copies of their images, whose hashes differ from the original's. The hash
+    of a mirrored image cannot be derived from that of the image: for equal neighbours, as in a black background, both
+    are "not darker".
     """
     return "".join(difference_hash(np.ascontiguousarray(turned)) for turned in orientations(image)[1:])
 
 
 def orientations(image: np.ndarray) -> list[np.ndarray]:
-    """The image as it is, by quarter turns, then mirrored and by quarter turns: eight views of [H, W, …]."""
+    """The four rotations of the image [H, W, …] by 90°, then those of its mirror image: eight views."""
     return [np.rot90(start, turns) for start in (image, image[:, ::-1]) for turns in range(4)]
 
 
 def hash_words(hashes: list[str]) -> np.ndarray:
-    """Hexadecimal hashes of 64 digits as uint64 [N, 4]; of k times as many digits, one after the other, as [N·k, 4]."""
+    """Hexadecimal hashes of 64 digits as uint64 [N, 4]; k concatenated hashes per item as [N·k, 4]."""
     raw = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=">u8")
     return raw.reshape(-1, 4).astype(np.uint64)

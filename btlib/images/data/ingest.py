@@ -1,4 +1,4 @@
-"""Scans a source and decodes every image once: label, patient, size and fingerprints, or what is wrong with it."""
+"""Scans a source and decodes every image once: label, patient, size and fingerprints, or its fault."""
 
 from functools import partial
 from pathlib import Path
@@ -12,33 +12,28 @@ from btlib.images.data.hashing import difference_hash, pixel_sha256, turned_hash
 from btlib.images.data.inspection import inspected
 from btlib.images.data.manifest import image_id
 from btlib.images.data.reading import open_image, open_mask
-from btlib.images.data.sources import figshare, folder, phantom
-from btlib.images.data.sources.entry import Entry, Scan
+from btlib.images.data.sources.entry import Entry, Request, Scan
+from btlib.images.data.sources.sources import SOURCES
 from btlib.images.data.tumor_or_none import NONE
 
 
 def scanned(source: str, root: Path, annotations: str | None, key: str = "images.root", complete: bool = True) -> Scan:
-    """Lists a source's images, with what a table beside them says.
+    """Lists a source's images, with their annotations.
 
     Args:
-        source: `phantom`, `folder` or `figshare`.
+        source: a key of SOURCES.
         root: its folder.
         annotations: see `read_annotations`; faults of the table count as a broken layout.
-        key: of params.yaml that names `root`, for the messages.
-        complete: whether every class must be there.
+        key: of `root` in params.yaml, for messages.
+        complete: whether every class must be present.
 
     Raises:
-        InputError: `root` is no folder, or the table cannot be read.
+        InputError: `root` is not a folder, or the table cannot be read.
     """
     check_root(root, key)
-    said = read_annotations(root, annotations)
-    if source == "phantom":
-        found = phantom.scan(root)  # knows its masks itself
-    elif source == "figshare":
-        found = figshare.scan(root, key)
-    else:
-        found = folder.scan(root, key, mask_files(said), complete)
-    entries, faults = annotated(found.entries, said, annotations)
+    table = read_annotations(root, annotations)
+    found = SOURCES[source](Request(root, key, mask_files(table), complete))
+    entries, faults = annotated(found.entries, table, annotations)
     return Scan(entries, found.broken + faults, found.unreadable)
 
 
@@ -49,14 +44,14 @@ def ingest(
 
     Args:
         source, root, annotations: see `scanned`.
-        allow_unreadable: leave unreadable files out instead of stopping.
+        allow_unreadable: leave out unreadable files instead of stopping.
 
     Returns:
-        the manifest (`image_id, path, label, patient, source, sha256, phash, phash_turned, width, height, mask_path`),
+        The manifest (`image_id, path, label, patient, source, sha256, phash, phash_turned, width, height, mask_path`),
         sorted by path, and a table `fault` of the files left out.
 
     Raises:
-        InputError: the layout is broken or files are unreadable; all faults are in one list.
+        InputError: the layout is broken or files are unreadable; lists all faults.
     """
     scan = scanned(source, root, annotations)
     paths = [entry.path for entry in scan.entries]
@@ -71,7 +66,7 @@ def ingest(
 
 
 def _row(root: Path, source: str, entry: Entry) -> dict:
-    """A row of the manifest."""
+    """One row of the manifest."""
     image = open_image(root, entry.path)
     check_mask(root, entry, image.shape[:2])
     return {
@@ -90,7 +85,7 @@ def _row(root: Path, source: str, entry: Entry) -> dict:
 
 
 def check_mask(root: Path, entry: Entry, shape: tuple[int, int]) -> None:
-    """Raises InputError unless the mask, if any, has the image's `shape` and shows the lesion of a tumour."""
+    """Raises InputError unless the mask, if any, has the image's `shape` and, for a tumour, is not empty."""
     if not entry.mask_path:
         return
     mask = open_mask(root, entry.mask_path)
@@ -104,7 +99,7 @@ def _stop_on_faults(root: Path, broken: list[str], unreadable: list[str], allow_
     faults = broken if allow_unreadable else broken + unreadable
     if not faults:
         return
-    remedy = "Mend or remove them"
+    remedy = "Repair or remove them"
     if unreadable and not allow_unreadable:
         remedy += ", or set images.allow_unreadable: true to leave unreadable files out"
     raise InputError(f"images.root: {root}: {len(faults)} fault(s):\n{listed(faults)}\n{remedy}.")

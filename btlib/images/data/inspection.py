@@ -1,4 +1,4 @@
-"""Looks into many files that nobody has vouched for, and gathers what is wrong with them: one run names all faults."""
+"""Inspects many untrusted files and collects their faults, so that one run lists them all."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,10 +11,10 @@ from btlib.core.runtime.isolation import Lost, in_isolation
 def inspected(
     function: Callable[[Any], Any], items: Sequence[Any], names: Sequence[str], task: str, unit: str = "image"
 ) -> tuple[list[Any], list[str]]:
-    """What `function` finds in each item, and the faults of those it refuses or is brought down by.
+    """Results of `function` for the items, and the faults of those that it refuses or that crash it.
 
     Args:
-        function: raises InputError for what it refuses; run as `in_isolation` says, with `task` and `unit`.
+        function: raises InputError for refused items; run by `in_isolation`, with `task` and `unit`.
         names: of the items, for messages.
     """
     found, faults = [], []

@@ -1,6 +1,6 @@
-"""Puts a lesion into an image that has none: the image's contrast, source and anatomy stay, only the lesion is new.
+"""Pastes a lesion into an image without one: contrast, source and anatomy stay, only the lesion is new.
 
-A net that follows lesions changes its answer; one that follows the contrast or the source does not.
+A network that relies on lesions changes its prediction; one that relies on contrast or source does not.
 """
 
 from typing import Protocol
@@ -10,17 +10,17 @@ import numpy as np
 
 from btlib.images.data.occlusion import brain_mask, head_mask, head_width
 
-GRAIN = 0.01  # of the head's width: detail finer than this is noise, but for edges
-SMOOTHING = 0.7  # pixels: what interpolation on the way to a web page does to noise
-SOFT = 0.01  # of the head's width: width over which a lesion ends at the skull
-OFF_CENTER = 0.14  # of the head's width: least distance of a glioma from the midline and from the skull
-CEREBRUM = 0.55  # of the height of a head with a neck: the brain lies above
+GRAIN = 0.01  # of the head's width: finer detail is noise, except at edges
+SMOOTHING = 0.7  # pixels: smoothing of noise by interpolation, as in published images
+SOFT = 0.01  # of the head's width: width of a lesion's edge at the skull
+OFF_CENTER = 0.14  # of the head's width: smallest distance of a glioma from the midline and from the skull
+CEREBRUM = 0.55  # of the height of a head with a neck: the brain is above
 SELLA = 0.45  # of the height of an axial head, from the front
 SELLA_ABOVE_NECK = 0.56  # of the height of a head with a neck, from the vertex
 
 
 class Patch(Protocol):
-    """A lesion to paste, such as `btlib.phantom.lesion_patches.LesionPatch`, which says what the fields hold."""
+    """A lesion to paste, such as `btlib.phantom.lesion_patches.LesionPatch`, which documents the fields."""
 
     difference: np.ndarray
     opacity: np.ndarray
@@ -30,18 +30,18 @@ class Patch(Protocol):
 
 
 def paste_lesion(image: np.ndarray, patch: Patch, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Blends a lesion into the image at a place that suits its class, in the image's own grey scale.
+    """Blends a lesion into the image at a site typical of its class, in the image's own grey scale.
 
-    A glioma goes into the brain off the midline, a meningioma to the inner edge of the skull with its base outwards, a
-    pituitary tumour to the midline where the sella lies. Sites come from the outline of the head alone, so a pituitary
-    tumour is at home on slices through the skull base only, and nothing around a lesion gives way to it.
+    A glioma is placed in the brain off the midline, a meningioma at the inner edge of the skull with its base outwards,
+    a pituitary tumour on the midline at the sella. Sites are derived from the outline of the head alone, so a pituitary
+    tumour is realistic only on slices through the skull base, and surrounding tissue is not displaced.
 
     Args:
-        image: uint8 [H, W, 3], anterior or the vertex up.
+        image: uint8 [H, W, 3], with anterior or the vertex at the top.
 
     Returns:
-        the image, uint8 [H, W, 3] with equal channels, and the mask of the tumour without its oedema, bool [H, W].
-        The image unchanged and an empty mask where no head is found.
+        The image, uint8 [H, W, 3] with equal channels, and the mask of the tumour without its oedema, bool [H, W]. If
+        no head is found, the unchanged image and an empty mask.
     """
     head = head_mask(image[None])[0]
     brain = brain_mask(head[None])[0]
@@ -62,9 +62,9 @@ def paste_lesion(image: np.ndarray, patch: Patch, rng: np.random.Generator) -> t
 
 
 def _shade(difference: np.ndarray, brain: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """Greys of the lesion in the image's own scale, levelling off towards the darkest and the brightest of the head.
+    """Greys of the lesion in the image's own scale, saturating towards the head's darkest and brightest values.
 
-    Without that, what enhances would be flat white wherever the window is narrow.
+    Without saturation, enhancing parts would be uniformly white if the window is narrow.
     """
     low, level, high = np.percentile(brain, (5, 50, 95))
     darkest, brightest = np.percentile(head, (1, 99.5))
@@ -73,7 +73,7 @@ def _shade(difference: np.ndarray, brain: np.ndarray, head: np.ndarray) -> np.nd
 
 
 def _grain(gray: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise [H, W] about as strong and as smooth as the image's own; the median leaves out sulci and other edges."""
+    """Noise [H, W] as strong and smooth as the image's own; the median is robust to sulci and other edges."""
     fine = gray - cv2.GaussianBlur(gray, (0, 0), GRAIN * width)
     drawn = rng.normal(0, np.median(np.abs(fine[brain])), gray.shape)
     return cv2.GaussianBlur(drawn, (0, 0), SMOOTHING)
@@ -82,7 +82,7 @@ def _grain(gray: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Gen
 def _site(
     label: str, head: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the centre of the patch goes (row, column) and where its up points, a unit vector (row, column)."""
+    """Centre of the patch (row, column), and its upward direction as a unit vector (row, column)."""
     rows = np.flatnonzero(head.any(axis=1))
     top, height = rows[0], len(rows)
     neck = bool(head[-1].any())
@@ -105,21 +105,21 @@ def _glioma_site(
     depth = cv2.distanceTransform(brain.astype(np.uint8), cv2.DIST_L2, 5)
     aside = np.abs(np.arange(brain.shape[1]) - midline) > distance
     found = np.argwhere(allowed & (depth > distance) & aside)
-    return _drawn(found if len(found) else np.argwhere(allowed), rng)
+    return _draw_place(found if len(found) else np.argwhere(allowed), rng)
 
 
 def _dural_site(
     allowed: np.ndarray, brain: np.ndarray, width: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A place on the brain's edge, but for where the image cuts the head, and the direction outwards there."""
+    """A point on the brain's edge, except where the image cuts the head, and the outward direction there."""
     edge = brain & (cv2.erode(brain.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    middle = _drawn(np.argwhere(edge & allowed), rng)
+    middle = _draw_place(np.argwhere(edge & allowed), rng)
     slope = np.gradient(cv2.GaussianBlur(brain.astype(np.float32), (0, 0), 0.06 * width))
     inwards = np.array([part[tuple(middle)] for part in slope])
     return middle, -inwards / np.linalg.norm(inwards)
 
 
-def _drawn(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _draw_place(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return places[rng.integers(len(places))]
 
 

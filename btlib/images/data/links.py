@@ -1,7 +1,7 @@
-"""Finds the slice of a reference set that each image was made from, whose patient and lesion are known there.
+"""Links images to the slices of a reference set that they were made from, with known patient and lesion.
 
-Public sets republish slices of older ones without their patients: mirrored, turned, smaller, compressed anew. A hash
-in eight orientations names the candidates, the correlation of small pictures decides between them.
+Public sets republish slices of older ones without patients: mirrored, rotated, downscaled, recompressed. Candidates are
+found by a hash in eight orientations and ranked by the correlation of thumbnails.
 """
 
 from functools import partial
@@ -23,15 +23,15 @@ from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources.entry import Entry
 
 VIEWS = 8  # orientations of a slice
-SIDE = 64  # pixels of the pictures that are correlated
-CANDIDATES = 8  # neighbours in one head have near hashes, so the nearest is not always the one
+SIDE = 64  # pixels of the thumbnails
+CANDIDATES = 8  # adjacent slices have near hashes, so the nearest is not always the right one
 CHUNK = 1000  # images correlated at once: 8 candidates of 64 × 64 float32 each are 130 MB
 COLUMNS = ("image_id", "reference", "orientation", "distance", "correlation", "patient", "label")
 TEXT = ("image_id", "reference", "patient", "label")
 
 
 class Reference(NamedTuple):
-    """A set whose patients are known: N slices, their hashes uint64 [N, 8, 4], small pictures uint8 [N, SIDE, SIDE]."""
+    """A set with known patients: N slices, hashes uint64 [N, 8, 4], thumbnails uint8 [N, SIDE, SIDE]."""
 
     entries: list[Entry]
     words: np.ndarray
@@ -45,7 +45,7 @@ def read_reference(source: str, root: Path, annotations: str | None) -> Referenc
         source, root, annotations: see `ingest.scanned`.
 
     Raises:
-        InputError: there is no slice; one cannot be read, or lacks its patient or its lesion. All faults at once.
+        InputError: there is no slice, or one cannot be read or lacks its patient or lesion; lists all faults.
     """
     scan = scanned(source, root, annotations, key="images.reference.root", complete=False)
     paths = [entry.path for entry in scan.entries]
@@ -56,31 +56,31 @@ def read_reference(source: str, root: Path, annotations: str | None) -> Referenc
     if faults:
         raise InputError(
             f"images.reference.root: {root}: {len(faults)} fault(s):\n{listed(faults)}\n"
-            "Mend or remove them, or check images.reference.source and its root."
+            "Repair or remove them, or check images.reference.source and its root."
         )
     hashes, small = zip(*seen, strict=True)
     return Reference(scan.entries, hash_words(list(hashes)).reshape(len(seen), VIEWS, -1), np.stack(small))
 
 
 def best_matches(manifest: pd.DataFrame, root: Path, reference: Reference) -> pd.DataFrame:
-    """The slice that each image looks most like, near or not.
+    """The most similar slice for each image, however distant.
 
     Args:
         manifest: `image_id, path, phash`.
         root: the images' folder.
 
     Returns:
-        one row per image with COLUMNS, in the order of the manifest. `reference` is the slice's path; `orientation` the
-        number of the view of it (see `hashing.orientations`) that looks like the image; `distance` in bits of 256
-        between the hashes; `correlation` of grey levels at SIDE × SIDE pixels; `patient` and `label` are the slice's.
+        One row per image with COLUMNS, in the order of the manifest. `reference` is the slice's path; `orientation` the
+        index of its view (see `hashing.orientations`) that matches the image; `distance` in bits of 256 between the
+        hashes; `correlation` of grey levels at SIDE × SIDE pixels; `patient` and `label` are the slice's.
     """
     # View o of slice n is row 8 n + o.
     words = reference.words.reshape(-1, reference.words.shape[-1])
     most = min(CANDIDATES, len(words))
     candidates, distances = nearest(hash_words(list(manifest["phash"])), words, most)
-    small = np.stack(list(in_parallel(partial(_small, root), list(manifest["path"]), "images")))
+    small = np.stack(list(in_parallel(partial(_open_thumbnail, root), list(manifest["path"]), "images")))
     views = np.stack([view for picture in reference.small for view in orientations(picture)])
-    best, correlation = _best(small, views, candidates)
+    best, correlation = _choose_best(small, views, candidates)
     rows = np.arange(len(best))
     numbers, orientation = np.divmod(candidates[rows, best], VIEWS)
     slices = [reference.entries[number] for number in numbers]
@@ -97,14 +97,14 @@ def best_matches(manifest: pd.DataFrame, root: Path, reference: Reference) -> pd
 
 
 def is_link(matches: pd.DataFrame, distance: int, correlation: float) -> np.ndarray:
-    """bool [N], whether image and slice are one picture: hashes at most `distance` apart, at least so correlated."""
+    """bool [N], whether image and slice match: hash distance and correlation within these limits."""
     return ((matches["distance"] <= distance) & (matches["correlation"] >= correlation)).to_numpy()
 
 
 def linked_masks(
     links: pd.DataFrame, manifest: pd.DataFrame, root: Path, reference: Reference
 ) -> dict[str, np.ndarray]:
-    """The lesion of each linked image in the image's own frame: image_id -> bool [height, width].
+    """The lesion of each linked image in the image's own orientation: image_id -> bool [height, width].
 
     Args:
         links: with COLUMNS.
@@ -118,7 +118,7 @@ def linked_masks(
         for path, rows in links.groupby("reference")
         if mask_of[path]
     ]
-    return {name: mask for part in in_parallel(partial(_turned_masks, root), jobs, "masks") for name, mask in part}
+    return {name: mask for part in in_parallel(partial(_orient_masks, root), jobs, "masks") for name, mask in part}
 
 
 def read_links(path: Path) -> pd.DataFrame:
@@ -127,24 +127,24 @@ def read_links(path: Path) -> pd.DataFrame:
 
 
 def _slice(root: Path, entry: Entry) -> tuple[str, np.ndarray]:
-    """Eight hashes and a small picture."""
+    """Eight hashes and a thumbnail."""
     image = open_image(root, entry.path)
     check_mask(root, entry, image.shape[:2])
     if not entry.patient:
         raise InputError(f"{entry.path}: no patient (cjdata/PID, or `patient` in images.reference.annotations)")
-    return difference_hash(image) + turned_hashes(image), _shrunk(image)
+    return difference_hash(image) + turned_hashes(image), _make_thumbnail(image)
 
 
-def _small(root: Path, path: str) -> np.ndarray:
-    return _shrunk(open_image(root, path))
+def _open_thumbnail(root: Path, path: str) -> np.ndarray:
+    return _make_thumbnail(open_image(root, path))
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
+def _make_thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def _best(small: np.ndarray, views: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which candidate [N] each picture correlates most with, and how much."""
+def _choose_best(small: np.ndarray, views: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most correlated candidate [N] of each thumbnail, and the correlation."""
     best, correlation = [], []
     for start in range(0, len(small), CHUNK):
         chunk = slice(start, start + CHUNK)
@@ -155,13 +155,13 @@ def _best(small: np.ndarray, views: np.ndarray, candidates: np.ndarray) -> tuple
 
 
 def _standardised(pictures: np.ndarray) -> np.ndarray:
-    """[…, SIDE, SIDE] to […, SIDE²], centred and of length 1, so that a product is a correlation; flat ones are 0."""
+    """[…, SIDE, SIDE] to […, SIDE²], centred, with norm 1, so that dot products are correlations; 0 if flat."""
     flat = pictures.reshape(*pictures.shape[:-2], -1).astype(np.float32)
     flat -= flat.mean(axis=-1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-6)
 
 
-def _turned_masks(root: Path, job: tuple[str, list[tuple[str, int, int, int]]]) -> list[tuple[str, np.ndarray]]:
+def _orient_masks(root: Path, job: tuple[str, list[tuple[str, int, int, int]]]) -> list[tuple[str, np.ndarray]]:
     path, images = job
     views = orientations(open_mask(root, path).astype(np.uint8))
     return [

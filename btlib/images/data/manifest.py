@@ -1,4 +1,4 @@
-"""The manifest: one row for each image, from the ingest on through every later stage."""
+"""The manifest: one row per image, from ingest through every later stage."""
 
 import hashlib
 import re
@@ -30,6 +30,6 @@ def read_manifest(path: Path) -> pd.DataFrame:
 
 
 def image_id(path: str) -> str:
-    """A name for the image at `path` that is safe in every file system and never changes: its stem and a hash."""
+    """A stable name for the image at `path`, safe in every file system: its stem and a hash."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePosixPath(path).stem)[:60]
     return f"{stem}-{hashlib.blake2b(path.encode(), digest_size=6).hexdigest()}"

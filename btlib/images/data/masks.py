@@ -1,4 +1,4 @@
-"""Lesion masks that no file beside the images holds, packed into one file by image."""
+"""Lesion masks without files of their own beside the images, packed into one file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,17 +10,17 @@ from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.reading import open_mask
 
-LINKED = "link:"  # what `mask_path` begins with where the mask came with a link: the image's id in the packed file
+LINKED = "link:"  # prefix of `mask_path` for linked masks; the image's id in the packed file follows
 
 
 def write_masks(path: Path, masks: Mapping[str, np.ndarray]) -> None:
-    """Writes masks, bool [height, width] each, by name; nothing in the file but arrays."""
+    """Writes masks, bool [height, width] each, by name."""
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, allow_pickle=False, **masks)
 
 
 def mask_names(path: Path) -> set[str]:
-    """The names in a file of `write_masks`."""
+    """The names in a file written by `write_masks`."""
     return set(_opened(path))
 
 
@@ -28,7 +28,7 @@ def _opened(path: Path) -> Mapping[str, np.ndarray]:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError, BadZipFile) as error:
-        raise InputError(f"{path}: not a whole file of masks ({error}); run `dvc repro link_images`") from error
+        raise InputError(f"{path}: not a valid file of masks ({error}); run `dvc repro link_images`") from error
 
 
 class Masks:
@@ -36,7 +36,7 @@ class Masks:
 
     Args:
         root: the images' folder.
-        packed: a file of `write_masks`.
+        packed: a file written by `write_masks`.
     """
 
     def __init__(self, root: Path, packed: Path):

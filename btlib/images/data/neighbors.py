@@ -1,4 +1,4 @@
-"""Finds look-alikes among many 256-bit hashes, exactly and without an n × n matrix."""
+"""Finds near-duplicates among many 256-bit hashes, exactly and without an n × n matrix."""
 
 from collections.abc import Iterator
 
@@ -6,22 +6,22 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-ROWS, COLUMNS = 512, 2048  # one block of pairs: a million, some tens of megabytes at worst
-MAX_EDGES = 4_000_000  # edges held before they are folded into component numbers
+ROWS, COLUMNS = 512, 2048  # block of a million pairs, at most some tens of megabytes
+MAX_EDGES = 4_000_000  # edges kept before they are merged into component numbers
 
 
 def near_pairs(words: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields, block by block, index pairs (i, j), i ≠ j, whose Hamming distance is at most `distance`; each pair once.
 
-    Two bounds skip most of the work and lose nothing. The numbers of set bits of two near hashes differ by at most
-    `distance`, so hashes are sorted by it and compared within that window only. And the distance of the XOR of a
-    hash's four words is at most the full distance, so one word is compared first.
+    Two exact bounds save most of the work. The numbers of set bits of two near hashes differ by at most `distance`, so
+    hashes are sorted by that number and compared only within this window. And the distance between the XORs of the
+    hashes' four words is at most the full distance, so one word is compared first.
 
     Args:
         words: uint64 [N, 4].
         distance: bits, 0..256.
     """
-    words, weight, order = _by_weight(words)
+    words, weight, order = _sort_by_weight(words)
     folded = np.bitwise_xor.reduce(words, axis=1)
     window_end = np.searchsorted(weight, weight + distance, side="right")
     for row in range(0, len(words), ROWS):
@@ -37,14 +37,14 @@ def near_pairs(words: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, n
 
 
 def near_pairs_between(words: np.ndarray, others: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """As `near_pairs`, but from `words` (i) to `others` (j): every pair of the two at most `distance` bits apart.
+    """As `near_pairs`, but between `words` (i) and `others` (j): every pair at most `distance` bits apart.
 
     Args:
         words, others: uint64 [N, 4] and [M, 4].
         distance: bits, 0..256.
     """
-    words, weight, order = _by_weight(words)
-    others, other_weight, other_order = _by_weight(others)
+    words, weight, order = _sort_by_weight(words)
+    others, other_weight, other_order = _sort_by_weight(others)
     folded, other_folded = (np.bitwise_xor.reduce(hashes, axis=1) for hashes in (words, others))
     first = np.searchsorted(other_weight, weight - distance, side="left")
     end = np.searchsorted(other_weight, weight + distance, side="right")
@@ -61,14 +61,14 @@ def near_pairs_between(words: np.ndarray, others: np.ndarray, distance: int) -> 
 
 
 def nearest(words: np.ndarray, others: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `most` others nearest to each hash, in no order, block by block.
+    """The `most` nearest others of each hash, unordered, computed block by block.
 
     Args:
         words, others: uint64 [N, 4] and [M, 4].
         most: k, at most M.
 
     Returns:
-        their row numbers int [N, k] and Hamming distances int [N, k].
+        Their row numbers int [N, k] and Hamming distances int [N, k].
     """
     found = np.empty((len(words), most), dtype=np.int64)
     distances = np.empty((len(words), most), dtype=np.int64)
@@ -83,7 +83,7 @@ def nearest(words: np.ndarray, others: np.ndarray, most: int) -> tuple[np.ndarra
     return found, distances
 
 
-def _by_weight(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sort_by_weight(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The hashes sorted by their number of set bits, these numbers, and the order [N] that sorts them."""
     weight = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
     order = np.argsort(weight, kind="stable")
@@ -91,9 +91,9 @@ def _by_weight(words: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def components(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Connected components of a graph whose edges come in blocks: int [count], numbered by first appearance.
+    """Connected components of a graph with edges in blocks: int [count], numbered by first appearance.
 
-    Memory stays bounded: every few million edges are folded into component numbers.
+    Memory is bounded: every few million edges are merged into component numbers.
     """
     number = np.arange(count)
     held, total = [], 0
@@ -101,12 +101,12 @@ def components(count: int, edges: Iterator[tuple[np.ndarray, np.ndarray]]) -> np
         held.append(edge)
         total += len(edge[0])
         if total >= MAX_EDGES:
-            number, held, total = _fold(number, held), [], 0
-    return _by_first_appearance(_fold(number, held))
+            number, held, total = _merge(number, held), [], 0
+    return _renumber_by_first_appearance(_merge(number, held))
 
 
 def spread(pairs: Iterator[tuple[np.ndarray, np.ndarray]], marks: np.ndarray) -> np.ndarray:
-    """Which marks the neighbours of each node carry, over pairs of nodes. bool [N, M] -> bool [N, M]."""
+    """Marks of each node's neighbours, given pairs of nodes: bool [N, M] -> bool [N, M]."""
     reached = np.zeros_like(marks)
     for i, j in pairs:
         np.logical_or.at(reached, i, marks[j])
@@ -114,7 +114,7 @@ def spread(pairs: Iterator[tuple[np.ndarray, np.ndarray]], marks: np.ndarray) ->
     return reached
 
 
-def _fold(number: np.ndarray, held: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _merge(number: np.ndarray, held: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     if not held:
         return number
     i, j = (number[np.concatenate(ends)] for ends in zip(*held, strict=True))
@@ -122,6 +122,6 @@ def _fold(number: np.ndarray, held: list[tuple[np.ndarray, np.ndarray]]) -> np.n
     return connected_components(graph, directed=False)[1][number]
 
 
-def _by_first_appearance(number: np.ndarray) -> np.ndarray:
+def _renumber_by_first_appearance(number: np.ndarray) -> np.ndarray:
     _, first, inverse = np.unique(number, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]

@@ -1,4 +1,4 @@
-"""The user's own split, for `split_by: file`: a table that says which image trains, validates and tests."""
+"""The user's own split, for `split_by: file`: a table that assigns images to train, val and test."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ COLUMNS = ("path", "image_id", "split")
 
 
 def own_split(root: Path, table: str | None, manifest: pd.DataFrame) -> np.ndarray | None:
-    """The split of each image as the table says; None where there is no table.
+    """Reads the split of each image; None if there is no table.
 
     Args:
         root: the images' folder.
@@ -22,11 +22,11 @@ def own_split(root: Path, table: str | None, manifest: pd.DataFrame) -> np.ndarr
         manifest: `image_id, path`.
 
     Returns:
-        text [N], in the order of the manifest.
+        Text [N], in the order of the manifest.
 
     Raises:
-        InputError: the table is missing or outside `root`, lacks a column, names an image twice or one that is not
-            there, leaves one out, or has another word than train, val and test. All faults are named at once.
+        InputError: the table is missing or outside `root`, lacks a column, repeats or omits an image, names an unknown
+            one, or has other values than train, val and test. Lists all faults.
     """
     if table is None:
         return None
@@ -35,7 +35,7 @@ def own_split(root: Path, table: str | None, manifest: pd.DataFrame) -> np.ndarr
     key = "path" if "path" in rows else "image_id"
     faults = [f"'{name}' is listed more than once" for name in sorted(set(rows[key][rows[key].duplicated()]))]
     faults += [
-        f"'{name}' is none of the images, or the audit left it out"
+        f"'{name}' is not one of the images, or was excluded by the audit"
         for name in sorted(set(rows[key]) - set(manifest[key]))
     ]
     faults += [f"'{name}' is not in the table" for name in sorted(set(manifest[key]) - set(rows[key]))]

@@ -1,4 +1,4 @@
-"""From a decoded image to the square uint8 array that nets see (paper 4.1, eq 1)."""
+"""Preprocessing of a decoded image to the square uint8 array for the networks (paper 4.1, eq 1)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from btlib.core.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Clahe:
-    """Settings of eq 1; the section images.clahe of params.yaml has the same fields and may stand in for it.
+    """Settings of eq 1; section images.clahe of params.yaml has the same fields and may be used instead.
 
-    The bounds hold where a model's card is read.
+    The bounds apply when a model's card is read.
     """
 
     enabled: bool
@@ -26,7 +26,7 @@ class Clahe:
 
 
 def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
-    """Equalises the brightness locally (unless `clahe.enabled` is False) and resizes; also for prediction.
+    """Applies CLAHE (if `clahe.enabled`) and resizes; also used for prediction.
 
     Args:
         image: uint8 [H, W, 3] RGB.
@@ -44,31 +44,31 @@ def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
 
 
 def shrink(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [N, S, S, 3] to [N, size, size, 3], size ≤ S, each new pixel the mean of the area that it covers."""
+    """uint8 [N, S, S, 3] to [N, size, size, 3], size ≤ S, each new pixel the mean of its area."""
     return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
 
 
 def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
-    """CLAHE on the V channel of HSV (eq 1); hue and saturation stay. uint8 [H, W, 3] RGB, in and out."""
+    """CLAHE on the V channel of HSV (eq 1); hue and saturation are unchanged. uint8 [H, W, 3] RGB, in and out."""
     hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     value = cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(value)
     return cv2.cvtColor(cv2.merge((hue, saturation, value)), cv2.COLOR_HSV2RGB)
 
 
 def load_processed(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """Opens what stage preprocess_images wrote.
+    """Opens the output of stage preprocess_images.
 
     Returns:
-        images, memory-mapped uint8 [N, S, S, 3] RGB, and their index `image_id, label`, one row per image.
+        Images, memory-mapped uint8 [N, S, S, 3] RGB, and their index `image_id, label`, one row per image.
 
     Raises:
-        InputError: a file is missing, cut short, or the two do not belong together.
+        InputError: a file is missing or truncated, or the two do not match.
     """
     images = read_array(folder / "images.npy")
     index = read_csv(folder / "index.csv", text=("image_id", "label"))
     if len(images) != len(index):
         raise InputError(
-            f"{folder}: images.npy holds {len(images)} images, index.csv {len(index)}; "
+            f"{folder}: images.npy has {len(images)} images, index.csv {len(index)}; "
             "delete the folder and run `dvc repro preprocess_images`"
         )
     return images, index

@@ -1,4 +1,4 @@
-"""Preprocesses a whole set into one array on disk."""
+"""Preprocesses a whole data set into one array on disk."""
 
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ def write_processed(folder: Path, root: Path, manifest: pd.DataFrame, image_size
     """Preprocesses every image of the manifest into `folder`/images.npy and index.csv (see `load_processed`).
 
     Raises:
-        InputError: an image cannot be read any more, or the disk is full; `folder` is then left as it was.
+        InputError: an image has become unreadable, or the disk is full; `folder` is left unchanged.
     """
     job = partial(_load_and_preprocess, root, image_size, clahe)
     with atomic_path(folder) as temporary:
@@ -24,7 +24,7 @@ def write_processed(folder: Path, root: Path, manifest: pd.DataFrame, image_size
         write_csv(temporary / "index.csv", manifest[["image_id", "label"]])
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(manifest), image_size, image_size, 3)}
         with (temporary / "images.npy").open("wb") as file:
-            # Plain writes, one image after the other: a full disk is then an error and not a crash of a memory map.
+            # Plain sequential writes: a full disk then raises an error, while a memory map would crash.
             np.lib.format.write_array_header_1_0(file, header)
             for image in in_parallel(job, list(manifest["path"]), "preprocess"):
                 file.write(image.tobytes())

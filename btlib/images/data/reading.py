@@ -15,36 +15,36 @@ def open_image(root: Path, path: str) -> np.ndarray:
 
     Args:
         root: the images' folder.
-        path: relative to it; `.mat` is read as a Figshare case, everything else by its content.
+        path: relative to `root`; `.mat` is read as a Figshare case, everything else by its content.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
-        InputError: the file cannot be read whole, or is no usable image; names the file and the reason.
+        InputError: the file cannot be read completely, or is unusable; names the file and the reason.
     """
     real = resolve_inside(root, path)
-    return _not_blank(mat_image(real, path) if _is_mat(path) else decode_image(real, path), path)
+    return _refuse_blank(mat_image(real, path) if _is_mat(path) else decode_image(real, path), path)
 
 
 def open_picture(root: Path, path: str) -> np.ndarray:
-    """As `open_image`, but no Figshare case: for pictures from anywhere."""
-    return _not_blank(decode_image(resolve_inside(root, path), path), path)
+    """As `open_image`, but without Figshare cases, for pictures of any origin."""
+    return _refuse_blank(decode_image(resolve_inside(root, path), path), path)
 
 
 def open_mask(root: Path, mask_path: str) -> np.ndarray:
-    """Reads one lesion mask: bool [height, width], True wherever the stored value is not zero; in a JPEG or WebP, whose
-    compression leaves traces everywhere, above half of the maximum.
+    """Reads one lesion mask: bool [height, width], True for nonzero values; in a JPEG or WebP, whose compression leaves
+    artefacts everywhere, above half of the maximum.
 
     Raises:
-        InputError: as for `open_image`; a JPEG or WebP has other than two clear levels. An empty mask is no error.
+        InputError: as for `open_image`; or a JPEG or WebP does not have two distinct levels. An empty mask is allowed.
     """
     real = resolve_inside(root, mask_path)
     return mat_mask(real, mask_path) if _is_mat(mask_path) else decode_mask(real, mask_path)
 
 
 def read_mat_label(root: Path, path: str) -> tuple[int, str]:
-    """The label number and the patient id of a Figshare case, '' where it is blank.
+    """The label number and the patient id ('' if blank) of a Figshare case.
 
     Raises:
         InputError: the file is damaged or lacks one of them.
@@ -56,7 +56,7 @@ def _is_mat(path: str) -> bool:
     return path.lower().endswith(".mat")
 
 
-def _not_blank(image: np.ndarray, path: str) -> np.ndarray:
+def _refuse_blank(image: np.ndarray, path: str) -> np.ndarray:
     if image.min() == image.max():
         raise InputError(f"{path}: blank, every pixel has the same value")
     return image

@@ -1,4 +1,4 @@
-"""The whole image set as one uint8 array: memory-mapped on a CPU, uploaded once to a GPU. No worker processes."""
+"""The whole image set as one uint8 array: memory-mapped on CPU, uploaded once to a GPU. No worker processes."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ class ResidentImages:
 
     Args:
         images: uint8 [N, H, W, 3], memory-mapped or not.
-        labels: class number of each image [N].
+        labels: class index of each image [N].
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device):
@@ -23,7 +23,7 @@ class ResidentImages:
             )
         self.device = device
         self.labels = torch.as_tensor(labels, dtype=torch.long, device=device)
-        # A copy for the upload, since PyTorch does not take read-only memory-mapped arrays.
+        # Copied for the upload, since PyTorch does not accept read-only memory maps.
         self._images = images if device.type == "cpu" else torch.from_numpy(np.array(images)).to(device)
 
     def batch(self, rows: np.ndarray) -> Tensor:

@@ -1,13 +1,13 @@
-"""What a split keeps apart, in the same words everywhere.
+"""Standard phrases for what a split separates.
 
-Groups of near copies alone leave patients on both sides, so nothing is called leak-free unless every image's patient is
-known. The counts are those of metrics/audit.json, which `btlib.images.data.audit` makes.
+Groups of near copies alone may have patients on both sides, so a split is called leak-free only if every image's
+patient is known. The counts are those of metrics/audit.json, from `btlib.images.data.audit`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# the rungs of the ladder, from what flatters most to what flatters least
+# rungs of the ladder, from the most to the least optimistic
 IMAGE, NEAR_COPY, PATIENT = "image", "near_copy", "patient"
 RUNGS = {
     IMAGE: "by image",
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def kept_apart(images: int, unknown: int) -> str:
-    """What groups keep apart, of so many images, of so many of which the patient is unknown."""
+    """What a split by group separates, given the number of images and of those with unknown patient."""
     if unknown == 0:
         return "leak-free: patients and near copies apart"
     if unknown >= images:
@@ -33,10 +33,10 @@ def kept_apart(images: int, unknown: int) -> str:
 
 
 def separation(audit: Mapping[str, Any], split_by: str) -> str:
-    """What the split in use keeps apart, as far as that is known; for a split that leaks, how many test images do.
+    """What the split in use separates, as far as known; for a leaking split, the number of test images affected.
 
     Args:
-        audit: `images`, `images_without_patient` and `leaks_by_split` are looked at.
+        audit: with `images`, `images_without_patient` and `leaks_by_split`.
         split_by: the kind in use.
     """
     leaks = audit["leaks_by_split"][split_by]
@@ -49,7 +49,7 @@ def separation(audit: Mapping[str, Any], split_by: str) -> str:
 
 
 def rung(audit: Mapping[str, Any], split_by: str) -> str | None:
-    """On which rung a split stands; None for one that is neither by image nor free of what is known to leak."""
+    """The rung of a split; None if it is neither by image nor free of known leaks."""
     if split_by == "image":
         return IMAGE
     if leaking(audit["leaks_by_split"][split_by]):

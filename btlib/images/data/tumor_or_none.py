@@ -1,4 +1,4 @@
-"""The two labels of a set that does not say which tumour, and the folder names under which such sets keep them."""
+"""The two labels of data sets without tumour types, and their folder names."""
 
 import re
 
@@ -10,5 +10,5 @@ KINDS = {
 
 
 def kind_of(name: str) -> str | None:
-    """'tumor' or 'no_tumor' for a folder's name, or None; case, spaces, hyphens and underscores do not matter."""
+    """'tumor' or 'no_tumor' for a folder name, or None; ignores case, spaces, hyphens and underscores."""
     return KINDS.get(re.sub(r"[\s_-]+", "", name.casefold()))

@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 from btlib.core.runtime.reproducibility import keyed_layers
 from btlib.images.nets.backbones import Backbone
-from btlib.images.nets.fusion import Fused, PairFusion, Pooling
+from btlib.images.nets.fusion import FUSIONS, NONE, Fused, Pooling
 from btlib.images.nets.weights import has_pretrained, load_features
 
 
@@ -21,7 +21,7 @@ class Architecture(NamedTuple):
     """
 
     backbones: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=1, max_length=2)]
-    fusion: Literal["none", "concatenation", "gated", "cross_attention", "gated_cross_attention", "pooled_attention"]
+    fusion: Literal[NONE, *FUSIONS]
     width: Annotated[int, Field(ge=1, le=4096)]
     heads: Annotated[int, Field(ge=1, le=4096)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -42,11 +42,11 @@ class Classifier(nn.Module):
         self.architecture = architecture
         self.backbones = nn.ModuleList(Backbone(name) for name in architecture.backbones)
         channels = [backbone.channels for backbone in self.backbones]
-        if architecture.fusion == "none":
+        if architecture.fusion == NONE:
             self.fusion: nn.Module = Pooling()
             self.branches = channels
         else:
-            self.fusion = PairFusion(channels, architecture.fusion, architecture.width, architecture.heads)
+            self.fusion = FUSIONS[architecture.fusion](channels, architecture.width, architecture.heads)
             self.branches = [self.fusion.out_features]
         self.linear = nn.Linear(sum(self.branches), len(architecture.classes))
 

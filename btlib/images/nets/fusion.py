@@ -11,27 +11,12 @@ Queries are the pooled vectors (eq 7, 8). Keys and values are the other stream's
 single key the softmax is 1 whatever the query says, so attention would be a linear map ('pooled_attention').
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-
-class Kind(NamedTuple):
-    """What a fusion is made of: what it attends to ('tokens', 'pooled' or nothing) and whether it gates."""
-
-    attends_to: str | None
-    gated: bool
-
-
-KINDS = {
-    "concatenation": Kind(None, False),
-    "gated": Kind(None, True),
-    "cross_attention": Kind("tokens", False),
-    "gated_cross_attention": Kind("tokens", True),
-    "pooled_attention": Kind("pooled", True),
-}
 
 
 class Fused(NamedTuple):
@@ -62,30 +47,31 @@ class PairFusion(nn.Module):
 
     Args:
         channels: channels of both maps.
-        kind: a key of `KINDS`.
         width: channels after the projections, a multiple of `heads`.
+        attends_to: of the other stream, its 'tokens', its 'pooled' vector, or None for no attention.
+        gated: whether gates weigh what is attended to, or the pooled vectors where there is no attention.
     """
 
-    def __init__(self, channels: Sequence[int], kind: str, width: int, heads: int):
+    def __init__(self, channels: Sequence[int], width: int, heads: int, *, attends_to: str | None, gated: bool):
         super().__init__()
         if len(channels) != 2:
-            raise ValueError(f"fusion '{kind}' takes two feature maps, found {len(channels)}")
-        self.kind = KINDS[kind]
+            raise ValueError(f"a fusion takes two feature maps, found {len(channels)}")
+        self.attends_to, self.gated = attends_to, gated
         self.out_features = 2 * width
         self.project = nn.ModuleList(Projection(c, width) for c in channels)
-        if self.kind.attends_to:
+        if self.attends_to:
             self.attend = nn.ModuleList(nn.MultiheadAttention(width, heads, batch_first=True) for _ in channels)
-        if self.kind.gated:
+        if self.gated:
             self.gate = nn.ModuleList(nn.Linear(2 * width, width) for _ in channels)
 
     def forward(self, features: Sequence[Tensor]) -> Fused:
         tokens = [project(feature) for project, feature in zip(self.project, features, strict=True)]
         pooled = [t.mean(dim=1) for t in tokens]
         gates = self._gates(pooled)
-        if self.kind.attends_to is None:
+        if self.attends_to is None:
             streams = [g * f for g, f in zip(gates, pooled, strict=True)] if gates else pooled
             return Fused(torch.cat(streams, dim=1), gates, ())
-        keys = [f[:, None] for f in pooled] if self.kind.attends_to == "pooled" else tokens
+        keys = [f[:, None] for f in pooled] if self.attends_to == "pooled" else tokens
         streams, attention = [], []
         for i, attend in enumerate(self.attend):
             other = keys[1 - i]
@@ -96,7 +82,7 @@ class PairFusion(nn.Module):
         return Fused(torch.cat(streams, dim=1), gates, tuple(attention))
 
     def _gates(self, pooled: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        if not self.kind.gated:
+        if not self.gated:
             return ()
         joint = torch.cat(list(pooled), dim=1)
         return tuple(torch.sigmoid(gate(joint)) for gate in self.gate)
@@ -107,3 +93,14 @@ class Pooling(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Fused:
         return Fused(torch.cat([feature.mean(dim=(2, 3)) for feature in features], dim=1), (), ())
+
+
+NONE = "none"  # each backbone by itself, with logits of its own
+FUSIONS: dict[str, Callable[[Sequence[int], int, int], nn.Module]] = {
+    "concatenation": partial(PairFusion, attends_to=None, gated=False),
+    "gated": partial(PairFusion, attends_to=None, gated=True),
+    "cross_attention": partial(PairFusion, attends_to="tokens", gated=False),
+    "gated_cross_attention": partial(PairFusion, attends_to="tokens", gated=True),
+    "pooled_attention": partial(PairFusion, attends_to="pooled", gated=True),
+}
+"""Name -> module of (channels of both maps, width, heads), which gives `Fused` and says its `out_features`."""

@@ -1,4 +1,4 @@
-"""Writers of picture files that Pillow does not write: PNG of 16 bits in every colour type, TIFF with any tags."""
+"""Writers of picture files unsupported by Pillow: 16-bit PNG of every colour type, TIFF with any tags."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ PNG_COLORS = {1: 0, 3: 2, 2: 4, 4: 6}  # channels -> colour type: grey, RGB, gre
 
 
 def write_png16(path: Path, values: np.ndarray, **chunks: bytes) -> Path:
-    """values [H, W, channels], whole numbers below 65,536; `chunks` by name go before the pixels."""
+    """values [H, W, channels], integers below 65,536; `chunks` by name are written before the pixels."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
     parts = {
@@ -28,7 +28,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def write_tiff(path: Path, values: np.ndarray, **tags: int) -> Path:
-    """values [H, W] or [H, W, 3], unsigned or float, in one uncompressed strip; `tags` as t262=0 replace the usual."""
+    """values [H, W] or [H, W, 3], unsigned or float, in one uncompressed strip; `tags` such as t262=0 replace the defaults."""
     height, width, channels = (*values.shape, 1)[:3]
     data = values.astype(values.dtype.newbyteorder("<")).tobytes()
     bits = struct.pack(f"<{channels}H", *[8 * values.dtype.itemsize] * channels)
@@ -36,7 +36,7 @@ def write_tiff(path: Path, values: np.ndarray, **tags: int) -> Path:
     usual |= {279: len(data), 339: 3 if values.dtype.kind == "f" else 1}
     usual |= {int(name.removeprefix("t")): value for name, value in tags.items()}
     entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in usual.items()}
-    # more than four bytes stand elsewhere, here behind the pixels
+    # values of more than four bytes are stored elsewhere, here after the pixels
     entries[258] = struct.pack("<HHI", 258, 3, channels) + (
         bits.ljust(4, b"\0") if channels == 1 else struct.pack("<I", 8 + len(data))
     )

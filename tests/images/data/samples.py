@@ -11,7 +11,7 @@ from btlib.images.data.classes import CLASSES
 
 
 def picture(key: int, height: int = 24, width: int = 32) -> np.ndarray:
-    """A grey uint8 image [H, W, 3] of its own: smooth random blobs, never blank."""
+    """A distinct grey uint8 image [H, W, 3]: smooth random blobs, never blank."""
     small = np.random.default_rng(key).integers(0, 256, (6, 8), dtype=np.uint8)
     gray = np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
     return np.repeat(gray[:, :, None], 3, axis=2)
@@ -31,7 +31,7 @@ def make_class_folders(root: Path, per_class: int = 3, names: tuple[str, ...] = 
 
 
 def brain(key: int) -> np.ndarray:
-    """A smooth grey slice [96, 104] of its own on a dark ground, with a bright lesion at `lesion_of(key)`."""
+    """A distinct smooth grey slice [96, 104] on a dark background, with a bright lesion at `lesion_of(key)`."""
     rng = np.random.default_rng(key)
     blobs = cv2.resize(rng.integers(40, 160, (6, 6), dtype=np.uint8), (104, 96), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[-1:1:96j, -1:1:104j]
@@ -41,7 +41,7 @@ def brain(key: int) -> np.ndarray:
 
 
 def lesion_of(key: int) -> np.ndarray:
-    """bool [96, 104]: a disc off the centre."""
+    """bool [96, 104]: an off-centre disc."""
     y, x = np.random.default_rng((key, 1)).uniform((20, 20), (40, 45))
     rows, columns = np.ogrid[:96, :104]
     return (rows - y) ** 2 + (columns - x) ** 2 < 9**2
@@ -55,7 +55,7 @@ def make_case(
     leave_out: str = "",
     picture: int | None = None,
 ) -> np.ndarray:
-    """A Figshare .mat file; returns the image as MATLAB would show it, int16 [rows, columns].
+    """A Figshare .mat file; returns the image as displayed by MATLAB, int16 [rows, columns].
 
     Args:
         picture: the slice is `brain` of this key, and its mask the lesion there; None: noise.
@@ -68,7 +68,7 @@ def make_case(
     fields = {
         "label": np.array([[float(label)]]),
         "PID": np.array([[ord(c)] for c in patient], np.uint16),
-        "image": image.T,  # MATLAB writes columns first
+        "image": image.T,  # MATLAB stores columns first
         "tumorMask": mask.T,
         "tumorBorder": np.zeros((1, 8)),
     }

@@ -31,7 +31,7 @@ def refused(root, name: str, source: str = "folder") -> str:
     return str(caught.value)
 
 
-def test_what_a_table_says(tmp_path):
+def test_reading_a_table(tmp_path):
     name = table(tmp_path, "note,mask_path,path,patient\nx, m.png,a.png , 007\ny,,b.png,\n")
     assert read_annotations(tmp_path, name) == {"a.png": Annotation("007", "m.png"), "b.png": Annotation()}
     name = table(tmp_path, "path,patient\na.png,P1\n")
@@ -57,14 +57,14 @@ def test_a_path_listed_twice(tmp_path):
         read_annotations(tmp_path, table(tmp_path, "path,patient\na.png,P1\nb.png,P1\na.png,P1\n"))
 
 
-def test_long_cells_are_quoted_in_brief(tmp_path):
+def test_long_cells_are_abbreviated(tmp_path):
     rows = "".join(f"{'a' * 9000}{number}.png,P1\n" * 2 for number in range(3))
     with pytest.raises(InputError, match=r"3 path\(s\)") as error:
         read_annotations(tmp_path, table(tmp_path, f"path,patient\n{rows}"))
     assert len(str(error.value)) < 1000
 
 
-def test_a_table_that_is_not_there_or_outside(tmp_path):
+def test_table_that_is_missing_or_outside_the_root(tmp_path):
     with pytest.raises(InputError, match=r"absent\.csv: no such file"):
         read_annotations(tmp_path, "absent.csv")
     (tmp_path / "images").mkdir()
@@ -73,7 +73,7 @@ def test_a_table_that_is_not_there_or_outside(tmp_path):
         read_annotations(tmp_path / "images", "../table.csv")
 
 
-def test_entries_keep_what_they_have_and_get_the_rest():
+def test_annotations_fill_only_missing_fields():
     entries = [Entry("a.mat", "glioma", "P1", "a.mat"), Entry("b.png", "glioma"), Entry("c.png", "glioma")]
     said = {"a.mat": Annotation("P1", ""), "b.png": Annotation("P2", "m.png")}
     filled, faults = annotated(entries, said, "table.csv")
@@ -81,9 +81,9 @@ def test_entries_keep_what_they_have_and_get_the_rest():
     assert filled == [entries[0], Entry("b.png", "glioma", "P2", "m.png"), entries[2]]
 
 
-def test_patients_and_masks_reach_the_manifest_and_masks_are_no_images(class_folders):
-    lesion(class_folders / "masks/glioma 0.png")  # an unknown class folder, were it an image
-    lesion(class_folders / "glioma/01 mask.png")  # a glioma, were it an image
+def test_manifest_has_patients_and_masks_and_masks_are_not_images(class_folders):
+    lesion(class_folders / "masks/glioma 0.png")  # as an image it would be in an unknown class folder
+    lesion(class_folders / "glioma/01 mask.png")  # as an image it would be a glioma
     name = table(
         class_folders,
         "path,patient,mask_path\nglioma/00.png,P1,./masks/glioma 0.png\nglioma/01.png,P1,glioma/01 mask.png\n"
@@ -102,17 +102,17 @@ def test_unknown_paths_are_named_with_every_other_fault(class_folders):
     (class_folders / "glioma/text.png").write_text("x")
     message = refused(class_folders, table(class_folders, "path,patient\nglioma/99.png,P1\n./glioma/00.png,P2\n"))
     assert "3 fault(s)" in message and "glioma/text.png" in message
-    assert "table.csv: 'glioma/99.png' is none of the images" in message
-    assert "table.csv: './glioma/00.png' is none of the images" in message
+    assert "table.csv: 'glioma/99.png' is not one of the images" in message
+    assert "table.csv: './glioma/00.png' is not one of the images" in message
 
 
-def test_a_wrong_table_is_never_allowed(class_folders):
+def test_faulty_table_is_never_allowed(class_folders):
     name = table(class_folders, "path,patient\nglioma/99.png,P1\n")
-    with pytest.raises(InputError, match="is none of the images"):
+    with pytest.raises(InputError, match="is not one of the images"):
         ingest("folder", class_folders, allow_unreadable=True, annotations=name)
 
 
-def test_masks_that_do_not_fit(class_folders):
+def test_unsuitable_masks(class_folders):
     lesion(class_folders / "masks/size.png", height=25)
     save(class_folders / "masks/empty.png", np.zeros((24, 32), np.uint8))
     name = table(
@@ -121,13 +121,13 @@ def test_masks_that_do_not_fit(class_folders):
         "no_tumor/00.png,masks/empty.png\n",
     )
     message = refused(class_folders, name)
-    assert "3 fault(s)" in message, "an empty mask of a healthy brain is none"
+    assert "3 fault(s)" in message, "an empty mask of a healthy brain is allowed"
     assert "masks/size.png: mask of (25, 32) rows and columns for glioma/00.png of (24, 32)" in message
     assert "masks/empty.png: empty mask for glioma/01.png, labelled glioma" in message
     assert "masks/gone.png: no such file" in message
 
 
-def test_a_contradiction_with_the_data(tmp_path):
+def test_contradictions_with_the_data(tmp_path):
     make_case(tmp_path / "1.mat", patient="100360")
     make_case(tmp_path / "2.mat", patient="100361")
     Image.new("L", (40, 32)).save(tmp_path / "m.png")
@@ -137,7 +137,7 @@ def test_a_contradiction_with_the_data(tmp_path):
     assert "1.mat: " not in message
 
 
-def test_phantoms_take_a_table_too(tmp_path):
+def test_phantoms_accept_a_table(tmp_path):
     rows = []
     for k, name in enumerate(("glioma", "meningioma", "no_tumor", "pituitary")):
         save(tmp_path / f"{k}.png", picture(k))

@@ -35,7 +35,7 @@ def flipped(phash: str, bits: int) -> str:
 
 
 def manifest(rows: list[tuple[str, str, str, str]]) -> pd.DataFrame:
-    """Images whose other orientations look like nothing else; equal hashes have equal ones."""
+    """Images whose other orientations match no others; equal hashes have equal ones."""
     table = pd.DataFrame(rows, columns=["label", "patient", "sha256", "phash"])
     numbers = [int(phash, 16) % 2**32 for phash in table["phash"]]
     table["phash_turned"] = [np.random.default_rng((7, number)).bytes(7 * 32).hex() for number in numbers]
@@ -45,7 +45,7 @@ def manifest(rows: list[tuple[str, str, str, str]]) -> pd.DataFrame:
 A, B, C, D = (far_hash(k) for k in range(4))
 
 
-def test_groups_join_patients_pixels_and_looks_transitively():
+def test_groups_join_patients_pixels_and_near_copies_transitively():
     table = manifest(
         [
             ("glioma", "P1", "s0", A),
@@ -81,7 +81,7 @@ def test_same_pixels_under_two_labels_stop_the_run_and_name_the_files():
     assert without_conflicts(table, allow=True).path.tolist() == ["2.png"]
 
 
-def test_look_alikes_under_two_labels_are_no_conflict_but_one_group():
+def test_near_copies_under_two_labels_are_one_group_without_conflict():
     table = manifest([("glioma", "", "s0", A), ("no_tumor", "", "s1", flipped(A, 3))])
     assert not label_conflicts(table).any()
     assert group_numbers(table, 12).tolist() == [0, 0]
@@ -111,7 +111,7 @@ def real_hashes(images: list[np.ndarray]) -> pd.DataFrame:
     return table.assign(phash_turned=[turned_hashes(image) for image in images])
 
 
-def test_mirrored_and_turned_copies_belong_together():
+def test_mirrored_and_rotated_copies_are_grouped():
     picture, other = (noise_picture(k) for k in (0, 1))
     table = real_hashes([picture, picture[:, ::-1], other, np.rot90(picture), picture[::-1], noise_picture(2)])
     assert group_numbers(table, 12).tolist() == [0, 0, 1, 0, 0, 2]
@@ -122,7 +122,7 @@ def test_mirrored_and_turned_copies_belong_together():
     assert counts["turned_near_duplicate_images"] == 4 and counts["near_duplicate_images"] == 0
 
 
-def test_a_symmetric_picture_is_not_its_own_copy():
+def test_symmetric_picture_is_not_its_own_copy():
     half = noise_picture(3)[:, :32]
     table = real_hashes([np.concatenate([half, half[:, ::-1]], axis=1), noise_picture(4)])
     assert group_numbers(table, 12).tolist() == [0, 1]
@@ -176,12 +176,12 @@ def test_the_image_split_leaks_and_the_group_split_does_not():
     for key in ("near_copy", "near_copy_any_orientation"):
         assert leaks["group"][key] == 0
         assert leaks["image"][key] > 0.5 * leaks["image"]["test"]
-    assert leaks["near_copy"] == leaks["group"], "without patients the two are one"
+    assert leaks["near_copy"] == leaks["group"], "identical without patients"
     assert leaks["image"]["test"] == 20  # a tenth of 200
     assert leaks_by_split(paired_set(25), "image", 0, 12) == leaks
 
 
-def test_a_split_that_is_not_in_use_may_be_impossible():
+def test_unused_split_may_be_impossible():
     table = paired_set(2)  # four images but two groups of each class
     leaks = leaks_by_split(table, "image", 0, 12)
     assert leaks["group"] is None
@@ -191,7 +191,7 @@ def test_a_split_that_is_not_in_use_may_be_impossible():
 
 
 def test_leaks_by_hand():
-    """Five images of each class; a tested glioma looks like one in train, another shares its slice with it."""
+    """Five images per class; one tested glioma is a near copy of one in train, another shares its slice."""
     rows = [
         (label, f"P-{label}-{n}", f"{label}{n}", far_hash(hash_key(label, n))) for label in CLASSES for n in range(5)
     ]
@@ -211,15 +211,15 @@ def test_leaks_by_hand():
     with pytest.raises(InputError, match="shared: test, train"):
         leaks_by_split(table, "file", 0, 12, own=own)
     leaks = leaks_by_split(table, "image", 0, 12, own=own)
-    assert leaks["file"] is None, "it would tear a patient"
-    assert leaks["image"]["known_patient"] in (3, 4)  # one test image of each class, and one glioma of no patient
+    assert leaks["file"] is None, "it would divide a patient"
+    assert leaks["image"]["known_patient"] in (3, 4)  # one test image per class, and one glioma without patient
 
 
 def hash_key(label: str, number: int) -> int:
     return 1000 * (1 + CLASSES.index(label)) + number
 
 
-def test_groups_of_near_copies_leave_patients_on_both_sides_and_groups_do_not():
+def test_only_full_groups_keep_patients_apart():
     patients = {label: [f"{label}{n % 6}" for n in range(60)] for label in CLASSES}
     rows = [
         (label, patients[label][n], f"{label}{n}", far_hash(hash_key(label, n))) for label in CLASSES for n in range(60)
@@ -251,12 +251,12 @@ def test_headline_shares_are_those_of_the_split_in_use():
 
 
 def links(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
-    """Of (image_id, slice, its patient, its label)."""
+    """Links from rows of (image_id, slice, its patient, its label)."""
     table = pd.DataFrame(rows, columns=["image_id", "reference", "patient", "label"])
     return table.assign(orientation=0, distance=0, correlation=1.0)[list(COLUMNS)]
 
 
-def test_links_fill_in_patients_and_masks_and_overwrite_none():
+def test_links_fill_in_only_missing_patients_and_masks():
     table = manifest(
         [("glioma", "own", "s0", A), ("glioma", "", "s1", B), ("glioma", "", "s2", C), ("no_tumor", "", "s3", D)]
     )
@@ -268,12 +268,12 @@ def test_links_fill_in_patients_and_masks_and_overwrite_none():
     assert full["slice"].tolist() == ["8.mat", "7.mat", "9.mat", ""]
     assert full["slice_patient"].tolist() == ["P8", "P7", "P9", ""]
     assert full["slice_label"].tolist() == ["glioma"] * 3 + [""]
-    assert table["patient"].tolist() == ["own", "", "", ""], "the table given stays as it is"
+    assert table["patient"].tolist() == ["own", "", "", ""], "the given table is unchanged"
     bare = with_links(table, links(), set(), "$^")
     assert bare["patient"].tolist() == table["patient"].tolist() and (bare["slice"] == "").all()
 
 
-def test_patients_that_differ_in_a_trailing_letter_after_a_digit_are_one():
+def test_patients_differing_in_a_trailing_letter_are_the_same():
     patients = ["MR050791", "MR050791B", "abc", "abd", "MR050791BC", "7", "A"]
     table = manifest([("glioma", patient, f"s{k}", far_hash(20 + k)) for k, patient in enumerate(patients)])
     full = with_links(table.assign(mask_path=""), links(), set(), SAME_PATIENT)
@@ -282,13 +282,13 @@ def test_patients_that_differ_in_a_trailing_letter_after_a_digit_are_one():
     as_they_are = with_links(table.assign(mask_path=""), links(), set(), "$^")
     assert as_they_are["patient"].tolist() == patients
     assert with_links(table.assign(mask_path=""), links(), set(), ".*")["patient"].tolist() == patients, (
-        "none is emptied"
+        "no id becomes empty"
     )
 
 
 def test_groups_join_slices_and_their_patients():
     rows = [("glioma", "", f"s{k}", far_hash(40 + k)) for k in range(6)]
-    rows[5] = ("glioma", "P1", "s5", far_hash(45))  # named by the data, as the reference names it
+    rows[5] = ("glioma", "P1", "s5", far_hash(45))  # same patient name in data and reference
     found = links(
         ("i0", "1.mat", "P1", "glioma"),
         ("i1", "1.mat", "P1", "glioma"),  # same slice
@@ -299,7 +299,7 @@ def test_groups_join_slices_and_their_patients():
     assert group_numbers(full, 12).tolist() == [0, 0, 0, 1, 2, 0]
 
 
-def test_a_slice_ties_images_that_the_data_give_to_two_patients():
+def test_common_slice_groups_images_of_two_patients():
     rows = [("glioma", "X", "s0", A), ("glioma", "Y", "s1", B), ("glioma", "Z", "s2", C)]
     found = links(("i0", "1.mat", "P1", "glioma"), ("i1", "1.mat", "P1", "glioma"))
     full = with_links(manifest(rows).assign(mask_path=""), found, set(), "$^")
@@ -325,7 +325,7 @@ def test_a_slice_of_another_label_is_a_conflict_of_all_its_images():
     assert without_conflicts(full, allow=True)["path"].tolist() == ["2.png", "3.png"]
 
 
-def test_an_only_image_whose_slice_says_otherwise():
+def test_conflict_of_a_single_image_with_its_slice():
     found = links(("i0", "7.mat", "P7", "glioma"))
     full = with_links(manifest([("no_tumor", "", "s0", A)]).assign(mask_path=""), found, set(), "$^")
     with pytest.raises(InputError, match=r"0\.png \(no_tumor\) = 7\.mat of the reference \(glioma\)"):

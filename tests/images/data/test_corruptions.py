@@ -1,4 +1,4 @@
-"""Corruptions against values computed by hand, and what all of them share."""
+"""Corruptions against values computed by hand, and their common properties."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def heads(count: int = 4, side: int = 96) -> np.ndarray:
 
 
 def fixed(heads_or_tails: float) -> np.random.Generator:
-    """A generator whose first draw of random() lies below (heads) or above (tails) one half."""
+    """A generator whose first draw of random() is below (heads) or above (tails) one half."""
     return next(
         np.random.default_rng(n)
         for n in range(99)
@@ -32,7 +32,7 @@ UP, DOWN = 0.0, 1.0
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_an_image_is_corrupted_alike_in_every_batch(name):
+def test_corruption_does_not_depend_on_the_batch(name):
     images = heads()
     before = images.copy()
     together = corrupt(images, name, 3, 0, [10, 11, 12, 13])
@@ -63,7 +63,7 @@ def test_draws_follow_seed_and_number(name):
 
 
 def test_unknown_names_and_severities_are_refused():
-    with pytest.raises(InputError, match=r"no corruption 'fog' at severity 1; there are noise, bias_field"):
+    with pytest.raises(InputError, match=r"no corruption 'fog' at severity 1; choose from noise, bias_field"):
         corrupt(heads(), "fog", 1, 0, range(4))
     with pytest.raises(InputError, match="at severity 0"):
         corrupt(heads(), "blur", 0, 0, range(4))
@@ -85,12 +85,12 @@ def test_the_bias_field_has_mean_one_and_the_given_ratio_and_is_smooth():
 
 
 @pytest.mark.parametrize(("side", "factor"), [(UP, 2.0), (DOWN, 0.5)])
-def test_contrast_turns_about_the_mean_of_the_head(side, factor):
+def test_contrast_is_scaled_about_the_mean_of_the_head(side, factor):
     gray = np.full((64, 64), 10, np.float32)
     gray[16:48, 16:48] = 110
     changed = corruptions.contrast(gray, 2.0, fixed(side))
     assert np.ptp(changed) == pytest.approx(100 * factor)
-    assert changed[32, 32] == pytest.approx(110, abs=20)  # the mask holds a little background
+    assert changed[32, 32] == pytest.approx(110, abs=20)  # the mask contains some background
 
 
 @pytest.mark.parametrize(("side", "expected"), [(UP, 255 / 16), (DOWN, 255 / 2)])
@@ -107,14 +107,14 @@ def test_blur_spreads_a_point_by_its_deviation():
     assert spread.sum() == pytest.approx(1) and variance == pytest.approx(3.03**2, rel=0.01)
 
 
-def test_low_resolution_takes_away_what_is_finer():
+def test_low_resolution_removes_finer_detail():
     checkerboard = 100 * (np.indices((32, 32)).sum(axis=0) % 2).astype(np.float32)
     assert corruptions.low_resolution(checkerboard, 2.0, np.random.default_rng(0)) == pytest.approx(50)
     assert np.array_equal(corruptions.low_resolution(checkerboard, 1.0, np.random.default_rng(0)), checkerboard)
 
 
 @pytest.mark.parametrize("side", [UP, DOWN])
-def test_ghosts_lie_along_one_axis_and_keep_the_energy(side):
+def test_ghosts_are_along_one_axis_and_preserve_energy(side):
     gray = np.zeros((96, 96), np.float32)
     gray[40:56, 40:56] = 100
     still = corruptions.ghosting(gray, 0.0, fixed(side))
@@ -147,7 +147,7 @@ def test_cropping_removes_the_given_share_of_the_margins():
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_blank_image_does_no_harm(name):
+def test_blank_image(name):
     blank = np.full((1, 32, 32, 3), 40, np.uint8)
     assert corrupt(blank, name, 5, 0, [0]).shape == blank.shape
 

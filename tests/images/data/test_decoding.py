@@ -13,8 +13,8 @@ from tests.images.data.picture_files import write_png16, write_tiff
 from tests.images.data.samples import picture
 
 GRAY = picture(7)[:, :, 0]
-DEEP = GRAY.astype(np.uint16) * 16 + 100  # as a scanner's 12 bits
-TURNED = {  # EXIF's orientation -> the picture as it is to be shown
+DEEP = GRAY.astype(np.uint16) * 16 + 100  # like 12-bit scanner data
+TURNED = {  # EXIF orientation -> the picture as displayed
     1: lambda image: image,
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
@@ -43,7 +43,7 @@ def refused(path, decode=decode_image) -> str:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_white_that_is_zero_is_inverted(tmp_path, dtype):
+def test_white_is_zero_is_inverted(tmp_path, dtype):
     stored = (255 - GRAY.astype(int)).astype(dtype) * (257 if dtype == np.uint16 else 1)
     path = write_tiff(tmp_path / "a.tif", stored, t262=0)
     expected = GRAY if dtype == np.uint8 else scaled(GRAY)
@@ -51,14 +51,14 @@ def test_white_that_is_zero_is_inverted(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate"])
-def test_white_that_is_zero_under_compression(tmp_path, compression):
+def test_white_is_zero_with_compression(tmp_path, compression):
     Image.fromarray(65535 - DEEP).save(tmp_path / "a.tif", compression=compression, tiffinfo={262: 0})
     np.testing.assert_array_equal(decode_image(tmp_path / "a.tif", "a.tif"), rgb(scaled(DEEP)))
 
 
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_turned_tiffs(tmp_path, orientation, dtype):
+def test_oriented_tiffs(tmp_path, orientation, dtype):
     path = write_tiff(tmp_path / "a.tif", GRAY.astype(dtype), t274=orientation)
     expected = GRAY if dtype == np.uint8 else scaled(GRAY)
     np.testing.assert_array_equal(decode_image(path, "a.tif"), rgb(TURNED[orientation](expected)))
@@ -66,7 +66,7 @@ def test_turned_tiffs(tmp_path, orientation, dtype):
 
 
 @pytest.mark.parametrize("orientation", TURNED)
-def test_turned_compressed_tiffs(tmp_path, orientation):
+def test_oriented_compressed_tiffs(tmp_path, orientation):
     Image.fromarray(GRAY).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={274: orientation})
     expected = rgb(TURNED[orientation](GRAY))
     np.testing.assert_array_equal(decode_image(tmp_path / "a.tif", "a.tif"), expected)
@@ -74,7 +74,7 @@ def test_turned_compressed_tiffs(tmp_path, orientation):
 
 @pytest.mark.parametrize("alpha", [65535, 4095])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_12_bits_in_a_png_of_16(tmp_path, channels, alpha):
+def test_12_bits_in_a_16_bit_png(tmp_path, channels, alpha):
     stored = np.repeat(DEEP[:, :, None], channels, axis=2)
     if channels in (2, 4):
         stored[:, :, -1] = alpha
@@ -112,7 +112,7 @@ def test_colors_of_16_bits_share_one_scale(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", TURNED)
-def test_turned_colors_of_16_bits(tmp_path, orientation):
+def test_oriented_16_bit_colors(tmp_path, orientation):
     exif = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
     png = write_png16(tmp_path / "a.png", rgb(DEEP), eXIf=exif)
     expected = rgb(TURNED[orientation](scaled(DEEP)))
@@ -132,14 +132,14 @@ def test_a_bmp_of_5_6_and_5_bits(tmp_path):
     np.testing.assert_array_equal(decode_image(tmp_path / "a.bmp", "a.bmp"), expected)
 
 
-def test_a_half_of_16_bit_colors_is_refused(tmp_path):
+def test_truncated_16_bit_colors_are_refused(tmp_path):
     path = write_png16(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9999, (64, 64, 3)))
     path.write_bytes(path.read_bytes()[:9000])
-    assert "not a whole JPEG, PNG, TIFF, BMP or WebP image" in refused(path)
+    assert "not a valid JPEG, PNG, TIFF, BMP or WebP image" in refused(path)
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.jpg", "a.png"])
-def test_webp_whatever_its_name(tmp_path, name):
+def test_webp_under_any_name(tmp_path, name):
     Image.fromarray(picture(7)).save(tmp_path / name, format="WEBP", lossless=True)
     np.testing.assert_array_equal(decode_image(tmp_path / name, name), picture(7))
 
@@ -148,7 +148,7 @@ def test_webp_whatever_its_name(tmp_path, name):
 def test_several_pages_are_refused(tmp_path, kind):
     first, *others = (Image.fromarray(picture(key)) for key in range(3))
     first.save(tmp_path / "a.jpg", format=kind, save_all=True, append_images=others)
-    assert "holds 3 pages; save each slice as its own image" in refused(tmp_path / "a.jpg")
+    assert "has 3 pages; save each slice as its own image" in refused(tmp_path / "a.jpg")
 
 
 def test_gif_is_refused(tmp_path):
@@ -156,14 +156,14 @@ def test_gif_is_refused(tmp_path):
     assert "no JPEG, PNG, TIFF, BMP or WebP image" in refused(tmp_path / "a.png")
 
 
-def test_a_tiff_whose_strips_are_missing(tmp_path):
+def test_tiff_with_missing_strips(tmp_path):
     path = write_tiff(tmp_path / "a.tif", DEEP, t257=1_000_000)
-    assert "32×1000000 pixels promised, but not all are in the file" in refused(path)
+    assert "32×1000000 pixels declared, but not all are in the file" in refused(path)
     path = write_tiff(tmp_path / "a.tif", DEEP, t257=1_000_000, t278=1_000_000)
-    assert "not a whole JPEG" in refused(path)
+    assert "not a valid JPEG" in refused(path)
 
 
-def test_a_tiff_that_has_one_strip_for_two(tmp_path):
+def test_tiff_with_a_shared_strip(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(GRAY).save(buffer, "TIFF", tiffinfo={278: 12})
     with Image.open(buffer) as image:
@@ -172,8 +172,8 @@ def test_a_tiff_that_has_one_strip_for_two(tmp_path):
     assert "not all are in the file" in refused(tmp_path / "a.tif")
 
 
-def test_a_tiff_with_a_strip_beyond_its_end_takes_no_memory(tmp_path):
-    """Four GiB lie between the strips."""
+def test_tiff_with_a_strip_beyond_its_end_allocates_no_memory(tmp_path):
+    """Four GiB between the strips."""
     buffer = io.BytesIO()
     Image.fromarray(GRAY).save(buffer, "TIFF", tiffinfo={278: 12})
     with Image.open(buffer) as image:
@@ -205,7 +205,7 @@ def save_mask(path, levels: np.ndarray, kind: str, **options) -> str:
         ("PNG", {}),
     ],
 )
-def test_masks_lose_nothing_by_compression(tmp_path, kind, options, radius):
+def test_lossy_masks_are_recovered(tmp_path, kind, options, radius):
     name = save_mask(tmp_path / "m.png", 255 * disc(radius), kind, **options)
     np.testing.assert_array_equal(decode_mask(tmp_path / name, name), disc(radius))
 
@@ -226,13 +226,13 @@ def soft() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 @pytest.mark.parametrize("levels", [soft(), 85 * disc(20) + 85 * disc(14) + 85 * disc(8), disc().astype(int)])
-def test_lossy_masks_without_two_clear_levels(tmp_path, levels, kind):
+def test_lossy_masks_without_two_distinct_levels(tmp_path, levels, kind):
     save_mask(tmp_path / "m.jpg", levels, kind)
     message = refused(tmp_path / "m.jpg", decode_mask)
-    assert "a lesion mask with lossy compression" in message and "save it as PNG" in message
+    assert "a lesion mask with lossy compression" in message and "save it as black-and-white PNG" in message
 
 
-def test_lossless_masks_count_wherever_they_are_not_zero(tmp_path):
+def test_lossless_masks_are_nonzero_values(tmp_path):
     for levels in (soft(), disc().astype(int), 7 * disc(20) + 200 * disc(8)):
         name = save_mask(tmp_path / "m.png", levels, "PNG")
         np.testing.assert_array_equal(decode_mask(tmp_path / name, name), levels.astype(np.uint8) > 0)
@@ -247,7 +247,7 @@ def test_a_mask_with_nan(tmp_path):
 
 
 @pytest.mark.parametrize(("chunk", "head"), [("zTXt", b"x\0\0"), ("iCCP", b"x\0\0"), ("iTXt", b"x\0\1\0\0\0")])
-def test_texts_that_grow_a_thousandfold_are_not_unpacked(tmp_path, chunk, head):
+def test_text_bombs_are_not_unpacked(tmp_path, chunk, head):
     path = write_png16(tmp_path / "a.png", rgb(DEEP), **{chunk: head + zlib.compress(bytes(64 * 2**20))})
     tracemalloc.start()
     assert "Decompressed data too large" in refused(path)
@@ -256,12 +256,12 @@ def test_texts_that_grow_a_thousandfold_are_not_unpacked(tmp_path, chunk, head):
     assert peak < 16 * 2**20
 
 
-def test_a_png_that_promises_more_pixels_than_its_bytes_can_stand_for_is_not_decoded(tmp_path):
+def test_png_with_more_pixels_than_possible_is_not_decoded(tmp_path):
     blank, promising = tmp_path / "blank.png", tmp_path / "promising.png"
-    Image.new("1", (7000, 7000)).save(blank, optimize=True)  # as dense as it gets
+    Image.new("1", (7000, 7000)).save(blank, optimize=True)  # maximally dense
     assert not decode_mask(blank, "blank.png").any()
     header = struct.pack(">4sIIBBBBB", b"IHDR", 7000, 7000, 8, 0, 0, 0, 0)
     Image.fromarray(GRAY).save(promising)
     whole = promising.read_bytes()
     promising.write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
-    assert "7000×7000 pixels promised, but not all are in the file" in refused(promising)
+    assert "7000×7000 pixels declared, but not all are in the file" in refused(promising)

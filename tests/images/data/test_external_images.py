@@ -1,4 +1,4 @@
-"""Sets of other hospitals: both layouts, and every fault with its message."""
+"""External sets: both layouts, and every fault with its message."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from tests.images.data.samples import picture, save
 
 @pytest.fixture
 def hospital(tmp_path):
-    """Two patients with one slice of either kind, the masks of their tumours, and a table that names both."""
+    """Two patients with one slice of either kind, the masks of their tumours, and a table of both."""
     root = tmp_path / "hospital"
     rows = []
     for number, patient in enumerate(("A", "B")):
@@ -55,7 +55,7 @@ def test_names_of_folders_without(name):
     assert kind_of(name) == "no_tumor"
 
 
-def test_tumor_folders_with_patients_and_masks_that_are_no_images(hospital):
+def test_tumor_folders_with_patients_and_masks(hospital):
     assert found(hospital) == [
         Entry("Tumour/A.png", "tumor", "A", "masks/A.png"),
         Entry("Tumour/B.png", "tumor", "B", "masks/B.png"),
@@ -64,14 +64,14 @@ def test_tumor_folders_with_patients_and_masks_that_are_no_images(hospital):
     ]
 
 
-def test_masks_may_lie_beside_their_images(hospital):
+def test_masks_may_be_beside_their_images(hospital):
     (hospital / "masks/A.png").rename(hospital / "Tumour/A_mask.png")
     table = pd.read_csv(hospital / "slices.csv").replace("masks/A.png", "./Tumour//A_mask.png")
     table.to_csv(hospital / "slices.csv", index=False)
     assert [entry.path for entry in found(hospital)] == ["Tumour/A.png", "Tumour/B.png", "none/A.png", "none/B.png"]
 
 
-def test_the_label_comes_from_any_depth_and_nobody_needs_a_table(tmp_path):
+def test_label_comes_from_any_depth_without_a_table(tmp_path):
     save(tmp_path / "site/yes/patient 3/s.JPG", picture(1))
     save(tmp_path / "site/patient 4/no/s.png", picture(2))
     assert found(tmp_path, None) == [
@@ -80,7 +80,7 @@ def test_the_label_comes_from_any_depth_and_nobody_needs_a_table(tmp_path):
     ]
 
 
-def test_class_folders_need_not_be_complete(tmp_path):
+def test_class_folders_may_be_incomplete(tmp_path):
     save(tmp_path / "Glioma Tumor/a.png", picture(1))
     save(tmp_path / "notumor/b.png", picture(2))
     assert found(tmp_path, None, "class_folders") == [
@@ -89,7 +89,7 @@ def test_class_folders_need_not_be_complete(tmp_path):
     ]
 
 
-def test_class_folders_with_masks_and_with_strangers(tmp_path):
+def test_class_folders_with_masks_and_unknown_folders(tmp_path):
     save(tmp_path / "glioma/a.png", picture(1))
     save(tmp_path / "masks/a.png", mask_of((24, 32)))
     (tmp_path / "t.csv").write_text("path,mask_path\nglioma/a.png,masks/a.png\n")
@@ -109,18 +109,18 @@ def test_a_missing_root_and_one_that_is_a_file(tmp_path):
     ("training", "where"),
     [
         ("hospital", "is images.root"),
-        (".", "lies inside images.root"),
-        ("hospital/Tumour", "has images.root inside it"),
+        (".", "is inside images.root"),
+        ("hospital/Tumour", "contains images.root"),
         ("linked", "is images.root"),
     ],
 )
-def test_a_root_that_shares_images_with_the_training(hospital, training, where):
+def test_root_that_overlaps_with_training_images(hospital, training, where):
     (hospital.parent / "linked").symlink_to(hospital)
-    with pytest.raises(InputError, match=rf"external 'elsewhere': .*hospital {where} .*name a folder beside it"):
+    with pytest.raises(InputError, match=rf"external 'elsewhere': .*hospital {where} .*use a separate folder"):
         external_images("elsewhere", hospital, "tumour_folders", "slices.csv", hospital.parent / training)
 
 
-def test_a_name_that_begins_like_the_training_root_is_another_folder(hospital):
+def test_root_whose_name_begins_like_the_training_root(hospital):
     assert len(external_images("elsewhere", hospital, "tumour_folders", "slices.csv", hospital.with_name("hosp"))) == 4
 
 
@@ -131,20 +131,20 @@ def test_an_empty_root(tmp_path):
         assert f"no image found for layout '{layout}'; check the folder and its layout" in said
 
 
-def test_stranger_folders(hospital):
+def test_unknown_folders(hospital):
     save(hospital / "metastasis/a.png", picture(1))
     save(hospital / "loose.png", picture(2))
     save(hospital / "Tumour/no/a.png", picture(3))
     save(hospital / "Tumour/x/yes/a.png", picture(4))
     said = refused(hospital)
     assert "4 fault(s)" in said
-    assert "unknown folder 'metastasis' with 1 image(s); known names, whatever their case" in said
+    assert "unknown folder 'metastasis' with 1 image(s); known names, ignoring case" in said
     assert "Tumour/x/yes: images inside both 'Tumour' and 'yes'" in said
-    assert "no folder that names a label around 1 image(s)" in said
+    assert "no label folder for 1 image(s)" in said
     assert "Tumour/no: images inside both 'Tumour' and 'no'; one must name the label" in said
 
 
-def test_a_mask_that_no_table_names_is_a_stranger(hospital):
+def test_mask_missing_from_the_table_is_unknown(hospital):
     assert "unknown folder 'masks' with 2 image(s)" in refused(hospital, table=None)
 
 
@@ -152,7 +152,7 @@ def test_faults_of_the_table(hospital):
     table = pd.read_csv(hospital / "slices.csv", keep_default_na=False)
     table.loc[0, "path"] = "Tumour/absent.png"
     table.to_csv(hospital / "slices.csv", index=False)
-    assert "slices.csv: 'Tumour/absent.png' is none of the images" in refused(hospital)
+    assert "slices.csv: 'Tumour/absent.png' is not one of the images" in refused(hospital)
     assert "annotations: other.csv: no such file" in refused(hospital, table="other.csv")
     (hospital / "slices.csv").write_text("name\na\n")
     assert "slices.csv: columns are name; expected path" in refused(hospital)
@@ -180,6 +180,6 @@ def test_unreadable_files_are_named_once_and_all_together(hospital):
         "none/scan.dcm: not a supported kind of file",
         "none/blank.png: blank",
         "none/B.png: no such file (a dangling link",
-        "Mend or remove them.",
+        "Repair or remove them.",
     ):
         assert part in said

@@ -25,7 +25,7 @@ def test_ramps_by_hand():
     assert difference_hash(ramp) == "0000" + "f" * 60  # the first row comes first
 
 
-def test_near_copies_stay_near_and_others_far():
+def test_near_copies_are_near_and_others_far():
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (12, 12), dtype=np.uint8)
     image = np.asarray(Image.fromarray(small).resize((224, 224), Image.Resampling.BICUBIC).convert("RGB"))
@@ -39,7 +39,7 @@ def test_near_copies_stay_near_and_others_far():
     assert differing(image, picture(1, 224, 224)) > 60
 
 
-def test_sha_sees_pixels_and_shape_only():
+def test_sha_depends_only_on_pixels_and_shape():
     image = picture(3)
     assert pixel_sha256(image) == pixel_sha256(image.copy(order="F"))
     assert pixel_sha256(image) != pixel_sha256(image.reshape(32, 24, 3))
@@ -63,7 +63,7 @@ def test_the_eight_orientations_are_different_and_closed():
     assert {view.tobytes() for view in orientations(image[::-1])} == views
 
 
-def test_turned_hashes_are_those_of_the_turned_image():
+def test_turned_hashes_equal_hashes_of_turned_images():
     image = picture(0)
     hashes = [turned_hashes(image)[start : start + 64] for start in range(0, 448, 64)]
     assert difference_hash(np.ascontiguousarray(image[:, ::-1])) in hashes

@@ -29,7 +29,7 @@ def test_equalise_raises_local_contrast_and_keeps_hue():
     assert np.abs(equalised.min(axis=2) / equalised.max(axis=2) - ratio).max() < 0.03
 
 
-def test_gray_stays_gray():
+def test_grey_images_remain_grey():
     out = preprocess(picture(5, 100, 120), 64, ON)
     assert np.array_equal(out[:, :, 0], out[:, :, 1])
     assert np.array_equal(out[:, :, 0], out[:, :, 2])
@@ -54,14 +54,14 @@ def test_any_shape_becomes_the_square(shape):
     assert (out.shape, out.dtype) == ((48, 48, 3), np.uint8)
 
 
-def test_a_long_side_is_averaged_though_the_short_one_grows():
+def test_long_side_is_averaged_while_the_short_one_grows():
     stripes = np.zeros((20, 400, 3), np.uint8)
     stripes[:, ::2] = 200
     out = preprocess(stripes, 40, OFF)
     assert out.min() == out.max() == 100
 
 
-def test_load_refuses_what_does_not_belong_together(tmp_path):
+def test_load_refuses_mismatched_files(tmp_path):
     write_array(tmp_path / "images.npy", np.zeros((12, 8, 8, 3), np.uint8))
     index = pd.DataFrame({"image_id": [f"i{k}" for k in range(12)], "label": "glioma"})
     write_csv(tmp_path / "index.csv", index)
@@ -71,5 +71,5 @@ def test_load_refuses_what_does_not_belong_together(tmp_path):
         load_processed(tmp_path)
     whole = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="not a whole"):
+    with pytest.raises(InputError, match="not a valid"):
         load_processed(tmp_path)

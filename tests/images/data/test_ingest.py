@@ -34,7 +34,7 @@ def test_manifest_of_class_folders(class_folders, tmp_path):
     pd.testing.assert_frame_equal(read_manifest(tmp_path / "manifest.csv"), manifest, check_dtype=False)
 
 
-def test_many_images_in_processes_of_their_own(tmp_path):
+def test_many_images_in_separate_processes(tmp_path):
     make_class_folders(tmp_path, per_class=20)
     manifest, _ = ingest("folder", tmp_path, allow_unreadable=False)
     assert manifest.path.tolist() == [f"{name}/{n:02}.png" for name in CLASSES for n in range(20)]
@@ -63,13 +63,13 @@ def test_all_bad_files_in_one_list(class_folders, tmp_path):
     assert not set(bad) & set(manifest.path)
 
 
-def test_a_broken_layout_is_never_allowed(class_folders):
+def test_broken_layout_is_never_allowed(class_folders):
     shutil.rmtree(class_folders / "pituitary")
     with pytest.raises(InputError, match="no folder for class 'pituitary'"):
         ingest("folder", class_folders, allow_unreadable=True)
 
 
-def test_nothing_but_unreadable_files(tmp_path):
+def test_only_unreadable_files(tmp_path):
     (tmp_path / "1.mat").touch()
     with pytest.raises(InputError, match="no image found for source 'figshare'"):
         ingest("figshare", tmp_path, allow_unreadable=True)

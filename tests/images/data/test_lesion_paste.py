@@ -1,4 +1,4 @@
-"""Pasted lesions on a drawn head: place, size, brightness and what stays."""
+"""Pasted lesions on a synthetic head: place, size, brightness, and unchanged parts."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ def ellipse(semi: tuple[float, float], center: tuple[float, float] = (64, 64), s
 
 
 def head(neck: bool = False) -> np.ndarray:
-    """An axial head, or one with a neck; brain of grey 80 to 120 that does not repeat, uint8 [S, S, 3]."""
+    """An axial head, or one with a neck; non-periodic brain of grey 80 to 120, uint8 [S, S, 3]."""
     y, x = np.mgrid[:SIDE, :SIDE]
     image = np.zeros((SIDE, SIDE))
     if neck:
@@ -41,7 +41,7 @@ def patch(label: str, shape: np.ndarray, difference: float = 1.0, share: float =
 
 
 DISC = ellipse((31, 31), (31.5, 31.5), 64)
-BELOW = DISC & (np.arange(64)[:, None] > 31)  # what lies on the inner side of a dura through the middle
+BELOW = DISC & (np.arange(64)[:, None] > 31)  # inner side of a dura through the centre
 
 
 def pasted(label: str, shape: np.ndarray = DISC, image: np.ndarray | None = None, seed: int = 0, **values):
@@ -59,14 +59,14 @@ def test_only_the_lesion_changes(label):
     changed, mask = pasted(label, image=image)
     assert np.array_equal(image, before) and changed.dtype == np.uint8 and changed.shape == image.shape
     assert mask.dtype == bool and mask.any()
-    # the border of the lesion, half a pixel soft, is the only thing outside the mask
+    # outside the mask only the lesion's border changes, which is soft by half a pixel
     near = np.hypot(*(np.indices(mask.shape).T - center(mask)).T) < 0.3 * 110
     assert np.array_equal(changed[~near], image[~near])
     assert changed[mask].mean() > image[mask].mean() + 20
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_glioma_lies_inside_the_brain_off_the_midline(seed):
+def test_glioma_is_inside_the_brain_off_the_midline(seed):
     _, mask = pasted("glioma", seed=seed)
     assert abs(center(mask)[1] - 64) > 8
     assert mask[ellipse((49, 39))].sum() > 0.97 * mask.sum()
@@ -76,15 +76,15 @@ def test_a_glioma_lies_inside_the_brain_off_the_midline(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_meningioma_sits_at_the_edge_with_its_base_outwards(seed):
+def test_meningioma_is_at_the_edge_with_its_base_outwards(seed):
     _, mask = pasted("meningioma", BELOW, seed=seed)
     brain = brain_mask(head_mask(head()[None]))[0]
-    # turned the other way, the half disc would lie in the skull, where none of it shows
+    # in the opposite direction, the half disc would be hidden in the skull
     assert mask.sum() > 0.75 * BELOW.sum() * (0.3 * head_width(head_mask(head()[None])[0]) / 64) ** 2
     assert (np.hypot(*np.gradient(brain.astype(float))) > 0)[mask].any()
 
 
-def test_a_pituitary_tumor_lies_in_the_midline_and_lower_where_there_is_a_neck():
+def test_pituitary_tumor_is_on_the_midline_and_lower_with_a_neck():
     _, axial = pasted("pituitary")
     _, coronal = pasted("pituitary", image=head(neck=True))
     assert center(axial)[1] == pytest.approx(64, abs=1) and center(coronal)[1] == pytest.approx(64, abs=1)
@@ -92,28 +92,28 @@ def test_a_pituitary_tumor_lies_in_the_midline_and_lower_where_there_is_a_neck()
     assert center(coronal)[0] == pytest.approx(8 + 0.56 * 120, abs=2)
 
 
-def test_a_glioma_does_not_go_into_the_neck():
+def test_glioma_is_not_in_the_neck():
     for seed in range(10):
         _, mask = pasted("glioma", image=head(neck=True), seed=seed)
         assert center(mask)[0] < 8 + 0.55 * 120
 
 
-def test_the_lesion_is_as_bright_as_the_images_own_scale_says():
+def test_lesion_brightness_follows_the_images_own_scale():
     image = head()
     values = image[..., 0][brain_mask(head_mask(image[None]))[0]]
     low, level, high = np.percentile(values, (5, 50, 95))
     for difference in (0.25, 0.0, -0.25):
         changed, mask = pasted("glioma", difference=difference)
-        # the levelling off costs little this far from the brightest and the darkest
+        # saturation has little effect this far from the brightest and the darkest
         assert changed[mask].mean() == pytest.approx(level + difference * (high - low), abs=3)
 
 
-def test_a_bright_lesion_stays_within_the_heads_grays():
+def test_bright_lesion_stays_within_the_heads_greys():
     changed, mask = pasted("glioma", difference=50.0)
     assert 215 < changed[mask].mean() < 227
 
 
-def test_what_lies_below_does_not_show_through():
+def test_opaque_lesion_hides_the_image():
     image = head()
     sulci = ellipse((46, 36)) & (np.arange(SIDE)[:, None] % 12 < 3)
     image[sulci] = 30

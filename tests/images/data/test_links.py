@@ -1,4 +1,4 @@
-"""Images made from a small reference set whose patients and lesions are known, and strangers among them."""
+"""Images made from a small reference set with known patients and lesions, and unrelated ones."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.images.data.samples import brain, make_case, make_class_folders, save
 SLICES = 8
 PATIENTS = ("100360", "100360", "MR01", "MR01B", "3", "4", "5", "6")
 LABELS = ("meningioma", "glioma", "pituitary")
-DISTANCE, CORRELATION = 40, 0.98  # as params.yaml has them
+DISTANCE, CORRELATION = 40, 0.98  # as in params.yaml
 
 
 def view(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -40,14 +40,14 @@ def resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """(reference root, images root): eight slices of 96 × 104, and what was made of them: path -> (slice, view)."""
+    """(reference root, images root): eight slices of 96 × 104, and images made from them: path -> (slice, view)."""
     place = tmp_path_factory.mktemp("links")
     root, images = place / "reference", place / "images"
     for n in range(SLICES):
         make_case(root / f"part/{n}.mat", 1 + n % 3, PATIENTS[n], picture=n)
     made = {}
     shown = [open_image(root, f"part/{n}.mat") for n in range(SLICES)]
-    for orientation in range(8):  # each slice in another orientation, and slice 0 in all
+    for orientation in range(8):  # each slice in a different orientation, slice 0 in all
         made[f"{LABELS[orientation % 3]}/turned {orientation}.png"] = (orientation, orientation)
         made[f"meningioma/first {orientation}.png"] = (0, orientation)
     for path, (n, orientation) in made.items():
@@ -73,11 +73,11 @@ def found(world):
     return reference, manifest, matches.set_index(manifest["path"].to_numpy())
 
 
-def test_every_image_finds_its_slice_its_orientation_and_its_patient(world, found):
+def test_every_image_is_linked_to_slice_orientation_and_patient(world, found):
     *_, made = world
     *_, matches = found
     linked = matches[is_link(matches, DISTANCE, CORRELATION)]
-    assert sorted(linked.index) == sorted(made), "and no stranger is linked"
+    assert sorted(linked.index) == sorted(made), "no unrelated image is linked"
     for path, (n, orientation) in made.items():
         row = linked.loc[path]
         assert (row.reference, row.orientation, row.patient) == (f"part/{n}.mat", orientation, PATIENTS[n]), path
@@ -87,7 +87,7 @@ def test_every_image_finds_its_slice_its_orientation_and_its_patient(world, foun
     assert 0 < linked.loc["glioma/small.jpg", "distance"] <= DISTANCE
 
 
-def test_both_thresholds_count(found):
+def test_both_thresholds_apply(found):
     *_, matches = found
     frame = pd.DataFrame({"distance": [40, 41, 40], "correlation": [0.98, 0.99, 0.979999]})
     assert is_link(frame, 40, 0.98).tolist() == [True, False, False]
@@ -95,7 +95,7 @@ def test_both_thresholds_count(found):
     assert (strangers["correlation"] < 0.95).all() and len(strangers) == 4
 
 
-def test_masks_lie_where_the_lesion_is_in_the_images_own_frame(world, found):
+def test_masks_match_the_lesion_in_the_images_own_orientation(world, found):
     root, images, made = world
     reference, manifest, matches = found
     links = matches[is_link(matches, DISTANCE, CORRELATION)]
@@ -109,16 +109,16 @@ def test_masks_lie_where_the_lesion_is_in_the_images_own_frame(world, found):
         if orientation >= 4:
             by_hand = np.fliplr(by_hand)
         for _ in range(orientation % 4):
-            by_hand = by_hand.T[::-1]  # a quarter turn against the clock
+            by_hand = by_hand.T[::-1]  # rotated by 90° counterclockwise
         by_hand = resized(by_hand.astype(np.float32), *mask.shape[::-1]) > 0.5
         assert (mask ^ by_hand).sum() <= 0.15 * by_hand.sum(), path
         if mask.shape in ((96, 104), (104, 96)):
             np.testing.assert_array_equal(mask, by_hand)
         gray = image[..., 0].astype(float)
-        assert gray[mask].mean() > gray[~mask].mean() + 60, f"{path}: the lesion is the brightest there is"
+        assert gray[mask].mean() > gray[~mask].mean() + 60, f"{path}: the lesion is the brightest part"
 
 
-def test_links_survive_their_file(found, tmp_path):
+def test_links_round_trip(found, tmp_path):
     *_, matches = found
     write_csv(tmp_path / "links.csv", matches)
     read = read_links(tmp_path / "links.csv")
@@ -127,7 +127,7 @@ def test_links_survive_their_file(found, tmp_path):
     assert list(read_links(tmp_path / "none.csv").columns) == list(COLUMNS)
 
 
-def test_the_figure_says_both_counts(found):
+def test_figure_shows_both_counts(found):
     *_, matches = found
     linked = is_link(matches, DISTANCE, CORRELATION)
     texts = [text.get_text() for text in link_figure(matches, linked, DISTANCE, CORRELATION).findobj(Text)]
@@ -151,7 +151,7 @@ def test_a_reference_of_one_slice(world, tmp_path):
     matches = best_matches(manifest, images, read_reference("figshare", tmp_path, None))
     assert set(matches["reference"]) == {"0.mat"}
     linked = is_link(matches, DISTANCE, CORRELATION)
-    assert linked.sum() == 9  # in all orientations, and turned 0
+    assert linked.sum() == 9  # in all orientations, and slice 0 rotated
     assert sorted(set(matches["orientation"][linked])) == list(range(8))
 
 
@@ -172,7 +172,7 @@ def class_folders_with_patients(root: Path, left_out: str = "") -> str:
     return "slices.csv"
 
 
-def test_a_reference_of_class_folders_needs_no_class_that_it_lacks(world, tmp_path):
+def test_reference_of_class_folders_may_be_incomplete(world, tmp_path):
     _, images, _ = world
     table = class_folders_with_patients(tmp_path, left_out="mask")
     reference = read_reference("folder", tmp_path, table)
@@ -191,7 +191,7 @@ def refused(source: str, root: Path, table: str | None = None) -> str:
     return str(caught.value)
 
 
-def test_a_reference_that_is_not_there(tmp_path):
+def test_missing_reference(tmp_path):
     assert refused("figshare", tmp_path / "absent").startswith(
         f"images.reference.root: {tmp_path / 'absent'}: no such folder; set images.reference.root in params.yaml"
     )
@@ -202,10 +202,10 @@ def test_a_reference_that_is_not_there(tmp_path):
 def test_a_reference_without_slices(tmp_path, source):
     message = refused(source, tmp_path)
     assert f"1 fault(s):\n  - no slice found for source '{source}'" in message
-    assert message.endswith("Mend or remove them, or check images.reference.source and its root.")
+    assert message.endswith("Repair or remove them, or check images.reference.source and its root.")
 
 
-def test_a_reference_of_the_other_kind(tmp_path):
+def test_reference_of_the_wrong_kind(tmp_path):
     make_case(tmp_path / "cases/1.mat")
     message = refused("folder", tmp_path / "cases")
     assert (
@@ -230,7 +230,7 @@ def test_every_faulty_slice_is_named(tmp_path):
     assert "nobody.mat: no field cjdata/PID" in message
     assert "nothing.mat: empty mask for nothing.mat, labelled glioma" in message
     assert "noimage.mat: no field cjdata/image" in message
-    assert "cut.mat: not a whole MATLAB v7.3 file" in message
+    assert "cut.mat: not a valid MATLAB v7.3 file" in message
     assert "good.mat" not in message
 
 
@@ -244,8 +244,8 @@ def test_a_reference_of_images_needs_a_patient_for_each(tmp_path):
     assert "unknown class folder 'masks' with 2 image(s)" in message, "without the table they are images"
 
 
-def test_a_table_of_the_reference_that_names_strangers(tmp_path):
+def test_table_of_the_reference_with_unknown_paths(tmp_path):
     table = class_folders_with_patients(tmp_path)
     with (tmp_path / table).open("a") as handle:
         handle.write("glioma/7.png,P7,\n")
-    assert "slices.csv: 'glioma/7.png' is none of the images" in refused("folder", tmp_path, table)
+    assert "slices.csv: 'glioma/7.png' is not one of the images" in refused("folder", tmp_path, table)

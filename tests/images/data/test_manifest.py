@@ -4,7 +4,7 @@ from btlib.core.runtime.artifacts import write_csv
 from btlib.images.data.manifest import image_id, read_manifest
 
 
-def test_ids_that_look_like_numbers_or_nothing_stay_text(tmp_path):
+def test_ids_like_numbers_or_missing_values_stay_text(tmp_path):
     row = {"image_id": "7", "path": "7.png", "label": "glioma", "patient": "0042", "source": "folder"}
     row |= {"sha256": "1" * 64, "phash": "0" * 64, "width": 20, "height": 30, "mask_path": ""}
     write_csv(tmp_path / "manifest.csv", pd.DataFrame([row, row | {"patient": ""}]))

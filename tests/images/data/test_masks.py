@@ -8,7 +8,7 @@ from btlib.images.data.masks import Masks, mask_names, write_masks
 MASKS = {"a-1": np.eye(20, 30, dtype=bool), "b-2": np.zeros((5, 4), dtype=bool)}
 
 
-def test_packed_masks_come_back_by_name(tmp_path):
+def test_packed_masks_round_trip(tmp_path):
     write_masks(tmp_path / "masks.npz", MASKS)
     assert mask_names(tmp_path / "masks.npz") == {"a-1", "b-2"}
     masks = Masks(tmp_path, tmp_path / "masks.npz")
@@ -18,12 +18,12 @@ def test_packed_masks_come_back_by_name(tmp_path):
         np.testing.assert_array_equal(found, mask)
 
 
-def test_none_is_a_file_too(tmp_path):
+def test_no_masks_round_trip(tmp_path):
     write_masks(tmp_path / "masks.npz", {})
     assert mask_names(tmp_path / "masks.npz") == set()
 
 
-def test_the_same_masks_are_the_same_bytes(tmp_path):
+def test_same_masks_give_the_same_bytes(tmp_path):
     for name in ("one.npz", "two.npz"):
         write_masks(tmp_path / name, MASKS)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
@@ -48,10 +48,10 @@ def test_a_mask_that_is_not_packed(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [None, 0, 3, 60, -30])
-def test_a_file_that_is_missing_or_cut_short(tmp_path, keep):
+def test_missing_or_truncated_file(tmp_path, keep):
     path = tmp_path / "masks.npz"
     if keep is not None:
         write_masks(path, MASKS)
         path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"masks\.npz: not a whole file of masks .*; run `dvc repro link_images`"):
+    with pytest.raises(InputError, match=r"masks\.npz: not a valid file of masks .*; run `dvc repro link_images`"):
         mask_names(path)

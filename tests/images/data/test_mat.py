@@ -11,7 +11,7 @@ SECRET = np.arange(32 * 40, dtype=np.int16).tobytes()
 
 @pytest.fixture
 def case(tmp_path):
-    """A whole case, and beside it a file that nobody may read through it."""
+    """A complete case, and beside it a file that must not be read through it."""
     make_case(tmp_path / "1.mat")
     (tmp_path / "secret").write_bytes(SECRET)
     make_case(tmp_path / "other.mat", label=1)
@@ -19,7 +19,7 @@ def case(tmp_path):
 
 
 def replace(case, field: str, make) -> None:
-    """Puts what `make(group, name)` makes in the place of a field."""
+    """Replaces a field by the result of `make(group, name)`."""
     with h5py.File(case, "r+") as file:
         del file[f"cjdata/{field}"]
         make(file["cjdata"], field)
@@ -71,18 +71,18 @@ def three_dimensions(group, name):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (external_link, "is a link to elsewhere"),
-        (soft_link, "is a link to elsewhere"),
-        (external_storage, "lies in another file or needs a program to decode it"),
-        (virtual, "lies in another file or needs a program to decode it"),
-        (plug_in, "lies in another file or needs a program to decode it"),
+        (external_link, "is a link to another file"),
+        (soft_link, "is a link to another file"),
+        (external_storage, "is stored in another file or needs a plug-in to decode it"),
+        (virtual, "is stored in another file or needs a plug-in to decode it"),
+        (plug_in, "is stored in another file or needs a plug-in to decode it"),
         (unwritten, "not all of cjdata/.* is in the file"),
         (never_written, "not all of cjdata/.* is in the file"),
-        (text, "is no field of numbers"),
+        (text, "is not a numeric field"),
         (three_dimensions, "expected a matrix"),
     ],
 )
-def test_fields_that_are_no_plain_numbers_are_not_read(case, field, make, reason):
+def test_only_plain_numeric_fields_are_read(case, field, make, reason):
     replace(case, field, make)
     with pytest.raises(InputError, match=rf"^1\.mat: .*{reason}"):
         (mat_image if field == "image" else mat_mask)(case, "1.mat")
@@ -90,7 +90,7 @@ def test_fields_that_are_no_plain_numbers_are_not_read(case, field, make, reason
 
 @pytest.mark.parametrize("field", ["label", "PID"])
 @pytest.mark.parametrize("make", [external_link, soft_link, external_storage, virtual, plug_in, text])
-def test_labels_that_are_no_plain_numbers_are_not_read(case, field, make):
+def test_only_plain_numeric_labels_are_read(case, field, make):
     replace(case, field, make)
     with pytest.raises(InputError, match=rf"^1\.mat: cjdata/{field} "):
         mat_label(case, "1.mat")
@@ -100,7 +100,7 @@ def test_a_group_in_another_file(case):
     with h5py.File(case, "r+") as file:
         del file["cjdata"]
         file["cjdata"] = h5py.ExternalLink("other.mat", "cjdata")
-    with pytest.raises(InputError, match=r"1\.mat: cjdata is a link to elsewhere"):
+    with pytest.raises(InputError, match=r"1\.mat: cjdata is a link to another file"):
         mat_label(case, "1.mat")
 
 
@@ -123,7 +123,7 @@ def test_sizes_are_checked_before_reading(case, field, shape):
         mat_label(case, "1.mat")
 
 
-def test_sizes_of_pieces_are_checked_before_reading(case):
+def test_chunk_sizes_are_checked_before_reading(case):
     replace(
         case,
         "image",
@@ -134,7 +134,7 @@ def test_sizes_of_pieces_are_checked_before_reading(case):
 
 
 @pytest.mark.parametrize("label", [[np.nan], [np.inf], [1.5], []])
-def test_labels_that_are_no_whole_number(case, label):
+def test_labels_that_are_not_integers(case, label):
     replace(case, "label", lambda group, name: group.create_dataset(name, data=label))
     with pytest.raises(InputError, match=r"^1\.mat: "):
         mat_label(case, "1.mat")
@@ -150,7 +150,7 @@ def test_patients(case, codes, patient):
 
 
 @pytest.mark.parametrize("code", [10, 0xD800, 0x110000, -1])
-def test_patients_that_are_no_text(case, code):
+def test_patients_that_are_not_text(case, code):
     replace(case, "PID", lambda group, name: group.create_dataset(name, data=np.array([77, code])))
     with pytest.raises(InputError, match=r"^1\.mat: "):
         mat_label(case, "1.mat")
@@ -162,7 +162,7 @@ def test_a_mask_with_nan(case):
         mat_mask(case, "1.mat")
 
 
-def test_filters_are_loaded_from_nowhere(case):
+def test_filter_plug_ins_are_never_loaded(case):
     h5py.h5pl.append(b"/tmp")
     mat_image(case, "1.mat")
     assert h5py.h5pl.size() == 0

@@ -70,19 +70,19 @@ def test_nearest_equal_brute_force(most, monkeypatch):
     assert distances.min() < 20 < distances.max()
 
 
-def test_hashes_may_differ_in_every_bit():
+def test_hashes_differing_in_every_bit():
     none, every = np.zeros((1, 4), np.uint64), np.full((1, 4), 2**64 - 1, dtype=np.uint64)
     assert [part.tolist() for part in nearest(none, every, 1)] == [[[0]], [[256]]]
 
 
-def test_nearly_blank_hashes_are_compared_too():
+def test_nearly_blank_hashes_are_compared():
     words = np.zeros((50, 4), np.uint64)
     words[:, 1] = np.arange(50)
     expected = sorted(zip(*np.nonzero(np.triu(distances(words) <= 2, 1)), strict=True))
     assert as_set(near_pairs(words, 2)) == expected
 
 
-def test_components_equal_networkx_however_often_edges_are_folded(monkeypatch):
+def test_components_equal_networkx_for_any_merging_of_edges(monkeypatch):
     rng = np.random.default_rng(0)
     blocks = [(rng.integers(0, 200, 15), rng.integers(0, 200, 15)) for _ in range(8)]
     graph = networkx.Graph()
@@ -100,7 +100,7 @@ def test_components_are_numbered_by_first_appearance():
     assert components(3, iter([])).tolist() == [0, 1, 2]
 
 
-def test_spread_tells_of_direct_neighbors_and_not_of_oneself():
+def test_spread_reaches_only_direct_neighbors():
     words = np.zeros((3, 4), np.uint64)
     words[1, 0], words[2, 0] = 0b11, 0b1111  # a chain: 0 –2– 1 –2– 2
     marks = np.array([[True, False], [False, False], [False, True]])
@@ -116,4 +116,4 @@ def test_many_hashes_need_no_matrix():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert numbers.max() == len(words) - 1
-    assert peak < 40e6  # a bit matrix alone would be 144 MB
+    assert peak < 40e6  # a bit matrix would need 144 MB

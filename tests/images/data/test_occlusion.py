@@ -1,4 +1,4 @@
-"""Head and brain masks against ellipses of known extent; what the occlusions keep."""
+"""Head and brain masks against ellipses of known size, and the parts kept by occlusions."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from btlib.images.data.occlusion import background_only, border_only, brain_mask, head_mask, head_width, without_brain
 
 SIDE = 128
-# Grey of scalp, skull, brain and ventricles as on each contrast.
+# Grey of scalp, skull, brain and ventricles in each contrast.
 CONTRASTS = {"t1": (230, 25, 120, 30), "t2": (70, 15, 100, 240), "flair": (130, 15, 115, 25)}
 
 
@@ -17,7 +17,7 @@ def ellipse(semi: tuple[float, float], center: tuple[float, float] = (64, 60), s
 
 
 def head(contrast: str, background: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """A noisy JPEG of a head of layers, uint8 [S, S, 3], and where the head is."""
+    """A noisy JPEG of a layered head, uint8 [S, S, 3], and the head's mask."""
     image = np.full((SIDE, SIDE), background, float)
     for semi, gray in zip(((52, 42), (48, 38), (44, 34), (14, 10)), CONTRASTS[contrast], strict=True):
         image[ellipse(semi)] = gray
@@ -43,14 +43,14 @@ def test_the_head_does_not_depend_on_the_window():
     assert overlap(*head_mask(np.stack([image, dark]))) > 0.97
 
 
-def test_marks_beside_the_head_do_not_count():
+def test_marks_beside_the_head_are_excluded():
     image, truth = head("flair")
     image[4:12, 108:124] = 255
     found = head_mask(image[None])[0]
     assert overlap(found, truth) > 0.92 and not found[:14, 100:].any()
 
 
-def test_a_cut_in_the_scalp_is_bridged_and_a_near_edge_is_not_reached():
+def test_scalp_gap_is_closed_without_reaching_a_near_edge():
     image, truth = head("t2")
     image[58:64, :30] = 3
     assert head_mask(image[None])[0][40:90, 50:70].all()
@@ -63,21 +63,21 @@ def test_a_blank_image_has_no_head():
     assert not head_mask(np.full((1, 32, 32, 3), 9, np.uint8)).any()
 
 
-def test_the_brain_is_the_head_less_a_rim():
+def test_brain_is_the_head_without_a_rim():
     disc = ellipse((50, 50), (64, 64))
     assert head_width(disc) == pytest.approx(100, rel=0.01)
     # a rim of 0.08 × 100 pixels leaves a disc of radius 42
     assert overlap(brain_mask(disc[None])[0], ellipse((42, 42), (64, 64))) > 0.97
 
 
-def test_there_is_no_rim_where_the_image_ends():
+def test_no_rim_at_the_images_edge():
     cut = ellipse((50, 50), (0, 64))
     brain = brain_mask(cut[None])[0]
     assert brain[0, 64] and not brain[48, 64]
     assert brain_mask(np.ones((1, 20, 20), bool)).all()
 
 
-def test_without_brain_keeps_scalp_and_background_and_nothing_between():
+def test_without_brain_keeps_only_scalp_and_background():
     image, _ = head("t1")
     image[60:70, 50:60] = 255  # a lesion
     kept = without_brain(image[None])[0]
@@ -86,7 +86,7 @@ def test_without_brain_keeps_scalp_and_background_and_nothing_between():
     assert np.array_equal(kept[outside], image[outside])
 
 
-def test_only_the_background_stays():
+def test_background_only():
     image, truth = head("t1", background=20)
     kept = background_only(image[None])[0]
     assert (kept[truth].mean(axis=-1) > 0).mean() < 0.02
@@ -94,7 +94,7 @@ def test_only_the_background_stays():
     assert np.array_equal(kept[far], image[far])
 
 
-def test_the_border_is_as_wide_as_asked():
+def test_border_has_the_requested_width():
     image = np.full((2, 10, 8, 3), 7, np.uint8)
     kept = border_only(image, 2)
     assert kept.shape == image.shape and kept.dtype == np.uint8

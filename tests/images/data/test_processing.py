@@ -51,7 +51,7 @@ def test_full_disk_leaves_nothing_behind(class_folders, tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_image_lost_since_the_ingest(class_folders, tmp_path):
+def test_image_missing_since_ingest(class_folders, tmp_path):
     manifest, _ = ingest("folder", class_folders, allow_unreadable=False)
     (class_folders / "glioma/01.png").unlink()
     with pytest.raises(InputError, match=r"glioma/01\.png: no such file"):

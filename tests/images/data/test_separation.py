@@ -1,4 +1,4 @@
-"""What a split keeps apart, on counts worked out by hand."""
+"""Phrases for what a split separates, for counts computed by hand."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def audit(kind, near_copy=0, same_slice=0, same_patient=0, known=0, unknown=0):
     return {"images": 700, "images_without_patient": unknown, "leaks_by_split": {kind: leaks}}
 
 
-def test_leak_free_is_said_only_where_every_patient_is_known():
+def test_leak_free_only_if_every_patient_is_known():
     assert kept_apart(7011, 0) == "leak-free: patients and near copies apart"
     assert kept_apart(7011, 7011) == "near copies apart; patients unknown"
     assert kept_apart(7011, 2269) == "near copies apart; patients apart where known (4,742 of 7,011 images)"
@@ -35,7 +35,7 @@ def test_leak_free_is_said_only_where_every_patient_is_known():
         ("file", {"known": 70}, "patient", "leak-free"),
     ],
 )
-def test_words_and_rung_of_a_split(kind, counts, place, words):
+def test_phrase_and_rung_of_a_split(kind, counts, place, words):
     made = audit(kind, **counts)
     assert rung(made, kind) == place
     assert words in separation(made, kind)

@@ -10,7 +10,7 @@ from PIL import Image
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.sources import figshare, folder, phantom
-from btlib.images.data.sources.entry import Entry
+from btlib.images.data.sources.entry import Entry, Request
 from tests.images.data.samples import make_case, make_class_folders, picture, save
 
 
@@ -25,7 +25,7 @@ from tests.images.data.samples import make_case, make_class_folders, picture, sa
 def test_kaggle_and_sartaj_layouts(tmp_path, names):
     for part in ("Training", "Testing"):
         make_class_folders(tmp_path / part, per_class=2, names=names)
-    scan = folder.scan(tmp_path)
+    scan = folder.scan(Request(tmp_path))
     assert (scan.broken, scan.unreadable) == ([], [])
     assert [entry.path for entry in scan.entries] == sorted(entry.path for entry in scan.entries)
     found = {(entry.path, entry.label) for entry in scan.entries}
@@ -40,17 +40,17 @@ def test_kaggle_and_sartaj_layouts(tmp_path, names):
 
 def test_label_comes_from_any_depth(class_folders):
     save(class_folders / "site A/glioma/patient 3/slice.PNG", picture(1))
-    assert Entry("site A/glioma/patient 3/slice.PNG", "glioma") in folder.scan(class_folders).entries
+    assert Entry("site A/glioma/patient 3/slice.PNG", "glioma") in folder.scan(Request(class_folders)).entries
 
 
-def test_junk_is_ignored_and_strange_files_are_not(class_folders):
+def test_junk_is_ignored_but_unknown_files_are_reported(class_folders):
     for name in (".DS_Store", "Thumbs.db", "readme.txt", "._00.png", "labels.csv"):
         (class_folders / "glioma" / name).write_text("x")
     (class_folders / "__MACOSX/glioma").mkdir(parents=True)
     save(class_folders / ".ipynb_checkpoints/metastasis/00.png", picture(1))
     (class_folders / "glioma/scan.dcm").write_text("x")
     (class_folders / "archive.zip").write_text("x")
-    scan = folder.scan(class_folders)
+    scan = folder.scan(Request(class_folders))
     assert scan.broken == []
     assert [fault.split(":")[0] for fault in scan.unreadable] == ["archive.zip", "glioma/scan.dcm"]
     assert "not a supported kind" in scan.unreadable[0]
@@ -65,11 +65,11 @@ def test_every_layout_fault_is_named(class_folders):
     for file in (class_folders / "pituitary").iterdir():
         file.unlink()
     (class_folders / "pituitary").rmdir()
-    broken = folder.scan(class_folders).broken
+    broken = folder.scan(Request(class_folders)).broken
     assert len(broken) == 5
     for part in (
         "unknown class folder 'metastasis' with 1 image(s); known names",
-        "no class folder around 1 image(s)",
+        "no class folder for 1 image(s)",
         "glioma/no tumor: images inside the folders of both glioma and no_tumor",
         "Training/meningioma: class folder without images",
         "no folder for class 'pituitary'",
@@ -82,7 +82,7 @@ def test_links(class_folders, tmp_path):
     (class_folders / "glioma/out.png").symlink_to(tmp_path / "elsewhere/a.png")
     (class_folders / "glioma/inside.png").symlink_to(class_folders / "glioma/00.png")
     (class_folders / "glioma/more").symlink_to(tmp_path / "elsewhere")
-    scan = folder.scan(class_folders)
+    scan = folder.scan(Request(class_folders))
     assert [fault.split(";")[0] for fault in scan.unreadable] == [
         "glioma/more: a linked folder",
         f"glioma/out.png: leads out of its root folder to {tmp_path / 'elsewhere/a.png'}",
@@ -91,7 +91,7 @@ def test_links(class_folders, tmp_path):
     assert Entry("glioma/inside.png", "glioma") in scan.entries
 
 
-def test_one_bad_file_never_stops_a_folder(class_folders, monkeypatch):
+def test_bad_files_do_not_stop_a_folder(class_folders, monkeypatch):
     glioma = class_folders / "glioma"
     (glioma / "dangling.png").symlink_to(class_folders / "nowhere.png")
     (glioma / "loop.png").symlink_to(glioma / "loop.png")
@@ -100,41 +100,41 @@ def test_one_bad_file_never_stops_a_folder(class_folders, monkeypatch):
     (glioma / "locked").mkdir()
     scandir = os.scandir
 
-    def refusing(folder):  # whoever runs the tests as root may read any folder
+    def refusing(folder):  # root may read any folder
         if str(folder).endswith("locked"):
             raise PermissionError(13, "Permission denied", str(folder))
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    scan = folder.scan(class_folders)
+    scan = folder.scan(Request(class_folders))
     assert scan.broken == []
     assert len(scan.entries) == 12
     assert sorted(fault.split(" (")[0].split(";")[0] for fault in scan.unreadable) == [
         "glioma/dangling.png: no such file",
-        "glioma/locked: a folder that cannot be read",
-        "glioma/loop.png: no usable path",
-        "glioma/pipe.png: no plain file, but a folder, pipe or device",
+        "glioma/locked: an unreadable folder",
+        "glioma/loop.png: unusable path",
+        "glioma/pipe.png: not a regular file, but a folder, pipe or device",
         "glioma/round: a linked folder",
     ]
 
 
 def test_a_root_with_a_name_that_is_too_long(tmp_path):
     with pytest.raises(InputError, match=r"images\.root: .*File name too long; set images\.root"):
-        folder.scan(tmp_path / ("x" * 300))
+        folder.scan(Request(tmp_path / ("x" * 300)))
 
 
-def test_a_name_that_is_no_text(class_folders):
+def test_name_that_is_not_text(class_folders):
     (class_folders / "glioma" / b"\xff.png".decode(errors="surrogateescape")).write_bytes(b"x")
-    assert ["not UTF-8" in fault for fault in folder.scan(class_folders).unreadable] == [True]
+    assert ["not UTF-8" in fault for fault in folder.scan(Request(class_folders)).unreadable] == [True]
 
 
 @pytest.mark.parametrize("scan", [folder.scan, phantom.scan, figshare.scan])
-def test_root_that_is_no_folder(tmp_path, scan):
+def test_root_that_is_not_a_folder(tmp_path, scan):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"images\.root: .*absent: no such folder; set images\.root"):
-        scan(tmp_path / "absent")
+        scan(Request(tmp_path / "absent"))
     with pytest.raises(InputError, match="is a file, not a folder"):
-        scan(tmp_path / "file")
+        scan(Request(tmp_path / "file"))
 
 
 def subjects(root, **changes):
@@ -152,7 +152,7 @@ def subjects(root, **changes):
 
 def test_phantom_gives_patients_and_masks(tmp_path):
     table = subjects(tmp_path)
-    scan = phantom.scan(tmp_path)
+    scan = phantom.scan(Request(tmp_path))
     assert (scan.broken, scan.unreadable) == ([], [])
     assert scan.entries == [Entry(*row) for row in table.itertuples(index=False)]
 
@@ -160,7 +160,7 @@ def test_phantom_gives_patients_and_masks(tmp_path):
 def test_phantom_faults(tmp_path):
     subjects(tmp_path, label=["glioma", "glioma", "metastasis", "pituitary"])
     (tmp_path / "pituitary/s3.png").unlink()
-    scan = phantom.scan(tmp_path)
+    scan = phantom.scan(Request(tmp_path))
     assert scan.unreadable == ["pituitary/s3.png: no such file (a dangling link, or moved since the scan)"]
     assert scan.broken == [
         "subjects.csv: unknown label 'metastasis'",
@@ -171,22 +171,22 @@ def test_phantom_faults(tmp_path):
 
 def test_phantom_without_its_table_or_a_column(tmp_path):
     with pytest.raises(InputError, match=r"subjects\.csv: no such file"):
-        phantom.scan(tmp_path)
+        phantom.scan(Request(tmp_path))
     (tmp_path / "subjects.csv").write_text("path,label\na.png,glioma\n")
     with pytest.raises(
         InputError, match=r"subjects\.csv: columns are path, label; expected path, label, patient, mask_path"
     ):
-        phantom.scan(tmp_path)
+        phantom.scan(Request(tmp_path))
 
 
 @pytest.mark.parametrize("path", ["a\0b.png", "x" * 300 + ".png", "../../etc/passwd", "loop.png", "1.mat"])
-def test_phantom_with_a_path_that_is_none(tmp_path, path):
+def test_phantom_with_an_impossible_path(tmp_path, path):
     table = subjects(tmp_path)
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     make_case(tmp_path / "1.mat")
     table.loc[0, "path"] = path
     table.to_csv(tmp_path / "subjects.csv", index=False)
-    scan = phantom.scan(tmp_path)
+    scan = phantom.scan(Request(tmp_path))
     assert len(scan.unreadable) == 1 and len(scan.entries) == 3
 
 
@@ -194,7 +194,7 @@ def test_phantom_from_a_spreadsheet(tmp_path):
     subjects(tmp_path)
     text = (tmp_path / "subjects.csv").read_text().replace("/", "\\").replace(",", "; ")
     (tmp_path / "subjects.csv").write_text(text, encoding="utf-8-sig")
-    scan = phantom.scan(tmp_path)
+    scan = phantom.scan(Request(tmp_path))
     assert [entry.path for entry in scan.entries] == [f"{name}/s{k}.png" for k, name in enumerate(CLASSES)]
 
 
@@ -202,9 +202,9 @@ def test_figshare_gives_labels_patients_and_masks(tmp_path):
     make_case(tmp_path / "1-766/1.mat", label=1, patient="100360")
     make_case(tmp_path / "1-766/2.mat", label=2, patient="MR017260F")
     make_case(tmp_path / "767-1532/800.mat", label=3, patient="112649")
-    (tmp_path / "cvind.mat").write_bytes(b"fold numbers, as the set ships them")
+    (tmp_path / "cvind.mat").write_bytes(b"fold numbers, included in the set")
     (tmp_path / "README.txt").touch()
-    scan = figshare.scan(tmp_path)
+    scan = figshare.scan(Request(tmp_path))
     assert (scan.broken, scan.unreadable) == ([], [])
     assert scan.entries == [
         Entry("1-766/1.mat", "meningioma", "100360", "1-766/1.mat"),
@@ -214,13 +214,13 @@ def test_figshare_gives_labels_patients_and_masks(tmp_path):
 
 
 def test_figshare_files_that_crash_their_reader_are_left_out(tmp_path, monkeypatch):
-    """What kills HDF5 in one release does not in the next, so the reader's death is played; see test_inspection."""
+    """Crashes of HDF5 differ between releases, so the crash is simulated; see test_inspection."""
     make_case(tmp_path / "1.mat")
     monkeypatch.setattr(figshare, "_entry", partial(_die_on, "2.mat"))
     make_case(tmp_path / "2.mat")
-    scan = figshare.scan(tmp_path)
+    scan = figshare.scan(Request(tmp_path))
     assert [entry.path for entry in scan.entries] == ["1.mat"]
-    assert scan.unreadable == ["2.mat: crashed the program that decodes it: damaged, or made to do harm"]
+    assert scan.unreadable == ["2.mat: crashed the program that decodes it: damaged or malicious"]
 
 
 def _die_on(victim: str, root: Path, path: str) -> Entry:
@@ -229,14 +229,14 @@ def _die_on(victim: str, root: Path, path: str) -> Entry:
     return Entry(path, "glioma", "", path)
 
 
-def test_figshare_faults_are_gathered(tmp_path):
+def test_figshare_faults_are_collected(tmp_path):
     make_case(tmp_path / "1.mat", leave_out="PID")
     make_case(tmp_path / "2.mat", label=7)
     (tmp_path / "3.mat").write_bytes(b"")
-    scan = figshare.scan(tmp_path)
+    scan = figshare.scan(Request(tmp_path))
     assert scan.entries == []
     assert [fault.split(" (")[0] for fault in scan.unreadable] == [
         "1.mat: no field cjdata/PID; a Figshare case has cjdata/label, PID, image and tumorMask",
         "2.mat: cjdata/label is 7, expected 1, 2 or 3",
-        "3.mat: not a whole MATLAB v7.3 file",
+        "3.mat: not a valid MATLAB v7.3 file",
     ]

@@ -42,14 +42,14 @@ def test_shares_equal_two_scikit_learn_calls(sizes):
     expected = np.array([[(part == name).sum() for name in CLASSES] for part in (train, val, test)])
     ours = shares(np.array(sizes))
     assert np.array_equal(ours.sum(axis=1), expected.sum(axis=1))
-    assert abs(ours - expected).max() <= 1  # scikit-learn draws ties by lot
+    assert abs(ours - expected).max() <= 1  # scikit-learn breaks ties at random
     if sizes[0] == 1621:
         assert np.array_equal(ours, expected)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(3, 500), min_size=1, max_size=4))
-def test_shares_are_whole_present_and_near_80_10_10(sizes):
+def test_shares_are_integers_present_and_near_80_10_10(sizes):
     got = shares(np.array(sizes))
     assert np.array_equal(got.sum(axis=0), sizes)
     assert got.min() >= 1
@@ -73,7 +73,7 @@ def test_a_split_by_other_shares(split_by):
     assert counts == {name: dict.fromkeys(CLASSES, n) for name, n in (("train", 140), ("val", 10), ("test", 50))}
 
 
-def test_image_split_is_a_matter_of_the_seed_alone():
+def test_image_split_depends_only_on_the_seed():
     table = ungrouped((40, 50, 60, 70))
     assert np.array_equal(split(table, "image", 3), split(table, "image", 3))
     assert (split(table, "image", 3) != split(table, "image", 4)).any()
@@ -81,7 +81,7 @@ def test_image_split_is_a_matter_of_the_seed_alone():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 30), min_size=3, max_size=60), min_size=2, max_size=4))
-def test_group_split_keeps_groups_whole_and_every_class_everywhere(group_sizes):
+def test_group_split_keeps_groups_together_and_all_classes_in_every_split(group_sizes):
     groups = [(label, size) for label, sizes in zip(CLASSES, group_sizes, strict=False) for size in sizes]
     rows = [(label, group) for group, (label, size) in enumerate(groups) for _ in range(size)]
     table = pd.DataFrame(rows, columns=["label", "group"])
@@ -127,29 +127,29 @@ def test_a_class_with_fewer_images_than_splits(split_by):
         split(ungrouped((10, 10, 2, 10)), split_by, 0)
 
 
-def test_too_few_groups_though_images_enough():
+def test_too_few_groups_despite_enough_images():
     table = ungrouped((10, 10, 10, 10))
     table.loc[:9, "group"] = 0
     with pytest.raises(InputError, match=r"glioma: 1 group\(s\)[\s\S]*split_by: image"):
         split(table, "group", 0)
 
 
-def test_groups_that_cannot_be_dealt():
-    # Glioma puts groups 0, 1, 2 apart and meningioma 0, 1, 3, so 2 and 3 share a split; no_tumor wants them apart.
+def test_groups_that_cannot_be_split():
+    # Glioma separates groups 0, 1, 2 and meningioma 0, 1, 3, so 2 and 3 share a split; no_tumor separates them.
     groups = {"glioma": (0, 1, 2), "meningioma": (0, 1, 3), "no_tumor": (0, 2, 3)}
     rows = [(label, group) for label, numbers in groups.items() for group in numbers]
-    with pytest.raises(InputError, match=r"cannot be dealt[\s\S]*  - no \w+ in (train|val|test)"):
+    with pytest.raises(InputError, match=r"cannot be split[\s\S]*  - no \w+ in (train|val|test)"):
         split(pd.DataFrame(rows, columns=["label", "group"]), "group", 0)
 
 
-def test_three_images_of_a_class_are_one_in_each_split():
+def test_three_images_of_a_class_give_one_per_split():
     for split_by in ("image", "group"):
         table = ungrouped((100, 3, 80, 90))
         counts = class_counts(table["label"], split(table, split_by, 0))
         assert [counts[name]["meningioma"] for name in SPLITS] == [1, 1, 1]
 
 
-def test_a_class_that_the_source_does_not_have():
+def test_class_missing_from_the_source():
     counts = class_counts(labels_of((30, 30)), split(ungrouped((30, 30)), "image", 0))
     assert [counts[name]["pituitary"] for name in SPLITS] == [0, 0, 0]
     assert counts["train"]["glioma"] == 24
@@ -171,7 +171,7 @@ def test_rows_of_stale_tables():
 
 
 def in_folders(n: int = 400) -> pd.DataFrame:
-    """Pairs of look-alikes, every fifth image in Testing, some pairs across."""
+    """Pairs of near copies, every fifth image in Testing, some pairs in both."""
     table = pd.DataFrame({"label": np.array(CLASSES)[np.arange(n) // 2 % 4], "group": np.arange(n) // 2})
     folders = np.where(np.arange(n) % 5 == 0, "Testing", "Training")
     pairs = enumerate(zip(folders, table["label"], strict=True))
@@ -193,7 +193,7 @@ def test_the_data_sets_own_test_folder():
 def test_a_set_without_a_test_folder():
     table = in_folders()
     table["path"] = table["path"].str.replace("Testing", "Tested")
-    with pytest.raises(InputError, match="no image lies in a folder named Testing; use split_by: group or image"):
+    with pytest.raises(InputError, match="no image is in a folder named Testing; use split_by: group or image"):
         split(table, "folder", 0)
 
 
@@ -241,7 +241,7 @@ def test_every_image_is_tested_in_exactly_one_fold(split_by, folds):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 30), min_size=5, max_size=30), min_size=2, max_size=4), st.integers(3, 5))
-def test_folds_keep_groups_whole_and_every_class_everywhere(group_sizes, folds):
+def test_folds_keep_groups_together_and_all_classes_in_every_split(group_sizes, folds):
     groups = [(label, size) for label, sizes in zip(CLASSES, group_sizes, strict=False) for size in sizes]
     rows = [(label, group) for group, (label, size) in enumerate(groups) for _ in range(size)]
     table = pd.DataFrame(rows, columns=["label", "group"])
@@ -252,14 +252,14 @@ def test_folds_keep_groups_whole_and_every_class_everywhere(group_sizes, folds):
         assert (pd.crosstab(table["label"], one)[list(SPLITS)] > 0).all(axis=None)
 
 
-def test_the_share_of_test_means_nothing_to_folds():
+def test_folds_ignore_the_share_of_test():
     table = patients()
     for split_by in ("group", "image"):
         few, many = (split(table, split_by, 0, Deal(0.1, test, 5, 1)) for test in (0.1, 0.5))
         assert np.array_equal(few, many)
 
 
-def test_one_fold_is_the_plain_split():
+def test_one_fold_is_the_ordinary_split():
     for split_by in ("group", "image"):
         assert np.array_equal(split(patients(), split_by, 0), split(patients(), split_by, 0, PAPER))
         assert np.array_equal(split(patients(), split_by, 0), split(patients(), split_by, 0, Deal(folds=1, fold=0)))
@@ -271,8 +271,8 @@ def test_more_folds_than_groups_of_a_class():
         InputError, match=r"each of the 5 folds \(split\.folds\):\n  - pituitary: 4 group\(s\)"
     ) as caught:
         split(table, "group", 0, Deal(folds=5))
-    assert "Make split.folds smaller, or add images of these classes, or set split_by: image" in str(caught.value)
-    with pytest.raises(InputError, match=r"pituitary: 4 image\(s\)\nMake split\.folds smaller, or add images"):
+    assert "Reduce split.folds, or add images of these classes, or set split_by: image" in str(caught.value)
+    with pytest.raises(InputError, match=r"pituitary: 4 image\(s\)\nReduce split\.folds, or add images"):
         split(table, "image", 0, Deal(folds=5))
 
 
@@ -282,30 +282,32 @@ def own(table: pd.DataFrame, *runs: tuple[str, int]) -> np.ndarray:
     return np.tile(one, len(CLASSES))[: len(table)].astype(object)
 
 
-def test_a_split_of_ones_own_is_taken_as_it_is():
+def test_own_split_is_used_unchanged():
     table = ungrouped((10, 10, 10, 10)).assign(patient="")
     assigned = own(table, ("train", 5), ("test", 4), ("val", 1))
     assert split(table, "file", 0, own=assigned) is assigned
     assert np.array_equal(split(table.drop(columns="patient"), "file", 0, own=assigned), assigned)
 
 
-def test_a_split_of_ones_own_with_a_patient_on_two_sides():
+def test_own_split_with_a_patient_in_two_splits():
     table = ungrouped((10, 10, 10, 10)).assign(patient="")
     assigned = own(table, ("train", 5), ("test", 4), ("val", 1))
     table.loc[[4, 5, 9], "patient"] = "P7"
     table.loc[[0, 1], "patient"] = "P1"
-    with pytest.raises(InputError, match=r"1 patient\(s\) would be on more than one side:\n  - P7: test, train, val\n"):
+    with pytest.raises(
+        InputError, match=r"1 patient\(s\) would be in more than one split:\n  - P7: test, train, val\n"
+    ):
         split(table, "file", 0, own=assigned)
     assert set(split(table, "image", 0)) == set(SPLITS), "by image leaks, as documented"
 
 
-def test_groups_that_tear_a_patient_are_refused():
+def test_groups_that_divide_a_patient_are_refused():
     table = ungrouped((40, 40, 40, 40)).assign(patient="everybody")
     with pytest.raises(InputError, match="split_by: group: 1 patient"):
         split(table, "group", 0)
 
 
-def test_a_split_of_ones_own_without_a_class():
+def test_own_split_without_a_class():
     table = ungrouped((10, 10, 10, 10)).assign(patient="")
     assigned = own(table, ("train", 5), ("test", 4), ("val", 1))
     assigned[(table["label"] == "glioma") & (assigned == "val")] = "train"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from btlib.images.nets.fusion import KINDS, PairFusion, Pooling
+from btlib.images.nets.fusion import FUSIONS, Pooling
 
 WIDTH, HEADS = 8, 2
 
@@ -14,17 +14,17 @@ def features():
 
 def make(kind, seed=0):
     torch.manual_seed(seed)
-    return PairFusion((5, 7), kind, WIDTH, HEADS)
+    return FUSIONS[kind]((5, 7), WIDTH, HEADS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FUSIONS)
 def test_shapes_and_finite_gradients(kind, features):
     fusion = make(kind)
     fused = fusion(features)
     assert fused.vector_BD.shape == (3, 2 * WIDTH)
     fused.vector_BD.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in fusion.parameters() if p.grad is not None)
-    assert len(fused.gates) == (2 if KINDS[kind].gated else 0)
+    assert len(fused.gates) == (2 if fusion.gated else 0)
     assert all(((g > 0) & (g < 1)).all() for g in fused.gates)
 
 

@@ -1,4 +1,4 @@
-"""What every source answers: the images it found and the faults it saw on the way."""
+"""Request to a source, and its result: the images found, and their faults."""
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -9,17 +9,34 @@ from btlib.core.runtime.paths import resolve_inside
 
 @dataclass(frozen=True)
 class Entry:
-    """One image that a source claims to have; `path` and `mask_path` are relative to the images' root."""
+    """One image of a source; `path` and `mask_path` are relative to the images' root."""
 
     path: str
     label: str
-    patient: str = ""  # '' when unknown
-    mask_path: str = ""  # '' when there is none
+    patient: str = ""  # '' if unknown
+    mask_path: str = ""  # '' if there is none
+
+
+@dataclass(frozen=True)
+class Request:
+    """Arguments of a source.
+
+    Attributes:
+        root: the folder to list.
+        key: of `root` in params.yaml, for messages.
+        masks: files that are lesion masks, not images, relative to `root`.
+        complete: whether every class must be present.
+    """
+
+    root: Path
+    key: str = "images.root"
+    masks: frozenset[str] = frozenset()
+    complete: bool = True
 
 
 @dataclass
 class Scan:
-    """`broken` layout stops every run; `unreadable` files may be left out with images.allow_unreadable."""
+    """`broken`: layout faults, which stop every run; `unreadable`: files that images.allow_unreadable may leave out."""
 
     entries: list[Entry] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -27,7 +44,7 @@ class Scan:
 
 
 def usable(root: Path, path: PurePosixPath, suffixes: set[str], scan: Scan) -> bool:
-    """Whether the file is of a kind that the source reads, inside `root` and properly named; else `scan` says why."""
+    """Whether the file is inside `root`, properly named and of a supported kind; if not, adds the reason to `scan`."""
     try:
         resolve_inside(root, str(path))
     except InputError as error:

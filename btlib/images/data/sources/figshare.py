@@ -1,6 +1,6 @@
 """Source `figshare`: Cheng's 3,064 slices (doi 10.6084/m9.figshare.1512427), one MATLAB v7.3 file each.
 
-A file holds cjdata/label, PID (patient), image (int16) and tumorMask; the set has no images without a tumour.
+A file contains cjdata/label, PID (patient), image (int16) and tumorMask; the set has no images without a tumour.
 """
 
 from functools import partial
@@ -10,22 +10,19 @@ from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.listing import check_root, walk
 from btlib.images.data.inspection import inspected
 from btlib.images.data.reading import read_mat_label
-from btlib.images.data.sources.entry import Entry, Scan, usable
+from btlib.images.data.sources.entry import Entry, Request, Scan, usable
 
 LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
 
-def scan(root: Path, key: str = "images.root") -> Scan:
-    """Lists the .mat files below `root` at any depth; image and mask are the same file.
-
-    Args:
-        key: of params.yaml that names `root`, for the messages.
+def scan(request: Request) -> Scan:
+    """Lists the .mat files below the root at any depth; image and mask are the same file.
 
     Raises:
-        InputError: `root` is no folder.
+        InputError: the root is not a folder.
     """
-    check_root(root, key)
-    found = Scan()
+    root, found = request.root, Scan()
+    check_root(root, request.key)
     places = sorted(place / name for place, names in walk(root, found.unreadable) for name in names)
     paths = [str(path) for path in places if usable(root, path, {".mat"}, found)]
     found.entries, faults = inspected(partial(_entry, root), paths, paths, "read labels", unit="file")

@@ -1,23 +1,24 @@
 """Source `phantom`: the demo's images, listed with patients and lesion masks in <root>/subjects.csv."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from btlib.core.runtime.listing import check_root
 from btlib.core.runtime.tables import read_user_table
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.sources.entry import Entry, Scan, usable
+from btlib.images.data.sources.entry import Entry, Request, Scan, usable
 from btlib.images.data.sources.folder import SUFFIXES
 
 COLUMNS = ("path", "label", "patient", "mask_path")
 
 
-def scan(root: Path) -> Scan:
-    """Lists the images named in subjects.csv; paths there are relative to `root`.
+def scan(request: Request) -> Scan:
+    """Lists the images named in subjects.csv, with their masks; paths there are relative to the root.
 
     Raises:
-        InputError: `root` is no folder, or subjects.csv is missing, no table or lacks a column.
+        InputError: the root is not a folder, or subjects.csv is missing, not a table or lacks a column.
     """
-    check_root(root)
+    root = request.root
+    check_root(root, request.key)
     table = read_user_table(root / "subjects.csv", COLUMNS, COLUMNS, paths=("path", "mask_path"))
     found = Scan()
     for row in table.sort_values("path", kind="stable").itertuples(index=False):

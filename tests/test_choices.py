@@ -1,0 +1,55 @@
+"""What params.yaml may say is what the code can do, both ways: the schema cannot import the registries."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+
+from btlib.core.settings import schema
+from btlib.core.settings.schema import Params
+from btlib.images.data import external
+from btlib.images.data.sources.sources import SOURCES
+from btlib.images.nets.classifier import Architecture
+from btlib.images.nets.fusion import FUSIONS, NONE
+from btlib.report.figures import paper
+from btlib.report.sections import ablations
+from btlib.volumes.data.labels import CONVENTIONS
+
+
+def choices(key: str) -> set[str]:
+    """What the schema allows for a dotted key; of a union, its literal part."""
+    model: Any = Params
+    for name in key.split("."):
+        annotation = model.model_fields[name].annotation
+        model = get_args(annotation)[0] if get_origin(annotation) is list else annotation
+    parts = [model, *get_args(model)]
+    return {choice for part in parts if get_origin(part) is Literal for choice in get_args(part)}
+
+
+REGISTRIES = {
+    "fusion": {NONE, *FUSIONS},
+    "images.source": set(SOURCES),
+    "images.reference.source": {"none", *SOURCES} - {"phantom"},
+    "external.layout": set(external.LAYOUTS),
+    "volumes.labels": {"auto", *CONVENTIONS},
+}
+
+
+@pytest.mark.parametrize("key", REGISTRIES)
+def test_the_schema_offers_what_the_registry_has(key):
+    assert choices(key) == REGISTRIES[key]
+
+
+def test_a_model_card_may_name_every_fusion():
+    assert set(get_args(Architecture.__annotations__["fusion"])) == choices("fusion")
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_every_fusion_keeps_the_contract(name):
+    fusion = FUSIONS[name]((3, 5), 8, 2)
+    fused = fusion((torch.rand(2, 3, 4, 4), torch.rand(2, 5, 2, 2)))
+    assert fused.vector_BD.shape == (2, fusion.out_features)
+
+
+def test_every_ablation_table_has_a_title_and_the_papers_numbers():
+    assert set(schema.TABLES) == set(ablations.TABLES) == set(paper.TABLES)
