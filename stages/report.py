@@ -2,7 +2,7 @@
 
 Reads params.yaml, metrics/, data/tables/, data/figures/, the manifests and splits, pictures of robustness and
 shortcuts, the trained networks' cards, docs/runs/ (recorded runs on real images), CITATION.cff. Writes report.html,
-which needs no other file and no network. Run: dvc repro report.
+which needs no other file and no network, and report.md, its words and tables. Run: dvc repro report.
 """
 
 from pathlib import Path
@@ -28,10 +28,11 @@ def main(
     joint: Path,
     runs: Path,
     citation: Path,
-    out: Path,
+    html: Path,
+    markdown: Path,
 ) -> None:
     outputs = (metrics, tables, figures, corruptions, lesions, manifest, splits, volumes, volume_splits)
-    write_page(out, read_study(read_params(params), Places(*outputs, classifier, joint, runs, citation)))
+    write_page(html, markdown, read_study(read_params(params), Places(*outputs, classifier, joint, runs, citation)))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from btlib.core.metrics.classification import METRICS
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.errors import InputError
 from btlib.core.settings.schema import read_params
+from btlib.report import scores as writing
+from btlib.report.blocks import Table
+from btlib.report.markdown import table_markdown
 
 OUT = Path("ci-report")
 TARGETS = ("evaluate", "gradcam")
@@ -30,7 +34,8 @@ PICTURES = {
     "training_stage2": ("Training, stage 2", Path("data/figures/train/fig9_stage2.png")),
 }
 SHOWN_ROWS = 150  # of the full table; a comment on GitHub holds 65,536 characters
-ORDER = ("**outside**", "inside", "changed", "new", "gone", "unchanged")
+PLAIN = writing.Score("score", 4)
+ORDER = ("**worse**", "**better**", "**outside**", "inside", "changed", "new", "gone", "unchanged")
 
 
 class Score(NamedTuple):
@@ -49,7 +54,11 @@ class Score(NamedTuple):
             return "unchanged"
         if self.interval is None:
             return "changed"
-        return "inside" if self.interval[0] <= self.now <= self.interval[1] else "**outside**"
+        if self.interval[0] <= self.now <= self.interval[1]:
+            return "inside"
+        if self.name not in METRICS:
+            return "**outside**"
+        return "**better**" if (self.now > self.base) == METRICS[self.name].higher_is_better else "**worse**"
 
 
 def write_ci_report(base: str | None) -> None:
@@ -117,7 +126,7 @@ def write_report(base: str, changed: Sequence[str], ran: Sequence[str], out: Pat
             "# What this change does to the scores",
             data_line(),
             change_lines(base, changed, ran),
-            score_table(base, scores(base)),
+            table_markdown(score_table(base, scores(base))),
             "## Parameters",
             dvc("params", "diff", base, "--md").strip() or "No parameter differs.",
             "## Pictures of this version",
@@ -170,21 +179,24 @@ def section(values: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]
     return values
 
 
-def score_table(base: str, rows: Sequence[Score]) -> str:
+def score_table(base: str, rows: Sequence[Score]) -> Table:
     """The scores, those that left the base's interval first, unchanged ones last."""
-    lines = [f"| score | {base} | now | change | 95 % interval of {base} | new value |", "|---|---|---|---|---|---|"]
-    for row in sorted(rows, key=lambda row: ORDER.index(row.verdict)):
-        change = "" if row.base is None or row.now is None else f"{row.now - row.base:+.4f}"
-        interval = "" if row.interval is None else f"[{row.interval[0]:.4f}, {row.interval[1]:.4f}]"
-        lines.append(f"| {row.name} | {number(row.base)} | {number(row.now)} | {change} | {interval} | {row.verdict} |")
-    return "\n".join(lines) + (
-        "\n\nA score inside the base's interval is no evidence of a change: another test set of this size could have "
-        "moved it as far. One that is outside is worth more seeds (`dvc repro compare@fusion`)."
+    cells = [
+        (
+            row.name,
+            PLAIN.said(row.base),
+            PLAIN.said(row.now),
+            PLAIN.difference(row.now, row.base),
+            PLAIN.interval(row.interval),
+            row.verdict,
+        )
+        for row in sorted(rows, key=lambda row: ORDER.index(row.verdict))
+    ]
+    note = (
+        "A score inside the base's interval is no evidence of a change: another test set of this size could have "
+        "moved it as far. One that is outside, better or worse, is worth more seeds (`dvc repro compare@fusion`)."
     )
-
-
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return Table("Scores", ("score", base, "now", "change", f"95 % interval of {base}", "new value"), cells, note)
 
 
 def folded(table: str) -> str:

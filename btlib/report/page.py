@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.report.blocks import Section
+from btlib.report.markdown import page_markdown
 from btlib.report.sections.ablations import ablations_section
 from btlib.report.sections.audit import audit_section, volumes_section
 from btlib.report.sections.calibration import calibration_section
@@ -43,11 +44,12 @@ SECTIONS = (
 )
 
 
-def write_page(path: Path, study: Study) -> None:
-    """Writes the page of a study."""
-    text = render([make(study) for make in SECTIONS], study.badge)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_page(html: Path, markdown: Path, study: Study) -> None:
+    """Writes the page of a study, and once more as Markdown without its pictures."""
+    sections = [make(study) for make in SECTIONS]
+    for path, text in ((html, render(sections, study.badge)), (markdown, page_markdown(sections, study.badge))):
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def render(sections: list[Section], badge: str) -> str:

@@ -7,6 +7,7 @@ from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.errors import InputError
 from btlib.report.blocks import Table
 from btlib.report.figures.paper import HEADLINE
+from btlib.report.markdown import table_markdown
 from btlib.report.sections.recorded import recorded_blocks
 from btlib.report.study import read_folder
 
@@ -32,16 +33,3 @@ def rendered(text: str, runs: Sequence[Mapping], origin: str) -> str:
         raise InputError(f"{origin}: the line '{MARK}' is missing; put it where the tables should begin")
     tables = [table_markdown(block) for block in recorded_blocks(runs, HEADLINE) if isinstance(block, Table)]
     return f"{findings}{MARK}\n\n" + "\n".join(tables)
-
-
-def table_markdown(table: Table) -> str:
-    """A heading, the table and its note; what stands out on the page is bold."""
-    lines = [[*table.columns], ["---"] * len(table.columns), *map(list, table.rows)]
-    for number in table.marked:
-        lines[number + 2] = [f"**{cell}**" if cell else "" for cell in lines[number + 2]]
-    cells = "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
-    return f"## {table.caption}\n\n{cells}" + (f"\n{table.note}\n" if table.note else "")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "<br>")

@@ -91,9 +91,9 @@ def test_the_report_of_a_changed_parameter(repository):
     assert "- Stages that ran here: `evaluate`, `gradcam`" in lines
     head = lines.index(f"| score | {base} | now | change | 95 % interval of {base} | new value |")
     assert lines[head + 2 : head + 6] == [
-        "| ece | 0.1000 | 0.3000 | +0.2000 | [0.0500, 0.1500] | **outside** |",
+        "| ece | 0.1000 | 0.3000 | +0.2000 | [0.0500, 0.1500] | **worse** |",
         "| accuracy | 0.7000 | 0.8000 | +0.1000 | [0.6000, 0.8500] | inside |",
-        "| pointing_hit |  | 0.2500 |  |  | new |",
+        "| pointing_hit | – | 0.2500 | – | – | new |",
         "| kappa | 0.5000 | 0.5000 | +0.0000 | [0.4000, 0.6000] | unchanged |",
     ]
     (parameter,) = [line for line in lines if line.startswith("| params.yaml | mixup_alpha |")]
@@ -162,6 +162,8 @@ def test_a_base_is_a_revision_and_nothing_else(repository, revision):
         (Score("a", 0.5, 0.6, (0.4, 0.6)), "inside"),
         (Score("a", 0.5, 0.601, (0.4, 0.6)), "**outside**"),
         (Score("a", 0.5, 0.399, (0.4, 0.6)), "**outside**"),
+        (Score("ece", 0.5, 0.399, (0.4, 0.6)), "**better**"),
+        (Score("accuracy", 0.5, 0.399, (0.4, 0.6)), "**worse**"),
         (Score("a", 0.5, 0.5, (0.4, 0.6)), "unchanged"),
         (Score("a", 0.1 + 0.2, 0.3, (0.2, 0.4)), "unchanged"),
         (Score("a", 0.5, 0.6, None), "changed"),
@@ -175,8 +177,7 @@ def test_verdicts(score, verdict):
 
 def test_rows_of_one_verdict_keep_their_order():
     rows = [Score("b", 0.5, 0.5, (0, 1)), Score("c", 0.5, 0.4, (0, 1)), Score("a", 0.5, 0.6, (0, 1))]
-    names = [line.split(" | ")[0] for line in score_table("main", rows).splitlines()[2:5]]
-    assert names == ["| c", "| a", "| b"]
+    assert [cells[0] for cells in score_table("main", rows).rows[:3]] == ["c", "a", "b"]
 
 
 def test_scores_of_a_base_without_metrics_are_new(repository):

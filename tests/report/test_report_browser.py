@@ -16,7 +16,7 @@ BROKEN = "return [...document.images].filter(image => !(image.complete && image.
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_page(folder / "report.html", study(folder / "figures"))
+    write_page(folder / "report.html", folder / "report.md", study(folder / "figures"))
     return (folder / "report.html").as_uri()
 
 

@@ -31,7 +31,7 @@ class Reader(HTMLParser):
 
 def page(tmp_path, **changes):
     path = tmp_path / "report.html"
-    write_page(path, study(tmp_path / "figures", **changes))
+    write_page(path, path.with_suffix(".md"), study(tmp_path / "figures", **changes))
     return path.read_text(encoding="utf-8")
 
 
@@ -179,3 +179,20 @@ def test_what_is_no_picture_is_named(tmp_path):
     path.write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"x\.png: not a readable picture"):
         embedded(path)
+
+
+def test_the_page_as_markdown_holds_every_section_and_table(tmp_path):
+    html = page(tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    made = study(tmp_path / "figures")
+    assert text.startswith(f"# Report\n\n**{made.badge}**\n") and "phantom" in made.badge
+    for section in (make(made) for make in SECTIONS):
+        assert f"## {section.title}" in text
+        for block in section.blocks:
+            if isinstance(block, Table):
+                assert f"#### {block.caption}" in text
+                assert (
+                    f"| {' | '.join(block.columns)} |".replace("\n", "<br>").replace("\N{NO-BREAK SPACE}", " ") in text
+                )
+    assert "<table>" not in text
+    assert text.count("\n| ---") == len([tag for tag, _ in Reader(html).tags if tag == "table"])

@@ -8,7 +8,8 @@ import pytest
 
 from btlib.core.runtime.errors import InputError
 from btlib.report.blocks import Table
-from btlib.report.results_page import MARK, rendered, table_markdown, write_results
+from btlib.report.markdown import table_markdown
+from btlib.report.results_page import MARK, rendered, write_results
 from btlib.report.study import read_folder
 
 ROOT = Path(__file__).parents[2]
