@@ -10,11 +10,12 @@ import torch
 from ruamel.yaml import YAML
 
 from btlib.core.metrics.score_table import read_scores
-from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_json, write_tensors
+from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_json, write_tensors
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.nets.store import read_states, save_classifier
+from tests.images.data.samples import save_array
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -40,7 +41,7 @@ def project(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 4
     index = pd.DataFrame({"image_id": [f"i{n:02}" for n in range(60)], "label": [CLASSES[n] for n in labels]})
-    write_array(tmp_path / "data/processed/images.npy", rng.integers(0, 256, (60, 72, 72, 3), dtype=np.uint8))
+    save_array(tmp_path / "data/processed/images.npy", rng.integers(0, 256, (60, 72, 72, 3), dtype=np.uint8))
     write_csv(tmp_path / "data/processed/index.csv", index)
     splits = ["train"] * 32 + ["val"] * 12 + ["test"] * 16
     write_csv(tmp_path / "data/splits.csv", index[["image_id"]].assign(split=splits))

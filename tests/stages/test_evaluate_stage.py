@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_json
+from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
+from tests.images.data.samples import save_array
 
 STAGE = Path(__file__).parents[2] / "stages/evaluate.py"
 OUTPUTS = ("predictions", "metrics", "figures_out", "training", "plots")
@@ -34,7 +35,7 @@ def stage(tmp_path, monkeypatch):
     images = np.zeros((80, 8, 8, 3), dtype=np.uint8)
     images[:, 0, 0, 0], images[::5, 0, 0, 1] = labels, 1
     ids = [f"i{n:02}" for n in range(80)]
-    write_array(tmp_path / "processed/images.npy", images)
+    save_array(tmp_path / "processed/images.npy", images)
     write_csv(tmp_path / "processed/index.csv", pd.DataFrame({"image_id": ids, "label": [CLASSES[k] for k in labels]}))
     splits = pd.DataFrame({"image_id": ids[::-1], "split": ["train"] * 20 + ["val"] * 20 + ["test"] * 40})
     write_csv(tmp_path / "splits.csv", splits)

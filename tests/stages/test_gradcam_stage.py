@@ -11,9 +11,10 @@ from matplotlib.text import Text
 
 from btlib.core.metrics.predictions import predictions_table
 from btlib.core.metrics.score_table import read_scores
-from btlib.core.runtime.artifacts import read_csv, write_array, write_csv
+from btlib.core.runtime.artifacts import read_csv, write_csv
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.masks import write_masks
+from tests.images.data.samples import save_array
 from tests.images.explain.two_streams import make_two_streams
 
 STAGE = Path(__file__).parents[2] / "stages/gradcam.py"
@@ -28,7 +29,7 @@ def stage(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "load_classifier", lambda folder: make_two_streams())
     rng = np.random.default_rng(0)
     ids, labels = [f"i{n}" for n in range(10)], [CLASSES[n % 4] for n in range(10)]
-    write_array(tmp_path / "processed/images.npy", rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8))
+    save_array(tmp_path / "processed/images.npy", rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8))
     write_csv(tmp_path / "processed/index.csv", pd.DataFrame({"image_id": ids, "label": labels}))
     table = predictions_table(ids[2:], labels[2:], rng.dirichlet(np.ones(4), size=8), CLASSES)
     write_csv(tmp_path / "test.csv", table)

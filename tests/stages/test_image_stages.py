@@ -146,7 +146,7 @@ def test_a_split_of_ones_own_is_audited_and_taken(linked):
     own = {path: ("test", "val", "train", "train", "train", "train")[number % 6] for number, path in enumerate(paths)}
     Path("raw/split.csv").write_text("path,split\n" + "".join(f"{path},{part}\n" for path, part in own.items()))
     set_params(split_by="file", split__file="split.csv")
-    with pytest.raises(InputError, match=r"split_by: file: \d patient\(s\) would be on more than one side"):
+    with pytest.raises(InputError, match=r"split_by: file: \d patient\(s\) would be in more than one split"):
         main_of("audit_images")
     own |= dict.fromkeys([path for path in own if "slice" in path], "test")
     Path("raw/split.csv").write_text("path,split\n" + "".join(f"{path},{part}\n" for path, part in own.items()))

@@ -47,7 +47,7 @@ def test_from_a_folder_to_splits(project, capsys):
 def test_a_broken_case_stops_the_ingest_with_one_message(project):
     (project / "raw/BraTS20_Training_003/BraTS20_Training_003_t1.nii.gz").write_bytes(b"x")
     with pytest.raises(
-        InputError, match=r"1 fault\(s\):\n  - BraTS20_Training_003/.*_t1\.nii\.gz: not a whole NIfTI file"
+        InputError, match=r"1 fault\(s\):\n  - BraTS20_Training_003/.*_t1\.nii\.gz: not a valid NIfTI file"
     ):
         main_of("ingest_volumes")(Path("raw"), Path("volumes/manifest.csv"))
     assert not Path("volumes").exists()

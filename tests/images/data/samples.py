@@ -78,3 +78,9 @@ def make_case(
             if name != leave_out:
                 file[f"cjdata/{name}"] = value
     return image
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Writes an .npy file, as stage preprocess_images leaves them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array, allow_pickle=False)
