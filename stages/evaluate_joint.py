@@ -1,20 +1,23 @@
-"""Stage evaluate_joint: predictions of the joint network, then every metric and figure from these tables.
+"""Stage evaluate_joint: predicts with the joint network, and makes every score and figure from these predictions.
 
 Reads models/joint/, data/volumes/normalized/, data/volumes/splits.csv, and the test cases' segmentations on their own
-grid (data/volumes/manifest.csv names them). Writes data/joint/predictions/ (val, test, segmentation, voxel_errors and
-grade_uncertainty .csv), data/joint/masks/ (NIfTI on the input grid, labels as in conventions.py), metrics/joint3d.json,
-data/tables/joint3d.csv, data/figures/joint/evaluate/. Run: dvc repro evaluate_joint.
+grid, which data/volumes/manifest.csv names.
+Writes data/joint/predictions/ (val.csv, test.csv, segmentation.csv, voxel_errors.csv, grade_uncertainty.csv),
+data/joint/masks/ (NIfTI on the input grid, labels as in conventions.py), metrics/joint3d.json, data/tables/joint3d.csv
+and data/figures/joint/evaluate/.
+Takes about 40 s in the demo on 2 cores. Run: dvc repro evaluate_joint.
 """
 
 from pathlib import Path
 
 from btlib.core.metrics.score_table import write_scores
-from btlib.core.runtime.artifacts import atomic_path, read_json, write_csv, write_figure, write_json
+from btlib.core.runtime.artifacts import atomic_path, read_json, write_csv, write_json
 from btlib.core.runtime.network_files import CARD
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
 from btlib.report.figures.curves import curves_figure
+from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.volume_scores import write_joint_figures
 from btlib.volumes.data.manifest import read_manifest
 from btlib.volumes.data.splits import cases_of
@@ -60,9 +63,10 @@ def main(
     write_scores(scores_out, scores, SCORE_LEVELS)
     with atomic_path(figures) as folder:
         folder.mkdir()
-        note, score = data_note(p.volumes.source), "dice" if net.architecture.segmentation else "accuracy"
-        write_joint_figures(folder, tables, scores, bins, note)
-        write_figure(folder / "curves.png", curves_figure(read_json(model / CARD), score, note))
+        drawn = FigureFolder(folder, data_note(p.volumes.source))
+        write_joint_figures(drawn, tables, scores, bins)
+        score = "dice" if net.architecture.segmentation else "accuracy"
+        drawn.write("curves.png", curves_figure(read_json(model / CARD), score))
 
 
 if __name__ == "__main__":

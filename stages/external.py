@@ -1,24 +1,24 @@
 """Stage external: is tumour told from none on images of other hospitals, and between one patient's own slices?
 
-Reads data/external/<set>/ of every set that params.yaml lists. Writes metrics/external.json and
-data/figures/external/: external.png (ROC curves, and the AUC of each patient) and <set>_worst.png (the worst errors).
-Sets that were left out, with a table without rows, are in neither; without any, the folder is empty.
-Run: dvc repro external.
+Reads data/external/<set>/ of every set in params.yaml.
+Writes metrics/external.json and data/figures/external/: external.png (ROC curves, and the AUC of each patient) and
+<set>_worst.png (the worst errors). Sets whose table has no rows are in neither.
+Takes less than 1 s in the demo on 2 cores. Run: dvc repro external.
 """
 
 import shutil
 from pathlib import Path
 
-from btlib.core.runtime.artifacts import atomic_path, write_figure, write_json
+from btlib.core.runtime.artifacts import atomic_path, write_json
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
 from btlib.images.evaluation.external import external_scores, read_external
 from btlib.report.figures.external import external_figure
+from btlib.report.figures.files import FigureFolder
 
 
 def main(predictions: Path, metrics: Path, figures: Path) -> None:
-    """Reads the sets' folders in `predictions`; writes the scores and the folder `figures`."""
     p = load_params("seed", "images.source", "external", "evaluation.bootstrap")
     sets = {}
     for name in [one.name for one in p.external]:
@@ -30,7 +30,7 @@ def main(predictions: Path, metrics: Path, figures: Path) -> None:
     with atomic_path(figures) as folder:
         folder.mkdir(parents=True)
         if sets:
-            write_figure(folder / "external.png", external_figure(sets, data_note(p.images.source)))
+            FigureFolder(folder, data_note(p.images.source)).write("external.png", external_figure(sets))
         for name in sets:
             worst = predictions / name / "worst.png"
             if worst.is_file():

@@ -1,9 +1,10 @@
-"""Stage predict_external: the packaged classifier on the images of another hospital, set by set.
+"""Stage predict_external: predicts the images of another hospital with the packaged classifier, set by set.
 
-Reads the set's root (its layout and annotations are in params.yaml, section external), models/deploy/classifier/ and
-where images.root is. Writes data/external/<set>/: predictions.csv, with a row for each image, and worst.png, the worst
-errors. The phantom's own set is left out where the study's images are real: its table has no rows.
-Run: dvc repro predict_external.
+Reads the set's folder, laid out as params.yaml says under external, and models/deploy/classifier/. The folder must not
+share images with images.root.
+Writes data/external/<set>/: predictions.csv (one row per image) and worst.png (the worst errors). Where the study's
+images are real, the phantom set is left out: its table has no rows.
+Takes about 9 s in the demo on 2 cores. Run: dvc repro predict_external.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from btlib.phantom.names import PHANTOM_EXTERNAL
 
 
 def main(root: Path, model: Path, images: Path, out: Path) -> None:
-    """Answers for the set below `root`, which params.yaml lists under the name of the folder `out`."""
+    """The folder `out` has the name under which params.yaml lists the set."""
     p = load_params("images.source", "external")
     named = {one.name: one for one in p.external}
     if out.name not in named:
@@ -32,7 +33,7 @@ def main(root: Path, model: Path, images: Path, out: Path) -> None:
     refuse_without_none(predictor, chosen.name)
     entries = external_images(chosen.name, root, chosen.layout, chosen.annotations, images)
     table = write_external(out, root, entries, predictor)
-    print(f"external '{chosen.name}': {len(table)} images answered, {int(table.unsure.sum())} of them unsure")
+    print(f"external '{chosen.name}': {len(table)} images predicted, {int(table.unsure.sum())} of them unsure")
 
 
 if __name__ == "__main__":

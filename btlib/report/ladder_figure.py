@@ -1,18 +1,17 @@
-"""The ladder as dots with intervals: accuracy on each rung, and beside it what is left in other hospitals."""
+"""The ladder as dots with intervals: accuracy on each rung, and beside it the AUC in other hospitals."""
 
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from btlib.images.data.separation import IMAGE
+from btlib.report.figures.numbers import spoken
+from btlib.report.figures.style import CHANCE, PAPER, SERIES, WORDS, in_percent, stripes
 from btlib.report.ladder import STEPS, Climb, Estimate
-from btlib.report.scores import spoken
 
 WITHIN = "auc_within_patients"
-COLORS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
-PAPER = "#D55E00"
+COLORS = tuple(color for color in SERIES if color != PAPER)
 SPREAD = 0.62  # of a row, over which its dots are spread so that none hides another
 LINES = {
     "near_copy": "near copies apart,\npatients not looked at",
@@ -39,11 +38,11 @@ def ladder_figure(climbs: Sequence[Climb], paper: float) -> Figure:
     if IMAGE in steps:
         first.plot(paper, steps.index(IMAGE) - 0.42, "D", color=PAPER, mfc="none", mew=1.6, label="the paper")
     first.set(title="Accuracy on the same data", xlabel="accuracy, 95 % interval")
-    first.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    in_percent(first.xaxis)
     for axes in second:
         _rows(axes, [spoken(name) for name in sets])
-        axes.axvline(0.5, color="0.4", linestyle="--", linewidth=1)
-        axes.text(0.505, -0.47, "chance", color="0.35", fontsize=9, va="top")
+        axes.axvline(0.5, **CHANCE)
+        axes.text(0.505, -0.47, "chance", color=WORDS, fontsize=9, va="top")
         _dots(axes, climbs, [[_outside(climb, name) for name in sets] for climb in climbs])
         axes.set(title="Elsewhere: other hospitals", xlabel="AUC within patients, 95 % interval", xlim=(0, 1))
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=9)
@@ -51,8 +50,7 @@ def ladder_figure(climbs: Sequence[Climb], paper: float) -> Figure:
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    for number in range(0, len(names), 2):
-        axes.axhspan(number - 0.5, number + 0.5, color="0.955", linewidth=0)
+    stripes(axes, len(names))
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -60,7 +58,7 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _dots(axes: Axes, climbs: Sequence[Climb], estimates: Sequence[Sequence[Estimate | None]]) -> None:
-    """Recipe by recipe the estimate in each row; those that a row has are spread evenly over it."""
+    """The estimates of each recipe; those in the same row are spread evenly over it."""
     in_row = [[number for number, found in enumerate(row) if found] for row in zip(*estimates, strict=True)]
     for number, (climb, found) in enumerate(zip(climbs, estimates, strict=True)):
         color = COLORS[number % len(COLORS)]
@@ -73,7 +71,7 @@ def _dots(axes: Axes, climbs: Sequence[Climb], estimates: Sequence[Sequence[Esti
 
 
 def _outside(climb: Climb, name: str) -> Estimate | None:
-    """The AUC within patients, with an interval of no width where it has none."""
+    """The AUC within patients; where it has no interval, one of no width."""
     scores = climb.outside.get(name)
     if scores is None or scores[WITHIN] is None:
         return None

@@ -1,4 +1,4 @@
-"""Pictures as data addresses, so that the page needs no other file: the stages' PNG files and the page's own chart."""
+"""Pictures as data URIs, so that the page needs no other file: the stages' PNG files and the page's own chart."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -12,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from btlib.core.runtime.errors import InputError
 
-LARGE = 200_000  # bytes of the PNG; what is larger holds brain images more than lines
+LARGE = 200_000  # bytes of the PNG; larger files hold images of brains rather than lines
 QUALITY = 85
-DPI = 110  # as the stages' figures
+DPI = 110  # as in the stages' figures
 
 
 class Picture(NamedTuple):
@@ -29,7 +29,7 @@ def embedded(path: Path) -> Picture:
     """The picture as WebP: drawings without loss, large pictures of brains with little.
 
     Raises:
-        InputError: the file is no picture.
+        InputError: the file is not a picture.
     """
     try:
         with Image.open(path) as image:
@@ -40,7 +40,7 @@ def embedded(path: Path) -> Picture:
 
 
 def drawn(figure: Figure) -> Picture:
-    """A figure of the page's own, which no stage wrote, without loss."""
+    """A figure that the page makes itself, without loss."""
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

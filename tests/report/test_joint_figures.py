@@ -6,6 +6,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from btlib.core.runtime.artifacts import write_csv, write_figure
+from btlib.report.figures.files import FigureFolder
+from btlib.report.figures.numbers import GLUE
 from btlib.report.figures.volume_comparison import joint_forest_figure, modality_figure
 from btlib.report.figures.volume_scores import (
     grade_figure,
@@ -65,11 +67,11 @@ def missing(tmp_path_factory) -> dict:
 @pytest.fixture(scope="module")
 def figures(tables, scores, doubt, ablation, missing) -> dict:
     return {
-        "segmentation": segmentation_figure(tables.segmentation, tables.test, scores, "phantom data"),
-        "grade": grade_figure(tables.test, scores, 15, "phantom data"),
-        "uncertainty": uncertainty_figure(*doubt, "phantom data"),
-        "forest": joint_forest_figure(ablation, "phantom data"),
-        "modalities": modality_figure(missing, "phantom data"),
+        "segmentation": segmentation_figure(tables.segmentation, tables.test, scores),
+        "grade": grade_figure(tables.test, scores, 15),
+        "uncertainty": uncertainty_figure(*doubt),
+        "forest": joint_forest_figure(ablation),
+        "modalities": modality_figure(missing),
     }
 
 
@@ -93,11 +95,6 @@ def marks(axes, shape: str) -> list:
     return [line for line in axes.lines if line.get_marker() == shape]
 
 
-def test_every_figure_says_what_data_it_shows(figures):
-    for name, figure in figures.items():
-        assert figure.get_suptitle().endswith(" – phantom data"), name
-
-
 def test_no_text_lies_on_another_and_all_is_inside(figures):
     for name, figure in figures.items():
         figure.draw_without_rendering()  # lays the figure out
@@ -111,7 +108,7 @@ def test_no_text_lies_on_another_and_all_is_inside(figures):
 
 
 def test_every_case_has_a_dot_and_every_grade_its_means(tables, scores):
-    outline, distance = segmentation_figure(tables.segmentation, tables.test, scores, "").axes
+    outline, distance = segmentation_figure(tables.segmentation, tables.test, scores).axes
     for axes, measure in ((outline, "dice"), (distance, "hd95")):
         dots = np.concatenate([line.get_ydata() for line in marks(axes, "o")])
         assert sorted(dots) == pytest.approx(sorted(tables.segmentation[measure]))
@@ -123,14 +120,14 @@ def test_every_case_has_a_dot_and_every_grade_its_means(tables, scores):
 def test_a_grade_without_cases_has_no_mean(tables):
     test = tables.test.assign(grade="HGG")
     scores = joint_metrics(tables._replace(test=test), 15, 20, np.random.default_rng(0))
-    figure = segmentation_figure(tables.segmentation, test, scores, "")
+    figure = segmentation_figure(tables.segmentation, test, scores)
     assert len(marks(figure.axes[0], "D")) == 1
-    roc = grade_figure(test, scores, 15, "").axes[0]
+    roc = grade_figure(test, scores, 15).axes[0]
     assert roc.get_title() == "ROC: AUC –" and len(roc.lines) == 1  # the diagonal
 
 
 def test_the_point_of_decision_lies_on_the_curve(tables, scores):
-    roc, reliability = grade_figure(tables.test, scores, 15, "").axes
+    roc, reliability = grade_figure(tables.test, scores, 15).axes
     (decision,) = marks(roc, "o")
     curve = roc.lines[1].get_xydata()
     point = decision.get_xydata()[0]
@@ -138,14 +135,14 @@ def test_the_point_of_decision_lies_on_the_curve(tables, scores):
     ends = [(np.minimum(a, b) - 1e-9, np.maximum(a, b) + 1e-9) for a, b in pairwise(curve)]
     assert any((low <= point).all() and (point <= high).all() for low, high in ends)
     low, high = scores["ci95"]["grade_auc"]
-    assert roc.get_title() == f"ROC: AUC {scores['grade_auc']:.3f} [{low:.3f}, {high:.3f}]"
+    assert roc.get_title() == f"ROC: AUC {scores['grade_auc']:.3f} [{low:.3f},{GLUE}{high:.3f}]"
     counts = [int(text.get_text()) for text in reliability.texts]
     assert sum(counts) == 13 and len(counts) == len(marks(reliability, "o"))
 
 
 def test_uncertainty_marks_and_curves(doubt):
     rows, voxels = doubt
-    in_voxels, in_grades, left = uncertainty_figure(rows, voxels, "").axes
+    in_voxels, in_grades, left = uncertainty_figure(rows, voxels).axes
     for axes, name in ((in_voxels, "voxel_error_auroc"), (in_grades, "grade_error_auroc")):
         values = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in set("os^Dv")]
         assert values == [row[name] for row in rows if row[name] is not None]
@@ -155,7 +152,7 @@ def test_uncertainty_marks_and_curves(doubt):
 
 
 def test_forest_marks_stand_at_the_differences_and_are_filled_where_shown(ablation):
-    figure = joint_forest_figure(ablation, "")
+    figure = joint_forest_figure(ablation)
     rows = [row["difference"] for row in ablation["rows"] if row["difference"]]
     for axes, name in zip(figure.axes, ("dice_wt", "dice_tc", "dice_et", "grade_accuracy", "grade_auc"), strict=True):
         known = [(number, row[name]) for number, row in enumerate(rows) if row[name]["value"] is not None]
@@ -166,11 +163,11 @@ def test_forest_marks_stand_at_the_differences_and_are_filled_where_shown(ablati
         low, high = axes.get_xlim()
         assert low == -high and all(low <= end <= high for _, found in known for end in found["ci95"])
     assert texts(figure).count("no such score") == 2 + 3
-    assert f"Dice WT\nfull: {ablation['rows'][0]['mean']['dice_wt']:.3f} ± " in "\n\n".join(texts(figure))
+    assert f"Dice WT\nfull: {ablation['rows'][0]['mean']['dice_wt']:.3f}{GLUE}±" in "\n\n".join(texts(figure))
 
 
 def test_dots_show_which_modalities_are_there(missing):
-    dots, *panels = modality_figure(missing, "").axes
+    dots, *panels = modality_figure(missing).axes
     there = [line.get_xdata().tolist() for line in dots.lines[1::2]]
     assert there[:5] == [[0], [1], [2], [3], [0, 1]] and there[14] == [0, 1, 2, 3]
     for arm, line in zip(("full", "no_modality_dropout"), panels[0].lines, strict=True):
@@ -184,16 +181,17 @@ def test_what_a_network_does_not_do_is_not_drawn(tables, tmp_path):
         test=tables.test.assign(p_LGG=np.nan, p_HGG=np.nan), grade_uncertainty=tables.grade_uncertainty[:0]
     )
     scores = joint_metrics(nothing, 15, 20, np.random.default_rng(0))
-    write_joint_figures(tmp_path / "a", nothing, scores, 15, "")
+    write_joint_figures(FigureFolder(tmp_path / "a", ""), nothing, scores, 15)
     assert {path.stem for path in (tmp_path / "a").iterdir()} == {"segmentation", "uncertainty"}
     alone = tables._replace(segmentation=tables.segmentation[:0], voxel_errors=tables.voxel_errors[:0])
-    write_joint_figures(tmp_path / "b", alone, joint_metrics(alone, 15, 20, np.random.default_rng(0)), 15, "")
+    scores = joint_metrics(alone, 15, 20, np.random.default_rng(0))
+    write_joint_figures(FigureFolder(tmp_path / "b", ""), alone, scores, 15)
     assert {path.stem for path in (tmp_path / "b").iterdir()} == {"grade", "uncertainty"}
 
 
 def test_the_same_figure_gives_the_same_bytes(missing, tmp_path):
     for name in ("a.png", "b.png"):
-        write_figure(tmp_path / name, modality_figure(missing, ""))
+        write_figure(tmp_path / name, modality_figure(missing))
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert image.size[0] > 1200

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from btlib.report.figures.volume_maps import CONTOURS, MARGIN, STRONGEST, explanation_figure
+from btlib.report.figures.style import REGION_COLORS
+from btlib.report.figures.volume_maps import MARGIN, STRONGEST, explanation_figure
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.store import Case
 from btlib.volumes.explain.maps import Explanation
@@ -41,20 +42,20 @@ def texts(figure):
 
 def colors(axes):
     """Of the contours in a panel, by the name of their region; white is none of them."""
-    names = {color.lower(): name for name, (color, _) in CONTOURS.items()}
+    names = {color.lower(): name for name, color in REGION_COLORS.items()}
     found = [tuple(round(255 * c) for c in lines.get_edgecolor()[0][:3]) for lines in axes.collections]
     return [names.get("#{:02x}{:02x}{:02x}".format(*rgb), "white") for rgb in found]
 
 
 def test_all_outputs_stand_side_by_side(case, everything):
-    figure = explanation_figure("BraTS20_Training_007 – phantom data\nDice: 0.91", case, everything)
+    figure = explanation_figure("BraTS20_Training_007\nDice: 0.91", case, everything)
     shown = panels(figure)
     assert list(shown)[:4] == ["T1", "T1ce", "T2", "FLAIR"] and len(shown) == 12
     assert colors(shown["truth, on T1ce"]) == colors(shown["prediction, on T1ce"]) == ["wt", "tc", "et"]
     assert colors(shown["coronal, on FLAIR"]) == ["wt", "tc", "et"] * 2  # truth and prediction
     assert colors(shown["Grad-CAM of the grade"]) == ["white"]
     said = texts(figure)
-    assert "BraTS20_Training_007 – phantom data\nDice: 0.91" in said
+    assert "BraTS20_Training_007\nDice: 0.91" in said
     assert {"whole tumour", "tumour core", "enhancing tumour", "truth"} <= set(said)
     assert "0.69" in said  # the entropy's colours end at log 2
 

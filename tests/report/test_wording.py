@@ -1,16 +1,20 @@
-from btlib.report.figures.wording import bullets, caption, spoken, titled
+from btlib.report.figures.numbers import SHARE, spoken
+from btlib.report.figures.wording import bullets, caption, markdown_table, titled
 
 
 def test_a_caption_says_what_how_surely_and_whether_right(predictions):
     right, wrong = predictions.correct.nonzero()[0][0], (~predictions.correct).nonzero()[0][0]
     name = predictions.classes[predictions.labels[right]]
-    assert caption(predictions, right) == f"✓ {spoken(name)} {predictions.confidence[right]:.1%}"
+    assert caption(predictions, right) == f"✓ {spoken(name)} {SHARE.said(predictions.confidence[right])}"
     assert caption(predictions, wrong).startswith("✗ ")
 
 
 def test_titles_carry_the_note_if_there_is_one():
     assert titled("ROC", "phantom data") == "ROC – phantom data" and titled("ROC", "") == "ROC"
-    assert spoken("no_tumor") == "no tumor"
+
+
+def test_rows_become_a_table():
+    assert markdown_table(["arm", "p"], [["gated", "0.012"]]) == "| arm | p |\n| --- | --- |\n| gated | 0.012 |\n"
 
 
 def test_sentences_become_a_list():

@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
+from btlib.report.figures.numbers import PERCENT
 from btlib.volumes.data.conventions import REGIONS
 from btlib.volumes.data.store import Case, save_case
 from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, PREDICTIONS, SEGMENTATION, VOXEL_ERRORS
@@ -42,7 +43,7 @@ def stage(tmp_path, monkeypatch):
         case = Case(name, image, None if name == "U" else seg, affine, NATIVE, (24, 20, 18))
         save_case(tmp_path / f"normalized/{name}.npz", case)
     figures = {}
-    monkeypatch.setattr(module, "write_figure", lambda path, figure: figures.update({path.name: figure}))
+    monkeypatch.setattr(module.FigureFolder, "write", lambda folder, name, figure: figures.update({name: figure}))
 
     def run(dropout=0.2, grading="regions", segmentation=True, names=NAMES):
         architecture = JointArchitecture(8, segmentation, segmentation, grading, dropout)
@@ -81,8 +82,8 @@ def test_heat_is_scored_over_all_test_cases_and_four_are_shown(stage):
     shown = [Path(name).stem for name in figures]
     assert {"H2", "L2"} < set(shown) and [name[0] for name in shown] == ["H", "H", "L", "L"]
     assert title(figures["H2.png"]) == (
-        "H2: true grade HGG, predicted ✗ LGG 70.0% – phantom data\n"
-        "Dice: whole tumour 0.90, tumour core 0.90, enhancing tumour 0.90"
+        f"H2: true grade HGG, predicted ✗ LGG 70.0{PERCENT}\n"
+        "Dice: whole tumour 0.900, tumour core 0.900, enhancing tumour 0.900"
     )
     assert sorted(path.name for path in maps.iterdir()) == shown
 
@@ -116,7 +117,7 @@ def test_a_network_that_only_segments(stage):
 def test_a_network_that_only_grades(stage):
     metrics, maps, figures = stage(grading="global", segmentation=False)
     assert set(metrics["maps"]) == {"encoder"} and metrics["maps"]["encoder"]["all"]["n"] == 6
-    assert title(figures["H2.png"]) == "H2: true grade HGG, predicted ✗ LGG 70.0% – phantom data"
+    assert title(figures["H2.png"]) == f"H2: true grade HGG, predicted ✗ LGG 70.0{PERCENT}"
     assert [path.name for path in (maps / "H2").iterdir()] == ["gradcam.nii.gz"]
 
 

@@ -142,7 +142,7 @@ def test_cases_without_a_grade_do_not_count(project):
     val_table([0.1, 0.8, 0.6, 0.95], grades=("LGG", "HGG", "", "HGG"))
     assert package()["unsure"]["validation_answers"] == 3
     val_table([0.1, 0.8, 0.6, 0.95], grades=("",) * 4)
-    with pytest.raises(InputError, match=r"val\.csv: no graded case, so that no probability can be calibrated"):
+    with pytest.raises(InputError, match=r"val\.csv: no graded case, so the probabilities cannot be calibrated"):
         package()
 
 

@@ -160,10 +160,14 @@ def read_array(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def write_figure(path: Path, figure: Any) -> None:
-    """Writes a matplotlib figure as PNG in its own size; the same figure gives the same bytes."""
+def write_figure(path: Path, figure: Any, area: Any = None) -> None:
+    """Writes a matplotlib figure as PNG; the same figure gives the same bytes.
+
+    Args:
+        area: the part of the plane to write, a matplotlib Bbox in inches; the figure itself by default.
+    """
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+        figure.savefig(temporary, dpi=110, bbox_inches=area, metadata={"Software": None})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:

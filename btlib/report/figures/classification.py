@@ -1,8 +1,10 @@
 """Figures 10–12 of the paper and the reliability diagram, drawn from a predictions table.
 
-Every function returns a matplotlib figure made without pyplot, so nothing global is touched. `note` is added to the
-title, e.g. "phantom data"; empty adds nothing.
+Every function returns a matplotlib figure made without pyplot, so nothing global is touched.
 """
+
+from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -11,37 +13,47 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from btlib.core.metrics import calibration
-from btlib.core.metrics.classification import per_class
+from btlib.core.metrics.classification import METRICS, per_class
 from btlib.core.metrics.classification import scores as all_scores
 from btlib.core.metrics.predictions import Predictions
 from btlib.images.evaluation.curves import pr_curves, roc_curves
-from btlib.report.figures.wording import caption, spoken, titled
+from btlib.report.figures.numbers import PERCENT, SHARE, Score, count, spoken
+from btlib.report.figures.style import BARS, BLACK, CHANCE, FAINT, RIGHT, SERIES, WHITE, WRONG
+from btlib.report.figures.wording import caption, scores_of
 
-RIGHT, WRONG = "tab:green", "tab:red"
-
+SCORES = scores_of(METRICS)
+MEANS = {"micro": "--", "macro": ":"}  # and the lines of their curves
 MAGNIFY_ABOVE = 0.97  # curves of such area crowd a corner, which an inset then shows larger; else it would hide them
+CLASS_SCORES = {
+    "precision": Score("precision", 2, 100.0, PERCENT),
+    "recall": Score("recall", 2, 100.0, PERCENT),
+    "f1": Score("F1"),
+    "roc_auc": Score("ROC-AUC", 4),
+    "ap": Score("average precision"),
+}
 
 
-def classification_figure(predictions: Predictions, note: str) -> Figure:
-    """Per-class report as a heat table and the confusion matrix beside it (Figure 10)."""
+def classification_figure(predictions: Predictions) -> Figure:
+    """The scores of each class as a heat table, and the confusion matrix beside it (Figure 10)."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     report, confusion = figure.subplots(1, 2)
     _report_table(report, predictions)
     _confusion(confusion, predictions)
-    accuracy = predictions.correct.mean()
-    figure.suptitle(titled(f"Test set: accuracy {accuracy:.2%} on {len(predictions.labels)} images", note))
+    accuracy = SCORES["accuracy"].said(predictions.correct.mean())
+    figure.suptitle(f"Test set: accuracy {accuracy} on {count(len(predictions.labels))} images")
     return figure
 
 
 def _report_table(axes: Axes, predictions: Predictions) -> None:
     scores = pd.DataFrame(per_class(predictions)).T
-    columns = ["precision", "recall", "f1", "roc_auc", "ap"]
+    columns = list(CLASS_SCORES)
     values = np.vstack([scores[columns].to_numpy(float), scores[columns].mean().to_numpy(float)])
-    rows = [f"{spoken(name)} (n={int(scores['support'][name])})" for name in predictions.classes] + ["macro mean"]
+    rows = [f"{spoken(name)} (n={count(int(scores['support'][name]))})" for name in predictions.classes]
     # a common floor keeps 0.95 and 0.99 apart without making 0.98 look like a failure
     axes.imshow(values, cmap="Greens", vmin=min(0.8, values.min()) - 0.1, vmax=1.15, aspect="auto")
-    _write_cells(axes, np.vectorize("{:.4f}".format)(values))
-    _ticks(axes, ["precision", "recall", "F1", "ROC-AUC", "AP"], rows)
+    cells = [[score.said(value) for score, value in zip(CLASS_SCORES.values(), row, strict=True)] for row in values]
+    _write_cells(axes, cells)
+    _ticks(axes, ["precision", "recall", "F1", "ROC-AUC", "AP"], [*rows, "macro mean"])
     axes.set_title("Per class, one versus rest")
 
 
@@ -49,14 +61,14 @@ def _confusion(axes: Axes, predictions: Predictions) -> None:
     counts = confusion_matrix(predictions.labels, predictions.predicted, labels=range(len(predictions.classes)))
     shares = counts / counts.sum(axis=1, keepdims=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
-    texts = [[f"{n}\n{share:.1%}" for n, share in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)]
-    _write_cells(axes, np.array(texts))
+    both = np.stack([counts, shares], axis=-1)
+    _write_cells(axes, [[f"{count(int(n))}\n{SHARE.said(share)}" for n, share in row] for row in both])
     names = [spoken(name) for name in predictions.classes]
     _ticks(axes, names, names)
     axes.set(title="Confusion matrix (count, share of the true class)", xlabel="predicted", ylabel="true")
 
 
-def _write_cells(axes: Axes, texts: np.ndarray) -> None:
+def _write_cells(axes: Axes, texts: Sequence[Sequence[str]]) -> None:
     for (row, column), text in np.ndenumerate(texts):
         axes.text(column, row, text, ha="center", va="center", fontsize=11)
 
@@ -67,7 +79,7 @@ def _ticks(axes: Axes, columns: list[str], rows: list[str]) -> None:
     axes.tick_params(length=0)
 
 
-def roc_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
+def roc_figure(predictions: Predictions, scores: dict) -> Figure:
     """One-versus-rest ROC curves with macro and micro mean, and a view of the corner (Figure 11a).
 
     Args:
@@ -81,18 +93,20 @@ def roc_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
     if areas["macro"] > MAGNIFY_ABOVE:
         corner = axes.inset_axes((0.42, 0.42, 0.54, 0.5), xlim=(-0.002, 0.1), ylim=(0.9, 1.002))
         corner.set_title("upper left corner", fontsize=9)
-        axes.indicate_inset_zoom(corner, edgecolor="0.5")
+        axes.indicate_inset_zoom(corner, edgecolor=FAINT)
         views.append(corner)
+    styles = _styles(predictions.classes)
     for name, points in roc_curves(predictions).items():
+        label = f"{spoken(name)} {CLASS_SCORES['roc_auc'].said(areas[name])}"
         for where in views:
-            where.plot(points["fpr"], points["tpr"], **_style(name), label=f"{spoken(name)} {areas[name]:.4f}")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance 0.5")
+            where.plot(points["fpr"], points["tpr"], **styles[name], label=label)
+    axes.plot([0, 1], [0, 1], **CHANCE, label="chance 0.5")
     axes.legend(title="area under the curve", loc="lower right", ncols=2, fontsize=9)
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=titled("ROC, one versus rest", note))
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, one versus rest")
     return figure
 
 
-def pr_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
+def pr_figure(predictions: Predictions, scores: dict) -> Figure:
     """One-versus-rest precision-recall curves (Figure 11b). `scores` as for `roc_figure`."""
     figure = Figure(figsize=(7, 6.5), layout="constrained")
     axes = figure.subplots()
@@ -101,31 +115,29 @@ def pr_figure(predictions: Predictions, scores: dict, note: str) -> Figure:
     if scores["ap_macro"] > MAGNIFY_ABOVE:
         corner = axes.inset_axes((0.1, 0.36, 0.5, 0.46), xlim=(0.85, 1.005), ylim=(0.85, 1.005))
         corner.set_title("upper right corner", fontsize=9)
-        axes.indicate_inset_zoom(corner, edgecolor="0.5")
+        axes.indicate_inset_zoom(corner, edgecolor=FAINT)
         views.append(corner)
+    styles = _styles(predictions.classes)
     for name, points in pr_curves(predictions).items():
+        label = f"{spoken(name)} {CLASS_SCORES['ap'].said(areas[name])}"
         for where in views:
             # steps: between two thresholds precision does not vary linearly
-            where.step(
-                points["recall"],
-                points["precision"],
-                where="post",
-                **_style(name),
-                label=f"{spoken(name)} {areas[name]:.4f}",
-            )
-    axes.legend(title=f"average precision (macro {scores['ap_macro']:.4f})", loc="lower left", ncols=2, fontsize=9)
+            where.step(points["recall"], points["precision"], where="post", **styles[name], label=label)
+    macro = SCORES["ap_macro"].said(scores["ap_macro"])
+    axes.legend(title=f"average precision (macro {macro})", loc="lower left", ncols=2, fontsize=9)
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.set_title(titled("Precision and recall, one versus rest", note))
+    axes.set_title("Precision and recall, one versus rest")
     return figure
 
 
-def _style(name: str) -> dict:
-    if name in ("micro", "macro"):
-        return {"color": "black", "linestyle": "--" if name == "micro" else ":", "linewidth": 1.6}
-    return {"linewidth": 1.8, "alpha": 0.85}
+def _styles(classes: Sequence[str]) -> dict[str, dict]:
+    """How the curve of each class, and of the micro and macro mean, is drawn."""
+    styles = {name: {"color": color, "linewidth": 1.8} for name, color in zip(classes, cycle(SERIES), strict=False)}
+    means = {name: {"color": BLACK, "linestyle": line, "linewidth": 1.6} for name, line in MEANS.items()}
+    return styles | means
 
 
-def calibration_figure(predictions: Predictions, temperature: float, bins: int, note: str) -> Figure:
+def calibration_figure(predictions: Predictions, temperature: float, bins: int) -> Figure:
     """Reliability diagrams before and after temperature scaling, each over a histogram of confidence."""
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
@@ -138,12 +150,12 @@ def calibration_figure(predictions: Predictions, temperature: float, bins: int, 
     for (diagram, histogram), (title, confidence, error) in zip(axes.T, columns, strict=True):
         table = calibration.reliability(confidence, predictions.correct, bins)
         _reliability(diagram, table)
-        diagram.set_title(f"{title}: ECE {error:.4f}")
+        diagram.set_title(f"{title}: ECE {SCORES['ece'].said(error)}")
         _histogram(histogram, table)
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set(ylabel="images (log)", yscale="symlog", ylim=(0, 6 * len(predictions.labels)))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.suptitle(titled(f"Calibration on {len(predictions.labels)} test images", note))
+    figure.suptitle(f"Calibration on {count(len(predictions.labels))} test images")
     return figure
 
 
@@ -151,23 +163,23 @@ def _reliability(axes: Axes, table: pd.DataFrame) -> None:
     filled = table.dropna()
     bars = {"x": filled["lower"], "width": filled["upper"] - filled["lower"], "align": "edge"}
     gap = filled["confidence"] - filled["accuracy"]
-    axes.bar(height=filled["accuracy"], color="lightsteelblue", edgecolor="white", label="accuracy", **bars)
+    axes.bar(height=filled["accuracy"], color=BARS, edgecolor=WHITE, label="accuracy", **bars)
     gap_style = {"facecolor": "none", "edgecolor": WRONG, "hatch": "///", "label": "gap to mean confidence"}
     axes.bar(height=gap, bottom=filled["accuracy"], **gap_style, **bars)
-    axes.plot([0, 1], [0, 1], color="black", linestyle=":", label="perfect")
+    axes.plot([0, 1], [0, 1], color=BLACK, linestyle=":", label="perfect")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
 
 
 def _histogram(axes: Axes, table: pd.DataFrame) -> None:
     bars = axes.bar(
-        table["lower"], table["count"], table["upper"] - table["lower"], align="edge", edgecolor="white", color="0.5"
+        table["lower"], table["count"], table["upper"] - table["lower"], align="edge", edgecolor=WHITE, color=FAINT
     )
-    axes.bar_label(bars, [f"{count:.0f}" if count else "" for count in table["count"]], fontsize=8)
+    axes.bar_label(bars, [count(int(number)) if number else "" for number in table["count"]], fontsize=8)
     axes.set_xlabel("confidence")
 
 
-def predictions_figure(predictions: Predictions, rows: dict[str, np.ndarray], images: np.ndarray, note: str) -> Figure:
-    """Images with predicted class and confidence; green is right, red wrong (Figure 12). One row per true class.
+def predictions_figure(predictions: Predictions, rows: dict[str, np.ndarray], images: np.ndarray) -> Figure:
+    """Images with predicted class and confidence, right and wrong in two colours (Figure 12). One row per true class.
 
     Args:
         rows: class name -> row numbers of the table to show.
@@ -184,7 +196,7 @@ def predictions_figure(predictions: Predictions, rows: dict[str, np.ndarray], im
         axes_row[0].set_ylabel(f"true: {spoken(name)}", fontsize=10)
         for axes, number in zip(axes_row, numbers, strict=False):
             _prediction(axes, predictions, number, next(remaining))
-    figure.suptitle(titled("Predicted class and confidence; green is right, red wrong (errors shown first)", note))
+    figure.suptitle("Predicted class and confidence; ✓ is right, ✗ wrong (errors shown first)")
     return figure
 
 

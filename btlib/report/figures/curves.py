@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from btlib.report.figures.wording import titled
+from btlib.report.figures.style import GRID, SERIES
 
 
-def curves_figure(card: Mapping[str, Any], score: str, note: str) -> Figure:
+def curves_figure(card: Mapping[str, Any], score: str) -> Figure:
     """Score (such as accuracy) and loss against the epoch, training and validation (Figure 8 or 9).
 
     Args:
@@ -21,11 +22,13 @@ def curves_figure(card: Mapping[str, Any], score: str, note: str) -> Figure:
     labels = {score: ("training (augmented)", "validation")}
     labels["loss"] = ("training, as optimised", "validation, log loss")
     for axis, (quantity, names) in zip(axes, labels.items(), strict=True):
-        for part, label in zip(("train", "val"), names, strict=True):
-            axis.plot(epochs, [row[f"{part}_{quantity}"] for row in history], marker="o", ms=3, label=label)
+        for part, label, color in zip(("train", "val"), names, SERIES, strict=False):
+            values = [row[f"{part}_{quantity}"] for row in history]
+            axis.plot(epochs, values, marker="o", ms=3, color=color, label=label)
         axis.set(xlabel="epoch", ylabel=quantity)
-        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(color=GRID)
         axis.legend()
-    title = titled(f"{card['stage']}: training and validation", note)
+    title = f"{card['stage']}: training and validation"
     figure.suptitle(title if history else f"{title} (no epochs in this stage)")
     return figure

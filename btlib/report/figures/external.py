@@ -1,4 +1,4 @@
-"""Sets of other hospitals as one figure: ROC over all images, and the AUC of every patient who has both kinds."""
+"""Sets of other hospitals: ROC over all images, and the AUC of every patient with and without tumour."""
 
 from collections.abc import Mapping
 
@@ -8,18 +8,18 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from btlib.images.evaluation.external import External, patient_aucs
-from btlib.report.figures.wording import spoken, titled
+from btlib.report.figures.numbers import Score, spoken
+from btlib.report.figures.style import CHANCE, SERIES
 
 COLUMNS = 3
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
+AREA = Score("AUC")
 
 
-def external_figure(sets: Mapping[str, tuple[External, dict]], note: str) -> Figure:
+def external_figure(sets: Mapping[str, tuple[External, dict]]) -> Figure:
     """A panel with the ROC curve of each set, then for each set a panel with a dot for every patient.
 
     Args:
         sets: name -> answers and their `external_scores`; at least one.
-        note: added to the title, such as "phantom data"; empty adds nothing.
     """
     panels = 1 + len(sets)
     width = min(COLUMNS, panels)
@@ -28,22 +28,22 @@ def external_figure(sets: Mapping[str, tuple[External, dict]], note: str) -> Fig
     grid = figure.subplots(rows, width, squeeze=False).ravel()
     _roc(grid[0], sets)
     for number, (axes, (name, (answers, scores))) in enumerate(zip(grid[1:], sets.items(), strict=False)):
-        _patients(axes, name, answers, scores, COLORS[number % len(COLORS)])
+        _patients(axes, name, answers, scores, SERIES[number % len(SERIES)])
     for axes in grid[panels:]:
         axes.set_axis_off()
-    figure.suptitle(titled("Images of other hospitals: tumour or none", note))
+    figure.suptitle("Images of other hospitals: tumour or none")
     return figure
 
 
 def _roc(axes: Axes, sets: Mapping[str, tuple[External, dict]]) -> None:
     for number, (name, (answers, scores)) in enumerate(sets.items()):
-        style = {"color": COLORS[number % len(COLORS)], "linewidth": 1.8}
+        style = {"color": SERIES[number % len(SERIES)], "linewidth": 1.8}
         if scores["auc"] is None:
             axes.plot([], [], **style, label=f"{spoken(name)}: undefined, one kind only")
             continue
         fpr, tpr, _ = roc_curve(answers.tumor, answers.suspicion)
         axes.plot(fpr, tpr, **style, label=f"{spoken(name)}: {_said(scores, 'auc')}")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance 0.5")
+    axes.plot([0, 1], [0, 1], **CHANCE, label="chance 0.5")
     axes.legend(title="area under the curve [95 %]", loc="lower right", fontsize=9)
     axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="all images", aspect="equal")
 
@@ -56,7 +56,7 @@ def _patients(axes: Axes, name: str, answers: External, scores: dict, color: str
         axes.text(0.5, 0.5, f"undefined:\n{reason}", ha="center", va="center", transform=axes.transAxes)
         return
     aucs = np.sort(patient_aucs(answers)[0])
-    axes.axvline(0.5, color="0.4", linestyle="--", linewidth=1, label="chance 0.5")
+    axes.axvline(0.5, **CHANCE, label="chance 0.5")
     mean, ends = scores["auc_within_patients"], scores["ci95"]["auc_within_patients"]
     if ends:
         axes.axvspan(*ends, color=color, alpha=0.18, linewidth=0)
@@ -69,6 +69,4 @@ def _patients(axes: Axes, name: str, answers: External, scores: dict, color: str
 
 
 def _said(scores: dict, name: str) -> str:
-    """'0.912 [0.850, 0.951]'."""
-    ends = scores["ci95"][name]
-    return f"{scores[name]:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
+    return AREA.estimate(scores[name], scores["ci95"][name])

@@ -6,30 +6,28 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from btlib.report.figures.wording import spoken, titled
+from btlib.core.metrics.classification import COMPARED, METRICS
+from btlib.report.figures.numbers import NOTHING, p_value, spoken
+from btlib.report.figures.style import BLACK, ONE_SEED, OURS, PAPER, WHITE, WORDS, in_percent, stripes
+from btlib.report.figures.wording import markdown_table, scores_of
 
-TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc_macro": "macro AUC", "ece": "ECE"}
+TITLES = {name: METRICS[name].label for name in COMPARED}
+SCORES = scores_of(METRICS)
 TESTS = {"paired_t": "paired t", "corrected_paired_t": "corrected t", "mcnemar": "McNemar"}
-UNDEFINED = "–"
-
-# three colours of Okabe and Ito (2008), which stay apart in every common kind of colour blindness
-OURS, PAPER, SEED = "#0072B2", "#D55E00", "#56B4E9"
 LIFT = 0.24  # of a row: the paper's mark above the interval, the seeds below, so that none hides another
 
 
-def forest_figure(table: dict, title: str, note: str) -> Figure:
-    """Per arm the mean test accuracy with its 95 % interval, the seeds, the paper's value, and p at the right.
+def forest_figure(table: dict, title: str) -> Figure:
+    """A row per arm: mean test accuracy with its 95 % interval, the single seeds, the paper's value, and p.
 
     Args:
         table: from `ablation_table`.
-        title: what is compared.
-        note: added to the title, such as "phantom data"; empty adds nothing.
+        title: of the figure.
     """
     rows = table["rows"]
     figure = Figure(figsize=(9, 2 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for number in range(0, len(rows), 2):
-        axes.axhspan(number - 0.5, number + 0.5, color="0.955", linewidth=0)
+    stripes(axes, len(rows))
     _estimates(axes, rows)
     _marks(axes, rows)
     for number, row in enumerate(rows):
@@ -37,10 +35,11 @@ def forest_figure(table: dict, title: str, note: str) -> Figure:
     axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="test accuracy")
+    in_percent(axes.xaxis)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.text(1.02, 1, "p (corrected t, Holm)", transform=axes.transAxes, va="bottom", fontsize=9, color="0.35")
+    axes.text(1.02, 1, "p (corrected t, Holm)", transform=axes.transAxes, va="bottom", fontsize=9, color=WORDS)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    figure.suptitle(titled(title, note))
+    figure.suptitle(title)
     return figure
 
 
@@ -49,7 +48,7 @@ def _estimates(axes: Axes, rows: list[dict]) -> None:
     finished = [(number, row) for number, row in enumerate(rows) if row["mean"]["accuracy"] is not None]
     for _, row in finished:
         if row["tests"] is None:
-            axes.axvline(row["mean"]["accuracy"], color="black", linestyle="--", linewidth=1, label="proposed, mean")
+            axes.axvline(row["mean"]["accuracy"], color=BLACK, linestyle="--", linewidth=1, label="proposed, mean")
     numbers = [number for number, _ in finished]
     low, high = np.array([row["ci95"]["accuracy"] for _, row in finished]).T
     axes.hlines(numbers, low, high, color=OURS, linewidth=2, label="95 % interval (test images)")
@@ -62,7 +61,7 @@ def _marks(axes: Axes, rows: list[dict]) -> None:
     seeds = [
         (seed["accuracy"], n + LIFT) for n, row in enumerate(rows) for seed in row["seeds"] if "failed" not in seed
     ]
-    axes.plot(*np.array(seeds).T, "o", color=SEED, markersize=4, markeredgecolor="white", mew=0.4, label="one seed")
+    axes.plot(*np.array(seeds).T, "o", color=ONE_SEED, markersize=4, markeredgecolor=WHITE, mew=0.4, label="one seed")
     paper = [(row["paper"]["accuracy"], n - LIFT) for n, row in enumerate(rows) if row["paper"]]
     if paper:
         axes.plot(*np.array(paper).T, "D", color=PAPER, mfc="none", mew=1.6, markersize=6, label="the paper")
@@ -71,20 +70,21 @@ def _marks(axes: Axes, rows: list[dict]) -> None:
 def _words(axes: Axes, number: int, row: dict) -> None:
     """The p at the right, and why there is no mark where every run failed."""
     at_row = axes.get_yaxis_transform()  # x in parts of the axes, y in rows
-    p = "reference" if row["tests"] is None else _p(row["p_value"])
+    p = "reference" if row["tests"] is None else p_value(row["p_value"])
     axes.text(1.02, number, p, transform=at_row, va="center", fontsize=10)
     if row["mean"]["accuracy"] is None:
         reason = row["seeds"][0]["failed"] if row["seeds"] else "not run"
         text = f"✗ {shorten(reason, 60)}"
-        axes.text(0.02, number + LIFT, text, transform=at_row, va="center", fontsize=9, color="0.35")
+        axes.text(0.02, number + LIFT, text, transform=at_row, va="center", fontsize=9, color=WORDS)
 
 
 def _label(row: dict) -> str:
     """'cross attention', and 'cross attention (2 of 3 seeds)' where one failed."""
-    return spoken(row["arm"]) + (f" ({_seeds(row)} seeds)" if any("failed" in seed for seed in row["seeds"]) else "")
+    failed = any("failed" in seed for seed in row["seeds"])
+    return spoken(row["arm"]) + (f" ({seeds_words(row)} seeds)" if failed else "")
 
 
-def _seeds(row: dict) -> str:
+def seeds_words(row: dict) -> str:
     """'3', or '2 of 3' where one failed."""
     done, every = sum("failed" not in seed for seed in row["seeds"]), len(row["seeds"])
     return str(every) if done == every else f"{done} of {every}"
@@ -98,35 +98,17 @@ def ablation_markdown(table: dict) -> str:
     """
     header = ["arm", "seeds", *TITLES.values(), "accuracy, 95 % interval"]
     header += [*(f"p, {name} (Holm)" for name in TESTS.values()), "the paper"]
-    lines = [header, ["---"] * len(header), *(_cells(row) for row in table["rows"])]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(header, [_cells(row) for row in table["rows"]])
 
 
 def _cells(row: dict) -> list[str]:
-    interval, paper = row["ci95"]["accuracy"], row["paper"] or {}
+    paper = row["paper"] or {}
     return [
         spoken(row["arm"]),
-        _seeds(row),
-        *(_mean_sd(row["mean"][name], row["sd"][name]) for name in TITLES),
-        UNDEFINED if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]",
-        *(_p(row["tests"][name]["p_holm"] if row["tests"] else None) for name in TESTS),
-        ", ".join(f"{title} {_as_printed(name, paper[name])}" for name, title in TITLES.items() if name in paper)
-        or UNDEFINED,
+        seeds_words(row),
+        *(SCORES[name].spread(row["mean"][name], row["sd"][name]) for name in TITLES),
+        SCORES["accuracy"].interval(row["ci95"]["accuracy"]),
+        *(p_value(row["tests"][name]["p_holm"] if row["tests"] else None) for name in TESTS),
+        ", ".join(f"{title} {SCORES[name].said(paper[name])}" for name, title in TITLES.items() if name in paper)
+        or NOTHING,
     ]
-
-
-def _as_printed(name: str, value: float) -> str:
-    """With the digits of the paper's tables: four for the accuracy (there a percentage), three for the other scores."""
-    return f"{value:.4f}" if name == "accuracy" else f"{value:.3f}"
-
-
-def _mean_sd(mean: float | None, sd: float | None) -> str:
-    if mean is None:
-        return UNDEFINED
-    return f"{mean:.4f}" if sd is None else f"{mean:.4f} ± {sd:.4f}"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return UNDEFINED
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

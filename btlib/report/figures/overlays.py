@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from btlib.report.figures.style import LESION, WHITE
+
 STRONGEST = 0.65  # opacity of the hottest pixel: anatomy stays visible beneath
 GAP = 0.02  # between panels, as a share of a panel
 INCHES = 2.3  # side of a panel
@@ -33,8 +35,8 @@ def overlay_figure(
     # one picture for all panels: a pair of axes for each would take ten times as long to draw
     axes.imshow(panels, aspect="auto")
     if outlines.any():
-        axes.contour(outlines, levels=[0.5], colors="white", linewidths=2.2)
-        axes.contour(outlines, levels=[0.5], colors="magenta", linewidths=1.1)
+        axes.contour(outlines, levels=[0.5], colors=WHITE, linewidths=2.2)
+        axes.contour(outlines, levels=[0.5], colors=LESION, linewidths=1.1)
     axes.set_axis_off()
     down, across = panels.shape[0] / len(images), panels.shape[1] / len(names)
     for column, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""What the 2D paper prints: its tables, the settings in its text, its headline scores and those of single classes.
+"""The numbers that the 2D paper prints: tables, settings in its text, headline scores and those of single classes.
 
 *A Dual-Backbone CNN Framework with Gated Cross-Attention Fusion and Mixup Focal Loss for Robust and Explainable
 Classification of Brain Tumors.* Numbers as printed, percentages divided by 100. The paper prints neither seeds nor

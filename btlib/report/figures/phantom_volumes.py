@@ -10,20 +10,21 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
 from btlib.phantom.volume_set import COLUMNS, MAPPING
 from btlib.phantom.volumes import BRATS_LABELS
+from btlib.report.figures.style import TISSUE_COLORS
 
 PATIENTS = 3  # of each grade
 HEIGHT = 144  # pixels of a slice
-COLORS = {"edema": (80, 200, 80), "necrotic_core": (60, 60, 230), "enhancing": (0, 220, 255)}  # blue, green, red
 
 
 def contact_sheet(folder: Path) -> np.ndarray:
-    """The first patients of each grade, one in a row: four modalities, then FLAIR with the segmentation's outlines.
+    """The first patients of each grade, one per row: four modalities, then FLAIR with the segmentation's outlines.
 
     Returns:
         [rows × HEIGHT, width, 3] uint8, blue first; axial slices, the patient's right on the left.
@@ -58,10 +59,10 @@ def _shown(volume: np.ndarray, level: int) -> np.ndarray:
 
 def _outlined(picture: np.ndarray, seg: np.ndarray) -> np.ndarray:
     picture = picture.copy()
-    for name, color in COLORS.items():
+    for name, color in TISSUE_COLORS.items():
         mask = _enlarged((seg == BRATS_LABELS[name]).astype(np.uint8), cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, contours, -1, color, 1)
+        cv2.drawContours(picture, contours, -1, [255 * share for share in reversed(to_rgb(color))], 1)
     return picture
 
 
@@ -72,7 +73,7 @@ def _enlarged(plane: np.ndarray, interpolation: int) -> np.ndarray:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what stage phantom_volumes wrote")
+    parser.add_argument("folder", type=Path, help="the folder that stage phantom_volumes wrote")
     parser.add_argument("out", type=Path, help="the picture, .png")
     arguments = parser.parse_args()
     with atomic_path(arguments.out) as temporary:

@@ -1,27 +1,30 @@
 """The paper's pictures of the data: before and after preprocessing (Figures 2 and 3), samples (Figure 7)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import Clahe, preprocess
 from btlib.images.data.reading import open_image
+from btlib.report.figures.numbers import spoken
+from btlib.report.figures.style import SERIES
 
 SAMPLES = 6  # of each class in Figure 7
+Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]  # class -> one image before and after, uint8 [S, S, 3]
 
 
-def write_pictures(
-    folder: Path, root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe, seed: int, note: str
-) -> None:
-    """Writes fig2_preprocessing.png, fig3_intensities.png and fig7_samples.png of images drawn by `seed`.
+def data_figures(root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe, seed: int) -> dict[str, Figure]:
+    """Figures 2, 3 and 7 by name, of images drawn by `seed`.
 
     Args:
-        note: what each picture says above itself, for example that these are phantoms; '' for nothing.
+        root: the folder below which the manifest's paths lie.
+        image_size: side S of the preprocessed images, in pixels.
     """
     samples = {name: _drawn(root, manifest, name, seed) for name in CLASSES if (manifest["label"] == name).any()}
     off = Clahe(False, clahe.clip_limit, clahe.tiles)
@@ -29,12 +32,12 @@ def write_pictures(
         name: (preprocess(images[0], image_size, off), preprocess(images[0], image_size, clahe))
         for name, images in samples.items()
     }
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        titles = ("before", "after CLAHE" if clahe.enabled else "CLAHE is off")
-        _save(_before_after(pairs, titles), temporary / "fig2_preprocessing.png", note)
-        _save(_intensities(pairs, titles), temporary / "fig3_intensities.png", note)
-        _save(_grid(samples), temporary / "fig7_samples.png", note)
+    titles = ("before", "after CLAHE" if clahe.enabled else "CLAHE is off")
+    return {
+        "fig2_preprocessing": _before_after(pairs, titles),
+        "fig3_intensities": _intensities(pairs, titles),
+        "fig7_samples": _grid(samples),
+    }
 
 
 def _drawn(root: Path, manifest: pd.DataFrame, label: str, seed: int) -> list[np.ndarray]:
@@ -43,46 +46,41 @@ def _drawn(root: Path, manifest: pd.DataFrame, label: str, seed: int) -> list[np
     return [open_image(root, path) for path in paths[order[:SAMPLES]]]
 
 
-def _before_after(pairs: dict[str, tuple[np.ndarray, np.ndarray]], titles: tuple[str, str]) -> Figure:
+def _before_after(pairs: Pairs, titles: tuple[str, str]) -> Figure:
     figure = Figure(figsize=(2.2 * len(pairs), 4.6), layout="constrained")
     axes = figure.subplots(2, len(pairs), squeeze=False)
     for column, (name, pair) in enumerate(pairs.items()):
         for row, (title, image) in enumerate(zip(titles, pair, strict=True)):
-            _show(axes[row, column], image, f"{name}, {title}")
+            _show(axes[row, column], image, f"{spoken(name)}, {title}")
     return figure
 
 
-def _intensities(pairs: dict[str, tuple[np.ndarray, np.ndarray]], titles: tuple[str, str]) -> Figure:
+def _intensities(pairs: Pairs, titles: tuple[str, str]) -> Figure:
     figure = Figure(figsize=(2.8 * len(pairs), 2.8), layout="constrained")
     axes = figure.subplots(1, len(pairs), squeeze=False, sharey=True)[0]
     for axis, (name, pair) in zip(axes, pairs.items(), strict=True):
-        for title, image in zip(titles, pair, strict=True):
+        for title, image, color in zip(titles, pair, SERIES, strict=False):
             # V of HSV is the largest channel. On a log scale, since the black background towers over everything.
-            axis.hist(image.max(axis=-1).ravel(), bins=64, range=(0, 256), histtype="step", log=True, label=title)
-        axis.set(title=name, xlabel="V (0–255)")
+            value = image.max(axis=-1).ravel()
+            axis.hist(value, bins=64, range=(0, 256), histtype="step", log=True, color=color, label=title)
+        axis.set(title=spoken(name), xlabel="V (0–255)")
     axes[0].set_ylabel("pixels")
     axes[-1].legend(fontsize="small")
     return figure
 
 
-def _grid(samples: dict[str, list[np.ndarray]]) -> Figure:
+def _grid(samples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     figure = Figure(figsize=(1.6 * SAMPLES, 1.8 * len(samples)), layout="constrained")
     axes = figure.subplots(len(samples), SAMPLES, squeeze=False)
     for row, (name, images) in enumerate(samples.items()):
         for axis in axes[row]:
             axis.set_axis_off()
         for axis, image in zip(axes[row], images, strict=False):
-            _show(axis, image, name)
+            _show(axis, image, spoken(name))
     return figure
 
 
-def _show(axis, image: np.ndarray, title: str) -> None:
+def _show(axis: Axes, image: np.ndarray, title: str) -> None:
     axis.imshow(image)
     axis.set_title(title, fontsize="small")
     axis.set_axis_off()
-
-
-def _save(figure: Figure, path: Path, note: str) -> None:
-    if note:
-        figure.suptitle(note)
-    figure.savefig(path, dpi=120)

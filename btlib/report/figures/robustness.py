@@ -1,24 +1,22 @@
-"""A robustness table for readers: curves over severity, and who is no longer found."""
+"""Accuracy under corruption as curves over severity, and the sensitivity to each class where most is lost."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from btlib.report.figures.wording import spoken, titled
+from btlib.report.figures.numbers import PERCENT, SHARE, Score, spoken
+from btlib.report.figures.style import BLACK, GRID, MARKS, SERIES, WHITE, in_percent
 
 COLUMNS = 5  # nine corruptions and their mean fill two rows
-# Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKS = "os^DvPX"
+SENSITIVITY = Score("sensitivity", 0, 100.0, PERCENT)
 MEAN = "mean of all"
 
 
-def accuracy_figure(table: dict, note: str) -> Figure:
+def accuracy_figure(table: dict) -> Figure:
     """Accuracy against severity, a panel for each corruption and one for their mean, a line for each model.
 
     Args:
         table: from `robustness_table`.
-        note: added to the title, such as "phantom data"; empty adds nothing.
     """
     models = table["models"]
     panels = [*next(iter(models.values()))["corruptions"], MEAN]
@@ -31,29 +29,29 @@ def accuracy_figure(table: dict, note: str) -> Figure:
     for axes, panel in zip(grid.flat, panels, strict=False):
         for number, (name, model) in enumerate(models.items()):
             severities, accuracies = _curve(model, panel)
-            style = {"color": COLORS[number % len(COLORS)], "marker": MARKS[number % len(MARKS)], "markersize": 4.5}
+            style = {"color": SERIES[number % len(SERIES)], "marker": MARKS[number % len(MARKS)], "markersize": 4.5}
             axes.plot(severities, accuracies, **style, linewidth=1.5, label=_label(name, model))
         axes.set_title(spoken(panel), fontsize=11, fontweight="bold" if panel == MEAN else "normal")
-        axes.grid(axis="y", color="0.9")
+        axes.grid(axis="y", color=GRID)
         axes.spines[["top", "right"]].set_visible(False)
     grid[0, 0].set_xticks(severities)
     for axes in grid[-1]:
         axes.set_xlabel("severity (0: clean)")
     for axes in grid[:, 0]:
         axes.set_ylabel("test accuracy")
+        in_percent(axes.yaxis)
     lines = grid[0, 0].get_legend_handles_labels()
     figure.legend(*lines, loc="outside lower center", ncols=min(2, len(models)), frameon=False, fontsize=9)
-    figure.suptitle(titled("Accuracy on corrupted test images", note))
+    figure.suptitle("Accuracy on corrupted test images")
     return figure
 
 
-def sensitivity_figure(table: dict, worst: int, note: str) -> Figure:
+def sensitivity_figure(table: dict, worst: int) -> Figure:
     """Heat tables of models by classes: clean, then the corruptions with the lowest mean accuracy.
 
     Args:
         table: from `robustness_table`.
         worst: how many corruptions to show.
-        note: as for `accuracy_figure`.
     """
     models = table["models"]
     panels = {"clean": [model["clean"] for model in models.values()]}
@@ -66,13 +64,12 @@ def sensitivity_figure(table: dict, worst: int, note: str) -> Figure:
         axes.set_xticks(range(len(scores[0]["sensitivity"])), map(spoken, scores[0]["sensitivity"]), rotation=30)
         axes.set_yticks(range(len(models)), map(spoken, models) if name == "clean" else [])
         axes.tick_params(length=0, labelsize=9)
-    title = "Sensitivity to each class, mean over severities: clean and where most is lost"
-    figure.suptitle(titled(title, note), fontsize=11)
+    figure.suptitle("Sensitivity to each class, mean over severities: clean and where most is lost", fontsize=11)
     return figure
 
 
 def worst_corruptions(table: dict) -> list[str]:
-    """The corruptions, those first on which the models' mean accuracy over severities is lowest."""
+    """The corruptions, sorted by the models' mean accuracy over severities, the lowest first."""
     models = list(table["models"].values())
     means = {
         name: np.mean([model["corruptions"][name]["mean"]["accuracy"] for model in models])
@@ -90,12 +87,12 @@ def _curve(model: dict, panel: str) -> tuple[list[int], np.ndarray]:
 
 
 def _label(name: str, model: dict) -> str:
-    low, high = model["ci95"]["mca"]
-    return f"{spoken(name)}: clean {model['clean']['accuracy']:.3f}, mCA {model['mca']:.3f} [{low:.3f}, {high:.3f}]"
+    mca = SHARE.estimate(model["mca"], model["ci95"]["mca"])
+    return f"{spoken(name)}: clean {SHARE.said(model['clean']['accuracy'])}, mCA {mca}"
 
 
 def _cells(axes: Axes, values: list[list[float]]) -> None:
     axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(np.array(values)):
-        color = "black" if value > 0.55 else "white"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=color)
+        color = BLACK if value > 0.55 else WHITE
+        axes.text(column, row, SENSITIVITY.said(value), ha="center", va="center", fontsize=9, color=color)

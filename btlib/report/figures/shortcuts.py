@@ -4,17 +4,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from btlib.report.figures.wording import spoken, titled
+from btlib.report.figures.numbers import count, spoken
+from btlib.report.figures.style import BLACK, CHANCE, SERIES, WHITE
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 
-
-def shortcut_figure(scores: dict, note: str) -> Figure:
+def shortcut_figure(scores: dict) -> Figure:
     """Accuracy by view and model, share called a tumour by pasted lesion and by contrast, accuracy at equal greys.
 
     Args:
         scores: `views`, `pasted`, `contrasts`, `matched` as the scores of those names give them.
-        note: added to the title, such as "phantom data"; empty adds nothing.
     """
     figure = Figure(figsize=(18, 4.4), layout="constrained")
     views, pasted, contrasts, matched = figure.subplots(1, 4, width_ratios=(4, 4.4, 4, 3.4))
@@ -24,7 +22,7 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
     }
     _grouped(views, bars, "accuracy")
     chance = next(iter(next(iter(scores["views"].values())).values()))["chance"]
-    views.axhline(chance, color="0.3", linestyle="--", linewidth=1, label="chance")
+    views.axhline(chance, **CHANCE, label="chance")
     views.set_title("views without the lesion")
     rows = {name: (s["called_tumor"], s["ci95"]["called_tumor"]) for name, s in scores["pasted"].items()}
     if rows:
@@ -38,7 +36,7 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
         _grouped(contrasts, bars, "share called a tumour")
     contrasts.set_title("phantoms, one slice in every contrast")
     bars = {
-        f"{subset} ({of['n']})": {what: of[what] for what in ("grey_level_auc", "tumor_or_none", "class")}
+        f"{subset} ({count(of['n'])})": {what: of[what] for what in ("grey_level_auc", "tumor_or_none", "class")}
         for subset, of in scores["matched"].items()
         if of["n"]
     }
@@ -51,7 +49,7 @@ def shortcut_figure(scores: dict, note: str) -> Figure:
         axes.set_ylim(0, 1.02)
         if axes.containers:
             axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
-    figure.suptitle(titled("Does the classifier read the lesion?", note))
+    figure.suptitle("Does the classifier read the lesion?")
     return figure
 
 
@@ -64,7 +62,7 @@ def _grouped(axes: Axes, bars: dict[str, dict[str, tuple[float, list[float]]]], 
         ends = np.array([values[group][1] for group in groups]).T
         x = np.arange(len(groups)) + (number - (len(bars) - 1) / 2) * width
         errors = np.abs(ends - heights)
-        axes.bar(x, heights, width * 0.92, yerr=errors, capsize=2, color=COLORS[number], label=spoken(series))
+        axes.bar(x, heights, width * 0.92, yerr=errors, capsize=2, color=SERIES[number], label=spoken(series))
     axes.set_xticks(range(len(groups)), [spoken(group).replace(" ", "\n") for group in groups], fontsize=9)
     axes.set_ylabel(label)
     axes.spines[["top", "right"]].set_visible(False)
@@ -74,16 +72,15 @@ def _chance_marks(axes: Axes, chances: list[float]) -> None:
     """A dashed mark across each bar at its own chance; bars in the order in which they were drawn."""
     left = np.array([bar.get_x() for bar in axes.patches])
     right = left + [bar.get_width() for bar in axes.patches]
-    axes.hlines(chances, left, right, color="white", linewidth=2.5)  # a bar's colour would hide the dashes
-    axes.hlines(chances, left, right, color="0.1", linestyle="--", linewidth=1, label="chance")
+    axes.hlines(chances, left, right, color=WHITE, linewidth=2.5)  # a bar's colour would hide the dashes
+    axes.hlines(chances, left, right, color=BLACK, linestyle="--", linewidth=1, label="chance")
 
 
-def examples_figure(examples: dict[str, np.ndarray], note: str) -> Figure:
-    """What the classifier was shown: a row of images for each experiment.
+def examples_figure(examples: dict[str, np.ndarray]) -> Figure:
+    """The images shown to the classifier, a row for each experiment.
 
     Args:
         examples: title -> uint8 [n, S, S, 3].
-        note: as for `shortcut_figure`.
     """
     columns = max(len(images) for images in examples.values())
     figure = Figure(figsize=(1.5 * columns + 1, 1.55 * len(examples) + 0.4), layout="constrained")
@@ -95,5 +92,5 @@ def examples_figure(examples: dict[str, np.ndarray], note: str) -> Figure:
         row[0].set_ylabel(spoken(title), rotation=0, ha="right", va="center")
         for axes, image in zip(row, images, strict=False):
             axes.imshow(image)
-    figure.suptitle(titled("What the classifier was shown", note))
+    figure.suptitle("What the classifier was shown")
     return figure

@@ -1,9 +1,5 @@
-"""What the ways to be unsure of a volume are called in tables and figures."""
+"""The page's import of UNCERTAINTY_NAMES, which volume_tables.py defines."""
 
-UNCERTAINTY_NAMES = {
-    "softmax_entropy": "one pass, entropy",
-    "mc_entropy": "MC dropout, entropy",
-    "mc_mutual_information": "MC dropout, mutual information",
-    "ensemble_entropy": "ensemble, entropy",
-    "ensemble_mutual_information": "ensemble, mutual information",
-}
+from btlib.report.figures.volume_tables import UNCERTAINTY_NAMES
+
+__all__ = ["UNCERTAINTY_NAMES"]

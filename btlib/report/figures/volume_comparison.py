@@ -1,9 +1,4 @@
-"""Figures that compare joint networks: the ablation as a forest, and what is left when modalities are missing.
-
-Drawn as those of `joint_figures`.
-"""
-
-from pathlib import Path
+"""Figures that compare joint networks: the ablation as a forest plot, and the scores when modalities are missing."""
 
 import numpy as np
 import pandas as pd
@@ -11,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from btlib.core.runtime.arm_names import FULL
-from btlib.core.runtime.artifacts import write_figure
-from btlib.report.figures.forest import UNDEFINED
-from btlib.report.figures.volume_scores import COLORS, MARKS, uncertainty_figure
-from btlib.report.figures.volume_tables import LEVEL, SHOWN, TITLES, TRAINED, p_words
-from btlib.report.figures.wording import spoken, titled
+from btlib.report.figures.files import FigureFolder
+from btlib.report.figures.numbers import PERCENT, p_value, spoken
+from btlib.report.figures.style import ABSENT, BLACK, FAINT, GRID, MARKS, SERIES, WHITE, in_percent, stripes
+from btlib.report.figures.volume_scores import uncertainty_figure
+from btlib.report.figures.volume_tables import LEVEL, SCORES, SHOWN, TITLES, TRAINED, mean_sd
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.evaluation.modalities import SUBSETS
 from btlib.volumes.evaluation.tables import DICE
@@ -26,26 +21,25 @@ AVERAGE = "average"
 
 
 def write_comparison_figures(
-    folder: Path, table: dict, missing: dict, doubt: list[dict], voxels: pd.DataFrame, note: str
+    figures: FigureFolder, table: dict, missing: dict, doubt: list[dict], voxels: pd.DataFrame
 ) -> None:
-    """forest.png, modalities.png and uncertainty.png, each where there is something to show.
+    """Writes forest.png, modalities.png and uncertainty.png, each where there is something to show.
 
     Args:
         table: from `joint_ablation.joint_ablation_table`.
         missing: from `modalities.modality_table`.
         doubt: from `uncertainty.uncertainty_rows`.
-        voxels: columns `joint_tables.VOXEL_ERRORS`.
-        note: added to the titles, such as "phantom data"; empty adds nothing.
+        voxels: columns `tables.VOXEL_ERRORS`.
     """
     if any(row["difference"] for row in table["rows"]):
-        write_figure(folder / "forest.png", joint_forest_figure(table, note))
+        figures.write("forest.png", joint_forest_figure(table))
     if missing["rows"]:
-        write_figure(folder / "modalities.png", modality_figure(missing, note))
+        figures.write("modalities.png", modality_figure(missing))
     if doubt:
-        write_figure(folder / "uncertainty.png", uncertainty_figure(doubt, voxels, note))
+        figures.write("uncertainty.png", uncertainty_figure(doubt, voxels))
 
 
-def joint_forest_figure(table: dict, note: str) -> Figure:
+def joint_forest_figure(table: dict) -> Figure:
     """A panel per score: each arm minus the full network with its paired 95 % interval and adjusted p.
 
     Left of the line the full network is better. A filled mark is a difference that counts as shown.
@@ -59,42 +53,41 @@ def joint_forest_figure(table: dict, note: str) -> Figure:
     panels = figure.subplots(1, len(COMPARED), sharey=True)
     for axes, name in zip(panels, COMPARED, strict=True):
         for number, row in enumerate(rows):
-            _difference(axes, number, row["difference"][name])
-        _stripes(axes, len(rows))
-        axes.axvline(0, color="black", linewidth=1)
+            _difference(axes, number, row["difference"], name)
+        stripes(axes, len(rows))
+        axes.axvline(0, color=BLACK, linewidth=1)
         reach = 1.15 * max((abs(end) for row in rows for end in row["difference"][name]["ci95"] or ()), default=0)
         axes.set(xlim=(-max(reach, 0.01), max(reach, 0.01)), ylim=(len(rows) - 0.5, -0.6))
-        axes.set_title(f"{TITLES[name]}\nfull: {_mean(full, name)}", fontsize=11)
+        axes.set_title(f"{TITLES[name]}\nfull: {mean_sd(full, name)}", fontsize=11)
         axes.set_xlabel("← full better   arm better →", fontsize=9)
         axes.locator_params(axis="x", nbins=4)
+        if SCORES[name].behind == PERCENT:
+            in_percent(axes.xaxis)
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right", "left"]].set_visible(False)
     panels[0].set_yticks(range(len(rows)), [spoken(row["arm"]) for row in rows])
-    figure.suptitle(titled("Does joint help? Each arm minus the full network, 95 % intervals, Holm-adjusted p", note))
+    figure.suptitle("Does joint help? Each arm minus the full network, 95 % intervals, Holm-adjusted p")
     return figure
 
 
-def _difference(axes: Axes, number: int, found: dict) -> None:
-    """One arm: the difference with its interval, and both it and p in words above, on the other side of 0."""
+def _difference(axes: Axes, number: int, differences: dict, name: str) -> None:
+    """One arm: the difference with its interval, and above, on the other side of 0, the difference and p in words."""
+    found, score = differences[name], SCORES[name]
     in_row = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 8.5}
     if found["value"] is None:
-        axes.text(0.03, number, "no such score", color="0.5", **in_row)
+        axes.text(0.03, number, "no such score", color=FAINT, **in_row)
         return
     shown = found["p_holm"] is not None and found["p_holm"] <= LEVEL
-    axes.hlines(number, *found["ci95"], color=COLORS[0], linewidth=2)
-    style = {"markerfacecolor": COLORS[0] if shown else "white", "markeredgewidth": 1.6, "markersize": 7}
-    axes.plot(found["value"], number, "o", color=COLORS[0], **style)
+    axes.hlines(number, *found["ci95"], color=SERIES[0], linewidth=2)
+    style = {"markerfacecolor": SERIES[0] if shown else WHITE, "markeredgewidth": 1.6, "markersize": 7}
+    axes.plot(found["value"], number, "o", color=SERIES[0], **style)
     place = {"x": 0.03, "ha": "left"} if found["value"] > 0 else {"x": 0.97, "ha": "right"}
-    axes.text(y=number - LIFT, s=f"{found['value']:+.3f}, p {p_words(found['p_holm'])}", **place, **in_row)
+    words = f"{score.signed(found['value'])}, p {p_value(found['p_holm'])}"
+    axes.text(y=number - LIFT, s=words, **place, **in_row)
 
 
-def _mean(row: dict, name: str) -> str:
-    mean, sd = row["mean"][name], row["sd"][name]
-    return UNDEFINED if mean is None else f"{mean:.3f}" + (f" ± {sd:.3f}" if sd is not None else "")
-
-
-def modality_figure(table: dict, note: str) -> Figure:
-    """Which modalities are there as dots, and beside them Dice and grade AUC with 95 % intervals for each arm.
+def modality_figure(table: dict) -> Figure:
+    """The given modalities as dots, and beside them Dice and grade AUC with 95 % intervals for each arm.
 
     Args:
         table: from `modalities.modality_table`.
@@ -109,22 +102,22 @@ def modality_figure(table: dict, note: str) -> Figure:
         for number, arm in enumerate(table["average"]):
             y = np.arange(len(places)) + (number - (len(table["average"]) - 1) / 2) * 0.34
             _points(axes, [rows[arm, place] for place in places], y, name, number, TRAINED.get(arm, spoken(arm)))
-        _stripes(axes, len(places))
+        stripes(axes, len(places))
         axes.set(title=TITLES[name], xlim=(-0.02, 1.02))
-        axes.grid(axis="x", color="0.88")
+        axes.grid(axis="x", color=GRID)
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(titled("Missing modalities: mean over test cases, 95 % intervals", note))
+    figure.suptitle("Missing modalities: mean over test cases, 95 % intervals")
     return figure
 
 
 def _dots(axes: Axes) -> None:
-    """A row per subset: a dot per modality, filled and joined where it is there."""
+    """A row per subset: a dot per modality, dark and joined where it is given."""
     for number, subset in enumerate(SUBSETS):
         there = [place for place, name in enumerate(MODALITIES) if name in subset.split("+")]
-        axes.plot(range(len(MODALITIES)), [number] * len(MODALITIES), "o", color="0.85", markersize=9)
-        axes.plot(there, [number] * len(there), "o-", color="0.15", markersize=9, linewidth=2)
+        axes.plot(range(len(MODALITIES)), [number] * len(MODALITIES), "o", color=ABSENT, markersize=9)
+        axes.plot(there, [number] * len(there), "o-", color=BLACK, markersize=9, linewidth=2)
     axes.text(1.5, len(SUBSETS), AVERAGE, ha="center", va="center", fontweight="bold")
     axes.xaxis.tick_top()
     axes.set_xticks(range(len(MODALITIES)), [name.upper() for name in MODALITIES])
@@ -139,11 +132,5 @@ def _points(axes: Axes, rows: list[dict], y: np.ndarray, name: str, number: int,
     if known:
         heights, values = y[known], [rows[place]["mean"][name] for place in known]
         low, high = np.array([rows[place]["ci95"][name] for place in known]).T
-        axes.hlines(heights, low, high, color=COLORS[number], linewidth=1.5, alpha=0.6)
-        axes.plot(values, heights, MARKS[number], color=COLORS[number], markersize=5.5, label=label)
-
-
-def _stripes(axes: Axes, rows: int) -> None:
-    """Every other row a little darker, so that the eye stays in its row across the panels."""
-    for number in range(0, rows, 2):
-        axes.axhspan(number - 0.5, number + 0.5, color="0.955", linewidth=0, zorder=0)
+        axes.hlines(heights, low, high, color=SERIES[number], linewidth=1.5, alpha=0.6)
+        axes.plot(values, heights, MARKS[number], color=SERIES[number], markersize=5.5, label=label)

@@ -1,4 +1,4 @@
-"""One case on one page: the four modalities, truth, prediction, attention, Grad-CAM and uncertainty."""
+"""One case on one page: four modalities, truth, prediction, attention, Grad-CAM and uncertainty."""
 
 from typing import Any, NamedTuple
 
@@ -13,9 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from scipy.ndimage import find_objects
 
-from btlib.report.figures.wording import titled
-from btlib.volumes.data.conventions import GRADES, MODALITIES, REGION_NAMES, regions_of
+from btlib.report.figures.numbers import SHARE
+from btlib.report.figures.style import BLACK, GRID, REGION_COLORS, WHITE, WORDS
+from btlib.report.figures.wording import scores_of
+from btlib.volumes.data.conventions import GRADES, MODALITIES, REGION_NAMES, REGIONS, regions_of
 from btlib.volumes.data.store import Case
+from btlib.volumes.evaluation.metrics import OUTLINES
 from btlib.volumes.explain.maps import Explanation, brain_of
 
 COLUMNS = 6
@@ -26,16 +29,22 @@ ABOVE, BETWEEN, BELOW = 0.72, 0.26, 0.64  # inches for titles, for the second ro
 WINDOW = (0.5, 99.5)  # percentiles inside the brain that are black and white, of each modality
 STRONGEST = 0.85  # opacity of the highest value: anatomy stays visible beneath
 SPOKEN = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
-# told apart with any colour vision (Okabe and Ito 2008); the core is wide, since enhancing often runs along it
-CONTOURS = {"wt": ("#F0E442", 1.3), "tc": ("#D55E00", 2.4), "et": ("#56B4E9", 1.0)}
-RIMMED = (Stroke(linewidth=2.0, foreground="0.25"), Normal())
+WIDTHS = {"wt": 1.3, "tc": 2.4, "et": 1.0}  # of outlines; the core is wide, since enhancing often runs along it
+RIMMED = (Stroke(linewidth=2.0, foreground=WORDS), Normal())
+SCORES = scores_of(OUTLINES)
 DASHED = (0, (2, 1.2))
 LineStyle = str | tuple[int, tuple[float, ...]]
 
 
 class Shade(NamedTuple):
-    """How a map is shown: its caption, colours, what its highest colour stands for (None: the map's maximum in the
-    slice), and what is written where the network has no such map."""
+    """How a map is shown.
+
+    Attributes:
+        caption: above the panel.
+        colors: name of a matplotlib colour map.
+        highest: the value of its last colour; None for the map's maximum in the slice.
+        absent: the text where the network has no such map.
+    """
 
     caption: str
     colors: str
@@ -51,17 +60,17 @@ SHADES = {
 }
 
 
-def case_title(row: Any, segmentation: pd.DataFrame, note: str) -> str:
-    """'BraTS20_Training_007: true grade HGG, predicted ✓ HGG 97.3%', and on a second line the Dice where it is known.
+def case_title(row: Any, segmentation: pd.DataFrame) -> str:
+    """'BraTS20_Training_007: true grade HGG, predicted ✓ HGG 97.3 %', and on a second line the Dice where it is known.
 
     Args:
         row: of a table of grade predictions, by attribute.
         segmentation: of `evaluation.tables.SEGMENTATION`.
-        note: what the data are, '' for real ones.
     """
     scores = segmentation[segmentation["case"] == row.case].set_index("region")["dice"]
-    dice = ", ".join(f"{spoken} {scores[region]:.2f}" for region, spoken in REGION_NAMES.items() if region in scores)
-    return titled(f"{row.case}: {_graded(row)}", note) + (f"\nDice: {dice}" if dice else "")
+    found = {region: SCORES[f"dice_{region}"].said(scores[region]) for region in REGIONS if region in scores}
+    dice = ", ".join(f"{REGION_NAMES[region]} {value}" for region, value in found.items())
+    return f"{row.case}: {_graded(row)}" + (f"\nDice: {dice}" if dice else "")
 
 
 def _graded(row: Any) -> str:
@@ -70,7 +79,7 @@ def _graded(row: Any) -> str:
         return f"{true}, not graded by this network"
     said = GRADES[int(row.p_HGG > row.p_LGG)]
     sign = {"": "", said: "✓ "}.get(row.grade, "✗ ")
-    return f"{true}, predicted {sign}{said} {max(row.p_HGG, row.p_LGG):.1%}"
+    return f"{true}, predicted {sign}{said} {SHARE.said(max(row.p_HGG, row.p_LGG))}"
 
 
 def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
@@ -105,7 +114,7 @@ def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
         _show(axes, f"{name}, on FLAIR", view(gray["flair"], at))
         _contours(axes, None if truth is None else view(truth, at), "-")
         _contours(axes, None if regions is None else view(regions, at), DASHED)
-        axes.axhline(at[2], color="white", linewidth=0.6, linestyle=":")
+        axes.axhline(at[2], color=WHITE, linewidth=0.6, linestyle=":")
         _mark(axes, left)
     _legend(figure, truth is not None)
     return figure
@@ -125,19 +134,19 @@ def _panels(shape: tuple[int, int, int]) -> tuple[Figure, list[Axes]]:
     corners = [(GAP + k * (INCHES + GAP), BELOW + row * (tall + BETWEEN)) for row in (1, 0) for k in range(COLUMNS)]
     panels = [figure.add_axes((x / width, y / height, INCHES / width, tall / height)) for x, y in corners]
     for axes in panels:
-        axes.set(xticks=[], yticks=[], facecolor="black")
+        axes.set(xticks=[], yticks=[], facecolor=BLACK)
     return figure, panels
 
 
 def _interest(truth: np.ndarray | None, regions: np.ndarray | None, brain: np.ndarray) -> np.ndarray:
-    """What the slices go through [X, Y, Z]: the true tumour, its core and enhancing part counted again; without one the
-    predicted tumour, without that the brain."""
+    """Weights [X, Y, Z] that choose the slices: the true tumour, where its core and enhancing part count again; without
+    one the predicted tumour, and without that the brain."""
     tumors = [(region > 0.5).sum(axis=0) for region in (truth, regions) if region is not None]
     return next((tumor for tumor in tumors if tumor.any()), brain)
 
 
 def _fullest_slices(weight: np.ndarray) -> tuple[int, ...]:
-    """Of each axis the slice with the largest sum."""
+    """The slice with the largest sum along each axis."""
     return tuple(int(weight.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
 
 
@@ -174,9 +183,9 @@ def _show(axes: Axes, caption: str, picture: np.ndarray) -> None:
 
 def _contours(axes: Axes, regions: np.ndarray | None, style: LineStyle) -> None:
     """Outlines at one half of regions [3, h, w], masks or probabilities."""
-    for region, (color, width) in zip([] if regions is None else regions, CONTOURS.values(), strict=False):
+    for region, name in zip([] if regions is None else regions, REGIONS, strict=False):
         if region.max() > 0.5:
-            axes.contour(region, levels=[0.5], colors=color, linewidths=width, linestyles=[style])
+            axes.contour(region, levels=[0.5], colors=REGION_COLORS[name], linewidths=WIDTHS[name], linestyles=[style])
 
 
 def _outlined(axes: Axes, caption: str, gray: np.ndarray, regions: np.ndarray | None, absent: str) -> None:
@@ -195,7 +204,7 @@ def _mapped(axes: Axes, shade: Shade, gray: np.ndarray, values: np.ndarray | Non
     highest = shade.highest or max(float(values.max()), 1e-6)
     _show(axes, shade.caption, _blended(gray, np.clip(values / highest, 0, 1), shade.colors))
     if truth is not None and truth[0].any():
-        axes.contour(truth[0], levels=[0.5], colors="white", linewidths=1.0).set_path_effects(RIMMED)
+        axes.contour(truth[0], levels=[0.5], colors=WHITE, linewidths=1.0).set_path_effects(RIMMED)
     _color_bar(axes, shade.colors, highest)
 
 
@@ -217,22 +226,22 @@ def _color_bar(axes: Axes, colors: str, highest: float) -> None:
 
 def _say(axes: Axes, caption: str, text: str) -> None:
     axes.set_title(caption, fontsize=9, pad=3)
-    axes.text(0.5, 0.5, text, color="0.8", ha="center", va="center", transform=axes.transAxes, fontsize=9)
+    axes.text(0.5, 0.5, text, color=GRID, ha="center", va="center", transform=axes.transAxes, fontsize=9)
 
 
 def _mark(axes: Axes, side: str) -> None:
-    axes.text(0.03, 0.97, side, color="0.8", va="top", transform=axes.transAxes, fontsize=9)
+    axes.text(0.03, 0.97, side, color=GRID, va="top", transform=axes.transAxes, fontsize=9)
 
 
 def _legend(figure: Figure, with_truth: bool) -> None:
     lines = [
-        Line2D([], [], color=color, linewidth=2, label=REGION_NAMES[name]) for name, (color, _) in CONTOURS.items()
+        Line2D([], [], color=color, linewidth=2, label=REGION_NAMES[name]) for name, color in REGION_COLORS.items()
     ]
     if with_truth:
         lines += [
-            Line2D([], [], color="0.3", linestyle="-", label="truth"),
-            Line2D([], [], color="0.3", linestyle=DASHED, label="prediction, where both are drawn"),
-            Line2D([], [], color="white", linewidth=1.0, path_effects=RIMMED, label="true whole tumour, on maps"),
+            Line2D([], [], color=WORDS, linestyle="-", label="truth"),
+            Line2D([], [], color=WORDS, linestyle=DASHED, label="prediction, where both are drawn"),
+            Line2D([], [], color=WHITE, linewidth=1.0, path_effects=RIMMED, label="true whole tumour, on maps"),
         ]
-    lines.append(Line2D([], [], color="0.3", linestyle=":", linewidth=0.8, label="level of the axial slice"))
+    lines.append(Line2D([], [], color=WORDS, linestyle=":", linewidth=0.8, label="level of the axial slice"))
     figure.legend(handles=lines, loc="lower center", ncols=len(lines), fontsize=8, frameon=False, borderaxespad=0.3)

@@ -1,10 +1,7 @@
 """Figures of one joint network: Dice and HD95 by case, the grade, and what its uncertainty is worth.
 
-Drawn from tables and scores without pyplot, so nothing global is touched. `note` is added to the title, e.g. "phantom
-data"; empty adds nothing.
+Drawn from tables and scores without pyplot, so nothing global is touched.
 """
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,38 +11,35 @@ from sklearn.metrics import roc_curve
 
 from btlib.core.metrics import calibration
 from btlib.core.metrics.resampling import exact_ci95
-from btlib.core.runtime.artifacts import write_figure
-from btlib.report.figures.uncertainty_names import UNCERTAINTY_NAMES
-from btlib.report.figures.volume_tables import value_words
-from btlib.report.figures.wording import spoken, titled
+from btlib.report.figures.files import FigureFolder
+from btlib.report.figures.numbers import count
+from btlib.report.figures.style import BLACK, CHANCE, GRID, MARKS, SERIES, WORDS
+from btlib.report.figures.volume_tables import SCORES, area_words, uncertainty_name
 from btlib.volumes.data.conventions import GRADES, REGION_NAMES, REGIONS
 from btlib.volumes.evaluation.scores import HGG
 from btlib.volumes.evaluation.tables import JointTables
 from btlib.volumes.evaluation.uncertainty import risk_curves
 
-# Okabe and Ito (2008): apart in every common kind of colour blindness; the marks tell them apart in print
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKS = "os^DvPX"
 MEASURES = {"dice": "Dice", "hd95": "95 % Hausdorff distance, mm"}
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill a range evenly and in no visible order
 
 
-def write_joint_figures(folder: Path, tables: JointTables, scores: dict, bins: int, note: str) -> None:
-    """segmentation.png, grade.png and uncertainty.png, each where there is something to show.
+def write_joint_figures(figures: FigureFolder, tables: JointTables, scores: dict, bins: int) -> None:
+    """Writes segmentation.png, grade.png and uncertainty.png, each where there is something to show.
 
     Args:
         scores: from `joint.joint_metrics`.
         bins: bins of the reliability diagram.
     """
     if scores["n_segmented"]:
-        write_figure(folder / "segmentation.png", segmentation_figure(tables.segmentation, tables.test, scores, note))
+        figures.write("segmentation.png", segmentation_figure(tables.segmentation, tables.test, scores))
     if scores["n_graded"]:
-        write_figure(folder / "grade.png", grade_figure(tables.test, scores, bins, note))
+        figures.write("grade.png", grade_figure(tables.test, scores, bins))
     if scores["uncertainty"]:
-        write_figure(folder / "uncertainty.png", uncertainty_figure(scores["uncertainty"], tables.voxel_errors, note))
+        figures.write("uncertainty.png", uncertainty_figure(scores["uncertainty"], tables.voxel_errors))
 
 
-def segmentation_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, scores: dict, note: str) -> Figure:
+def segmentation_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, scores: dict) -> Figure:
     """Dice and HD95 of every case by region and grade, with the means and their 95 % intervals.
 
     Args:
@@ -61,7 +55,7 @@ def segmentation_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, s
         axes.set_xticks(range(len(REGIONS)), REGION_NAMES.values())
         axes.tick_params(axis="x", length=0)
         axes.set(ylabel=title, xlim=(-0.5, len(REGIONS) - 0.5))
-        axes.grid(axis="y", color="0.92")
+        axes.grid(axis="y", color=GRID)
         axes.spines[["top", "right"]].set_visible(False)
     outline, distance = figure.axes
     outline.set_ylim(-0.02, 1.02)
@@ -69,27 +63,26 @@ def segmentation_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, s
     distance.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     distance.set_ylim(bottom=0)
     figure.legend(*outline.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    title = f"Segmentation of {scores['n_segmented']} test cases; means with 95 % intervals"
-    figure.suptitle(titled(title, note))
+    figure.suptitle(f"Segmentation of {count(scores['n_segmented'])} test cases; means with 95 % intervals")
     return figure
 
 
 def _cases(axes: Axes, table: pd.DataFrame, scores: dict, measure: str, number: int) -> None:
-    """The cases of one grade, and beside them their means with intervals."""
+    """The cases of one grade, with their means and intervals beside them."""
     centers = np.arange(len(REGIONS)) + (number - 0.5) * 0.44
     spread = (np.arange(scores["n"]) * GOLDEN % 1 - 0.5) * 0.2 - 0.06
     for center, region in zip(centers, REGIONS, strict=True):
         values = table[measure][table["region"] == region]
-        axes.plot(center + spread, values, "o", color=COLORS[number], alpha=0.5, markersize=5, mew=0)
+        axes.plot(center + spread, values, "o", color=SERIES[number], alpha=0.5, markersize=5, mew=0)
     if not scores["n"]:
         return
     names, x = [f"{measure}_{region}" for region in REGIONS], centers + 0.12
-    axes.vlines(x, *np.array([scores["ci95"][name] for name in names]).T, color="black", linewidth=2)
-    style = {"color": COLORS[number], "markeredgecolor": "black", "markersize": 7}
+    axes.vlines(x, *np.array([scores["ci95"][name] for name in names]).T, color=BLACK, linewidth=2)
+    style = {"color": SERIES[number], "markeredgecolor": BLACK, "markersize": 7}
     axes.plot(x, [scores[name] for name in names], "D", **style, label=f"{GRADES[number]} ({scores['n']} cases)")
 
 
-def grade_figure(predictions: pd.DataFrame, scores: dict, bins: int, note: str) -> Figure:
+def grade_figure(predictions: pd.DataFrame, scores: dict, bins: int) -> Figure:
     """The ROC curve of HGG against LGG, and a reliability diagram with exact 95 % intervals.
 
     Args:
@@ -101,34 +94,38 @@ def grade_figure(predictions: pd.DataFrame, scores: dict, bins: int, note: str) 
     high, p_hgg = (graded["grade"] == HGG).to_numpy(), graded["p_HGG"].to_numpy()
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     roc, reliability = figure.subplots(1, 2)
-    roc.plot([0, 1], [0, 1], color="0.75", linewidth=1)
+    roc.plot([0, 1], [0, 1], **CHANCE)
     if scores["grade_auc"] is not None:
-        roc.plot(*roc_curve(high, p_hgg)[:2], color=COLORS[0], linewidth=2)
+        roc.plot(*roc_curve(high, p_hgg)[:2], color=SERIES[0], linewidth=2)
         called = 1 - scores["grade_specificity"], scores["grade_sensitivity"]
-        roc.plot(*called, "o", color=COLORS[1], markersize=9, label="p(HGG) above ½", clip_on=False)
+        roc.plot(*called, "o", color=SERIES[1], markersize=9, label="p(HGG) above ½", clip_on=False)
         roc.legend(loc="lower right", frameon=False)
     roc.set(xlabel="share of LGG called HGG", ylabel="share of HGG called HGG", aspect="equal")
-    roc.set_title(f"ROC: AUC {value_words(scores, 'grade_auc')}")
+    roc.set_title(f"ROC: AUC {_estimate_words(scores, 'grade_auc')}")
     _reliability(reliability, np.maximum(p_hgg, 1 - p_hgg), (p_hgg > 0.5) == high, bins)
-    reliability.set_title(f"Reliability: ECE {value_words(scores, 'grade_ece')}")
-    figure.suptitle(titled(f"Grade of {len(graded)} test cases, {high.sum()} of them HGG", note))
+    reliability.set_title(f"Reliability: ECE {_estimate_words(scores, 'grade_ece')}")
+    figure.suptitle(f"Grade of {count(len(graded))} test cases, {count(high.sum())} of them HGG")
     return figure
 
 
+def _estimate_words(scores: dict, name: str) -> str:
+    return SCORES[name].estimate(scores[name], scores["ci95"][name])
+
+
 def _reliability(axes: Axes, confidence: np.ndarray, right: np.ndarray, bins: int) -> None:
-    """Share right against mean confidence, and above each bin how many cases are in it."""
-    axes.plot([0.5, 1], [0.5, 1], color="0.75", linewidth=1)
+    """Share right against mean confidence, and above each bin its number of cases."""
+    axes.plot([0.5, 1], [0.5, 1], color=BLACK, linestyle=":")
     for row in calibration.reliability(confidence, right, bins).dropna().itertuples():
         low, high = exact_ci95(round(row.accuracy * row.count), int(row.count))
-        axes.vlines(row.confidence, low, high, color=COLORS[0], linewidth=1.5, alpha=0.6)
-        axes.plot(row.confidence, row.accuracy, "o", color=COLORS[0], markersize=7)
-        axes.text((row.lower + row.upper) / 2, 1.06, f"{row.count:.0f}", ha="center", va="center", fontsize=9)
+        axes.vlines(row.confidence, low, high, color=SERIES[0], linewidth=1.5, alpha=0.6)
+        axes.plot(row.confidence, row.accuracy, "o", color=SERIES[0], markersize=7)
+        axes.text((row.lower + row.upper) / 2, 1.06, count(int(row.count)), ha="center", va="center", fontsize=9)
     axes.set(
         xlim=(0.46, 1.02), ylim=(-0.02, 1.1), xlabel="confidence in the grade (above: cases)", ylabel="share right"
     )
 
 
-def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame, note: str) -> Figure:
+def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame) -> Figure:
     """How well each method finds wrong voxels and wrong grades, and what is left without the least certain voxels.
 
     Args:
@@ -141,29 +138,28 @@ def uncertainty_figure(rows: list[dict], voxels: pd.DataFrame, note: str) -> Fig
     for axes, (name, title) in zip((in_voxels, in_grades), titles.items(), strict=True):
         for number, row in enumerate(rows):
             _estimate(axes, number, row, name)
-        axes.axvline(0.5, color="0.6", linestyle="--", linewidth=1)
+        axes.axvline(0.5, **CHANCE)
         axes.set(xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="AUROC (0.5: chance)", title=f"Finds {title}")
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right"]].set_visible(False)
-    names = [UNCERTAINTY_NAMES.get(row["method"], spoken(row["method"])) for row in rows]
-    in_voxels.set_yticks(range(len(rows)), names)
+    in_voxels.set_yticks(range(len(rows)), [uncertainty_name(row["method"]) for row in rows])
     in_grades.set_yticks([])
     numbers = {row["method"]: number for number, row in enumerate(rows)}
     for method, curve in risk_curves(voxels).items():
         aside = curve[curve["coverage"] < 1]
-        left.plot(1 - aside["coverage"], aside["risk"], color=COLORS[numbers[method]], linewidth=1.6)
+        left.plot(1 - aside["coverage"], aside["risk"], color=SERIES[numbers[method]], linewidth=1.6)
     left.set(xscale="log", xlabel="share of voxels set aside, the least certain first")
     left.set(ylabel="share of the rest wrong", title="Wrong voxels left")
     left.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(titled("What uncertainty is worth", note))
+    figure.suptitle("What uncertainty is worth")
     return figure
 
 
 def _estimate(axes: Axes, number: int, row: dict, name: str) -> None:
     """One method's area with its interval and, above it, both in words."""
-    color, value, ends = COLORS[number], row[name], row["ci95"][name]
+    color, value, ends = SERIES[number], row[name], row["ci95"][name]
     if ends is not None:
         axes.hlines(number, *ends, color=color, linewidth=2)
     if value is not None:
         axes.plot(value, number, MARKS[number], color=color, markersize=8)
-    axes.text(0.02, number - 0.26, value_words(row, name), va="center", fontsize=9, color="0.3")
+    axes.text(0.02, number - 0.26, area_words(row, name), va="center", fontsize=9, color=WORDS)

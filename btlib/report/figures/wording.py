@@ -1,18 +1,28 @@
-"""How classes, titles, predictions and explanations are put in figures and beside them."""
+"""Titles, captions and lists in figures and beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from btlib.core.metrics.metric import Metric
 from btlib.core.metrics.predictions import Predictions
+from btlib.report.figures.numbers import GLUE, SHARE, Score, spoken
 
 
-def spoken(class_name: str) -> str:
-    """'no_tumor' as 'no tumor'."""
-    return class_name.replace("_", " ")
+def scores_of(metrics: Mapping[str, Metric]) -> dict[str, Score]:
+    """How each metric is written, by its name."""
+    return {
+        name: Score(one.title, one.digits, 100.0 if one.unit == "%" else 1.0, one.unit and f"{GLUE}{one.unit}")
+        for name, one in metrics.items()
+    }
 
 
 def titled(title: str, note: str) -> str:
     """The title, with the note behind a dash when there is one."""
     return f"{title} – {note}" if note else title
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, one line per row."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *rows])
 
 
 def bullets(sentences: Mapping[str, str]) -> str:
@@ -26,7 +36,7 @@ def named_lines(sentences: Mapping[str, str]) -> list[str]:
 
 
 def caption(predictions: Predictions, number: int) -> str:
-    """What was predicted for row `number`, how surely, and whether that is right: '✗ no tumor 73.4%'."""
+    """The class predicted for row `number` with its probability, ✓ where it is right: '✗ no tumor 73.4 %'."""
     sign = "✓" if predictions.correct[number] else "✗"
     said = spoken(predictions.classes[predictions.predicted[number]])
-    return f"{sign} {said} {predictions.confidence[number]:.1%}"
+    return f"{sign} {said} {SHARE.said(predictions.confidence[number])}"

@@ -212,8 +212,8 @@ def test_two_thousand_resamples_of_five_hundred_images_take_seconds():
 def test_the_figure_shows_curves_dots_and_what_is_undefined():
     frames = {"first": random_set(), "one_kind": table(["tumor"] * 3, [0.1, 0.7, 0.2], ["A", "B", "C"]), "six": SIX}
     sets = {name: (external_of(f), external_scores(external_of(f), 100, rng())) for name, f in frames.items()}
-    figure = external_figure(sets, "phantom data")
-    assert figure.get_suptitle() == "Images of other hospitals: tumour or none – phantom data"
+    figure = external_figure(sets)
+    assert figure.get_suptitle() == "Images of other hospitals: tumour or none"
     roc, first, one_kind, six, *_ = figure.axes
     legend = [text.get_text() for text in roc.get_legend().get_texts()]
     assert legend[1] == "one kind: undefined, one kind only"
@@ -222,4 +222,4 @@ def test_the_figure_shows_curves_dots_and_what_is_undefined():
     (dots,) = [line for line in six.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(dots.get_xdata(), [0, 0.875])
     assert first.get_title() == "first: within patients"
-    assert len(external_figure({"six": sets["six"]}, "").axes) == 2
+    assert len(external_figure({"six": sets["six"]}).axes) == 2

@@ -10,6 +10,7 @@ from btlib.core.metrics.resampling import interval, stratified_weights
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.evaluation.robustness import CLEAN, read_runs, robustness_table
+from btlib.report.figures.numbers import GLUE, PERCENT
 from btlib.report.figures.robustness import accuracy_figure, sensitivity_figure, worst_corruptions
 from tests.core.metrics.oracle import ece
 
@@ -139,20 +140,19 @@ def texts(figure) -> list[str]:
 
 
 def test_curves_start_at_the_clean_accuracy_and_end_in_their_mean(runs):
-    figure = accuracy_figure(table(runs), "phantom data")
+    figure = accuracy_figure(table(runs))
     drawn = {axes.get_title(): axes.lines[0].get_xydata() for axes in figure.axes if axes.lines}
     assert list(drawn) == ["blur", "noise", "mean of all"]
     assert drawn["blur"] == pytest.approx(np.array([[0, 0.95], [1, 0.9], [2, 0.8]]))
     assert drawn["mean of all"][2] == pytest.approx([2, (0.8 + 0.25) / 2])
-    assert any(text.startswith("main: clean 0.950, mCA 0.675 [") for text in texts(figure))
-    assert "Accuracy on corrupted test images – phantom data" in texts(figure)
+    assert any(text.replace(GLUE, " ").startswith("main: clean 95.0 %, mCA 67.5 % [") for text in texts(figure))
 
 
 def test_the_heat_tables_show_the_worst_corruptions(runs):
     rows = table(runs | {"other": runs["main"]})
     assert worst_corruptions(rows) == ["noise", "blur"]
-    figure = sensitivity_figure(rows, 1, "")
+    figure = sensitivity_figure(rows, 1)
     assert [axes.get_title() for axes in figure.axes] == ["clean", "noise"]
     # noise: gliomas 0 and 0, meningiomas 1 and 0, healthy 1 and 0, pituitary 1 and 1
     assert np.asarray(figure.axes[1].images[0].get_array())[0] == pytest.approx([0, 0.5, 0.5, 1])
-    assert "0.80" in texts(figure) and "other" in texts(figure)
+    assert f"80{PERCENT}" in texts(figure) and "other" in texts(figure)

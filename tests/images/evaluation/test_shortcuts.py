@@ -98,13 +98,12 @@ def test_the_figures_hold_everything(predictions):
         "matched": matched_scores(alike, predictions, 50, rng(), np.arange(157)),
     }
     json.dumps(scores, allow_nan=False)
-    figure = shortcut_figure(scores, "phantom data")
+    figure = shortcut_figure(scores)
     assert [len(axes.patches) for axes in figure.axes] == [2, 2, 2, 6]
-    assert "phantom data" in figure.get_suptitle()
-    empty = shortcut_figure(scores | {"pasted": {}, "contrasts": {}, "matched": {}}, "")
+    empty = shortcut_figure(scores | {"pasted": {}, "contrasts": {}, "matched": {}})
     assert [len(axes.patches) for axes in empty.axes] == [2, 0, 0, 0]
     alone = matched_scores(alike.assign(matched=False), predictions, 50, rng(), np.arange(157))
-    assert len(shortcut_figure(scores | {"matched": alone}, "").axes[3].patches) == 3
+    assert len(shortcut_figure(scores | {"matched": alone}).axes[3].patches) == 3
     images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
-    shown = examples_figure({"whole": images, "glioma pasted": images[:1]}, "")
+    shown = examples_figure({"whole": images, "glioma pasted": images[:1]})
     assert sum(bool(axes.images) for axes in shown.axes) == 4

@@ -13,6 +13,7 @@ from btlib.core.metrics.score_table import read_scores
 from btlib.core.metrics.significance import holm
 from btlib.core.runtime.artifacts import read_json, write_csv
 from btlib.core.runtime.errors import InputError
+from btlib.report.figures.numbers import GLUE
 from btlib.report.figures.volume_tables import claims, comparison_markdown, joint_ablation_markdown
 from btlib.volumes.evaluation.ablation import joint_ablation_table
 from btlib.volumes.evaluation.metrics import COMPARED
@@ -186,14 +187,14 @@ def test_claims_say_which_way_a_difference_goes_and_whether_it_is_shown():
         row("grading_only", 0.81, (0.01, -0.02, 0.03, 0.4)),
         row("no_attention", 0.5, (-0.3, -0.4, -0.2, 0.001)),
     ]
-    found = claims({"rows": rows})
+    found = [claim.replace(GLUE, " ") for claim in claims({"rows": rows})]
     assert len(found) == 5
     assert found[0] == (
         "Dice WT: joint 0.800, segmentation only 0.700; joint minus alone +0.100 [+0.050, +0.150], p 0.004: "
         "joint is better, in each of 3 seeds."
     )
     assert found[4] == (
-        "grade AUC: joint 0.800, grading only 0.810; joint minus alone -0.010 [-0.030, +0.020], p 0.400: "
+        "grade AUC: joint 0.800, grading only 0.810; joint minus alone −0.010 [−0.030, +0.020], p 0.400: "
         "no difference shown."
     )
     rows[2] = row("grading_only", 0.9, (0.1, 0.05, 0.15, 0.05))
@@ -207,11 +208,14 @@ def test_claims_say_which_way_a_difference_goes_and_whether_it_is_shown():
 def test_markdown_by_hand():
     rows = [row("full", 0.8), row("no_attention", 0.5, (-0.3, -0.4, -0.2, 0.0004), seeds=2)]
     rows[1]["seeds"].append({"seed": 2, "failed": "diverged"})
-    lines = joint_ablation_markdown({"rows": rows}).splitlines()
+    lines = joint_ablation_markdown({"rows": rows}).replace(GLUE, " ").splitlines()
     assert lines[0] == "| arm | seeds | Dice WT | Dice TC | Dice ET | grade accuracy | grade AUC | grade ECE |"
-    assert lines[3] == "| no attention | 2 of 3 |" + " 0.500 ± 0.010 |" * 6
+    mean = " 0.500 ± 0.010 |"
+    assert lines[3] == f"| no attention | 2 of 3 |{3 * mean} 50.00 ± 1.00 % |{2 * mean}"
     assert lines[5].startswith("| arm minus full | Dice WT |")
-    assert lines[7] == "| no attention |" + " -0.300 [-0.400, -0.200], p < 0.001 |" * 6
+    change = " −0.300 [−0.400, −0.200], p < 0.001 |"
+    accuracy = " −30.00 [−40.00, −20.00], p < 0.001 |"
+    assert lines[7] == f"| no attention |{3 * change}{accuracy}{2 * change}"
 
 
 def missing(study: Comparison) -> dict:
