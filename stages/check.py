@@ -1,8 +1,9 @@
-"""Stage check: every key of params.yaml is known, present and of the right type and range.
+"""Stage check: every key of params.yaml is known, present, and of the right type and range.
 
-Reads params.yaml. Writes data/params.checked, whose content never changes: the stages that wait for it run after this
-one, and not again because of it. And data/recipes/: what each training is told, every arm with all its values.
-Run: dvc repro check.
+Reads params.yaml.
+Writes data/params.checked, whose content never changes, so that the stages that wait for this one do not run again
+because of it; and data/recipes/, a file for each training with the values of all its arms.
+Takes less than 1 s in the demo on 2 cores. Run: dvc repro check.
 """
 
 from pathlib import Path

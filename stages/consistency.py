@@ -1,8 +1,9 @@
-"""Stage consistency: do the proposed model's heat maps agree between seeds? (paper, section 5.9)
+"""Stage consistency: do the proposed model's heat maps agree between seeds (paper, section 5.9)?
 
-Reads data/ablations/fusion/networks/proposed/<seed>/, data/weights/, data/processed/, data/splits.csv. Writes
-metrics/gradcam_consistency.json, data/tables/gradcam_consistency.csv and data/gradcam_consistency.csv (one row per test
-image and map). Run: dvc repro consistency.
+Reads data/ablations/fusion/networks/proposed/<seed>/, data/weights/, data/processed/ and data/splits.csv.
+Writes metrics/gradcam_consistency.json, data/tables/gradcam_consistency.csv and data/gradcam_consistency.csv (one row
+per test image and map).
+Takes about 1 s in the demo on 2 cores. Run: dvc repro consistency.
 """
 
 from pathlib import Path

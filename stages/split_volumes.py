@@ -1,7 +1,8 @@
-"""Stage split_volumes: which cases train, validate and test, by patient and stratified by grade.
+"""Stage split_volumes: assigns each case to training, validation or test, by patient and stratified by grade.
 
-Reads data/volumes/manifest.csv. Writes data/volumes/splits.csv, metrics/split_volumes.json.
-Run: dvc repro split_volumes.
+Reads data/volumes/manifest.csv.
+Writes data/volumes/splits.csv and metrics/split_volumes.json.
+Takes less than 1 s in the demo on 2 cores. Run: dvc repro split_volumes.
 """
 
 from pathlib import Path
@@ -14,7 +15,6 @@ from btlib.volumes.data.splits import grade_counts, split_cases
 
 
 def main(manifest: Path, out: Path, metrics: Path) -> None:
-    """Reads the manifest; writes the split of each case and the counts by grade."""
     p = load_params("seed", "volumes.held_out", "joint.segmentation", "joint.grading")
     cases = read_manifest(manifest)
     tasks = {"segments": p.joint.segmentation, "grades": p.joint.grading != "none"}

@@ -1,9 +1,11 @@
-"""Stage train_folds: the main model's recipe once more for each other fold, so that every image is tested once.
+"""Stage train_folds: trains the main model's recipe once for each other fold, so that every image is tested once.
 
 Reads data/recipes/main.json, data/processed/, data/manifest.csv, data/weights/ and, for the main model's own fold,
-data/predictions/. Writes data/folds/: predictions.csv (validation and test images of every fold), history.csv and
-<fold>.csv, the splits. With split.folds: 1 there is nothing to train and the tables are empty. A killed run goes on at
-the epoch it had reached. Run: dvc repro cross_validate.
+data/predictions/.
+Writes data/folds/: predictions.csv (validation and test images of every fold), history.csv and the splits of each fold
+as <fold>.csv. With split.folds: 1 the tables are empty.
+A killed run goes on at the epoch it had reached.
+Takes less than 1 s in the demo on 2 cores, which has one fold. Run: dvc repro train_folds.
 """
 
 from collections.abc import Iterator
@@ -68,7 +70,7 @@ def _study(data: TrainingData, recipe: Recipe, weights: Path, fabric: Fabric) ->
 
 
 def _main_model(predictions: Path, fold: int) -> Iterator[pd.DataFrame]:
-    """The main model is the network of this fold."""
+    """The main model's predictions, which are those of its fold."""
     for part in ("val", "test"):
         table = read_csv(predictions / f"{part}.csv", text=("image_id", "label"))
         yield table.assign(fold=fold, split=part)

