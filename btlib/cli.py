@@ -1,4 +1,4 @@
-"""The command `btlib`: trained models on new scans, and what goes with a study: profiles, sweeps, summaries."""
+"""The command `btlib`: prediction with trained models, and tools for studies: profiles, sweeps, summaries."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,17 +15,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "Brain-tumour MRI with trained models: class of a single slice, or segmentation and grade of four scans.\n\n"
-        "Research software, not a medical device. Training and evaluation are the pipeline's: dvc repro; the commands "
-        "profile, experiment, summary and ci-report go with it."
+        "Research software, not a medical device. Train and evaluate with the pipeline, dvc repro; the commands "
+        "profile, experiment, summary and ci-report support it."
     ),
 )
-Models = Annotated[Path, typer.Option(metavar="FOLDER", help="The models that the pipeline has packed.")]
+Models = Annotated[Path, typer.Option(metavar="FOLDER", help="The models packaged by the pipeline.")]
 PACKED = Path("models/deploy")
 
 
 def _scan(name: str) -> Any:
-    """The option that names one of a case's four scans."""
-    return typer.Option(f"--{name}", metavar="SCAN", help="This scan of one case: NIfTI, FILE#K, a DICOM folder.")
+    """The option for one of a case's four scans."""
+    return typer.Option(f"--{name}", metavar="SCAN", help="This scan of a single case: NIfTI, FILE#K, a DICOM folder.")
 
 
 @app.command()
@@ -46,15 +46,15 @@ def predict(
     models: Models = PACKED,
     read_as: Annotated[
         Literal["images", "volumes"] | None,
-        typer.Option("--as", help="What PATH holds, where its files leave it open.", show_default=False),
+        typer.Option("--as", help="How to read PATH if its files are ambiguous.", show_default=False),
     ] = None,
     resample: Annotated[
-        bool, typer.Option("--resample", help="Bring volumes from other grids onto T1ce's by their headers.")
+        bool, typer.Option("--resample", help="Resample volumes on other grids to T1ce's by their headers.")
     ] = False,
     orientation: Annotated[
         str | None,
         typer.Option(
-            "--assume-orientation", metavar="AXES", help="Where the axes of NIfTI without it point: RAS, LPS."
+            "--assume-orientation", metavar="AXES", help="Orientation of NIfTI files that lack one: RAS, LPS."
         ),
     ] = None,
     labels: Annotated[str, typer.Option(metavar="NUMBERS", help="Numbering of the masks: canonical, brats, msd.")] = (
@@ -64,35 +64,35 @@ def predict(
     """Predict new images or volumes.
 
     Images: slices.csv and slices.json with calibrated probabilities, and overlays/ with Grad-CAM. Volumes: cases.csv
-    and cases.json with grades and volumes in ml, and a folder for each case with mask, uncertainty and Grad-CAM.
+    and cases.json with grades and volumes in ml, and a folder per case with mask, uncertainty and Grad-CAM.
 
     "unsure" marks answers below the confidence that kept errors rare on the validation set; "unfamiliar" marks inputs
-    unlike the training set, of which the answer means little.
+    unlike the training set, whose predictions are unreliable.
 
-    Files that cannot be read are listed. Of images, the others are predicted all the same, and the exit code is 1.
+    Files that cannot be read are listed. The remaining images are still predicted, and the exit code is 1.
 
-    Which volume is which modality is told by names, tags and the images themselves, and refused where they do not
-    agree; say it with the options for the four scans, or with a case.json beside the files.
+    Modalities are identified by names, tags and the images themselves; a case on which they disagree is refused. State
+    them with the options for the four scans, or with a case.json beside the files.
     """
-    from btlib.app.predict.roads import Wish
-    from btlib.app.predict.roads import predict as predict_all
+    from btlib.app.predict.dispatch import VolumeOptions
+    from btlib.app.predict.dispatch import predict as predict_all
 
     scans = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     stated = {name: path for name, path in scans.items() if path}
-    count = predict_all(paths or [], models, out, read_as, Wish(stated, resample, orientation, labels))
+    count = predict_all(paths or [], models, out, read_as, VolumeOptions(stated, resample, orientation, labels))
     print(f"{count} predicted: {out}")
 
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go; made if it does not exist.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go; created if missing.")],
     models: Models = PACKED,
 ) -> None:
-    """Write the models as ONNX, for other programs.
+    """Export the models to ONNX, for other programs.
 
-    classifier.onnx takes preprocessed images and gives calibrated probabilities and how unfamiliar they are; joint.onnx
-    takes preprocessed cubes and gives region and grade logits. Beside each lies a .json that says how to preprocess and
-    what the numbers mean. Both are compared with PyTorch in onnxruntime before they are written.
+    classifier.onnx maps preprocessed images to calibrated probabilities and novelty scores; joint.onnx maps
+    preprocessed cubes to region and grade probabilities. A .json beside each describes preprocessing and outputs. Both
+    are checked against PyTorch in onnxruntime before they are written.
     """
     from btlib.app.export import export_models
 
@@ -102,7 +102,7 @@ def export(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes any free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 chooses any free one.")] = 8000,
     models: Models = PACKED,
 ) -> None:
     """Show predictions in the browser, on this machine only.
@@ -114,20 +114,20 @@ def serve(
     serve_page(models, port)
 
 
-profiles = typer.Typer(no_args_is_help=True, help="Settings of another scale or purpose, from profiles/.")
+profiles = typer.Typer(no_args_is_help=True, help="Settings for another scale or purpose, from profiles/.")
 app.add_typer(profiles, name="profile")
 Profile = Annotated[Path, typer.Argument(metavar="PROFILE", help="Such as profiles/paper.yaml.")]
 
 
 @profiles.command()
 def apply(profile: Profile) -> None:
-    """Put the profile's values into params.yaml; its comments and other values stay.
+    """Write the profile's values to params.yaml, keeping its comments and other values.
 
-    Back again: git checkout params.yaml
+    To undo: git checkout params.yaml
     """
     from btlib.core.settings.profile import apply as apply_profile
 
-    print(f"params.yaml: {apply_profile(profile)} keys set from {profile}; back again: git checkout params.yaml")
+    print(f"params.yaml: {apply_profile(profile)} keys set from {profile}; to undo: git checkout params.yaml")
 
 
 @profiles.command()
@@ -140,7 +140,7 @@ def flags(profile: Profile) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def experiment(context: typer.Context) -> None:
-    """Run dvc exp run with these options, after a look at the keys: a mistyped one is answered with the right one.
+    """Run dvc exp run with these options after checking the keys; for a mistyped key the right one is suggested.
 
     btlib experiment --queue -S 'mixup_alpha=0.1,0.2,0.4' evaluate
     """
@@ -159,7 +159,7 @@ def summary() -> None:
 
 @app.command()
 def results() -> None:
-    """Render the tables of docs/results.md anew from the runs in docs/runs/."""
+    """Render the tables of docs/results.md again from the runs in docs/runs/."""
     from btlib.report.results_page import write_results
 
     write_results()
@@ -170,10 +170,10 @@ def results() -> None:
 def ci_report(
     base: Annotated[
         str | None,
-        typer.Option(metavar="REVISION", help="What to compare with; by default where this branch left origin/main."),
+        typer.Option(metavar="REVISION", help="Commit to compare with; by default the merge base with origin/main."),
     ] = None,
 ) -> None:
-    """Run the main model and write ci-report/report.md: what a change does to its scores, with pictures."""
+    """Run the main model and write ci-report/report.md: the effect of a change on its scores, with pictures."""
     from btlib.report.ci import write_ci_report
 
     write_ci_report(base)

@@ -1,1 +1,1 @@
-"""Trained models on new scans: packed with all that they need, asked, written down, exported."""
+"""Trained models on new scans: packaging, prediction, serving and export."""

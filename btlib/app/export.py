@@ -1,4 +1,4 @@
-"""The packed models as ONNX, with what preprocessing needs beside them, compared with PyTorch before they are kept."""
+"""ONNX export of the packed models with their preprocessing constants, checked against PyTorch before it is kept."""
 
 import json
 import logging
@@ -20,27 +20,27 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.images.nets.features import see
 from btlib.volumes.data.conventions import GRADES, MODALITIES, REGIONS
 
-MOST = 1e-4  # by which a number may differ from PyTorch's, absolutely or, above 1, as a share
-BATCHES = (1, 3)  # tried in onnxruntime; the graph is traced with two
+MAX_DIFFERENCE = 1e-4  # from PyTorch: absolute, or relative for values above 1
+BATCHES = (1, 3)  # sizes checked in onnxruntime; the graph is traced with two
 OPSET = 18
 
 
 class Exported(NamedTuple):
     """A network ready for ONNX.
 
-    graph: one tensor [B, …] named `takes` to the tensors named `gives`; example: such a tensor with B = 3; constants:
-    what the JSON file beside it says.
+    graph: maps one tensor [B, …], `input_name`, to the tensors `output_names`; example: an input with B = 3;
+    constants: content of the JSON file beside it.
     """
 
     graph: nn.Module
     example: Tensor
-    takes: str
-    gives: tuple[str, ...]
+    input_name: str
+    output_names: tuple[str, ...]
     constants: dict[str, Any]
 
 
 class ClassifierGraph(nn.Module):
-    """Preprocessed images uint8 [B, S, S, 3] to calibrated probabilities [B, K] and novelty [B], above 1 unfamiliar."""
+    """Preprocessed images uint8 [B, S, S, 3] to calibrated probabilities [B, K] and novelty [B] (> 1: unfamiliar)."""
 
     def __init__(self, packed: PackedClassifier):
         super().__init__()
@@ -48,7 +48,7 @@ class ClassifierGraph(nn.Module):
         self.temperature = packed.card.calibration.temperature
         self.threshold = packed.novelty.threshold
         for name, tensor in packed.novelty.tensors().items():
-            self.register_buffer(f"novelty_{name}", tensor)  # plain, the exporter would give its own nodes that name
+            self.register_buffer(f"novelty_{name}", tensor)  # unprefixed, the names would clash with the exporter's
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         seen = see(self.net, images.permute(0, 3, 1, 2).float() / 255)
@@ -56,7 +56,7 @@ class ClassifierGraph(nn.Module):
         return probabilities, self._novelty(seen.middle)
 
     def _novelty(self, features: Tensor) -> Tensor:
-        """As `Novelty.scores`, in float32 and with the rest as a vector, which cancels less."""
+        """As `Novelty.scores`, in float32; the residual is kept as a vector to reduce cancellation."""
         centered = features - self.novelty_mean
         along = centered @ self.novelty_directions.T
         outside = centered - along @ self.novelty_directions
@@ -65,9 +65,9 @@ class ClassifierGraph(nn.Module):
 
 
 class JointGraph(nn.Module):
-    """Normalised cubes float32 [B, 4, S, S, S] to probabilities: of the regions [B, 3, S, S, S], of the grades [B, 2].
+    """Normalised cubes float32 [B, 4, S, S, S] to probabilities of regions [B, 3, S, S, S] and grades [B, 2].
 
-    Each cube is seen as it is and mirrored, as `btlib.volumes.nets.windows` does it, and the logits averaged.
+    Logits are averaged over each cube and its mirror image, as in `btlib.volumes.nets.windows`.
     """
 
     def __init__(self, packed: PackedJoint):
@@ -86,13 +86,14 @@ class JointGraph(nn.Module):
 
 
 def export_models(models: Path, out: Path) -> dict[Path, float]:
-    """Writes classifier.onnx and joint.onnx, with a .json beside each, for those of the two that are in `models`.
+    """Writes classifier.onnx and joint.onnx, each with a .json beside it, for whichever models are in `models`.
 
     Returns:
-        Each ONNX file, and by how much it differs from PyTorch at most (see `MOST`).
+        ONNX file -> largest difference from PyTorch (see `MAX_DIFFERENCE`).
 
     Raises:
-        InputError: there is neither; a folder is damaged; or a network differs by more than that, and is not written.
+        InputError: there is neither model, a folder is damaged, or a network differs by more than MAX_DIFFERENCE (it
+            is then not written).
     """
     ready = {}
     if (models / "classifier").is_dir():
@@ -151,13 +152,13 @@ def write_onnx(path: Path, model: Exported) -> float:
     """Writes `path` and the constants, as metadata and as JSON beside it; returns the largest difference.
 
     Raises:
-        InputError: it is more than `MOST`; nothing is written then.
+        InputError: it exceeds MAX_DIFFERENCE; nothing is written.
     """
     content = _traced(model)
     difference = largest_difference(content, model)
-    if not difference <= MOST:
+    if not difference <= MAX_DIFFERENCE:
         raise InputError(
-            f"{path}: not written: in onnxruntime it differs from PyTorch by {difference:.1e}, more than {MOST:.0e}"
+            f"{path}: not written: onnxruntime differs from PyTorch by {difference:.1e}, more than {MAX_DIFFERENCE:.0e}"
         )
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
@@ -167,15 +168,15 @@ def write_onnx(path: Path, model: Exported) -> float:
 
 @torch.no_grad()
 def _traced(model: Exported) -> bytes:
-    """The ONNX file, with any number of inputs at a time, and the constants as metadata."""
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of every optimisation that it leaves out
-    with warnings.catch_warnings(action="ignore"):  # of what the exporter's own parts will do away with one day
+    """The ONNX file, with a dynamic batch size and the constants as metadata."""
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it logs every skipped optimisation
+    with warnings.catch_warnings(action="ignore"):  # deprecations within the exporter itself
         program = torch.onnx.export(
             model.graph.eval(),
             (model.example[:2],),
             dynamo=True,
-            input_names=[model.takes],
-            output_names=list(model.gives),
+            input_names=[model.input_name],
+            output_names=list(model.output_names),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             external_data=False,
@@ -189,12 +190,12 @@ def _traced(model: Exported) -> bytes:
 
 @torch.no_grad()
 def largest_difference(content: bytes, model: Exported) -> float:
-    """Between onnxruntime on a CPU and PyTorch, over all outputs and `BATCHES`; above 1 as a share of the number."""
+    """Between onnxruntime on a CPU and PyTorch, over all outputs and `BATCHES`; relative for values above 1."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     found = []
     for size in BATCHES:
         given = model.example[:size]
-        answers = session.run(None, {model.takes: given.numpy()})
+        answers = session.run(None, {model.input_name: given.numpy()})
         for wanted, got in zip(model.graph(given), answers, strict=True):
             expected = wanted.numpy()
             found.append(np.max(np.abs(got - expected) / np.maximum(np.abs(expected), 1)))

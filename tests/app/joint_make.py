@@ -19,12 +19,12 @@ from btlib.volumes.nets.network import JointArchitecture, build_joint
 from btlib.volumes.nets.windows import Window
 
 SHAPE = (20, 18, 12)
-# 1.5 × 2 × 3 mm, axes turned and mirrored, lying oblique
+# 1.5 × 2 × 3 mm, axes permuted and mirrored, oblique
 TILTED = from_matvec(
     Rotation.from_euler("xyz", (8, -5, 12), degrees=True).as_matrix() @ [[0, -2, 0], [-1.5, 0, 0], [0, 0, 3]],
     (12.0, 20, -30),
 )
-SECRET = "DOE^JANE"  # stands in every header, and must be in no output
+SECRET = "DOE^JANE"  # in every header, must not be in any output
 
 
 def brain(key: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
@@ -79,14 +79,14 @@ WORDS = {"t1": "AX T1", "t1ce": "AX T1 POST", "t2": "AX T2", "flair": "AX T2 FLA
 
 
 def write_series(folder: Path, values: np.ndarray, affine: np.ndarray, study: str, words: str, **tags) -> list[Path]:
-    """One file for each slice, in random order and without a hint in their names.
+    """One file per slice, in random order, with uninformative names.
 
     Args:
-        values: whole numbers [columns, rows, slices].
-        affine: [4, 4] of that grid, RAS, as the DICOM standard (C.7.6.2.1.1) has it: pixel (row r, column c) of a
-            slice lies at ImagePositionPatient + c · spacing · the first direction + r · spacing · the second one, LPS.
+        values: integers [columns, rows, slices].
+        affine: [4, 4] of that grid, RAS, following the DICOM standard (C.7.6.2.1.1): pixel (row r, column c) of a
+            slice is at ImagePositionPatient + c · spacing · the first direction + r · spacing · the second one, LPS.
         words: SeriesDescription.
-        tags: more of them, or others.
+        tags: further tags, or overrides.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lps = np.diag([-1, -1, 1, 1]) @ affine
@@ -103,7 +103,7 @@ def write_series(folder: Path, values: np.ndarray, affine: np.ndarray, study: st
         image.StudyInstanceUID, image.SeriesInstanceUID = study, series
         image.StudyDescription, image.SeriesDescription = SECRET, f"{words} {SECRET}"
         image.InstanceNumber = int(k) + 1
-        image.SliceThickness = 99  # never to be believed
+        image.SliceThickness = 99  # must be ignored
         image.ImagePositionPatient = apply_affine(lps, (0, 0, k)).round(9).tolist()
         image.ImageOrientationPatient = [*directions[:, 0].round(12), *directions[:, 1].round(12)]
         image.PixelSpacing = [float(sizes[1]), float(sizes[0])]  # between rows, between columns
@@ -120,7 +120,7 @@ def write_series(folder: Path, values: np.ndarray, affine: np.ndarray, study: st
 
 
 def write_study(folder: Path, key: int = 0, affine: np.ndarray = TILTED, without: tuple[str, ...] = ()) -> Path:
-    """Four series of one patient in one folder; the contrast agent is in its tag too."""
+    """Four series of one patient in one folder; the contrast agent is also in its tag."""
     study = generate_uid()
     for modality, values in zip(MODALITIES, brain(key), strict=True):
         if modality not in without:

@@ -1,4 +1,4 @@
-"""A packed classifier that is tiny and untrained, and files for it."""
+"""A tiny, untrained packed classifier, and files for it."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ CLAHE = Clahe(enabled=True, clip_limit=2.0, tiles=4)
 
 
 def picture(seed, height=40, width=48):
-    """uint8 [height, width, 3]: grey blobs on black, alike for all seeds."""
+    """uint8 [height, width, 3]: grey blobs on black, similar for all seeds."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     gray = 200 * np.exp(-(((y - height / 2) / 12) ** 2) - ((x - width / 2) / 12) ** 2) + rng.uniform(0, 25, y.shape)
@@ -56,7 +56,7 @@ def write_picture(path, seed=0):
 
 
 def write_dicom(path, values, **tags):
-    """A little-endian MR slice of integers [rows, columns], 16 bits, with names that must not get anywhere."""
+    """A little-endian MR slice of integers [rows, columns], 16 bits, with patient names that must not leak."""
     values = np.asarray(values, np.int16 if np.min(values) < 0 else np.uint16)
     file = Dataset()
     file.SOPClassUID, file.SOPInstanceUID = MRImageStorage, generate_uid()

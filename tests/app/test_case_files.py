@@ -1,4 +1,4 @@
-"""Which cases are found in what a user names, and what their volumes are."""
+"""Finding cases in the user's paths, and their volumes."""
 
 import json
 import re
@@ -62,17 +62,17 @@ def test_a_folder_with_four_files(tmp_path, files):
     np.testing.assert_array_equal(images_of(tmp_path / "c1"), brain(5))
 
 
-def test_segmentations_and_grades_do_not_matter(tmp_path):
+def test_segmentations_and_grades_are_ignored(tmp_path):
     write_case(tmp_path / "set/c1", 5)
     (tmp_path / "set/c1/c1_seg.nii.gz").write_bytes(b"no segmentation")
     (tmp_path / "set/name_mapping.csv").write_text("Grade,BraTS_2020_subject_ID\nHGG,another\n")
     np.testing.assert_array_equal(images_of(tmp_path / "set"), brain(5))
 
 
-def test_other_files_may_lie_beside(tmp_path):
+def test_other_files_are_ignored(tmp_path):
     write_case(tmp_path / "c1", 5)
     for name in ("brain_mask.nii.gz", "t1_seg.nii.gz", "ADC.nii.gz", "notes.txt"):
-        (tmp_path / "c1" / name).write_bytes(b"not looked at")
+        (tmp_path / "c1" / name).write_bytes(b"ignored")
     np.testing.assert_array_equal(images_of(tmp_path / "c1"), brain(5))
 
 
@@ -90,7 +90,7 @@ def test_several_cases_in_folders_and_lists(tmp_path):
 
 
 def write_stack(path, order):
-    """One 4D file; `order`: of the modalities in it."""
+    """One 4D file with its modalities in the given order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = [brain(4)[MODALITIES.index(name)] for name in order]
     nib.save(nib.Nifti1Image(np.stack(values, axis=-1), TILTED), path)
@@ -98,7 +98,7 @@ def write_stack(path, order):
 
 
 def write_dataset(folder, order):
-    """The Decathlon's table of contents, with the modalities in that order."""
+    """The dataset.json of the Decathlon, with the modalities in that order."""
     spoken = {"t1": "T1w", "t1ce": "t1gd", "t2": "T2w", "flair": "FLAIR"}
     labels = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
     item = {"image": "./imagesTr/BRATS_007.nii.gz", "label": "./labelsTr/BRATS_007.nii.gz"}
@@ -115,7 +115,7 @@ DECATHLON = ("flair", "t1", "t1ce", "t2")
 
 
 @pytest.mark.parametrize("order", [DECATHLON, MODALITIES])
-def test_a_4d_file_is_in_the_order_that_its_set_says(tmp_path, order):
+def test_4d_file_has_the_order_of_its_dataset_json(tmp_path, order):
     path = write_stack(tmp_path / "imagesTr/BRATS_007.nii.gz", order)
     other = write_stack(tmp_path / "imagesTs/BRATS_008.nii.gz", order)
     write_dataset(tmp_path, order)
@@ -126,7 +126,7 @@ def test_a_4d_file_is_in_the_order_that_its_set_says(tmp_path, order):
 
 def test_the_order_of_a_4d_file_is_never_assumed(tmp_path):
     path = write_stack(tmp_path / "c1/stack.nii.gz", DECATHLON)
-    assert f"{path}: holds 4 volumes, and nothing says which is which; if that is their order" in faults_of(path)
+    assert f"{path}: contains 4 volumes in unknown order; if it is this one" in faults_of(path)
     assert f"--t1 {path}#0 --t1ce {path}#1 --t2 {path}#2 --flair {path}#3" in faults_of(path)
     assert "counted from 0, as in stack.nii.gz#0" in faults_of(path.parent)
     places = {name: f"stack.nii.gz#{number}" for number, name in enumerate(DECATHLON)}
@@ -137,15 +137,15 @@ def test_the_order_of_a_4d_file_is_never_assumed(tmp_path):
     np.testing.assert_array_equal(images_of(path), brain(4))
 
 
-def test_one_scan_alone_is_no_case(tmp_path):
+def test_single_scan_is_not_a_case(tmp_path):
     scan = write_case(tmp_path / "c1", 0) / "c1_t1.nii.gz"
-    assert f"{scan}: holds one volume; name the folder of all four scans" in faults_of(scan)
+    assert f"{scan}: contains one volume; give the folder of all four scans" in faults_of(scan)
 
 
 ODD = {"t1": "a.nii.gz", "t1ce": "b.nii.gz", "t2": "c.nii.gz", "flair": "d.nii.gz"}
 
 
-def test_names_that_say_nothing_can_be_stated(tmp_path):
+def test_uninformative_names_can_be_stated(tmp_path):
     case = write_case(tmp_path / "in/c1", 5, names=ODD)
     assert "found 0 of t1, 0 of t1ce, 0 of t2, 0 of flair" in faults_of(tmp_path / "in")
     assert proposals(case) == [Proposal(name, None, "its name says no modality") for name in ODD.values()]
@@ -154,7 +154,7 @@ def test_names_that_say_nothing_can_be_stated(tmp_path):
     np.testing.assert_array_equal(images_of(tmp_path / "in"), brain(5))
 
 
-def test_one_case_json_for_scans_in_folders_of_their_own(tmp_path):
+def test_one_case_json_for_scans_in_separate_folders(tmp_path):
     whole = write_case(tmp_path / "whole", 5, names={name: f"{name}.nii.gz" for name in MODALITIES})
     for name in MODALITIES:
         (tmp_path / "in/c1" / name).mkdir(parents=True)
@@ -174,16 +174,16 @@ def test_t1_and_t1ce_swapped_by_their_names_are_refused(tmp_path):
     assert scans.sources["t1"] == ("T1.nii", "stated in case.json")
 
 
-def test_two_t1_without_a_word_are_refused_with_what_the_image_says(tmp_path):
+def test_two_unlabelled_t1_are_refused_with_image_evidence(tmp_path):
     alike = {"t1": "T1_b.nii", "t1ce": "T1_a.nii", "t2": "T2.nii", "flair": "FLAIR.nii"}
     text = faults_of(write_case(tmp_path / "c1", 5, names=alike))
-    assert "nothing says which of T1_a.nii and T1_b.nii was made with contrast; by the images it is T1_a.nii" in text
+    assert "unclear which of T1_a.nii and T1_b.nii was acquired with contrast; by the images it is T1_a.nii" in text
 
 
 def test_series_are_stated_by_their_folders(tmp_path):
     study = generate_uid()
     for name, values in zip(MODALITIES, brain(3), strict=True):
-        write_modality(tmp_path / "p" / name.upper(), values, TILTED, study, "t1")  # all of them described alike
+        write_modality(tmp_path / "p" / name.upper(), values, TILTED, study, "t1")  # all with the same description
     places = {name: name.upper() for name in MODALITIES}
     assert "found 4 of t1, 0 of t1ce" in faults_of(tmp_path / "p")
     assert [one.modality for one in proposals(tmp_path / "p")] == ["t1"] * 4
@@ -198,11 +198,11 @@ def test_series_are_stated_by_their_folders(tmp_path):
     ("place", "message"),
     [
         ("gone.nii.gz", "gone.nii.gz: no such file or folder"),
-        ("x.mha", "x.mha: not a volume that is read; convert it to NIfTI, for example with SimpleITK"),
-        ("x.png", "x.png: not a volume that is read; name a NIfTI file, or the folder of a DICOM series"),
+        ("x.mha", "x.mha: not a supported volume; convert it to NIfTI, for example with SimpleITK"),
+        ("x.png", "x.png: not a supported volume; give a NIfTI file, or the folder of a DICOM series"),
     ],
 )
-def test_what_is_stated_must_be_a_volume(tmp_path, place, message):
+def test_stated_path_must_be_a_volume(tmp_path, place, message):
     case = write_case(tmp_path / "c1", 0)
     (case / "x.mha").write_bytes(b"x")
     (case / "x.png").write_bytes(b"x")
@@ -212,16 +212,16 @@ def test_what_is_stated_must_be_a_volume(tmp_path, place, message):
 
 
 @pytest.mark.parametrize("ending", ["mha", "MHD", "nrrd", "nhdr", "hdr", "img", "mgz"])
-def test_volumes_in_other_formats_are_refused_with_the_way_to_convert(tmp_path, ending):
+def test_other_volume_formats_are_refused_with_conversion_advice(tmp_path, ending):
     (tmp_path / "c").mkdir()
     for name in MODALITIES:
         (tmp_path / f"c/{name}.{ending}").write_bytes(b"x")
     assert is_case(tmp_path / "c") and is_case(tmp_path / f"c/t1.{ending}")
     assert f"sitk.WriteImage(sitk.ReadImage('t1.{ending}'), 't1.nii.gz')" in faults_of(tmp_path / f"c/t1.{ending}")
-    assert "a volume in a format that is not read; convert it to NIfTI" in faults_of(tmp_path / "c")
+    assert "unsupported volume format; convert it to NIfTI" in faults_of(tmp_path / "c")
 
 
-def test_endings_in_capitals(tmp_path):
+def test_upper_case_extensions(tmp_path):
     case = write_case(tmp_path / "c1", 5)
     for path in case.iterdir():
         path.rename(path.with_name(path.name.upper()))
@@ -229,13 +229,13 @@ def test_endings_in_capitals(tmp_path):
     np.testing.assert_array_equal(images_of(case), brain(5))
 
 
-def test_answers_of_an_earlier_run_are_no_scans(tmp_path):
+def test_results_of_an_earlier_run_are_skipped(tmp_path):
     write_case(tmp_path / "in/c1", 5)
     write_case(tmp_path / "in/out/c1", 6)
     (tmp_path / "in/out/cases.json").write_text('{"cases": [], "model": {"intended_use": ""}}')
     assert names(tmp_path / "in") == ["c1"]
-    assert find_cases([tmp_path / "in"]).unused == {tmp_path / "in/out": "answers of an earlier run, not scans"}
-    assert "answers of an earlier run, not scans; name the scans" in faults_of(tmp_path / "in/out/c1")
+    assert find_cases([tmp_path / "in"]).unused == {tmp_path / "in/out": "results of an earlier run, not scans"}
+    assert "results of an earlier run, not scans; name the scans" in faults_of(tmp_path / "in/out/c1")
 
 
 def test_dicom_studies_are_named_after_their_folders(tmp_path):
@@ -251,10 +251,10 @@ def test_dicom_studies_are_named_after_their_folders(tmp_path):
 def test_studies_in_one_folder_are_refused(tmp_path):
     write_study(tmp_path / "mixed", key=1)
     write_study(tmp_path / "mixed", key=2)
-    assert "files of 2 DICOM studies lie together; give each a folder of its own" in faults_of(tmp_path / "mixed")
+    assert "files of 2 DICOM studies are mixed; put each study into its own folder" in faults_of(tmp_path / "mixed")
 
 
-def test_pictures_are_no_case(tmp_path):
+def test_pictures_are_not_a_case(tmp_path):
     (tmp_path / "glioma").mkdir()
     Image.new("L", (32, 32)).save(tmp_path / "glioma/a.png")
     write_modality(tmp_path / "single", brain(0)[0][:, :, :2], TILTED, generate_uid(), "t1")
@@ -263,7 +263,7 @@ def test_pictures_are_no_case(tmp_path):
     assert f"{tmp_path / 'glioma/a.png'}: not a case; a case is" in faults_of(tmp_path / "glioma/a.png")
 
 
-def test_all_faults_of_all_paths(tmp_path):
+def test_all_faults_of_all_paths_are_listed(tmp_path):
     write_case(tmp_path / "bad name", 0)
     write_case(tmp_path / "x/twice", 1)
     write_case(tmp_path / "y/twice", 2)
@@ -274,23 +274,23 @@ def test_all_faults_of_all_paths(tmp_path):
     broken.write_bytes(broken.read_bytes()[:-40])
     text = faults_of(*(tmp_path / n for n in ("bad name", "x", "y", "lacks", "vague", "broken", "gone")))
     for message in (
-        "case 'bad name': its name becomes a folder's",
+        "case 'bad name': the name is used for a folder",
         "case twice: found 2 times; rename the folders",
         "case lacks: expected one volume of each modality, found 1 of t1, 1 of t1ce, 0 of t2, 1 of flair",
         "case vague: expected one volume of each modality, found 4 of t1, 0 of t1ce, 0 of t2, 0 of flair",
-        "broken_flair.nii.gz: not a whole NIfTI file",
+        "broken_flair.nii.gz: not a valid NIfTI file",
         "gone: no such file or folder",
     ):
         assert message in text
 
 
-def test_grids_that_differ_are_resampled_only_when_asked_for(tmp_path):
+def test_different_grids_are_resampled_only_on_request(tmp_path):
     case = write_case(tmp_path / "c1", 5)
     moved = TILTED.copy()
     moved[:3, 3] += TILTED[:3, 0]  # one voxel along the first axis
     nib.save(nib.Nifti1Image(brain(5)[2][1:], moved), case / "c1_t2.nii.gz")
-    assert "case c1: not on one grid, that of c1_t1ce.nii.gz: c1_t2.nii.gz (19×18×12 voxels, not" in faults_of(case)
+    assert "case c1: not on the grid of c1_t1ce.nii.gz: c1_t2.nii.gz (19×18×12 voxels, not" in faults_of(case)
     assert "--resample" in faults_of(case)
     scans = read_scans(find_cases([case]).cases[0], resample=True)
     np.testing.assert_allclose(scans.images[2], brain(5)[2], atol=1e-3)
-    assert scans.remarks == ("t2 brought onto the grid of t1ce by headers, which know of no movement",)
+    assert scans.remarks == ("t2 resampled to the grid of t1ce by headers, without motion correction",)

@@ -1,4 +1,4 @@
-"""Answers of the packed joint network, and the files that prediction writes."""
+"""Predictions of the packed joint network, and the files written by prediction."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def scans(key=0, images=None):
     return Scans("c", np.float32(brain(key) if images is None else images), TILTED, ())
 
 
-def test_volumes_are_voxels_times_their_size():
+def test_volumes_are_voxel_counts_times_voxel_size():
     labels = np.zeros((5, 6, 7), np.uint8)
     labels[0, 0, :4] = 1  # core
     labels[1, 0, :5] = 2  # oedema
@@ -47,7 +47,7 @@ def test_volumes_are_voxels_times_their_size():
     assert volumes_ml(labels, sheared) == pytest.approx(found)
 
 
-def test_an_answer_is_the_pipelines_prediction_calibrated_and_on_the_input_grid(model):
+def test_answer_is_the_pipelines_prediction_calibrated_on_the_input_grid(model):
     net, window, _, card = load_packed(model)
     answer = CasePredictor.load(model).answer(scans())
     case = normalized(scans(), card.preprocessing)
@@ -63,8 +63,8 @@ def test_an_answer_is_the_pipelines_prediction_calibrated_and_on_the_input_grid(
     assert CasePredictor.load(model).answer(scans(), heat=False).heat is None
 
 
-def test_turning_the_axes_of_the_input_turns_the_answer(model):
-    """The same head, stored with its axes in another order: the same voxels of the same place get the same labels."""
+def test_permuting_input_axes_permutes_the_answer(model):
+    """The same head stored with permuted axes: voxels at the same location get the same labels."""
     straight = nib.as_closest_canonical(nib.Nifti1Image(np.moveaxis(brain(0), 0, -1), TILTED))
     turned = Scans("c", np.float32(np.moveaxis(straight.get_fdata(), -1, 0)), straight.affine, ())
     predictor = CasePredictor.load(model)
@@ -75,37 +75,37 @@ def test_turning_the_axes_of_the_input_turns_the_answer(model):
 
 
 @pytest.mark.parametrize(("threshold", "unsure"), [(0.5, False), (2.0, True)])
-def test_below_the_threshold_it_is_unsure(tmp_path, threshold, unsure):
+def test_unsure_below_the_threshold(tmp_path, threshold, unsure):
     made = packed()
     card = made.card.model_copy(update={"unsure": Unsure(**made.card.unsure.model_dump() | {"threshold": threshold})})
     save_packed(tmp_path / "joint", made._replace(card=card), {})
     assert CasePredictor.load(tmp_path / "joint").answer(scans()).unsure is unsure
 
 
-def test_what_it_never_saw_is_unfamiliar(model):
+def test_out_of_distribution_input_is_unfamiliar(model):
     predictor = CasePredictor.load(model)
     usual = predictor.answer(scans(101))
     assert usual.novelty <= 1 and not usual.unfamiliar and usual.remarks == ()
     missing = brain(101)
-    missing[1, missing[1] > 0] = np.indices(SHAPE)[0][missing[1] > 0] * 10  # a ramp is no T1ce
+    missing[1, missing[1] > 0] = np.indices(SHAPE)[0][missing[1] > 0] * 10  # a ramp is not a T1ce
     strange = predictor.answer(scans(images=missing))
     assert (
         strange.novelty > 1
         and strange.unfamiliar
-        and "unlike the volumes that the network was trained on" in str(strange.remarks)
+        and "unlike the training volumes of the network" in str(strange.remarks)
     )
 
 
-def test_scans_with_air_around_are_unfamiliar(model):
+def test_scans_with_nonzero_background_are_unfamiliar(model):
     noisy = brain(101) + np.random.default_rng(0).integers(1, 9, (4, *SHAPE))
     answer = CasePredictor.load(model).answer(scans(images=noisy))
     assert answer.unfamiliar
-    assert "hardly anywhere 0: with skull, or noise in the air? Strip it, for example with HD-BET" in str(
+    assert "almost no background is 0: skull present, or noise in the air? Co-register and skull-strip" in str(
         answer.remarks
     )
 
 
-def test_a_network_that_only_segments(tmp_path):
+def test_network_with_segmentation_only(tmp_path):
     predictor = CasePredictor.load(write_model(tmp_path / "joint", grading="none"))
     answer = predictor.answer(scans())
     assert (answer.grade, answer.probabilities, answer.confidence, answer.unsure, answer.heat) == (None,) * 5
@@ -116,7 +116,7 @@ def test_a_network_that_only_segments(tmp_path):
     assert row["p_HGG"] is row["unsure"] is row["grade"] is None and row["volume_wt_ml"] >= 0
 
 
-def test_a_network_that_only_grades(tmp_path):
+def test_network_with_grading_only(tmp_path):
     write_model(tmp_path / "joint", grading="global", segmentation=False, attention=False, dropout=0.0)
     predict_cases(find_cases([write_case(tmp_path / "c1", 0)]), tmp_path / "joint", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out/c1").iterdir()) == FILES[:2]
@@ -124,7 +124,7 @@ def test_a_network_that_only_grades(tmp_path):
     assert row["mask"] is row["volume_wt_ml"] is None and row["p_LGG"] + row["p_HGG"] == pytest.approx(1)
 
 
-def test_without_dropout_the_doubt_is_that_of_one_prediction(tmp_path):
+def test_uncertainty_without_dropout_is_that_of_one_prediction(tmp_path):
     answer = CasePredictor.load(write_model(tmp_path / "joint", dropout=0.0)).answer(scans())
     assert answer.uncertainty.max() > 0 and answer.maps.mutual_information is None
 
@@ -169,7 +169,7 @@ def test_dicom_and_nifti_of_one_head_get_the_same_answer(written):
     np.testing.assert_array_equal(masks[0].get_fdata(), masks[1].get_fdata())
 
 
-def test_maps_lie_on_the_input_grid_without_a_word_of_the_header(written):
+def test_maps_are_on_the_input_grid_without_header_text(written):
     for name in FILES[:1] + FILES[2:]:
         image = nib.load(written / "nifti" / name)
         assert image.shape == SHAPE
@@ -184,7 +184,7 @@ def test_maps_lie_on_the_input_grid_without_a_word_of_the_header(written):
     assert not any(SECRET.encode() in content or b"DOE" in content for content in unpacked)
 
 
-def test_all_faults_come_before_anything_is_predicted(model, tmp_path):
+def test_all_faults_are_raised_before_prediction(model, tmp_path):
     write_case(tmp_path / "in/good", 0)
     blank = write_case(tmp_path / "in/flat", 1)
     nib.save(nib.Nifti1Image((brain(1)[0] > 0).astype(np.int16), TILTED), blank / "flat_t1.nii.gz")
@@ -192,7 +192,7 @@ def test_all_faults_come_before_anything_is_predicted(model, tmp_path):
     with pytest.raises(InputError) as found:
         predict_cases(find_cases([tmp_path / "in", tmp_path / "gone"]), model, tmp_path / "out")
     text = str(found.value)
-    assert text.startswith("nothing was predicted, since there are faults:\n  - ") and text.count("\n  - ") == 3
+    assert text.startswith("nothing was predicted because of these faults:\n  - ") and text.count("\n  - ") == 3
     assert "case flat: t1 has the same value in the whole brain" in text
     assert (
         "case lacks: expected one volume of each modality, found 1 of t1, 1 of t1ce, 1 of t2, 0 of flair" in text
@@ -201,21 +201,19 @@ def test_all_faults_come_before_anything_is_predicted(model, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_every_output_names_what_was_taken_and_why(written):
+def test_outputs_name_the_source_of_each_modality(written):
     table = read_csv(written / "cases.csv", text=("t1", "why", "labels")).set_index("case")
     assert table.loc["nifti", ["t1", "t2", "flair"]].tolist() == [f"nifti_{m}.nii.gz" for m in ("t1", "t2", "flair")]
-    assert table.loc["nifti", "why"].startswith("t1: named t1 in the form of BraTS; t1ce: named t1ce in the form of")
+    assert table.loc["nifti", "why"].startswith("t1: named t1 in BraTS style; t1ce: named t1ce in BraTS style")
     why = table.loc["study", "why"]
-    assert (
-        "t1ce: its description and its times say T1 with contrast; its notes speak of an agent; EchoTime 10 ms" in why
-    )
+    assert "t1ce: its description and its times say T1 with contrast; its tags mention an agent; EchoTime 10 ms" in why
     assert "the image agrees; t2: its description and its times say T2" in why
     rows = read_json(written / "cases.json")["cases"]
     assert [row["t1ce"] for row in rows] == table["t1ce"].tolist() and rows[1]["why"] == why
     assert (written.parent / "study" / table.loc["study", "t1ce"]).is_file()
 
 
-def test_masks_in_the_numbers_of_the_users_set(model, written, tmp_path):
+def test_masks_in_the_users_numbering(model, written, tmp_path):
     case = write_case(tmp_path / "nifti", 7)
     predict_cases(find_cases([case]), model, tmp_path / "out", labels="brats")
     mine, theirs = (nib.load(out / "nifti/seg.nii.gz").get_fdata() for out in (written, tmp_path / "out"))
@@ -231,15 +229,15 @@ def test_files_that_were_not_used_are_listed(model, tmp_path, capsys):
     for name, content in (("t1_mask.nii.gz", b"x"), ("empty.png", b""), ("notes.bin", b"x"), ("old.mha", b"x")):
         (case / name).write_bytes(content)
     predict_cases(find_cases([tmp_path / "in"]), model, tmp_path / "in/out")
-    assert "4 files or folders were seen and not used" in capsys.readouterr().out
+    assert "4 files or folders were not used" in capsys.readouterr().out
     predict_cases(find_cases([tmp_path / "in"]), model, tmp_path / "again")
     reasons = read_csv(tmp_path / "again/unused.csv").set_index("path")["reason"]
     assert {path.removeprefix(f"{tmp_path}/in/"): reason.split(":")[0] for path, reason in reasons.items()} == {
         "c1/empty.png": "zero bytes",
-        "c1/notes.bin": "not NIfTI, as the scans beside it are",
-        "c1/old.mha": "a format that is not read; convert it to NIfTI, for example with SimpleITK",
-        "c1/t1_mask.nii.gz": "not taken",
-        "out": "answers of an earlier run, not scans",
+        "c1/notes.bin": "not NIfTI, unlike the scans beside it",
+        "c1/old.mha": "unsupported format; convert it to NIfTI, for example with SimpleITK",
+        "c1/t1_mask.nii.gz": "not chosen",
+        "out": "results of an earlier run, not scans",
     }
 
 
@@ -247,7 +245,7 @@ def crash(case, **_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_case_that_crashes_its_reader_is_a_fault_of_its_own(model, tmp_path, monkeypatch):
+def test_case_that_crashes_its_reader_is_reported(model, tmp_path, monkeypatch):
     case = write_case(tmp_path / "c1", 0)
     monkeypatch.setattr(case_results, "read_scans", crash)
     with pytest.raises(InputError, match="case c1: crashed the program that decodes it"):
@@ -256,7 +254,7 @@ def test_a_case_that_crashes_its_reader_is_a_fault_of_its_own(model, tmp_path, m
 
 def test_nothing_is_overwritten(model, tmp_path):
     case = write_case(tmp_path / "c1", 0)
-    with pytest.raises(InputError, match="c1: not an empty folder; name a new one, nothing is overwritten"):
+    with pytest.raises(InputError, match="c1: not an empty folder; choose a new one, nothing is overwritten"):
         predict_cases(find_cases([case]), model, case)
     assert len(list(case.iterdir())) == 4
     (tmp_path / "empty").mkdir()
@@ -264,7 +262,7 @@ def test_nothing_is_overwritten(model, tmp_path):
 
 
 def test_a_missing_or_damaged_model_is_named(model, tmp_path):
-    with pytest.raises(InputError, match=r"gone: no such model folder; `dvc repro package_joint` makes it"):
+    with pytest.raises(InputError, match=r"gone: no such model folder; create it with `dvc repro package_joint`"):
         CasePredictor.load(tmp_path / "gone")
     made = packed()
     save_packed(tmp_path / "joint", made, {})
@@ -274,11 +272,11 @@ def test_a_missing_or_damaged_model_is_named(model, tmp_path):
         CasePredictor.load(tmp_path / "joint")
 
 
-def test_resampling_is_remarked_on(model, tmp_path, capsys):
+def test_resampling_adds_a_remark(model, tmp_path, capsys):
     case = write_case(tmp_path / "c1", 3)
     shifted = from_matvec(TILTED[:3, :3], TILTED[:3, 3] + 0.1)
     nib.save(nib.Nifti1Image(brain(3)[3], shifted), case / "c1_flair.nii.gz")
     with pytest.raises(InputError, match="give --resample"):
         predict_cases(find_cases([case]), model, tmp_path / "out")
     predict_cases(find_cases([case]), model, tmp_path / "out", resample=True)
-    assert "case c1: flair brought onto the grid of t1ce by headers" in capsys.readouterr().out
+    assert "case c1: flair resampled to the grid of t1ce by headers" in capsys.readouterr().out

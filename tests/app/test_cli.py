@@ -1,4 +1,4 @@
-"""The command `btlib` as it is typed."""
+"""The command line `btlib`."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 
 from btlib import cli
 from btlib.app import export
-from btlib.app.predict import roads
+from btlib.app.predict import dispatch
 from btlib.app.scans.case_files import find_cases
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def typed(monkeypatch, capsys):
-    """Runs a command line; gives the exit code and what it wrote to stdout and stderr."""
+    """Runs a command line; returns exit code, stdout and stderr."""
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["btlib", *map(str, words)])
@@ -37,10 +37,10 @@ def typed(monkeypatch, capsys):
 
 @pytest.fixture
 def called(monkeypatch):
-    """Which road was taken with what, instead of taking it."""
+    """Records which network is called with which arguments, without calling it."""
     calls = []
-    monkeypatch.setattr(roads, "predict_slices", lambda *given: calls.append(("2D", *given)) or 7)
-    monkeypatch.setattr(roads, "predict_cases", lambda *given: calls.append(("3D", *given)) or 2)
+    monkeypatch.setattr(dispatch, "predict_slices", lambda *given: calls.append(("2D", *given)) or 7)
+    monkeypatch.setattr(dispatch, "predict_cases", lambda *given: calls.append(("3D", *given)) or 2)
     return calls
 
 
@@ -50,7 +50,7 @@ def write_volume(path):
     return path
 
 
-def test_help_names_the_commands_and_says_what_this_is_not(typed):
+def test_help_lists_commands_and_disclaimer(typed):
     code, out, _ = typed("--help")
     assert code == 0 and "Research software, not a medical device." in " ".join(out.split())
     assert all(f"  {name} " in out for name in ("predict", "export", "serve"))
@@ -58,7 +58,7 @@ def test_help_names_the_commands_and_says_what_this_is_not(typed):
 
 
 @pytest.mark.parametrize("command", ["predict", "export", "serve"])
-def test_each_command_says_what_its_options_are(typed, command):
+def test_help_of_each_command(typed, command):
     code, out, _ = typed(command, "--help")
     words = " ".join(out.split())
     assert code == 0 and words.startswith(f"Usage: btlib {command} ") and "[default: models/deploy]" in words
@@ -67,7 +67,7 @@ def test_each_command_says_what_its_options_are(typed, command):
 
 
 def test_as_a_module_and_without_loading_a_network():
-    """Help must not take the seconds that PyTorch takes to load."""
+    """Help must not wait for PyTorch to load."""
     code = "import runpy, sys; sys.argv = ['btlib', '--help']; runpy.run_module('btlib.cli', run_name='__main__')"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -76,7 +76,7 @@ def test_as_a_module_and_without_loading_a_network():
     assert not any(line.endswith("| torch") for line in done.stderr.replace("  ", "").splitlines())
 
 
-def test_images_are_predicted_whole(typed, tmp_path):
+def test_predicting_images(typed, tmp_path):
     write_model(tmp_path / "models/classifier")
     write_picture(tmp_path / "scans/a.png")
     given = ("predict", tmp_path / "scans", "--out", tmp_path / "out", "--models", tmp_path / "models")
@@ -84,10 +84,10 @@ def test_images_are_predicted_whole(typed, tmp_path):
     assert (code, out) == (0, f"1 predicted: {tmp_path / 'out'}\n")
     assert len(read_csv(tmp_path / "out/slices.csv")) == 1
     code, _, err = typed(*given)
-    assert code == 1 and "out: not an empty folder; name a new one" in err
+    assert code == 1 and "out: not an empty folder; choose a new one" in err
 
 
-def test_a_file_that_cannot_be_read_gives_exit_code_1_with_the_others_predicted(typed, tmp_path):
+def test_unreadable_file_gives_exit_code_1_but_others_are_predicted(typed, tmp_path):
     write_model(tmp_path / "models/classifier")
     write_picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
@@ -97,10 +97,10 @@ def test_a_file_that_cannot_be_read_gives_exit_code_1_with_the_others_predicted(
     assert len(read_csv(tmp_path / "out/slices.csv")) == 1
 
 
-def test_without_a_model_it_says_what_to_run(typed, tmp_path):
+def test_missing_model_error_names_the_command(typed, tmp_path):
     picture = write_picture(tmp_path / "a.png")
     code, _, err = typed("predict", picture, "--out", tmp_path / "out", "--models", tmp_path)
-    assert code == 1 and "no such model folder; `dvc repro package_classifier` makes it, `dvc pull" in err
+    assert code == 1 and "no such model folder; create it with `dvc repro package_classifier` or fetch" in err
     code, _, err = typed("export", "--out", tmp_path / "out", "--models", tmp_path / "none")
     assert code == 1 and "`dvc repro package_classifier package_joint` makes them" in err
     assert not (tmp_path / "out").exists()
@@ -110,22 +110,22 @@ def test_images_go_to_the_2d_network_and_volumes_to_the_3d_one(called, typed, tm
     picture, volume = write_picture(tmp_path / "images/a.png"), write_volume(tmp_path / "case/t1.nii.gz")
     models, out = tmp_path / "models", tmp_path / "out"
     for paths in ([picture], [picture.parent], [picture, picture.parent]):
-        assert roads.predict(paths, models, out, None, roads.Wish()) == 7
+        assert dispatch.predict(paths, models, out, None, dispatch.VolumeOptions()) == 7
         assert called.pop() == ("2D", paths, models / "classifier", out)
     for paths in ([volume], [volume.parent]):
-        assert roads.predict(paths, models, out, None, roads.Wish(resample=True)) == 2
+        assert dispatch.predict(paths, models, out, None, dispatch.VolumeOptions(resample=True)) == 2
         assert called.pop() == ("3D", find_cases(paths), models / "joint", out, True, None, "canonical")
-    with pytest.raises(InputError, match=r"case holds volumes and .*a\.png images; predict them apart"):
-        roads.predict([picture, volume.parent], models, out, None, roads.Wish())
+    with pytest.raises(InputError, match=r"case holds volumes and .*a\.png images; predict them separately"):
+        dispatch.predict([picture, volume.parent], models, out, None, dispatch.VolumeOptions())
     with pytest.raises(InputError, match=r"x: no such file or folder\n.*y: no such file or folder"):
-        roads.predict([tmp_path / "x", picture, tmp_path / "y"], models, out, None, roads.Wish())
+        dispatch.predict([tmp_path / "x", picture, tmp_path / "y"], models, out, None, dispatch.VolumeOptions())
     for odd in ("a" * 300, "a\0b"):
         with pytest.raises(InputError, match="no such file or folder"):
-            roads.predict([tmp_path / odd], models, out, None, roads.Wish())
+            dispatch.predict([tmp_path / odd], models, out, None, dispatch.VolumeOptions())
     assert called == []
 
 
-def test_what_a_path_holds_can_be_said(called, typed, tmp_path):
+def test_kind_of_paths_can_be_set(called, typed, tmp_path):
     write_modality(tmp_path / "series", brain(0)[0], TILTED, generate_uid(), "t1ce")
     given = ("predict", tmp_path / "series", "--out", tmp_path / "out")
     assert typed(*given)[0] == 0 and called.pop()[0] == "3D"
@@ -142,22 +142,22 @@ def test_a_case_can_be_stated_volume_by_volume(called, typed, tmp_path):
     scans = ("--t1", case / "a.nii", "--t1ce", case / "b.nii", "--t2", case / "c.nii", "--flair", case / "d.nii")
     wishes = ("--assume-orientation", "LPS", "--labels", "brats", "--resample")
     assert typed("predict", *scans, "--out", tmp_path / "out", *wishes)[0] == 0
-    road, found, _, _, *wished = called.pop()
-    assert road == "3D" and wished == [True, "LPS", "brats"] and [one.name for one in found.cases] == ["c1"]
+    network, found, _, _, *options = called.pop()
+    assert network == "3D" and options == [True, "LPS", "brats"] and [one.name for one in found.cases] == ["c1"]
     assert [source.file for source in found.cases[0].choose().sources.values()] == ["a.nii", "b.nii", "c.nii", "d.nii"]
     for words, message in (
         (scans[:4], "--t2, --flair: not given; name all four volumes"),
-        ((case, *scans), "name one case of volumes; predict images and other cases apart"),
+        ((case, *scans), "name one case of volumes; predict images and other cases separately"),
         (("--as", "images", *scans), "name one case of volumes"),
-        ((), "nothing to predict: name images, folders or cases, or --t1, --t1ce, --t2, --flair"),
-        ((case, "--labels", "roman"), "--labels roman: no known numbering; there are brats, canonical, msd"),
+        ((), "nothing to predict: give images, folders or cases, or --t1, --t1ce, --t2, --flair"),
+        ((case, "--labels", "roman"), "--labels roman: unknown numbering; choose from brats, canonical, msd"),
     ):
         code, _, err = typed("predict", *words, "--out", tmp_path / "out")
         assert code == 1 and message in " ".join(err.split())
     assert called == []
 
 
-def test_export_tells_how_far_each_file_is_from_pytorch(typed, tmp_path, monkeypatch):
+def test_export_prints_differences_from_pytorch(typed, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "export_models", lambda models, out: {out / "classifier.onnx": 2.2e-7})
     code, out, _ = typed("export", "--out", tmp_path)
     assert (code, out) == (0, f"{tmp_path / 'classifier.onnx'}: differs from PyTorch by at most 2.2e-07\n")

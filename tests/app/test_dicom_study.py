@@ -1,4 +1,4 @@
-"""DICOM series to volumes: where the voxels are, which modality it is, and what is refused."""
+"""DICOM series to volumes: voxel positions, modalities, and refusals."""
 
 import nibabel as nib
 import numpy as np
@@ -16,20 +16,20 @@ from btlib.app.scans.series import series_of
 from btlib.core.runtime.errors import InputError
 from tests.app.joint_make import SECRET, SHAPE, TILTED, brain, write_modality, write_series, write_study
 
-# columns: where the next column, row and slice lie, in mm RAS
+# columns: offsets to the next column, row and slice, in mm RAS
 AXIAL = from_matvec([[-0.9, 0, 0], [0, -1.1, 0], [0, 0, 5]], (90, 110, -40))
 SAGITTAL = from_matvec([[0, 0, -1.2], [-0.9, 0, 0], [0, -1.1, 0]], (80, 100, 90))
 PLANES = {"axial": AXIAL, "sagittal": SAGITTAL, "oblique": TILTED}
 
 
 def somewhere(affine):
-    """int16 [10, 12, 9]: 4 mm⁻¹ to the right, 5 to the front, 7 upwards, so that the value tells the place."""
+    """int16 [10, 12, 9]: 4 mm⁻¹ to the right, 5 to the front, 7 upwards, so that values encode positions."""
     places = apply_affine(affine, np.moveaxis(np.indices((10, 12, 9)), 0, -1))
     return np.rint(places @ [4, 5, 7]).astype(np.int16)
 
 
 def read_study(folder, names=None):
-    """The volumes of all series in a folder, of whatever study, and the faults."""
+    """The volumes of all series in a folder, across studies, and the faults."""
     try:
         series, _ = series_of(headers(folder, names or sorted(path.name for path in folder.iterdir())))
     except InputError as error:
@@ -42,7 +42,7 @@ def read_series(folder):
 
 
 @pytest.mark.parametrize("plane", PLANES)
-def test_voxels_are_where_the_scanner_saw_them(tmp_path, plane):
+def test_voxel_positions_match_the_scanner(tmp_path, plane):
     write_series(tmp_path, somewhere(PLANES[plane]), PLANES[plane], generate_uid(), "T1")
     volume = read_series(tmp_path)
     assert volume.values.shape == (10, 12, 9) and volume.values.dtype == np.float32 and volume.positioned
@@ -67,7 +67,7 @@ def test_the_scanners_scaling_is_applied(tmp_path):
     np.testing.assert_array_equal(read_series(tmp_path).values, somewhere(AXIAL) * np.float32(0.5) - 3)
 
 
-def test_a_study_gives_its_four_volumes_in_any_order_of_files(tmp_path):
+def test_study_gives_four_volumes_in_any_file_order(tmp_path):
     write_study(tmp_path, key=3)
     names = sorted(path.name for path in tmp_path.iterdir())
     volumes, faults = read_study(tmp_path, names)
@@ -82,7 +82,7 @@ def test_a_study_gives_its_four_volumes_in_any_order_of_files(tmp_path):
 
 
 def refused(folder):
-    """The faults of the study in a folder, which hold nothing of the patient."""
+    """The faults of the study in a folder, checked to contain nothing about the patient."""
     _, faults = read_study(folder)
     text = "\n".join(faults)
     assert text and "DOE" not in text
@@ -94,18 +94,17 @@ def test_a_missing_series_is_named(tmp_path):
     text = refused(tmp_path)
     assert "found 1 of t1, 1 of t1ce, 1 of t2, 0 of flair" in text
     assert (
-        "and 11 more: t1ce (its description and its times say T1 with contrast; its notes speak of an agent; Echo"
-        in text
+        "and 11 more: t1ce (its description and its times say T1 with contrast; its tags mention an agent; Echo" in text
     )
 
 
-def test_two_series_of_one_kind_are_refused(tmp_path):
+def test_two_series_of_one_modality_are_refused(tmp_path):
     write_study(tmp_path)
     write_modality(tmp_path, brain(9)[1], AXIAL, generate_uid(), "t1ce")
     assert "found 1 of t1, 2 of t1ce, 1 of t2, 1 of flair" in refused(tmp_path)
 
 
-def test_scouts_and_other_kinds_may_lie_beside(tmp_path):
+def test_scouts_and_other_kinds_are_ignored(tmp_path):
     write_study(tmp_path)
     write_series(tmp_path, brain(9)[0][:, :, :3], AXIAL, generate_uid(), "T1 3 slices")
     write_series(tmp_path, brain(9)[0], AXIAL, generate_uid(), "ADC")
@@ -115,7 +114,7 @@ def test_scouts_and_other_kinds_may_lie_beside(tmp_path):
     assert faults == [] and set(volumes) == {"t1", "t1ce", "t2", "flair"}
 
 
-def test_echoes_of_one_series_are_told_apart(tmp_path):
+def test_echoes_of_one_series_are_separated(tmp_path):
     write_study(tmp_path, without=("t2",))
     series = generate_uid()
     for echo, values in ((20, brain(8)[2]), (100, brain(9)[2])):
@@ -127,7 +126,7 @@ def test_echoes_of_one_series_are_told_apart(tmp_path):
 
 
 def with_flair(folder, change):
-    """A study whose FLAIR files went through `change`."""
+    """A study whose FLAIR files were modified by `change`."""
     write_study(folder, without=("flair",))
     change(write_modality(folder, brain(0)[3], TILTED, generate_uid(), "flair"))
 
@@ -144,7 +143,7 @@ def edited(path, **tags):
     [
         (
             lambda files: by_number(files)[5].unlink(),
-            "11 slices numbered 1 to 12, so that 1 are missing",
+            "11 slices numbered 1 to 12, so 1 are missing",
         ),
         (lambda files: edited(by_number(files)[5], ImagePositionPatient=[0, 0, 0]), "expected even steps"),
         (
@@ -163,11 +162,11 @@ def edited(path, **tags):
         (lambda files: [edited(file, Rows=60000, Columns=60000) for file in files], "60000×60000×12 voxels"),
         (lambda files: [edited(file, ImageOrientationPatient=[1, 0, 0, 1, 0, 0]) for file in files], "at right angles"),
         (lambda files: [edited(file, ImageOrientationPatient=[2, 0, 0, 0, 2, 0]) for file in files], "at right angles"),
-        (lambda files: edited(files[0], PhotometricInterpretation="MONOCHROME1"), "not a grey picture with black as 0"),
+        (lambda files: edited(files[0], PhotometricInterpretation="MONOCHROME1"), "not a grey image with black as 0"),
         (lambda files: edited(files[0], PixelData=b"\0" * 10), r"cannot be decoded \(ValueError; Explicit VR Little"),
     ],
 )
-def test_what_is_no_volume_is_refused(tmp_path, change, message):
+def test_invalid_volumes_are_refused(tmp_path, change, message):
     with_flair(tmp_path, change)
     text = refused(tmp_path)
     assert text.startswith(("case s: flair: ", "1 file(s) cannot be read"))
@@ -179,13 +178,13 @@ def by_number(files):
     return sorted(files, key=lambda path: pydicom.dcmread(path).InstanceNumber)
 
 
-def test_many_slices_in_one_file_without_their_places_are_refused(tmp_path):
+def test_multi_frame_file_without_positions_is_refused(tmp_path):
     with_flair(tmp_path, lambda files: edited(files[0], NumberOfFrames=30))
-    assert "holds 30 frames, and positions of 1; convert it to NIfTI" in refused(tmp_path)
+    assert "has 30 frames, but positions of 1; convert it to NIfTI" in refused(tmp_path)
 
 
 def write_enhanced(path, values, affine, order, **tags):
-    """One file of many frames (enhanced MR) in the given order of slices, each with a scaling of its own."""
+    """One file of many frames (enhanced MR) in the given order of slices, each with its own scaling."""
     lps = np.diag([-1, -1, 1, 1]) @ affine
     sizes = nib.affines.voxel_sizes(affine)
     image = pydicom.dcmread(write_series(path.parent / "one", values[:, :, :1], affine, generate_uid(), "T1")[0])
@@ -211,7 +210,7 @@ def write_enhanced(path, values, affine, order, **tags):
     image.save_as(path)
 
 
-def test_a_file_of_many_frames_is_read_as_its_slices(tmp_path):
+def test_multi_frame_file_is_read_as_slices(tmp_path):
     values = somewhere(TILTED)
     write_enhanced(tmp_path / "enhanced", values, TILTED, [3, 0, 8, 1, 7, 2, 6, 4, 5])
     (series,), _ = series_of(headers(tmp_path, ["enhanced"]))
@@ -223,31 +222,31 @@ def test_a_file_of_many_frames_is_read_as_its_slices(tmp_path):
     np.testing.assert_allclose(there.affine, true.affine, atol=1e-6)
 
 
-def test_two_volumes_in_one_file_of_many_frames_are_refused(tmp_path):
+def test_two_volumes_in_one_multi_frame_file_are_refused(tmp_path):
     write_enhanced(tmp_path / "enhanced", somewhere(AXIAL), AXIAL, [*range(9), *range(9)])
     with pytest.raises(InputError, match="several volumes are in one series"):
         stacked(tmp_path, headers(tmp_path, ["enhanced"]))
 
 
 @pytest.mark.parametrize("left", [b"", b"\0" * 400])
-def test_a_study_whose_copy_broke_off_is_refused(tmp_path, left):
+def test_incompletely_copied_study_is_refused(tmp_path, left):
     with_flair(tmp_path, lambda files: [path.write_bytes(left) for path in by_number(files)[8:]])
     text = refused(tmp_path)
-    assert text.startswith("4 file(s) cannot be read, so that the rest is not the whole")
-    assert "as where a copy broke off" in text
+    assert text.startswith("4 file(s) cannot be read, so the study is incomplete")
+    assert "perhaps an interrupted copy" in text
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda files: [path.unlink() for path in by_number(files)[1:-1:3]], "8 slices numbered 1 to 12, so that 4"),
+        (lambda files: [path.unlink() for path in by_number(files)[1:-1:3]], "8 slices numbered 1 to 12, so 4"),
         (
             lambda files: [edited(path, ImagesInAcquisition=20) for path in files],
-            "12 slices, but the scanner noted 20",
+            "12 slices, but the scanner recorded 20",
         ),
     ],
 )
-def test_a_series_that_looks_whole_but_is_not_is_refused(tmp_path, change, message):
+def test_incomplete_series_with_even_steps_is_refused(tmp_path, change, message):
     with_flair(tmp_path, change)
     assert message in refused(tmp_path)
 
@@ -261,8 +260,8 @@ def test_padding_becomes_zero_in_volumes(tmp_path):
     np.testing.assert_array_equal(volume.values[2:], somewhere(volume.affine)[2:])
 
 
-def test_what_is_quoted_by_nobody(tmp_path, capfd, caplog):
-    """pydicom's own words on a UID that is none, and on odd values, hold the text of the tag."""
+def test_tag_text_is_never_quoted(tmp_path, capfd, caplog):
+    """pydicom's own messages on invalid UIDs and odd values contain the tag's text."""
     with pydicom.config.disable_value_validation():
         write_series(tmp_path, somewhere(AXIAL), AXIAL, f"DOE^JANE {SECRET}", "T1", FrameOfReferenceUID=SECRET)
     read_series(tmp_path)
@@ -271,7 +270,7 @@ def test_what_is_quoted_by_nobody(tmp_path, capfd, caplog):
     assert "DOE" not in said and SECRET not in said
 
 
-def test_a_compression_that_cannot_be_read_is_named(tmp_path):
+def test_unreadable_compression_is_named(tmp_path):
     def compress(files):
         for file in files:
             image = pydicom.dcmread(file)
@@ -285,9 +284,9 @@ def test_a_compression_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "message"), [(400, "not a whole DICOM file"), (620, "not a whole DICOM file"), (-9, "cannot be decoded")]
+    ("size", "message"), [(400, "incomplete DICOM file"), (620, "incomplete DICOM file"), (-9, "cannot be decoded")]
 )
-def test_a_file_that_was_cut_short_is_named(tmp_path, size, message):
+def test_truncated_file_is_named(tmp_path, size, message):
     with_flair(tmp_path, lambda files: files[3].write_bytes(files[3].read_bytes()[:size]))
     assert message in refused(tmp_path)
 
@@ -296,12 +295,12 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, size, message):
     "odd",
     [{"ImagePositionPatient": [1, 2]}, {"EchoTime": [1, 2]}, {"Rows": [9, 9]}, {"ImagePositionPatient": ["nan"] * 3}],
 )
-def test_tags_of_an_odd_form_are_refused(tmp_path, odd):
+def test_malformed_tags_are_refused(tmp_path, odd):
     with_flair(tmp_path, lambda files: edited(files[0], **odd))
-    assert "tags of an odd form, such as two numbers for one" in refused(tmp_path)
+    assert "malformed tags, such as two numbers instead of one" in refused(tmp_path)
 
 
-def test_a_table_of_contents_is_no_image(tmp_path):
+def test_dicomdir_is_skipped(tmp_path):
     write_study(tmp_path)
     (tmp_path / "DICOMDIR").write_bytes((tmp_path / min(tmp_path.iterdir()).name).read_bytes())
     contents = pydicom.dcmread(tmp_path / "DICOMDIR")

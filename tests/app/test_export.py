@@ -1,4 +1,4 @@
-"""ONNX against PyTorch, at batch sizes that the graph was not traced with, and a refusal where they differ."""
+"""ONNX against PyTorch, at other batch sizes than the traced one, and refusal of differing graphs."""
 
 import json
 
@@ -24,7 +24,7 @@ from tests.app.slice_make import CLAHE, SIZE, picture, write_model
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Both models exported once: the folder with models/ and out/, and the differences."""
+    """Exports both models once: the folder with models/ and out/, and the differences."""
     root = tmp_path_factory.mktemp("export")
     write_model(root / "models/classifier")
     joint_make.write_model(root / "models/joint", attention=False, grading="global")  # less to trace
@@ -45,14 +45,14 @@ def test_files_and_differences(written):
 
 @pytest.fixture(scope="module")
 def voting(tmp_path_factory):
-    """A classifier whose backbones vote, over the image and its mirror image, exported."""
+    """An exported classifier with late fusion and flip test-time augmentation."""
     root = tmp_path_factory.mktemp("voting")
     write_model(root / "models/classifier", fusion="none", flip_tta=True)
     return root, export_models(root / "models", root / "out")
 
 
 @pytest.mark.parametrize("fixture", ["written", "voting"])
-def test_the_onnx_classifier_answers_as_btlib_predict_does(fixture, request):
+def test_onnx_classifier_matches_btlib_predict(fixture, request):
     root, _ = request.getfixturevalue(fixture)
     images = [picture(seed) for seed in range(4)] + [np.uint8(255 - picture(9))]
     squares = np.stack([preprocess(image, SIZE, CLAHE) for image in images])
@@ -64,7 +64,7 @@ def test_the_onnx_classifier_answers_as_btlib_predict_does(fixture, request):
     assert novelty == pytest.approx([answer.novelty for answer in answers], rel=1e-3)
 
 
-def test_the_constants_lie_beside_and_inside(written):
+def test_constants_are_in_json_and_metadata(written):
     root, _ = written
     said = read_json(root / "out/classifier.json")
     assert said["preprocessing"] == {"image_size": 32, "clahe": {"enabled": True, "clip_limit": 2.0, "tiles": 4}}
@@ -76,8 +76,8 @@ def test_the_constants_lie_beside_and_inside(written):
     assert "spacing" in read_json(root / "out/joint.json")["preprocessing"]
 
 
-def test_the_onnx_joint_network_sees_a_window_as_the_pipeline_does(written):
-    """A case that is one window: regions and, after the temperature, grade of `predict_case`."""
+def test_onnx_joint_network_matches_the_pipeline_on_a_window(written):
+    """For a case of one window: regions and calibrated grade of `predict_case`."""
     root, _ = written
     packed = load_packed(root / "models/joint")
     roi_size, size = packed.window
@@ -92,7 +92,7 @@ def test_the_onnx_joint_network_sees_a_window_as_the_pipeline_does(written):
     assert grade[0] == pytest.approx(scaled / scaled.sum(), abs=1e-4)
 
 
-def test_a_model_that_is_not_there_is_left_out_and_none_is_an_error(tmp_path, monkeypatch):
+def test_missing_model_is_left_out_but_none_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "write_onnx", lambda path, model: 0.0)
     write_model(tmp_path / "models/classifier")
     assert [path.name for path in export_models(tmp_path / "models", tmp_path)] == ["classifier.onnx"]
@@ -101,29 +101,29 @@ def test_a_model_that_is_not_there_is_left_out_and_none_is_an_error(tmp_path, mo
 
 
 class Scaled(torch.nn.Module):
-    """Ten times what comes in."""
+    """Multiplies its input by ten."""
 
     def forward(self, values):
         return (values * 10,)
 
 
-def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
+def test_differing_graph_is_not_written(tmp_path, monkeypatch):
     model = Exported(Scaled(), torch.ones(3, 2), "values", ("out",), {"input": "numbers"})
     content = export._traced(model)
     assert largest_difference(content, model) == 0
     model.graph.forward = lambda values: (values * 10.01,)
-    assert largest_difference(content, model) == pytest.approx(0.01 / 10.01, rel=1e-3)  # a share, above 1
+    assert largest_difference(content, model) == pytest.approx(0.01 / 10.01, rel=1e-3)  # relative, above 1
     model.graph.forward = lambda values: (values * torch.nan,)
-    assert not largest_difference(content, model) <= export.MOST
+    assert not largest_difference(content, model) <= export.MAX_DIFFERENCE
     monkeypatch.setattr(export, "largest_difference", lambda *_: 2e-4)
     with pytest.raises(InputError, match=r"x\.onnx: not written: .* differs from PyTorch by 2\.0e-04, more than 1e-04"):
         export.write_onnx(tmp_path / "x.onnx", Exported(Scaled(), torch.ones(3, 2), "values", ("out",), {}))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_that_only_segments_gives_regions_and_one_that_only_grades_a_grade():
-    assert of_joint(joint_make.packed(grading="none")).gives == ("regions",)
+def test_outputs_of_networks_with_one_head():
+    assert of_joint(joint_make.packed(grading="none")).output_names == ("regions",)
     grader = of_joint(joint_make.packed(segmentation=False, attention=False, grading="global"))
-    assert grader.gives == ("grade",)
+    assert grader.output_names == ("grade",)
     (grade,) = grader.graph(grader.example)
     assert grade.shape == (3, 2) and torch.allclose(grade.sum(dim=1), torch.ones(3))

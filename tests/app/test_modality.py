@@ -1,4 +1,4 @@
-"""Which volume is taken for which modality, and what is refused."""
+"""Assignment of volumes to modalities, and refusals."""
 
 import pytest
 
@@ -12,7 +12,7 @@ FOR, AGAINST, UNDECIDED, SAME = Enhancement.FOR, Enhancement.AGAINST, Enhancemen
 
 
 def named(*names, **agents):
-    """A candidate for each name; `agents`: what the tags of some say."""
+    """A candidate for each name; `agents`: contrast agent by the tags of some."""
     return [Candidate((name,), spoken(name), "its name says so", agents.get(name)) for name in names]
 
 
@@ -37,14 +37,14 @@ def test_the_two_t1_by_their_names(t1, t1ce, basis):
         assert taken(named(*REST, t1ce, t1)) == (expected, basis)
 
 
-def test_tags_tell_where_names_say_nothing():
+def test_tags_decide_if_names_are_silent():
     files, basis = taken(named("T1_A", "T1_B", *REST, T1_B=True))
     assert (files["t1"], files["t1ce"], basis) == ("T1_A", "T1_B", Basis.NAMED)
-    files, basis = taken(named("T1_A", "T1_B", *REST, T1_B=False))  # only that there was none in one of them
+    files, basis = taken(named("T1_A", "T1_B", *REST, T1_B=False))  # only one is known to be native
     assert (files["t1"], files["t1ce"], basis) == ("T1_B", "T1_A", Basis.LEFT_OVER)
 
 
-def test_words_beat_an_agent_that_is_noted_on_both():
+def test_words_override_an_agent_noted_on_both():
     files, _ = taken(named("T1_PRE", "T1_POST", *REST, T1_PRE=True, T1_POST=True))
     assert (files["t1"], files["t1ce"]) == ("T1_PRE", "T1_POST")
 
@@ -53,7 +53,7 @@ def test_words_beat_an_agent_that_is_noted_on_both():
 def test_tags_against_names_are_refused(agents):
     with pytest.raises(InputError, match=r"T1_POST is with contrast .* T1_PRE without, but their tags say the reverse"):
         taken(named("T1_PRE", "T1_POST", *REST, **agents))
-    taken(named("T1_PRE", "T1_POST", *REST, **agents), {"t1": "T1_PRE", "t1ce": "T1_POST"})  # unless stated
+    taken(named("T1_PRE", "T1_POST", *REST, **agents), {"t1": "T1_PRE", "t1ce": "T1_POST"})  # allowed if stated
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_one_of_each_is_needed(names, found):
     assert '{"t1": "FILE", "t1ce": "FILE", "t2": "FILE", "flair": "FILE"}, or give --t1 FILE' in str(error.value)
 
 
-def test_the_list_of_a_refusal_begins_with_the_likeliest():
+def test_refusal_lists_the_likeliest_first():
     with pytest.raises(InputError) as error:
         taken(named("T1 mask", "x", "FLAIR", "T1"))
     shown = [line.split(":")[0].strip(" -") for line in str(error.value).splitlines()[1:]]
     assert shown == ["T1", "FLAIR", "x", "T1 mask"]
 
 
-def test_what_is_stated_wins():
+def test_statement_overrides_names():
     files = {"t1": "a", "t1ce": "T1", "t2": "T1 post", "flair": "T2"}
     assert taken(named("a", "T1", "T1 post", "T2"), files) == (files, Basis.STATED)
 
 
-def test_a_part_may_be_stated():
+def test_statement_may_be_partial():
     stated = {"t1": "T1 x", "t1ce": "T1 y"}
     assert taken(named("T1 x", "T1 y", "T1 z", *REST), stated) == (
         stated | {"t2": "T2", "flair": "FLAIR"},
@@ -118,13 +118,16 @@ def test_volumes_of_a_4d_file_are_stated_by_number():
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ({"t1": "x" * 5000}, r"case\.json: t1 is 'x{198}…, no volume of the case"),
-        ({"t1": "gone.nii"}, r"case\.json: t1 is 'gone\.nii', no volume of the case\. The volumes are:\n  - T1: t1 \("),
-        ({"t1": "../T1"}, "no volume of the case"),
+        ({"t1": "x" * 5000}, r"case\.json: t1 is 'x{198}…, not a volume of the case"),
+        (
+            {"t1": "gone.nii"},
+            r"case\.json: t1 is 'gone\.nii', not a volume of the case\. The volumes are:\n  - T1: t1 \(",
+        ),
+        ({"t1": "../T1"}, "not a volume of the case"),
         ({"t1": "T1", "t2": "T1"}, "names one volume for two modalities"),
     ],
 )
-def test_stated_wrongly(stated, message):
+def test_wrong_statements_are_refused(stated, message):
     with pytest.raises(InputError, match=message):
         taken(named("T1", "T1 post", *REST), stated)
 
@@ -133,12 +136,12 @@ def against_image(t1, t1ce, image, stated=()):
     return checked("c", choose("c", named(t1, t1ce, *REST), dict(stated)), image)
 
 
-def test_the_image_confirms_or_leaves_open():
+def test_image_confirms_or_is_inconclusive():
     choice, faults, remarks = against_image("T1", "T1 post", FOR)
     assert (faults, remarks) == ([], [])
     assert choice.sources["t1ce"] == Source("T1 post", "its name says so; the image agrees")
     choice, faults, remarks = against_image("T1", "T1 post", UNDECIDED)
-    assert (faults, remarks) == ([], []) and choice.sources["t1ce"].why.endswith("; the images alone leave it open")
+    assert (faults, remarks) == ([], []) and choice.sources["t1ce"].why.endswith("; the images are inconclusive")
 
 
 @pytest.mark.parametrize(
@@ -146,27 +149,27 @@ def test_the_image_confirms_or_leaves_open():
     [
         ("T1 pre", "T1 post", AGAINST, "brighter in T1 pre, taken for T1, than in T1 post, taken for T1 with contrast"),
         ("T1 pre", "T1", AGAINST, "brighter in T1 pre, taken for T1, than in T1"),
-        ("T1 pre", "T1", UNDECIDED, "nothing says which of T1 pre and T1 was made with contrast; the images leave it"),
-        ("T1 a", "T1 b", FOR, "nothing says which of T1 a and T1 b was made with contrast; by the images it is T1 b"),
+        ("T1 pre", "T1", UNDECIDED, "unclear which of T1 pre and T1 was acquired with contrast; the images are"),
+        ("T1 a", "T1 b", FOR, "unclear which of T1 a and T1 b was acquired with contrast; by the images it is T1 b"),
         ("T1 a", "T1 b", AGAINST, "with contrast; by the images it is T1 a, which is brighter"),
-        ("T1 a", "T1 b", UNDECIDED, "the images leave it open"),
+        ("T1 a", "T1 b", UNDECIDED, "the images are inconclusive"),
         ("T1", "T1 post", SAME, "T1 and T1 post are the same image"),
     ],
 )
-def test_what_the_image_refuses(t1, t1ce, image, message):
+def test_image_contradictions_are_refused(t1, t1ce, image, message):
     _, (fault,), _ = against_image(t1, t1ce, image)
     assert message in fault
 
 
-def test_a_refusal_says_what_to_write():
+def test_refusal_suggests_a_statement():
     _, (fault,), _ = against_image("T1 pre", "T1 post", AGAINST)
     assert fault.endswith(
-        'Say it in a case.json in the folder, if that is right: {"t1": "T1 post", "t1ce": "T1 pre", "t2": "T2", '
-        '"flair": "FLAIR"}, or name all four with --t1, --t1ce, --t2 and --flair'
+        'If that is right, write a case.json in the folder: {"t1": "T1 post", "t1ce": "T1 pre", "t2": "T2", '
+        '"flair": "FLAIR"}, or give all four with --t1, --t1ce, --t2 and --flair'
     )
 
 
-def test_stated_against_the_image_is_remarked_on():
+def test_statement_against_the_image_adds_a_remark():
     stated = {"t1": "T1 a", "t1ce": "T1 b"}
     _, faults, remarks = against_image("T1 a", "T1 b", AGAINST, stated)
     assert faults == [] and remarks == [
@@ -174,7 +177,7 @@ def test_stated_against_the_image_is_remarked_on():
     ]
 
 
-def test_proposals_of_everything():
+def test_proposals_include_every_volume():
     found = proposals_of([*named("T1 mask", "T2", "T1 post"), STACK])
     assert found == [
         Proposal("T1 post", "t1ce", "its name says so"),

@@ -1,4 +1,4 @@
-"""What a DICOM series is by its tags."""
+"""Modality and contrast agent of a DICOM series from its tags."""
 
 import pytest
 from pydicom import Dataset
@@ -24,8 +24,8 @@ def tags(words="", protocol="", times=(), sequence="SE", **more):
         (("t1", True), "its description and its times", tags("SAG 3D T1 MPRAGE +C", times=(3, 2000, 900))),
         (("t1", None), "its description and its times", tags("AX T1 FLAIR", times=(10, 2200, 860))),
         (("flair", None), "its description and its times", tags("t2_tirm_tra_dark-fluid", times=(90, 9000, 2500))),
-        (("t2", None), "its protocol's name", tags("unnamed", protocol="T2_TSE_TRA")),
-        (("t1", True), "its protocol's name", tags("post contrast", protocol="T1_SE")),
+        (("t2", None), "its protocol name", tags("unnamed", protocol="T2_TSE_TRA")),
+        (("t1", True), "its protocol name", tags("post contrast", protocol="T1_SE")),
         (("t1", None), "its times", tags(times=(10, 500))),
         (("t2", None), "its times", tags("tra", times=(95, 5000))),
         (("flair", None), "its times", tags(times=(140, 8800, 2400))),

@@ -1,4 +1,4 @@
-"""What file names and descriptions of series say, in the languages of the field."""
+"""Modality and contrast from file names and series descriptions, in several languages."""
 
 import re
 
@@ -19,7 +19,7 @@ from btlib.app.scans.modality_words import spoken, without_agent
         ("t2_tirm_tra_dark-fluid", "flair"),
         ("T2", "t2"),
         ("T2W_TSE", "t2"),
-        ("Ｔ２", "t2"),  # wide letters
+        ("Ｔ２", "t2"),  # full-width letters
         ("t1_mask", "other"),
         ("T2* GRE", "other"),
         ("patient12", None),

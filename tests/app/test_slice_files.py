@@ -1,4 +1,4 @@
-"""Images as they come: found in folders, read by content, refused with reasons, without a word about the patient."""
+"""Finding images in folders, reading them by content, and refusals without any text about the patient."""
 
 import os
 from pathlib import Path
@@ -42,12 +42,12 @@ def refusal(path):
     return str(error.value)
 
 
-def test_a_picture_is_read_as_in_the_pipeline(tmp_path):
+def test_picture_is_read_as_in_the_pipeline(tmp_path):
     assert np.array_equal(read_slice(write_picture(tmp_path / "a.png", 3)), picture(3))
     assert np.array_equal(read_slice(write_picture(tmp_path / "b.bmp", 3)), picture(3))
 
 
-def test_dicom_without_a_window_spreads_from_its_smallest_to_its_largest_value(tmp_path):
+def test_dicom_without_window_uses_its_range_of_values(tmp_path):
     expected = np.rint(RAMP * 255 / RAMP.max())
     assert np.array_equal(gray(write_dicom(tmp_path / "a", RAMP)), expected)
     assert np.array_equal(gray(write_dicom(tmp_path / "b", RAMP - 240, RescaleSlope=3, RescaleIntercept=-7)), expected)
@@ -62,7 +62,7 @@ def test_a_window_is_applied_after_the_rescaling(tmp_path):
 
 
 @pytest.mark.parametrize("tags", [{"WindowCenter": 5, "WindowWidth": 0}, {"WindowCenter": 5}])
-def test_a_window_that_is_none_is_left_out(tmp_path, tags):
+def test_invalid_window_is_ignored(tmp_path, tags):
     assert np.array_equal(gray(write_dicom(tmp_path / "a.dcm", RAMP, **tags)), np.rint(RAMP * 255 / RAMP.max()))
 
 
@@ -73,7 +73,7 @@ def test_monochrome1_shows_small_values_bright(tmp_path):
     )
 
 
-def test_padding_is_black_and_does_not_count_for_the_scale(tmp_path):
+def test_padding_is_black_and_excluded_from_scaling(tmp_path):
     padded = np.where(RAMP < 48, -2000, RAMP)
     expected = np.where(RAMP < 48, 0, np.rint((RAMP - 48) * 255 / (RAMP.max() - 48)))
     assert np.array_equal(gray(write_dicom(tmp_path / "a.dcm", padded, PixelPaddingValue=-2000)), expected)
@@ -104,7 +104,7 @@ def test_old_exports_without_a_preamble_are_read(tmp_path, skipped, implicit):
 
 @pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless])
 def test_lossless_compression_keeps_every_value(tmp_path, syntax):
-    """GDCM compresses, pydicom with whatever it has decompresses."""
+    """Compressed by GDCM, decompressed by pydicom."""
     values = np.random.default_rng(0).integers(0, 4096, (20, 24))
     path = write_dicom(tmp_path / "plain.dcm", values)
     reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
@@ -121,7 +121,7 @@ def test_lossless_compression_keeps_every_value(tmp_path, syntax):
     assert np.array_equal(read_pixels(tmp_path / "small.dcm", "small.dcm", "").values[0], values)
 
 
-def test_a_deflated_file_may_not_unpack_to_gigabytes(tmp_path):
+def test_deflated_bomb_is_refused(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", RAMP)
     data = pydicom.dcmread(path)
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -133,7 +133,7 @@ def test_a_deflated_file_may_not_unpack_to_gigabytes(tmp_path):
     assert refusal(path) == "a.dcm: more than 64 MiB when unpacked; save it without deflation"
 
 
-def test_jpeg_2000_boxes_of_no_length_end(tmp_path):
+def test_jpeg_2000_boxes_of_zero_length_are_refused(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", RAMP)
     data = pydicom.dcmread(path)
     data.file_meta.TransferSyntaxUID = JPEG2000Lossless
@@ -143,7 +143,7 @@ def test_jpeg_2000_boxes_of_no_length_end(tmp_path):
     assert "the pixels cannot be decoded (ValueError; JPEG 2000" in refusal(path)
 
 
-def test_one_bad_file_does_not_stop_a_folder(tmp_path):
+def test_unreadable_file_does_not_stop_a_folder(tmp_path):
     write_picture(tmp_path / "good.png")
     (tmp_path / "cut.dcm").write_bytes(write_dicom(tmp_path / "whole", RAMP).read_bytes()[:400])
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
@@ -156,14 +156,14 @@ def test_one_bad_file_does_not_stop_a_folder(tmp_path):
     assert not is_case(tmp_path)
 
 
-def test_real_files_of_scanners():
-    """Files that come with pydicom; 64 × 64 pixels, one of them compressed."""
+def test_real_scanner_files():
+    """Files included in pydicom: 64 × 64 pixels, one of them compressed."""
     plain, compressed = (Path(get_testdata_file(f"MR_small{kind}.dcm", download=False)) for kind in ("", "_RLE"))
     assert gray(plain).shape == (64, 64) and np.ptp(gray(plain)) > 100
     assert np.array_equal(gray(compressed), gray(plain))
 
 
-def test_a_ct_is_named_as_such_and_pictures_are_believed(tmp_path):
+def test_ct_is_reported_and_pictures_are_accepted(tmp_path):
     ct = Path(get_testdata_file("CT_small.dcm", download=False))
     assert gray(ct).shape == (128, 128)
     assert not_mr(ct) == "DICOM modality CT, not MR"
@@ -176,18 +176,18 @@ def test_a_ct_is_named_as_such_and_pictures_are_believed(tmp_path):
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"NumberOfFrames": 3}, "holds 3 frames; save each slice as its own file"),
-        ({"Rows": 0}, "without a picture: a report, or cut short"),
-        ({"PixelData": None}, "without a picture: a report, or cut short"),
+        ({"NumberOfFrames": 3}, "has 3 frames; save each slice as its own file"),
+        ({"Rows": 0}, "without an image: a report, or truncated"),
+        ({"PixelData": None}, "without an image: a report, or truncated"),
         ({"Rows": 65535, "Columns": 65535}, "65535×65535 pixels, more than the 50,000,000 allowed"),
         ({"Rows": 4, "Columns": 120}, "120×4 pixels, less than 16 on a side"),
         ({"Columns": 30}, r"the pixels cannot be decoded (ValueError; Explicit VR Little Endian); copy the file again"),
-        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "in colour; save the picture as PNG"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "a colour DICOM file; save it as PNG"),
         ({"PixelData": bytes(960)}, "blank, every pixel has the same value"),
         ({"WindowCenter": 9000, "WindowWidth": 10}, "blank, every pixel has the same value"),
     ],
 )
-def test_dicom_that_is_no_single_gray_picture_is_refused(tmp_path, tags, message):
+def test_dicom_other_than_one_grey_image_is_refused(tmp_path, tags, message):
     found = refusal(write_dicom(tmp_path / "case.dcm", RAMP, **tags))
     assert found.startswith("case.dcm: ") and message in found
 
@@ -197,25 +197,25 @@ def test_broken_files_are_refused(tmp_path):
     rows = whole.index(b"US\x02\x00\x14\x00")  # 20 rows
     (tmp_path / "a.dcm").write_bytes(whole[: rows + 5])
     assert (
-        refusal(tmp_path / "a.dcm") == "a.dcm: not a whole DICOM file (BytesLengthException); copy or download it again"
+        refusal(tmp_path / "a.dcm") == "a.dcm: not a valid DICOM file (BytesLengthException); copy or download it again"
     )
     (tmp_path / "a.dcm").write_bytes(whole[:-10])
     assert "a.dcm: the pixels cannot be decoded (ValueError" in refusal(tmp_path / "a.dcm")
     (tmp_path / "b.dcm").write_bytes(whole[:rows] + b"SH\x02\x00XY" + whole[rows + 6 :])
-    assert "Rows or Columns is no number" in refusal(tmp_path / "b.dcm")
+    assert "Rows or Columns is not a number" in refusal(tmp_path / "b.dcm")
     (tmp_path / "c.png").write_bytes(b"")
     assert refusal(tmp_path / "c.png") == "c.png: zero bytes"
     (tmp_path / "d.png").write_text("Doe", encoding="utf-8")
-    assert "d.png: no JPEG, PNG, TIFF, BMP or WebP image" in refusal(tmp_path / "d.png")
+    assert "d.png: not a supported JPEG, PNG, TIFF, BMP or WebP image" in refusal(tmp_path / "d.png")
     assert "no such file" in refusal(tmp_path / "e.png")
 
 
-def test_random_damage_never_gives_anything_but_a_message(tmp_path):
+def test_random_damage_gives_only_error_messages(tmp_path):
     whole, rng = bytearray(write_dicom(tmp_path / "a.dcm", RAMP).read_bytes()), np.random.default_rng(0)
     refused = 0
     for _ in range(60):
         damaged = whole.copy()
-        for place in rng.integers(330, 900, 4):  # behind the header of the file itself
+        for place in rng.integers(330, 900, 4):  # after the file header
             damaged[place] = rng.integers(256)
         (tmp_path / "a.dcm").write_bytes(damaged)
         try:
@@ -227,7 +227,7 @@ def test_random_damage_never_gives_anything_but_a_message(tmp_path):
     assert 10 < refused < 60
 
 
-def test_folders_are_searched_in_order_and_nothing_is_lost(tmp_path):
+def test_folders_are_searched_in_order_and_every_file_is_reported(tmp_path):
     scans = tmp_path / "scans"
     for name in ("b/2.png", "b/1.JPG", "a/x.png", "c.tif"):
         write_picture(scans / name)

@@ -1,4 +1,4 @@
-"""Folders of results: a row for each image, nothing overwritten, nothing lost."""
+"""Result folders: one row per image, nothing overwritten, nothing lost."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def test_a_row_and_an_overlay_for_each_image(model, tmp_path):
     assert not any(secret in everything for secret in (b"Doe", b"SECRET", b"secret"))
 
 
-def test_files_of_one_name_get_overlays_of_their_own(model, tmp_path):
+def test_files_of_the_same_name_get_separate_overlays(model, tmp_path):
     for name in ("a/Scan.png", "b/scan.png", "b/scan.bmp", "b/scan-2.png"):
         write_picture(tmp_path / name)
     predict_slices([tmp_path / "a", tmp_path / "b"], model, tmp_path / "out")
@@ -68,7 +68,7 @@ def test_files_of_one_name_get_overlays_of_their_own(model, tmp_path):
     ]
 
 
-def test_what_cannot_be_read_is_listed_and_the_others_are_predicted(model, tmp_path):
+def test_unreadable_files_are_listed_and_others_predicted(model, tmp_path):
     write_picture(tmp_path / "scans/good.png")
     (tmp_path / "scans/bad.png").write_bytes(b"")
     (tmp_path / "scans/model.bin").write_bytes(b"x")
@@ -81,13 +81,13 @@ def test_what_cannot_be_read_is_listed_and_the_others_are_predicted(model, tmp_p
     assert listed[str(tmp_path / "scans/bad.png")] == "zero bytes" and len(listed) == 2
 
 
-def test_answers_of_an_earlier_run_are_no_images(model, tmp_path, capsys):
+def test_results_of_an_earlier_run_are_skipped(model, tmp_path, capsys):
     write_picture(tmp_path / "scans/a.png")
     for name in ("first", "second"):
         assert predict_slices([tmp_path / "scans"], model, tmp_path / "scans" / name) == 1
-    assert "1 files or folders were seen and not used" in capsys.readouterr().out
+    assert "1 files or folders were not used" in capsys.readouterr().out
     unused = read_csv(tmp_path / "scans/second/unused.csv")
-    assert unused.to_numpy().tolist() == [[str(tmp_path / "scans/first"), "answers of an earlier run, not scans"]]
+    assert unused.to_numpy().tolist() == [[str(tmp_path / "scans/first"), "results of an earlier run, not scans"]]
 
 
 def test_a_file_that_crashes_its_decoder_is_listed(model, tmp_path, monkeypatch):
@@ -104,19 +104,19 @@ def crash_on_bad(path):
     return picture_of(path)
 
 
-def test_nothing_is_written_where_nothing_can_be_read_or_something_lies_already(model, tmp_path):
+def test_nothing_is_written_without_readable_images_or_over_files(model, tmp_path):
     (tmp_path / "scans").mkdir()
-    with pytest.raises(InputError, match="no image that can be read"):
+    with pytest.raises(InputError, match="no readable image"):
         predict_slices([tmp_path / "scans"], model, tmp_path / "out")
     (tmp_path / "scans/bad.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no image that can be read, .*\n  - .*bad\.png: zero bytes"):
+    with pytest.raises(InputError, match=r"no readable image, .*\n  - .*bad\.png: zero bytes"):
         predict_slices([tmp_path / "scans"], model, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scans"]
-    with pytest.raises(InputError, match="scans: not an empty folder; name a new one"):
+    with pytest.raises(InputError, match="scans: not an empty folder; choose a new one"):
         predict_slices([tmp_path / "scans"], model, tmp_path / "scans")
 
 
-def test_a_run_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
+def test_failed_run_leaves_nothing(model, tmp_path, monkeypatch):
     write_picture(tmp_path / "scans/a.png")
     monkeypatch.setattr(slice_results, "write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -124,7 +124,7 @@ def test_a_run_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scans"]
 
 
-def test_images_are_held_a_few_at_a_time(tmp_path, monkeypatch):
+def test_images_are_processed_in_small_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(slice_results, "BATCH", 3)
     monkeypatch.setattr(slice_results, "BATCH_PIXELS", 5000)  # two of 40 × 48
     files = [write_picture(tmp_path / f"{number}.png") for number in range(5)]

@@ -1,4 +1,4 @@
-"""Answers of the packed classifier: the same numbers as the pipeline's, and honest flags."""
+"""Predictions of the packed classifier: same numbers as the pipeline's, and correct flags."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ IMAGES = [picture(seed, 30 + seed, 60 - seed) for seed in range(5)]
 
 def test_probabilities_are_the_pipelines_after_temperature_by_hand(predictor):
     squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
-    table = predict(packed_classifier().net, squares)  # what stage evaluate writes, uncalibrated
+    table = predict(packed_classifier().net, squares)  # as written by stage evaluate, uncalibrated
     by_hand = table**0.5 / (table**0.5).sum(axis=1, keepdims=True)  # temperature 2
     answers = predictor.answer(IMAGES, heat=False)
     assert [[*answer.probabilities] for answer in answers] == [list(CLASSES)] * 5
@@ -43,7 +43,7 @@ def test_probabilities_are_the_pipelines_after_temperature_by_hand(predictor):
     assert by_hand == pytest.approx(softmax(np.log(table) / 2, axis=1))
 
 
-def test_unsure_below_the_threshold_and_not_at_it(tmp_path):
+def test_unsure_below_but_not_at_the_threshold(tmp_path):
     packed = packed_classifier()
     (answer,) = SlicePredictor(packed).answer(IMAGES[:1], heat=False)
     for threshold, unsure in ((answer.confidence, False), (np.nextafter(answer.confidence, 1), True), (2.0, True)):
@@ -51,7 +51,7 @@ def test_unsure_below_the_threshold_and_not_at_it(tmp_path):
         assert SlicePredictor(packed).answer(IMAGES[:1], heat=False)[0].unsure is unsure
 
 
-def test_what_is_unlike_the_training_images_is_unfamiliar(predictor):
+def test_out_of_distribution_images_are_unfamiliar(predictor):
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     stripes = np.uint8(np.broadcast_to(255 * (np.arange(40) // 4 % 2)[:, None, None], (40, 40, 3)))
     familiar, *strange = predictor.answer([picture(99), noise, stripes], heat=False)
@@ -70,7 +70,7 @@ def test_heat_is_the_pipelines_gradcam_on_each_images_own_grid(predictor):
     assert predictor.answer(IMAGES[:1], heat=False)[0].heat is None
 
 
-def test_neighbors_in_the_batch_do_not_matter_and_none_is_lost(predictor):
+def test_answers_do_not_depend_on_the_batch(predictor):
     many = IMAGES * (BATCH // 4)
     assert len(many) > BATCH
     answers = predictor.answer(many, heat=False)
@@ -81,7 +81,7 @@ def test_neighbors_in_the_batch_do_not_matter_and_none_is_lost(predictor):
     assert predictor.answer([], heat=True) == []
 
 
-def test_one_pass_gives_both_ends_of_the_backbones():
+def test_one_pass_gives_feature_maps_and_logits():
     net = packed_classifier().net
     squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
     batch = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
@@ -93,7 +93,7 @@ def test_one_pass_gives_both_ends_of_the_backbones():
     assert middle_features(net, squares) == pytest.approx(seen.middle.numpy(), abs=1e-5)
 
 
-def test_to_a_folder_and_back(model, predictor):
+def test_packed_model_round_trip(model, predictor):
     packed, back = packed_classifier(), load_packed(model)
     assert back.card == packed.card and predictor.card == packed.card.model_dump()
     assert predictor.data_note == "phantom data" and predictor.classes == CLASSES
@@ -111,41 +111,43 @@ def test_to_a_folder_and_back(model, predictor):
         ("unsure", "threshold", "high"),
     ],
 )
-def test_a_card_that_cannot_be_true_is_refused(part, key, value, tmp_path):
+def test_invalid_card_values_are_refused(part, key, value, tmp_path):
     save_packed(tmp_path / "model", packed_classifier(), {})
     card = read_json(tmp_path / "model/card.json")
     card[part][key] = value
     write_json(tmp_path / "model/card.json", card)
-    with pytest.raises(InputError, match=rf"card\.json: missing or wrong: {part}\.{key}; make it anew"):
+    with pytest.raises(InputError, match=rf"card\.json: missing or wrong: {part}\.{key}; recreate it"):
         load_packed(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["mean", "directions", "deviations", "rest"])
-def test_what_is_familiar_is_whole_or_refused(name, tmp_path):
+def test_incomplete_novelty_tensors_are_refused(name, tmp_path):
     save_packed(tmp_path / "model", packed_classifier(), {})
     path = tmp_path / "model/novelty.safetensors"
     tensors, _ = read_tensors(path)
     write_tensors(path, tensors | {name: torch.zeros(3, 5, 7)})
-    with pytest.raises(InputError, match=r"novelty\.safetensors: shapes that do not belong together"):
+    with pytest.raises(InputError, match=r"novelty\.safetensors: inconsistent shapes"):
         load_packed(tmp_path / "model")
     del tensors[name]
     write_tensors(path, tensors)
-    with pytest.raises(InputError, match=rf"novelty\.safetensors: what is familiar lacks {name}"):
+    with pytest.raises(InputError, match=rf"novelty\.safetensors: missing array '{name}'; recreate"):
         load_packed(tmp_path / "model")
 
 
-def test_a_missing_or_incomplete_folder_says_what_to_run(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere: no such model folder; `dvc repro package_classifier` makes it"):
+def test_missing_or_incomplete_folder_error_names_the_command(tmp_path):
+    with pytest.raises(
+        InputError, match=r"nowhere: no such model folder; create it with `dvc repro package_classifier`"
+    ):
         SlicePredictor.load(tmp_path / "nowhere")
     save_packed(tmp_path / "old", packed_classifier(), {})
     card = read_json(tmp_path / "old/card.json")
     del card["unsure"]["threshold"], card["calibration"]
     write_json(tmp_path / "old/card.json", card)
-    with pytest.raises(InputError, match=r"card\.json: missing or wrong: calibration, unsure\.threshold; make it anew"):
+    with pytest.raises(InputError, match=r"card\.json: missing or wrong: calibration, unsure\.threshold; recreate it"):
         load_packed(tmp_path / "old")
 
 
-def test_overlay_leaves_what_is_cold_and_covers_what_is_hot():
+def test_overlay_covers_only_hot_pixels():
     image, heat = picture(0), np.zeros((40, 48), np.float32)
     heat[:5] = 1
     covered = overlay(image, heat)

@@ -1,4 +1,4 @@
-"""Which errors are the worst, and what is shown of them."""
+"""Selection of the worst errors, and their figure."""
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,13 @@ def table(labels, p_none):
     return frame.assign(p_glioma=1 - frame.p_no_tumor, p_meningioma=0.0, p_pituitary=0.0)
 
 
-def test_the_worst_come_first_and_right_answers_not_at_all():
+def test_worst_errors_come_first_without_correct_answers():
     labels = ["tumor", "no_tumor", "glioma", "no_tumor", "pituitary", "no_tumor", "tumor"]
     rows = worst_rows(table(labels, [0.6, 0.4, 0.9, 0.1, 0.2, 0.8, 0.7]), CLASSES)
     assert rows == {MISSED: [2, 6, 0], ALARM: [3, 1]}
 
 
-def test_no_more_than_fit_a_row():
+def test_at_most_one_row_of_errors():
     rows = worst_rows(table(["tumor"] * 20, np.linspace(0.6, 0.9, 20)), CLASSES)
     assert rows == {MISSED: list(range(19, 19 - EACH, -1)), ALARM: []}
 
@@ -30,7 +30,7 @@ def answer(label, p_none):
     return SliceAnswer(label, probabilities, probabilities[label], False, 0.5, False, heat)
 
 
-def test_what_is_shown_is_small_and_says_what_was_answered():
+def test_shown_errors_are_small_and_captioned():
     image = np.full((300, 448, 3), 90, np.uint8)
     lesion = np.zeros((300, 448), bool)
     lesion[100:150, 100:200] = True
@@ -43,7 +43,7 @@ def test_what_is_shown_is_small_and_says_what_was_answered():
     assert alarm.image.shape == (20, 40, 3)  # never enlarged
     assert alarm.caption == "glioma 73.1%\nno tumor 1.2%"
     figure = worst_figure({MISSED: [missed, missed], ALARM: [alarm]}, "phantom data")
-    assert figure.get_suptitle() == "The worst errors, the worst first – phantom data"
+    assert figure.get_suptitle() == "The worst errors, worst first – phantom data"
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == [MISSED, "Grad-CAM", ALARM, "Grad-CAM"]
     assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 1, 1, 0, 1, 0]
     assert [bool(axes.collections) for axes in figure.axes] == [True] * 4 + [False] * 4

@@ -1,4 +1,4 @@
-"""What the cards of both packed models say in the same words."""
+"""Card fields shared by both packed models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -40,21 +40,23 @@ class Limit(BaseModel):
 
 
 def read_card(folder: Path, kind: type[Card], stage: str) -> Card:
-    """The card of a model folder.
+    """Reads the card of a model folder.
 
     Args:
-        stage: which writes such a folder, for the messages.
+        stage: the stage that writes the folder, for messages.
 
     Raises:
-        InputError: the folder or its card is missing, or the card lacks what prediction needs.
+        InputError: the folder or its card is missing, or the card lacks a field that prediction needs.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such model folder; `dvc repro {stage}` makes it, `dvc pull {stage}` fetches it")
-    return read_described(folder, kind, f"make it anew with `dvc repro {stage}`")
+        raise InputError(
+            f"{folder}: no such model folder; create it with `dvc repro {stage}` or fetch it with `dvc pull {stage}`"
+        )
+    return read_described(folder, kind, f"recreate it with `dvc repro {stage}`")
 
 
 def read_novelty(folder: Path, limit: Limit) -> Novelty:
-    """What is familiar to the model of a folder. Raises InputError when the file is missing or damaged."""
+    """Reads the novelty detector of a model folder. Raises InputError when the file is missing or damaged."""
     tensors, _ = read_tensors(folder / NOVELTY)
     try:
         return Novelty.from_tensors(tensors, limit.threshold)

@@ -1,8 +1,8 @@
-"""How far an input lies from what a network was trained on, judged by the network's own features.
+"""Out-of-distribution score: distance of an input's features from the training features.
 
-Distance of Mahalanobis under a Gaussian with the covariance of probabilistic PCA (Tipping and Bishop 1999, eq 4–8): the
-leading directions of the training features each have their own variance, all others share one. So it also works
-with fewer training inputs than features, and what leaves the plane of the training features counts most, as in "A
+Mahalanobis distance under a Gaussian with the covariance of probabilistic PCA (Tipping and Bishop 1999, eq 4–8): the
+leading directions of the training features each have their own variance, all others share one. It therefore works with
+fewer training inputs than features, and deviations from the subspace of the training features count most, as in "A
 simple unified framework for detecting out-of-distribution samples" (Lee et al. 2018) and "ViM" (Wang et al. 2022).
 """
 
@@ -20,11 +20,11 @@ MOST_DIRECTIONS = 64
 
 
 class Novelty(NamedTuple):
-    """What is remembered of the training features.
+    """Gaussian fitted to the training features.
 
     mean: float32 [D]; directions: float32 [Q, D], orthonormal; deviations: float32 [Q], standard deviation along
-    each; rest: float32 [1], the one of every other direction; threshold: the distance at which an input counts as
-    unfamiliar.
+    each; rest: float32 [1], standard deviation along every other direction; threshold: distance above which an input
+    counts as unfamiliar.
     """
 
     mean: np.ndarray
@@ -34,7 +34,7 @@ class Novelty(NamedTuple):
     threshold: float
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """float64 [N] distance / threshold of features [N, D]; above 1 is unfamiliar, not finite counts as such."""
+        """float64 [N] distance / threshold of features [N, D]; above 1 (or non-finite features): unfamiliar."""
         scores = self.distances(features) / self.threshold
         return np.where(np.isfinite(scores), scores, np.inf)
 
@@ -46,32 +46,33 @@ class Novelty(NamedTuple):
         return np.sqrt(((along / self.deviations) ** 2).sum(axis=1) + outside / self.rest[0] ** 2)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The arrays by name, for `write_tensors`; the threshold belongs into the model's card."""
+        """The arrays by name, for `write_tensors`; the threshold belongs in the model's card."""
         return {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], threshold: float) -> "Novelty":
-        """The way back. Raises InputError when an array is missing, or they do not belong together."""
+        """Inverse of `tensors`. Raises InputError when an array is missing or the shapes are inconsistent."""
         missing = [name for name in ARRAYS if name not in tensors]
         if missing:
-            raise InputError(f"what is familiar lacks {', '.join(missing)}; make the model folder anew (`dvc repro`)")
+            names = ", ".join(map(repr, missing))
+            raise InputError(f"missing array {names}; recreate the model folder with `dvc repro`")
         arrays = {name: tensors[name].float().numpy() for name in ARRAYS}
         shapes = {name: array.shape for name, array in arrays.items()}
         directions, features = len(arrays["deviations"].ravel()), len(arrays["mean"].ravel())
         fitting = {"mean": (features,), "directions": (directions, features), "deviations": (directions,), "rest": (1,)}
         if shapes != fitting:
-            raise InputError(f"shapes that do not belong together: {shapes}; make the model folder anew (`dvc repro`)")
+            raise InputError(f"inconsistent shapes: {shapes}; recreate the model folder with `dvc repro`")
         return cls(**arrays, threshold=threshold)
 
 
 def fit_novelty(train: np.ndarray, validation: np.ndarray, quantile: float) -> Novelty:
-    """Learns what is familiar.
+    """Fits the Gaussian and its threshold.
 
     Args:
         train: features of the training inputs [N, D], N ≥ 3.
-        validation: features of the validation inputs [M, D]; on the training inputs themselves the distances are
-            too small.
-        quantile: share of the validation inputs that lie within the threshold.
+        validation: features of the validation inputs [M, D], for the threshold; distances of the training inputs
+            themselves are too small.
+        quantile: share of the validation inputs within the threshold.
     """
     mean = train.mean(axis=0, dtype=np.float64)
     _, singular, directions = np.linalg.svd(train - mean, full_matrices=False)

@@ -1,4 +1,4 @@
-"""The 2D classifier as a folder that predicts by itself: tensors, and a card with all that they need beside them."""
+"""Self-contained model folder of the 2D classifier: tensors, and a card with everything that prediction needs."""
 
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -16,14 +16,14 @@ STAGE = "package_classifier"
 
 
 class Preprocessing(BaseModel):
-    """Of `images.data.preprocessing.preprocess`; the network subtracts the mean and divides by the deviation itself."""
+    """Arguments of `images.data.preprocessing.preprocess`; the network itself standardises its input."""
 
     image_size: Annotated[int, Field(ge=8, le=4096)]
     clahe: Clahe
 
 
 class ClassifierCard(BaseModel):
-    """What a card says beside the architecture and how the network was trained."""
+    """Fields of the card besides architecture and training history."""
 
     preprocessing: Preprocessing
     calibration: Calibration
@@ -34,7 +34,7 @@ class ClassifierCard(BaseModel):
 
 
 class PackedClassifier(NamedTuple):
-    """What a folder of `save_packed` holds."""
+    """Contents of a folder written by `save_packed`."""
 
     net: Classifier
     novelty: Novelty
@@ -42,7 +42,7 @@ class PackedClassifier(NamedTuple):
 
 
 def save_packed(folder: Path, packed: PackedClassifier, history: dict[str, Any]) -> None:
-    """Writes network, card and what is familiar into `folder`, whole or not at all.
+    """Writes network, card and novelty detector into `folder`, atomically.
 
     Args:
         history: how the network was trained, for the card.
@@ -53,10 +53,10 @@ def save_packed(folder: Path, packed: PackedClassifier, history: dict[str, Any])
 
 
 def load_packed(folder: Path) -> PackedClassifier:
-    """Reads such a folder.
+    """Reads a folder written by `save_packed`.
 
     Raises:
-        InputError: a file is missing or damaged, or the card lacks what prediction needs.
+        InputError: a file is missing or damaged, or the card lacks a field that prediction needs.
     """
     card = read_card(folder, ClassifierCard, STAGE)
     return PackedClassifier(load_classifier(folder), read_novelty(folder, card.novelty), card)

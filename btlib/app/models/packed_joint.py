@@ -1,4 +1,4 @@
-"""The joint network as a folder that predicts by itself: tensors, and a card with all that they need beside them."""
+"""Self-contained model folder of the joint network: tensors, and a card with everything that prediction needs."""
 
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -17,23 +17,23 @@ Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
 class Preprocessing(BaseModel):
-    """Of `btlib.volumes.data.normalize.normalize`: mm of the cubic voxels, and the percentiles that are kept."""
+    """Arguments of `btlib.volumes.data.normalize.normalize`: isotropic spacing in mm, clipping percentiles."""
 
     spacing: Annotated[float, Field(ge=0.1, le=100)]
     clip_percentiles: tuple[Percentile, Percentile]
 
 
 class Dropout(BaseModel):
-    """How the uncertainty is sampled."""
+    """Settings of Monte Carlo dropout."""
 
     samples: Annotated[int, Field(ge=2, le=10_000)]
     seed: Annotated[int, Field(ge=0)]
 
 
 class JointCard(BaseModel):
-    """What a card says beside the architecture, the window and how the network was trained.
+    """Fields of the card besides architecture, window and training history.
 
-    calibration and unsure are None for a network that does not grade.
+    calibration and unsure are None for a network without a grading head.
     """
 
     preprocessing: Preprocessing
@@ -46,7 +46,7 @@ class JointCard(BaseModel):
 
 
 class PackedJoint(NamedTuple):
-    """What a folder of `save_packed` holds."""
+    """Contents of a folder written by `save_packed`."""
 
     net: JointNet
     window: Window
@@ -55,7 +55,7 @@ class PackedJoint(NamedTuple):
 
 
 def save_packed(folder: Path, packed: PackedJoint, history: dict[str, Any]) -> None:
-    """Writes network, card and what is familiar into `folder`, whole or not at all.
+    """Writes network, card and novelty detector into `folder`, atomically.
 
     Args:
         history: how the network was trained, for the card.
@@ -66,10 +66,10 @@ def save_packed(folder: Path, packed: PackedJoint, history: dict[str, Any]) -> N
 
 
 def load_packed(folder: Path) -> PackedJoint:
-    """Reads such a folder.
+    """Reads a folder written by `save_packed`.
 
     Raises:
-        InputError: a file is missing or damaged, or the card lacks what prediction needs.
+        InputError: a file is missing or damaged, or the card lacks a field that prediction needs.
     """
     card = read_card(folder, JointCard, STAGE)
     net, window = load_joint(folder)

@@ -1,4 +1,4 @@
-"""Predicts cases and writes what was found: tables, and a folder for each case."""
+"""Predicts cases and writes the results: tables, and one folder per case."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -34,12 +34,12 @@ def predict_cases(
     orientation: str | None = None,
     labels: str = CANONICAL,
 ) -> int:
-    """Predicts every case found, and writes `out`, whole or not at all.
+    """Predicts every case found, and writes `out` atomically.
 
-    `out`/cases.csv and cases.json have a row for each case, with the file taken for each modality and why;
-    `out`/unused.csv lists the files that were seen and not used. `out`/<case>/ has, on the grid of the case's files,
-    the mask, the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the grade, and a picture. Nothing of
-    the files' headers goes there but the grid.
+    `out`/cases.csv and cases.json have one row per case, with the file used for each modality and why;
+    `out`/unused.csv lists the files that were not used. `out`/<case>/ holds, on the grid of the case's files, the mask,
+    the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the grade, and a picture. Only the grid is
+    copied from the files' headers.
 
     Args:
         found: see `case_files.find_cases`.
@@ -52,8 +52,8 @@ def predict_cases(
         The number of cases.
 
     Raises:
-        InputError: a case cannot be found or read, all faults of all cases in one list, before anything is predicted;
-            or `out` has files in it.
+        InputError: a case cannot be found or read (raised before any prediction, listing the faults of all cases), or
+            `out` contains files.
     """
     refuse_filled(out)
     predictor = CasePredictor.load(model)
@@ -61,7 +61,7 @@ def predict_cases(
     faults = [*found.faults, *_faults(found.cases, predictor, read)]
     if faults:
         indented = [fault.replace("\n", "\n    ") for fault in faults]
-        raise InputError(f"nothing was predicted, since there are faults:\n{listed(indented)}")
+        raise InputError(f"nothing was predicted because of these faults:\n{listed(indented)}")
     rows, unused = [], dict(found.unused)
     with atomic_path(out) as folder:
         for case in tqdm(found.cases, desc="predict", unit="case", mininterval=0.5):
@@ -82,7 +82,7 @@ def predict_cases(
 
 
 def _faults(cases: Sequence[InputCase], predictor: CasePredictor, read: Callable[[InputCase], Scans]) -> Iterator[str]:
-    """What is wrong with each case that cannot be predicted. Each is read where it can do no harm."""
+    """Faults of the cases that cannot be predicted. Each case is read in an isolated process."""
     plan = predictor.card["preprocessing"]
     check = partial(fault_of, read=read, spacing=plan["spacing"], percentiles=plan["clip_percentiles"])
     checked = in_isolation(check, cases, "check cases", unit="case", batch=1, seconds=SECONDS)
@@ -120,7 +120,7 @@ def _write_case(folder: Path, answer: CaseAnswer, note: str, labels: str) -> Non
 
 
 def _title(answer: CaseAnswer, note: str) -> str:
-    """'case7: HGG 97.3%, unsure, unfamiliar – network trained on phantom data', and the volumes."""
+    """'case7: HGG 97.3%, unsure, unfamiliar – network trained on phantom data', then the volumes."""
     graded = "not graded by this network" if answer.grade is None else f"{answer.grade} {answer.confidence:.1%}"
     flags = [name for name in ("unsure", "unfamiliar") if getattr(answer, name)]
     volumes = ", ".join(f"{REGION_NAMES[name]} {ml:.1f} ml" for name, ml in answer.volumes_ml.items())

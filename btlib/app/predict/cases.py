@@ -1,4 +1,4 @@
-"""Answers of the packed joint network: grade, masks and doubts of one case, on the grid of its files."""
+"""Predictions of the packed joint network: grade, masks and uncertainty of one case, on the grid of its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,23 +20,22 @@ from btlib.volumes.explain.maps import Explanation, brain_of, grade_heat
 from btlib.volumes.nets.features import encoder_features
 from btlib.volumes.nets.inference import CasePrediction, native_labels, predict_case
 
-UNLIKE = (
-    "unlike the volumes that the network was trained on: are these the four modalities, co-registered, without skull?"
-)
+UNLIKE = "unlike the training volumes of the network: are these the four modalities, co-registered and skull-stripped?"
 SKULL = (
-    "hardly anywhere 0: with skull, or noise in the air? Strip it, for example with HD-BET, and co-register the scans"
+    "almost no background is 0: skull present, or noise in the air? Co-register and skull-strip the scans, for example "
+    "with HD-BET"
 )
 
 
 class CaseAnswer(NamedTuple):
-    """What the network says of one case; None, or no volumes, where it lacks the part.
+    """Prediction for one case; fields of a head that the network lacks are None or empty.
 
-    grade, probabilities (calibrated, of LGG and HGG), confidence, unsure: by the head; novelty: distance from the
-    training volumes over the limit, above 1 is unfamiliar; labels: uint8 [X, Y, Z] as in conventions.py on the input
-    grid, which `affine` leads to mm from; volumes_ml: of wt, tc and et; uncertainty: float32 [X, Y, Z], predictive
-    entropy of the whole tumour in nats; heat: float32 [X, Y, Z] in 0 … 1, Grad-CAM of the grade; remarks: why it is
-    unfamiliar; sources: what was taken for each modality, and why; case, maps: the normalised case and all maps on its
-    grid, for pictures.
+    grade, probabilities (calibrated, LGG and HGG), confidence, unsure: from the grading head; novelty: distance from
+    the training volumes / threshold, above 1 is unfamiliar; labels: uint8 [X, Y, Z] as in conventions.py, on the input
+    grid; affine: input voxels to mm; volumes_ml: of wt, tc and et; uncertainty: float32 [X, Y, Z], predictive entropy
+    of the whole tumour in nats; heat: float32 [X, Y, Z] in 0 … 1, Grad-CAM of the grade; remarks: why it is unfamiliar;
+    sources: the file used for each modality, and why; case, maps: the normalised case and all maps on its grid, for
+    figures.
     """
 
     name: str
@@ -58,7 +57,7 @@ class CaseAnswer(NamedTuple):
 
 
 class CasePredictor:
-    """Answers case by case, as the pipeline's stages do."""
+    """Predicts one case at a time, as the pipeline's stages do."""
 
     def __init__(self, packed: PackedJoint):
         self._packed = packed
@@ -75,17 +74,17 @@ class CasePredictor:
 
     @property
     def data_note(self) -> str:
-        """What the training data were, where that must be said: 'phantom data'."""
+        """Kind of training data if it must be mentioned: 'phantom data'."""
         return self._packed.card.data_note
 
     def answer(self, scans: Scans, heat: bool = True) -> CaseAnswer:
-        """Everything about one case.
+        """Predicts one case.
 
         Args:
-            heat: whether Grad-CAM is wanted too.
+            heat: whether to compute Grad-CAM too.
 
         Raises:
-            InputError: no brain in the volumes, or one without any contrast.
+            InputError: the volumes contain no brain, or one of constant intensity.
         """
         net, window, novelty, card = self._packed
         case = normalized(scans, card.preprocessing)
@@ -112,7 +111,7 @@ class CasePredictor:
         )
 
     def _heat(self, case: Case, predicted: CasePrediction) -> np.ndarray | None:
-        """Grad-CAM of the predicted grade, over all feature maps that it rests on."""
+        """Grad-CAM of the predicted grade, over all feature maps that feed the head."""
         net, window, _, _ = self._packed
         if predicted.grade is None:
             return None
@@ -120,19 +119,19 @@ class CasePredictor:
 
 
 def normalized(scans: Scans, preprocessing: Preprocessing) -> Case:
-    """As stage normalize_volumes does it."""
+    """Normalises as stage normalize_volumes does."""
     spacing, percentiles = preprocessing.spacing, preprocessing.clip_percentiles
     return normalize(scans.name, scans.images, None, scans.affine, spacing, percentiles, scans.header)
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray) -> dict[str, float]:
-    """Millilitres of each of REGIONS; a voxel's volume is the determinant of its affine, in mm³."""
+    """Volume of each of REGIONS in ml; that of a voxel is the determinant of the affine, in mm³."""
     voxel = abs(np.linalg.det(affine[:3, :3])) / 1000
     return {name: float(region.sum() * voxel) for name, region in zip(REGIONS, regions_of(labels), strict=True)}
 
 
 def _grade(grade: np.ndarray | None, card: JointCard) -> dict:
-    """The fields of the grade, from its probabilities [2] before calibration."""
+    """Grade fields of `CaseAnswer`, from uncalibrated probabilities [2]."""
     if grade is None:
         return {"grade": None, "probabilities": None, "confidence": None, "unsure": None}
     calibrated = scale(grade[None], card.calibration.temperature)[0]
@@ -150,6 +149,6 @@ def _on_input_grid(values: np.ndarray | None, case: Case) -> np.ndarray | None:
 
 
 def _fills_its_box(case: Case) -> bool:
-    """As `btlib.volumes.data.reading.unstripped`, of the modalities together."""
+    """As `btlib.volumes.data.reading.unstripped`, for the modalities together."""
     brain = brain_of(case.image).sum() * abs(np.linalg.det(case.affine[:3, :3]))
     return bool(brain > BRAIN_SHARE * np.prod(case.native_shape) * abs(np.linalg.det(case.native_affine[:3, :3])))

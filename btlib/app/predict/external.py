@@ -1,4 +1,4 @@
-"""The packaged classifier's answers for a set of another hospital: a table, and a picture of the worst errors."""
+"""Predictions of the packaged classifier for another hospital's data set: a table, and a figure of the worst errors."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,27 +21,27 @@ COLUMNS = ("path", "label", "patient")
 
 
 def refuse_without_none(predictor: SlicePredictor, name: str) -> None:
-    """Raises InputError unless the network can say that there is no tumour."""
+    """Raises InputError unless 'no tumour' is one of the network's classes."""
     if NONE not in predictor.classes:
         raise InputError(
-            f"external '{name}': the classifier knows {', '.join(predictor.classes)} and no '{NONE}', so it cannot "
-            "tell tumour from none; set `external: []` in params.yaml, or train on images without tumour too"
+            f"external '{name}': the classifier's classes are {', '.join(predictor.classes)}, without '{NONE}', so it "
+            "cannot detect tumours; set `external: []` in params.yaml, or train on images without tumour too"
         )
 
 
 def write_external(out: Path, root: Path, entries: Sequence[Entry], predictor: SlicePredictor) -> pd.DataFrame:
-    """Answers every image and writes `out`, whole or not at all.
+    """Predicts every image and writes `out` atomically.
 
-    `out`/predictions.csv has a row for each image: path, label, patient ('' where unknown), p_<class> (calibrated) for
-    each class of the network, confidence, unsure, unfamiliar. `out`/worst.png shows missed tumours and false alarms,
-    and is not there where there are none.
+    `out`/predictions.csv has one row per image: path, label, patient ('' if unknown), p_<class> (calibrated) for each
+    class of the network, confidence, unsure, unfamiliar. `out`/worst.png shows missed tumours and false alarms; it is
+    omitted if there are none.
 
     Args:
-        root: the set's folder.
+        root: folder of the data set.
         entries: from `external_images`.
 
     Returns:
-        the table.
+        The table.
     """
     answers = [
         _row(entry, answer)
@@ -62,14 +62,14 @@ def write_external(out: Path, root: Path, entries: Sequence[Entry], predictor: S
 
 
 def write_left_out(out: Path) -> None:
-    """Writes `out` with a table without rows: a set that is not tried in this study."""
+    """Writes `out` with an empty table, for a data set that this study leaves out."""
     with atomic_path(out) as folder:
         folder.mkdir(parents=True)
         write_csv(folder / "predictions.csv", pd.DataFrame(columns=list(COLUMNS)))
 
 
 def _batches(root: Path, entries: Sequence[Entry]) -> Iterator[tuple[list[Entry], list[np.ndarray]]]:
-    """The images, so many at a time that they fit into memory whatever their number and size."""
+    """The images, in batches limited in number and pixels so that they fit into memory."""
     batch: list[Entry] = []
     images: list[np.ndarray] = []
     for entry in tqdm(entries, desc="predict", unit="image", mininterval=0.5):
@@ -95,7 +95,7 @@ def _row(entry: Entry, answer: SliceAnswer) -> dict[str, Any]:
 
 
 def _shown(root: Path, entry: Entry, predictor: SlicePredictor) -> Shown:
-    """Read and answered again, one image at a time: heat maps of all images would be made for nothing."""
+    """Reads and predicts one image again, now with a heat map, since few of all images are shown."""
     image = open_image(root, entry.path)
     (answer,) = predictor.answer([image], heat=True)
     lesion = open_mask(root, entry.mask_path) if entry.mask_path else np.zeros(image.shape[:2], dtype=bool)

@@ -1,4 +1,4 @@
-"""Heat maps over the pictures that they explain."""
+"""Heat maps overlaid on their images."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from btlib.report.figures import overlays as figures
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3]: the image, the more covered by the heat's colour the hotter it is, as in the pipeline's figures.
+    """uint8 [H, W, 3]: the image blended with the heat's colour in proportion to the heat, as in the figures.
 
     Args:
         image: uint8 [H, W, 3].
@@ -17,5 +17,5 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def png(picture: np.ndarray) -> bytes:
-    """A PNG file of uint8 [H, W, 3] RGB. (OpenCV takes a tenth of Pillow's time, for files a sixth larger.)"""
+    """Encodes uint8 [H, W, 3] RGB as PNG. (OpenCV takes a tenth of Pillow's time, for files a sixth larger.)"""
     return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,4 +1,4 @@
-"""Predicts images and writes what was found: a table, the same as JSON, and a heat map over each image."""
+"""Predicts images and writes the results: a table, the same as JSON, and a heat map over each image."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,17 +15,17 @@ from btlib.core.runtime.artifacts import atomic_path, write_csv, write_json
 from btlib.core.runtime.errors import InputError, listed
 from btlib.core.runtime.isolation import Lost, in_isolation
 
-BATCH_PIXELS = 8_000_000  # of the images held at once; a larger image comes alone
-LONGEST = 120  # bytes of an overlay's name
-UNLIKE = "unlike the images that the network was trained on"
+BATCH_PIXELS = 8_000_000  # of all images of a batch; a larger image gets a batch of its own
+MAX_NAME_BYTES = 120  # of an overlay's name
+UNLIKE = "unlike the training images of the network"
 
 
 def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
-    """Predicts every image in files and folders, and writes `out`, whole or not at all.
+    """Predicts every image in files and folders, and writes `out` atomically.
 
-    `out`/slices.csv and slices.json have a row for each image, `out`/overlays/ Grad-CAM of each answer over the image.
-    `out`/unreadable.csv lists files that could not be read, which do not keep the others from being predicted,
-    `out`/unused.csv folders with answers of an earlier run.
+    `out`/slices.csv and slices.json have one row per image; `out`/overlays/ has Grad-CAM of the predicted class over
+    each image. `out`/unreadable.csv lists files that could not be read (the others are predicted all the same),
+    `out`/unused.csv folders with results of an earlier run.
 
     Args:
         paths: images, and folders of images at any depth.
@@ -36,8 +36,8 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
         The number of images.
 
     Raises:
-        InputError: `out` has files in it, or no image can be read; then nothing is written. Or some files cannot be
-            read: then all the others were predicted and `out` was written.
+        InputError: `out` contains files, or no image can be read: nothing is written. Also when only some files cannot
+            be read: the others are predicted and `out` is written.
     """
     refuse_filled(out)
     predictor = SlicePredictor.load(model)
@@ -54,7 +54,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
                 rows.append(_row(picture, answer, place))
         faults = [f"{path}: {reason}" for path, reason in unreadable.items()]
         if not rows:
-            raise InputError(f"no image that can be read, so that nothing was written\n{listed(faults)}".rstrip())
+            raise InputError(f"no readable image, so nothing was written\n{listed(faults)}".rstrip())
         write_csv(folder / "slices.csv", pd.DataFrame(rows))
         write_csv(folder / "unreadable.csv", pd.DataFrame(unreadable.items(), columns=["path", "reason"]).astype(str))
         write_unused(folder, unused)
@@ -67,9 +67,9 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
 
 
 def _batches(files: Sequence[Path], unreadable: dict[Path, str]) -> Iterator[list[Picture]]:
-    """The images, so many at a time that they fit into memory whatever their number and size.
+    """The images, in batches limited in number and pixels so that they fit into memory.
 
-    Files that cannot be read go to `unreadable`, with the reason.
+    Files that cannot be read are added to `unreadable`, with the reason.
     """
     batch: list[Picture] = []
     pictures = in_isolation(picture_of, files, "predict", batch=1)  # one at a time, since it may be large
@@ -102,11 +102,11 @@ def _row(picture: Picture, answer: SliceAnswer, place: str) -> dict[str, Any]:
 
 
 def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
-    """The files' names without their endings, shortened; those that occur before get a number, whatever their case."""
+    """File names without extension, shortened; repeated ones (ignoring case) get a number."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for path in files:
-        stem = path.stem.encode()[:LONGEST].decode(errors="ignore")
+        stem = path.stem.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
         name, number = stem, 1
         while name.casefold() in taken:
             number += 1

@@ -1,4 +1,4 @@
-"""Answers of the packed classifier: class, doubt and heat map of single images."""
+"""Predictions of the packed classifier: class, confidence and heat map of single images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ BATCH = 32
 
 
 class SliceAnswer(NamedTuple):
-    """What the network says of one image.
+    """Prediction for one image.
 
-    probabilities: calibrated, by class; confidence: that of `label`, the most probable one; unsure: it is below the
-    card's threshold; novelty: distance from the training images over the limit, above 1 is unfamiliar; heat: float32
-    [H, W] in 0 … 1 on the image's own grid, Grad-CAM of `label` over all backbones, or None where none was wanted.
+    label: the most probable class; probabilities: calibrated, by class; confidence: probability of `label`; unsure: it
+    is below the card's threshold; novelty: distance from the training images / threshold, above 1 is unfamiliar; heat:
+    float32 [H, W] in 0 … 1 on the image's own grid, Grad-CAM of `label` over all backbones, or None if not requested.
     """
 
     label: str
@@ -39,7 +39,7 @@ class SliceAnswer(NamedTuple):
 
 
 class SlicePredictor:
-    """Answers for images of any size, preprocessed as in the training."""
+    """Predicts images of any size, preprocessed as for training."""
 
     def __init__(self, packed: PackedClassifier):
         self._packed = packed
@@ -62,20 +62,20 @@ class SlicePredictor:
 
     @property
     def data_note(self) -> str:
-        """What the training data were, where that must be said: 'phantom data'."""
+        """Kind of training data if it must be mentioned: 'phantom data'."""
         return self._packed.card.data_note
 
     def answer(self, images: Sequence[np.ndarray], heat: bool) -> list[SliceAnswer]:
-        """One answer for each image.
+        """One prediction per image.
 
         Args:
             images: uint8 [H, W, 3] RGB each, of any sizes.
-            heat: whether heat maps are wanted too.
+            heat: whether to compute heat maps too.
         """
         starts = range(0, len(images), BATCH)
-        return [answer for start in starts for answer in self._of_batch(images[start : start + BATCH], heat)]
+        return [answer for start in starts for answer in self._predict_batch(images[start : start + BATCH], heat)]
 
-    def _of_batch(self, images: Sequence[np.ndarray], heat: bool) -> list[SliceAnswer]:
+    def _predict_batch(self, images: Sequence[np.ndarray], heat: bool) -> list[SliceAnswer]:
         settings, unsure = self._packed.card.preprocessing, self._packed.card.unsure
         squares = np.stack([preprocess(image, settings.image_size, settings.clahe) for image in images])
         batch = ResidentImages(squares, np.zeros(len(squares)), self._device).batch(np.arange(len(squares)))
@@ -93,13 +93,13 @@ class SlicePredictor:
         return answers
 
     def _heat(self, batch: Tensor, seen: Seen, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        fused = raw_maps(_AlreadySeen(self._net, seen.features), batch, seen.logits.argmax(dim=1)).fused
+        fused = raw_maps(_PrecomputedFeatures(self._net, seen.features), batch, seen.logits.argmax(dim=1)).fused
         maps = normalized(resized(fused, batch.shape[2:])).cpu().numpy()
         return [cv2.resize(one, image.shape[1::-1]) for one, image in zip(maps, images, strict=True)]
 
 
-class _AlreadySeen:
-    """A network whose feature maps of a batch are known, so that Grad-CAM needs no second pass through the backbones.
+class _PrecomputedFeatures:
+    """A network with precomputed feature maps, so that Grad-CAM needs no second pass through the backbones.
 
     See `btlib.core.explain.gradcam.Explainable`.
     """

@@ -1,4 +1,4 @@
-"""The worst errors of a set: tumours that were missed most surely, and the surest false alarms."""
+"""The worst errors on a data set: missed tumours and false alarms of the highest confidence."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,15 +15,15 @@ from btlib.images.data.tumor_or_none import NONE
 from btlib.images.explain.lesions import resized_mask
 from btlib.report.figures.wording import spoken, titled
 
-EACH = 8  # of either kind of error
-SIDE = 224  # pixels of the longer side as shown; a scanned film would take a gigabyte to colour
+EACH = 8  # errors shown of either kind
+SIDE = 224  # pixels of the longer side as shown; blending a scanned film at full size would take a gigabyte
 MISSED, ALARM = "missed tumours", "false alarms"
 
 
 class Shown(NamedTuple):
-    """One error to show: uint8 [H, W, 3], its heat map over it, the lesion as bool [H, W] (none: empty), a caption.
+    """One error to show: uint8 [H, W, 3], the same under its heat map, the lesion as bool [H, W] (if any), a caption.
 
-    The caption says what was answered and how surely, and nothing of the patient.
+    The caption gives the predicted class and its probability, nothing about the patient.
     """
 
     image: np.ndarray
@@ -45,16 +45,16 @@ class Shown(NamedTuple):
 
 
 def worst_rows(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[int]]:
-    """Kind of error -> numbers of the rows to show, the worst first, at most `EACH`.
+    """Kind of error -> indices of the rows to show, worst first, at most `EACH`.
 
     Args:
-        table: of `write_external`.
+        table: from `write_external`.
         classes: the network's, in its order.
     """
-    said = table[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
-    said_none, is_none = said == list(classes).index(NONE), (table["label"] == NONE).to_numpy()
+    predicted = table[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    predicted_none, is_none = predicted == list(classes).index(NONE), (table["label"] == NONE).to_numpy()
     p_none = table[f"p_{NONE}"].to_numpy()
-    missed, alarms = np.flatnonzero(said_none & ~is_none), np.flatnonzero(~said_none & is_none)
+    missed, alarms = np.flatnonzero(predicted_none & ~is_none), np.flatnonzero(~predicted_none & is_none)
     return {
         MISSED: missed[np.argsort(-p_none[missed], kind="stable")][:EACH].tolist(),
         ALARM: alarms[np.argsort(p_none[alarms], kind="stable")][:EACH].tolist(),
@@ -62,10 +62,10 @@ def worst_rows(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[in
 
 
 def worst_figure(shown: Mapping[str, Sequence[Shown]], note: str) -> Figure:
-    """For each kind of error the images in one row and Grad-CAM of the answer over them in the next.
+    """For each kind of error, one row of images and one of their Grad-CAM overlays.
 
     Args:
-        shown: kind of error -> what to show; a kind without errors gets no rows.
+        shown: kind of error -> errors to show; a kind without errors gets no rows.
         note: added to the title, such as "phantom data"; empty adds nothing.
     """
     kinds = {kind: errors for kind, errors in shown.items() if errors}
@@ -83,7 +83,7 @@ def worst_figure(shown: Mapping[str, Sequence[Shown]], note: str) -> Figure:
             _panel(first, error.image, error.lesion)
             _panel(second, error.warm, error.lesion)
             first.set_title(error.caption, fontsize=8)
-    figure.suptitle(titled("The worst errors, the worst first", note))
+    figure.suptitle(titled("The worst errors, worst first", note))
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Finds the cases in what a user names: NIfTI files, sets of them, and DICOM studies."""
+"""Finds the cases in the user's paths: NIfTI files, sets of them, and DICOM studies."""
 
 import os
 from collections import Counter, defaultdict
@@ -21,18 +21,18 @@ from btlib.volumes.data.reading import CHANNEL, is_nifti
 from btlib.volumes.data.sources import brats, recognize, table
 
 DATASET = "dataset.json"
-LISTS = (table.NAME, DATASET)  # of a set's cases
+LISTS = (table.NAME, DATASET)  # files that list the cases of a set
 BRATS_WORDS = dict(zip(MODALITIES, (("t1", False), ("t1", True), ("t2", None), ("flair", None)), strict=True))
 REMEDY = (
-    "a case is a folder with four NIfTI files whose names say T1, T1ce, T2 and FLAIR (or with a case.json that says "
-    "which is which), a BraTS set, a set with its dataset.json, a cases.csv, or the folder of a DICOM study; slices "
-    "for the network of single images are predicted with --as images"
+    "a case is a folder with four NIfTI files named after T1, T1ce, T2 and FLAIR (or with a case.json that assigns "
+    "them), a BraTS set, a set with its dataset.json, a cases.csv, or the folder of a DICOM study; to predict slices "
+    "with the network for single images, give --as images"
 )
 
 
 class Found(NamedTuple):
-    """cases: sorted by name; faults: what is wrong with how they lie there; unused: each file seen that belongs to no
-    case, or is not needed, and why."""
+    """cases: sorted by name; faults: problems with their layout; unused: files that belong to no case or are not
+    needed, and why."""
 
     cases: list[InputCase]
     faults: list[str]
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 
 def is_case(path: Path) -> bool:
-    """Whether a file or folder is to be read as volumes: NIfTI and its like, a list of cases, or DICOM series of many
+    """Whether to read a file or folder as volumes: NIfTI and similar formats, a list of cases, or DICOM series of many
     slices."""
     if not path.is_dir():
         return path.name in LISTS or is_nifti(path.name) or is_foreign(path.name)
@@ -51,7 +51,7 @@ def is_case(path: Path) -> bool:
 
 
 def find_cases(paths: Sequence[Path]) -> Found:
-    """The cases in files and folders."""
+    """Finds the cases in files and folders."""
     found = Found([], [], {})
     for path in paths:
         try:
@@ -64,21 +64,23 @@ def find_cases(paths: Sequence[Path]) -> Found:
     names = Counter(case.name for case in found.cases)
     for name, count in sorted(names.items()):
         if count > 1:
-            found.faults.append(f"case {brief(name)}: found {count} times; rename the folders, or predict them apart")
+            found.faults.append(
+                f"case {brief(name)}: found {count} times; rename the folders, or predict them separately"
+            )
         if not CASE_NAME.fullmatch(name):
             found.faults.append(
-                f"case {brief(ascii(name))}: its name becomes a folder's: use letters, digits, '.', '_' and '-', at "
-                "most 100"
+                f"case {brief(ascii(name))}: the name is used for a folder, so rename it: at most 100 letters, digits, "
+                "'.', '_' and '-'"
             )
     found.cases.sort(key=lambda case: case.name)
     return found
 
 
 def stated_case(stated: Mapping[str, Path]) -> InputCase:
-    """The case of which the user names every volume: a NIfTI file, `file#k`, or the folder of a DICOM series.
+    """A case whose volumes the user names one by one: a NIfTI file, `file#k`, or the folder of a DICOM series.
 
     Raises:
-        InputError: a file or folder is not there, or holds no volume.
+        InputError: a file or folder does not exist, or contains no volume.
     """
     places = {name: path.absolute() for name, path in stated.items()}
     root = Path(os.path.commonpath([path.parent for path in places.values()]))
@@ -93,11 +95,11 @@ def stated_case(stated: Mapping[str, Path]) -> InputCase:
 
 
 def proposals(folder: Path) -> list[Proposal]:
-    """Every volume of the one case in a folder and what it seems to be, the likeliest first, whether or not that is
-    enough for an answer.
+    """Every volume of the one case in a folder with its probable modality, the likeliest first, even if the case cannot
+    be predicted.
 
     Raises:
-        InputError: there is no case, or more than one, or a file cannot be read.
+        InputError: there is not exactly one case, or a file cannot be read.
     """
     cases, _ = _cases_in(folder)
     if len(cases) != 1:
@@ -106,21 +108,21 @@ def proposals(folder: Path) -> list[Proposal]:
 
 
 def _cases_in(path: Path) -> tuple[list[InputCase], dict[Path, str]]:
-    """And the files of no case, with the reason."""
+    """The cases below a path, and unused files with the reason."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if is_answer(path):
         raise InputError(f"{path}: {EARLIER}; name the scans")
     if not path.is_dir():
-        return _of_file(path), {}
+        return _cases_of_file(path), {}
     if any((path / name).is_file() for name in LISTS):
-        return _of_list(path), {}
+        return _cases_of_list(path), {}
     names, unused = files_below(path)
     nifti = [name for name in names if is_nifti(name)]
     foreign = [name for name in names if is_foreign(name)]
     if foreign and not nifti:
-        raise InputError(f"{path / foreign[0]}: a volume in a format that is not read; {conversion_of(foreign[0])}")
-    cases = _of_nifti(path, nifti) if nifti else _of_dicom(path, names)
+        raise InputError(f"{path / foreign[0]}: unsupported volume format; {conversion_of(foreign[0])}")
+    cases = _group_nifti(path, nifti) if nifti else _group_dicom(path, names)
     if not cases:
         raise InputError(f"{path}: no case found; {REMEDY}")
     seen = {file for case in cases for file in case.files}
@@ -128,23 +130,23 @@ def _cases_in(path: Path) -> tuple[list[InputCase], dict[Path, str]]:
     return cases, unused
 
 
-def _of_file(path: Path) -> list[InputCase]:
+def _cases_of_file(path: Path) -> list[InputCase]:
     if path.name in LISTS:
-        return _of_list(path.parent)
+        return _cases_of_list(path.parent)
     if is_foreign(path.name):
-        raise InputError(f"{path}: a volume in a format that is not read; {conversion_of(path.name)}")
+        raise InputError(f"{path}: unsupported volume format; {conversion_of(path.name)}")
     if not is_nifti(path.name):
         raise InputError(f"{path}: not a case; {REMEDY}")
     if volumes_in(path) == 1:
-        raise InputError(f"{path}: holds one volume; name the folder of all four scans")
-    return [_stack(path)]
+        raise InputError(f"{path}: contains one volume; give the folder of all four scans")
+    return [_case_of_4d_file(path)]
 
 
-def _stack(path: Path) -> InputCase:
-    """A 4D file, in the order that the dataset.json of its set gives, or that a case.json beside it states.
+def _case_of_4d_file(path: Path) -> InputCase:
+    """The case in a 4D file, with the order of volumes from a case.json beside it or from its set's dataset.json.
 
     Raises:
-        InputError: neither is there.
+        InputError: there is neither.
     """
     name = path.name.split(".")[0]
     stated = {modality: file for modality, file in stated_in(path.parent).items() if file.startswith(f"{path.name}#")}
@@ -152,34 +154,34 @@ def _stack(path: Path) -> InputCase:
         return InputCase(name, path.parent, (nifti_candidate(path.parent, path.name),), stated)
     for root in (path.parent, path.parent.parent):
         if (root / DATASET).is_file():
-            order = _order(root)
+            order = _volume_order(root)
             files = {modality: f"{path.relative_to(root).as_posix()}#{number}" for modality, number in order.items()}
             candidate = nifti_candidate(root, path.relative_to(root).as_posix())
             return InputCase(name, root, (candidate,), files, DATASET)
     options = " ".join(f"--{modality} {path}#{number}" for number, modality in enumerate(MODALITIES))
     raise InputError(
-        f"{path}: holds {volumes_in(path)} volumes, and nothing says which is which; if that is their order, give "
-        f"{options}, or put the dataset.json of the set beside it"
+        f"{path}: contains {volumes_in(path)} volumes in unknown order; if it is this one, give {options}, or put the "
+        "dataset.json of the set beside the file"
     )
 
 
-def _order(root: Path) -> dict[str, str]:
-    """Of the volumes in the 4D files of a set, as its dataset.json says.
+def _volume_order(root: Path) -> dict[str, str]:
+    """Modality -> number of its volume in the 4D files of a set, from dataset.json.
 
     Raises:
-        InputError: it lists no 4D file.
+        InputError: dataset.json lists no 4D file.
     """
     for entry in recognize.scan(root).entries:
         places = {name: CHANNEL.fullmatch(getattr(entry, name)) for name in MODALITIES}
         if all(places.values()):
             return {name: match["number"] for name, match in places.items()}
     raise InputError(
-        f"{root / DATASET}: does not say the order of the volumes in a 4D file; give --t1 FILE#0 and so on"
+        f"{root / DATASET}: does not give the order of the volumes in a 4D file; give --t1 FILE#0 and so on"
     )
 
 
-def _of_list(root: Path) -> list[InputCase]:
-    """Without their segmentations and grades, which prediction does not need."""
+def _cases_of_list(root: Path) -> list[InputCase]:
+    """The listed cases, without segmentations and grades, which prediction does not need."""
     by = table.NAME if (root / table.NAME).is_file() else DATASET
     cases = []
     for entry in recognize.scan(root).entries:
@@ -189,22 +191,22 @@ def _of_list(root: Path) -> list[InputCase]:
     return cases
 
 
-def _of_nifti(root: Path, names: Sequence[str]) -> list[InputCase]:
-    """By the names that BraTS gives; where others lie among them, each folder is a case, and words in names count."""
+def _group_nifti(root: Path, names: Sequence[str]) -> list[InputCase]:
+    """Groups files by BraTS names; a folder with other names is one case, its modalities found by words."""
     folders: dict[PurePosixPath, list[str]] = defaultdict(list)
     for name in names:
-        folders[_home(root, PurePosixPath(name).parent)].append(name)
+        folders[_case_folder(root, PurePosixPath(name).parent)].append(name)
     found = []
     for folder, files in folders.items():
-        named = {} if (root / folder / NAME).is_file() else _by_brats(files)
-        found += [_of_brats(root, case, kinds) for case, kinds in named.items()]
+        named = {} if (root / folder / NAME).is_file() else _group_brats(files)
+        found += [_make_brats_case(root, case, kinds) for case, kinds in named.items()]
         if not named:
-            found.append(_in_folder(root, folder, [nifti_candidate(root, file) for file in files]))
+            found.append(_make_case(root, folder, [nifti_candidate(root, file) for file in files]))
     return found
 
 
-def _by_brats(files: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The files of a folder by case and kind; nothing where one is not named as BraTS does, or a case is not whole."""
+def _group_brats(files: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The files of a folder by case and kind; empty if a name is not BraTS style or a case is incomplete."""
     cases: dict[str, dict[str, str]] = defaultdict(dict)
     for file in files:
         match = brats.NAME.fullmatch(PurePosixPath(file).name)
@@ -215,60 +217,59 @@ def _by_brats(files: Sequence[str]) -> dict[str, dict[str, str]]:
     return dict(cases) if all(set(MODALITIES) <= set(kinds) for kinds in cases.values()) else {}
 
 
-def _of_brats(root: Path, case: str, kinds: Mapping[str, str]) -> InputCase:
+def _make_brats_case(root: Path, case: str, kinds: Mapping[str, str]) -> InputCase:
     candidates = tuple(
-        Candidate((kinds[name],), Words(*words), f"named {name} in the form of BraTS")
-        for name, words in BRATS_WORDS.items()
+        Candidate((kinds[name],), Words(*words), f"named {name} in BraTS style") for name, words in BRATS_WORDS.items()
     )
     return InputCase(case, root, candidates, {}, unused={kinds["seg"]: "a segmentation"} if "seg" in kinds else {})
 
 
-def _of_dicom(root: Path, names: Sequence[str]) -> list[InputCase]:
-    """One case for each study, or for each folder with a case.json, named after its folder.
+def _group_dicom(root: Path, names: Sequence[str]) -> list[InputCase]:
+    """One case per study, or per folder with a case.json, named after its folder.
 
     Raises:
-        InputError: the files of several studies lie in one folder.
+        InputError: the files of several studies are in one folder.
     """
     studies: dict[PurePosixPath | str, list[Slice]] = defaultdict(list)
     for one in headers(root, names):
-        home = _home(root, PurePosixPath(one.path).parent)
-        said = (root / home / NAME).is_file()
-        studies[home if said else str(one.tags["StudyInstanceUID"])].append(one)
-    folders = [PurePosixPath()] if len(studies) == 1 else [_common(slices) for slices in studies.values()]
+        folder = _case_folder(root, PurePosixPath(one.path).parent)
+        stated = (root / folder / NAME).is_file()
+        studies[folder if stated else str(one.tags["StudyInstanceUID"])].append(one)
+    folders = [PurePosixPath()] if len(studies) == 1 else [_common_folder(slices) for slices in studies.values()]
     if len(set(folders)) < len(folders):
         raise InputError(
-            f"{root}: the files of {len(studies)} DICOM studies lie together; give each a folder of its own"
+            f"{root}: the files of {len(studies)} DICOM studies are mixed; put each study into its own folder"
         )
     found = []
     for folder, slices in zip(folders, studies.values(), strict=True):
         series, unused = series_of(slices)
-        found.append(_in_folder(root, folder, series)._replace(unused=unused))
+        found.append(_make_case(root, folder, series)._replace(unused=unused))
     return found
 
 
-def _in_folder(root: Path, folder: PurePosixPath, candidates: Sequence[Candidate]) -> InputCase:
-    home = _home(root, folder)
+def _make_case(root: Path, folder: PurePosixPath, candidates: Sequence[Candidate]) -> InputCase:
+    home = _case_folder(root, folder)
     stated = {name: (home / file).as_posix() for name, file in stated_in(root / home).items()}
     return InputCase(_case_name(root, folder), root, tuple(candidates), stated)
 
 
-def _home(root: Path, folder: PurePosixPath) -> PurePosixPath:
-    """The nearest folder, from `folder` up to `root`, with a case.json; `folder` itself without one."""
+def _case_folder(root: Path, folder: PurePosixPath) -> PurePosixPath:
+    """The nearest folder with a case.json, from `folder` up to `root`; `folder` itself if there is none."""
     return next((one for one in (folder, *folder.parents) if (root / one / NAME).is_file()), folder)
 
 
-def _common(slices: Iterable[Slice]) -> PurePosixPath:
-    """The deepest folder that holds them all."""
+def _common_folder(slices: Iterable[Slice]) -> PurePosixPath:
+    """The deepest folder that contains all slices."""
     return PurePosixPath(os.path.commonpath([PurePosixPath(one.path).parent for one in slices]))
 
 
 def _case_name(root: Path, folder: PurePosixPath) -> str:
-    """Of a case in `folder`, relative to `root`: the folders' names, or that of `root` itself."""
+    """Name of the case in `folder` (relative to `root`): the folders' names joined, or the name of `root`."""
     return "_".join(folder.parts) or root.resolve().name
 
 
 def _candidates_at(root: Path, file: str) -> list[Candidate]:
-    """The volumes in what the user names for a modality."""
+    """The volumes at a path that the user gives for a modality."""
     path = root / file
     match = CHANNEL.fullmatch(file)
     if path.is_dir():
@@ -279,9 +280,9 @@ def _candidates_at(root: Path, file: str) -> list[Candidate]:
         raise InputError(f"{root / file}: no such file or folder")
     if not is_nifti(file):
         how = (
-            conversion_of(Path(file).name) if is_foreign(file) else "name a NIfTI file, or the folder of a DICOM series"
+            conversion_of(Path(file).name) if is_foreign(file) else "give a NIfTI file, or the folder of a DICOM series"
         )
-        raise InputError(f"{root / file}: not a volume that is read; {how}")
+        raise InputError(f"{root / file}: not a supported volume; {how}")
     return [nifti_candidate(root, file)]
 
 
@@ -289,5 +290,5 @@ def _why_unused(path: Path, nifti: bool) -> str:
     if not path.stat().st_size:
         return "zero bytes"
     if is_foreign(path.name):
-        return f"a format that is not read; {conversion_of(path.name)}"
-    return "not NIfTI, as the scans beside it are" if nifti else "no MR image in DICOM"
+        return f"unsupported format; {conversion_of(path.name)}"
+    return "not NIfTI, unlike the scans beside it" if nifti else "not a DICOM MR image"

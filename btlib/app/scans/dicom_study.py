@@ -14,26 +14,26 @@ from btlib.core.runtime.paths import resolve_inside
 from btlib.volumes.data.grid import check_grid
 from btlib.volumes.data.volume import Volume
 
-OFF_LINE = 0.1  # of the distance between slices: how far one may lie from its place in an even stack
-ALIKE = 1e-3  # in directions of length 1 and mm between pixels: rounding
-TO_RAS = np.diag([-1.0, -1, 1, 1])  # DICOM counts to the left and to the back
+MAX_OFFSET = 0.1  # of a slice from its place in an even stack, relative to the slice distance
+ROUNDING = 1e-3  # of unit direction vectors, and of pixel spacing in mm
+TO_RAS = np.diag([-1.0, -1, 1, 1])  # DICOM's axes point to the left and the back (LPS)
 
 
 def stacked(root: Path, series: Sequence[Slice]) -> Volume:
     """The slices of one series as a volume, in the order of their positions along their common normal.
 
     Raises:
-        InputError: no position; slices of several orientations or sizes; one missing, twice or off the line.
+        InputError: no position; slices of several orientations or sizes; one missing, duplicate or out of line.
     """
     first = series[0].path
     if any(not one.tags[name] for one in series for name in GEOMETRY):
         raise InputError(f"{first} and others of its series: {', '.join(GEOMETRY)} are not in every slice")
     shapes = {(int(one.tags["Columns"]), int(one.tags["Rows"])) for one in series}
     planes = np.array([[*one.tags["ImageOrientationPatient"], *one.tags["PixelSpacing"]] for one in series])
-    if len(shapes) > 1 or np.ptp(planes, axis=0).max() > ALIKE:
+    if len(shapes) > 1 or np.ptp(planes, axis=0).max() > ROUNDING:
         raise InputError(f"{first} and others of its series: slices of several orientations or sizes")
     along, down = planes[0, :3], planes[0, 3:6]
-    if np.abs([along @ along - 1, down @ down - 1, along @ down]).max() > ALIKE:
+    if np.abs([along @ along - 1, down @ down - 1, along @ down]).max() > ROUNDING:
         raise InputError(
             f"{first} and others of its series: ImageOrientationPatient is not two directions at right angles"
         )
@@ -59,7 +59,7 @@ def stacked(root: Path, series: Sequence[Slice]) -> Volume:
 def _check_even(places: np.ndarray, step: np.ndarray, first: str) -> None:
     even = places[0] + np.arange(len(places))[:, None] * step
     size = np.linalg.norm(step)
-    if not size or np.linalg.norm(places - even, axis=1).max() > OFF_LINE * size:
+    if not size or np.linalg.norm(places - even, axis=1).max() > MAX_OFFSET * size:
         gaps = np.linalg.norm(np.diff(places, axis=0), axis=1)
         raise InputError(
             f"{first} and others of its series: the slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart, expected "
@@ -68,16 +68,16 @@ def _check_even(places: np.ndarray, step: np.ndarray, first: str) -> None:
 
 
 def _check_grid(shape: tuple[int, ...], affine: np.ndarray, first: str) -> None:
-    """Before the pixels are read for what the tags promise."""
+    """Checks the grid given by the tags before any pixels are read."""
     check_grid(f"{first} and others of its series", shape, affine)
     if abs(np.linalg.det(affine[:3, :3] / voxel_sizes(affine))) < 0.9:
         raise InputError(f"{first} and others of its series: the slices are not stacked at right angles")
 
 
 def _slice(pixels: Pixels, place: Slice, shape: tuple[int, int]) -> np.ndarray:
-    """float32 [columns, rows] with the scanner's scaling, 0 where it filled up the field of view."""
+    """float32 [columns, rows] in the scanner's units, 0 where it padded the field of view."""
     if pixels.tags["PhotometricInterpretation"] != "MONOCHROME2":
-        raise InputError(f"{place.path}: not a grey picture with black as 0 (MONOCHROME2)")
+        raise InputError(f"{place.path}: not a grey image with black as 0 (MONOCHROME2)")
     if pixels.values.shape[:0:-1] != shape:
-        raise InputError(f"{place.path}: not {shape[0]}×{shape[1]} pixels, as the first slice of its series")
+        raise InputError(f"{place.path}: not {shape[0]}×{shape[1]} pixels like the first slice of its series")
     return np.where(pixels.padding[place.frame], 0, pixels.values[place.frame]).T.astype(np.float32)

@@ -1,12 +1,12 @@
-"""Which of a case's volumes is which modality: the evidence, its rank, and what is refused.
+"""Assigns a case's volumes to modalities: the evidence, its ranking, and the reasons for refusal.
 
-Stated by the user (`case.json`, `--t1 … --flair`, a list of cases) beats names and tags. What tells T1ce from T1 are
-words, a DICOM file's notes on the agent, and the image itself, which is brighter in vessels and lesion. Where two of
-them contradict each other, or nothing but the image tells, the case is refused with what to write.
+The user's statement (`case.json`, `--t1 … --flair`, a list of cases) overrides names and tags. T1ce is told from T1 by
+words, by the DICOM tags on the agent, and by the image itself, which is brighter in vessels and lesion. If two of them
+disagree, or only the image is available, the case is refused with advice on what to state.
 
-The page asks `case_files.proposals(folder)` for a list of `Proposal`, one for each volume of an upload, even where
+The web page calls `case_files.proposals(folder)` for a list of `Proposal`, one per volume of an upload, even if
 `find_cases` or `read_scans` refuse it, and writes a visitor's choice with `stated.state(folder, {"t1": proposal.file,
-…})`, after which `find_cases` and `read_scans` follow it. `Scans.sources` and `CaseAnswer.sources` say what was taken.
+…})`, which `find_cases` and `read_scans` then follow. `Scans.sources` and `CaseAnswer.sources` record the outcome.
 """
 
 import json
@@ -26,15 +26,15 @@ NAMES = {"t1": "T1", "t1ce": "T1 with contrast", "t2": "T2", "flair": "FLAIR"}
 
 
 class Source(NamedTuple):
-    """What was taken for a modality. file: relative to what the user named, `file#k` in a 4D file, or the first file of
-    a DICOM series; why: a phrase for people, without text from the files."""
+    """The volume used for a modality. file: relative to the user's path, `file#k` in a 4D file, or the first file of a
+    DICOM series; why: a readable phrase, without text from the files."""
 
     file: str
     why: str
 
 
 class Proposal(NamedTuple):
-    """A volume that may be taken; modality: one of MODALITIES that it seems to be, or None; why: as in Source."""
+    """A candidate volume; modality: the probable one of MODALITIES, or None; why: as in Source."""
 
     file: str
     modality: str | None
@@ -42,12 +42,11 @@ class Proposal(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A volume of a case that may be taken.
+    """A candidate volume of a case.
 
     files: relative to the case's root: a NIfTI file, one volume of it as `file#k`, or a DICOM series' slices; words:
-    what they are by name, description and times; agent: whether a DICOM file's notes speak of a contrast agent, None
-    where they say nothing; why: what says so; volumes: that a NIfTI file holds; fault: why a DICOM
-    series is not whole.
+    modality by name, description and times; why: the evidence for it; agent: whether the DICOM tags mention a contrast
+    agent, None if they are silent; volumes: number in a NIfTI file; fault: why a DICOM series is incomplete.
     """
 
     files: tuple[str, ...]
@@ -60,27 +59,27 @@ class Candidate(NamedTuple):
 
     @property
     def file(self) -> str:
-        """What stands for it in tables and messages."""
+        """Its name in tables and messages."""
         return self.files[0]
 
     @property
     def contrast(self) -> bool | None:
-        """By words, and where they say nothing by the tags."""
+        """With or without contrast by words or, if they are silent, by the tags."""
         return self.agent if self.words.contrast is None else self.words.contrast
 
     @property
     def modality(self) -> str | None:
-        """One of MODALITIES that it seems to be, OTHER, or None."""
+        """The probable one of MODALITIES, OTHER, or None."""
         return "t1ce" if self.words.weighting == "t1" and self.contrast else self.words.weighting
 
 
 class Basis(Enum):
-    """What tells T1ce from T1, the surest first."""
+    """Evidence that distinguishes T1ce from T1, the strongest first."""
 
     STATED = 1
-    NAMED = 2  # names or tags of T1ce, and nothing against it
-    LEFT_OVER = 3  # the name of T1 says that it is without contrast, the other one's nothing
-    GUESSED = 4  # two T1, and no word about contrast
+    NAMED = 2  # names or tags of T1ce, without contradiction
+    LEFT_OVER = 3  # one is named as native, the other says nothing
+    GUESSED = 4  # two T1, neither mentioning contrast
 
 
 class Choice(NamedTuple):
@@ -96,18 +95,18 @@ class Choice(NamedTuple):
 
 
 def choose(case: str, candidates: Sequence[Candidate], stated: Mapping[str, str], by: str = NAME) -> Choice:
-    """One volume for each modality.
+    """Chooses one volume per modality.
 
     Args:
-        case: its name, for the messages.
-        stated: modality to file, `file#k`, or any file or the folder of a DICOM series; may be incomplete.
+        case: its name, for messages.
+        stated: modality -> file, `file#k`, or any file or the folder of a DICOM series; may be incomplete.
         by: where it is stated.
 
     Raises:
-        InputError: a stated volume is not there; a modality is missing, or several volumes could be it; names and tags
-            contradict each other.
+        InputError: a stated volume does not exist; a modality is missing or ambiguous; names and tags contradict each
+            other.
     """
-    taken = {modality: _stated(case, candidates, modality, file, by) for modality, file in stated.items()}
+    taken = {modality: _find_stated(case, candidates, modality, file, by) for modality, file in stated.items()}
     reasons = dict.fromkeys(taken, f"stated in {by}")
     doubled = {one.file for one in taken.values()}
     if len(doubled) < len(taken):
@@ -121,7 +120,7 @@ def choose(case: str, candidates: Sequence[Candidate], stated: Mapping[str, str]
         if modality not in taken and len(alike) == 1:
             taken[modality] = alike[0]
     if len(taken) < len(MODALITIES):
-        raise InputError(_not_one_of_each(case, candidates, free, taken))
+        raise InputError(_missing_or_ambiguous(case, candidates, free, taken))
     reasons = {name: reasons.get(name) or taken[name].why for name in MODALITIES}
     choice = Choice({name: taken[name] for name in MODALITIES}, reasons, basis)
     _refuse_tags_against_words(case, choice)
@@ -129,10 +128,10 @@ def choose(case: str, candidates: Sequence[Candidate], stated: Mapping[str, str]
 
 
 def checked(case: str, choice: Choice, image: Enhancement) -> tuple[Choice, list[str], list[str]]:
-    """The choice against what the images of T1 and T1ce say.
+    """Checks the choice against the images of T1 and T1ce.
 
     Returns:
-        the choice, with that in its reasons; faults; remarks.
+        The choice, with the result added to its reasons; faults; remarks.
     """
     t1, t1ce = choice.taken["t1"].file, choice.taken["t1ce"].file
     if image is SAME:
@@ -140,13 +139,13 @@ def checked(case: str, choice: Choice, image: Enhancement) -> tuple[Choice, list
     if choice.basis is Basis.GUESSED or (choice.basis is Basis.LEFT_OVER and image is UNDECIDED):
         first, second = (t1, t1ce) if image is not Enhancement.AGAINST else (t1ce, t1)
         suggestion = (
-            "the images leave it open" if image is UNDECIDED else f"by the images it is {second}, which is brighter"
+            "the images are inconclusive" if image is UNDECIDED else f"by the images it is {second}, which is brighter"
         )
         return (
             choice,
             [
-                f"case {case}: nothing says which of {t1} and {t1ce} was made with contrast; {suggestion}. "
-                + _to_write(choice, first, second)
+                f"case {case}: unclear which of {t1} and {t1ce} was acquired with contrast; {suggestion}. "
+                + _how_to_state(choice, first, second)
             ],
             [],
         )
@@ -154,14 +153,14 @@ def checked(case: str, choice: Choice, image: Enhancement) -> tuple[Choice, list
         against = f"vessels and lesion are brighter in {t1}, taken for T1, than in {t1ce}, taken for T1 with contrast"
         if choice.basis is Basis.STATED:
             return choice, [], [f"as stated, but {against}"]
-        return choice, [f"case {case}: {against} ({choice.reasons['t1ce']}). " + _to_write(choice, t1ce, t1)], []
-    agrees = "the image agrees" if image is Enhancement.FOR else "the images alone leave it open"
+        return choice, [f"case {case}: {against} ({choice.reasons['t1ce']}). " + _how_to_state(choice, t1ce, t1)], []
+    agrees = "the image agrees" if image is Enhancement.FOR else "the images are inconclusive"
     reasons = choice.reasons | {"t1ce": f"{choice.reasons['t1ce']}; {agrees}"}
     return choice._replace(reasons=reasons), [], []
 
 
 def proposals_of(candidates: Iterable[Candidate]) -> list[Proposal]:
-    """All that may be taken, the likeliest first; each volume of a 4D file by itself."""
+    """All candidates, the likeliest first; each volume of a 4D file separately."""
     found = [
         Proposal(f"{one.file}#{number}" if one.volumes > 1 else one.file, _one_of_four(one), one.why)
         for one in candidates
@@ -175,7 +174,7 @@ def _one_of_four(candidate: Candidate) -> str | None:
     return candidate.modality if candidate.modality in MODALITIES else None
 
 
-def _stated(case: str, candidates: Sequence[Candidate], modality: str, file: str, by: str) -> Candidate:
+def _find_stated(case: str, candidates: Sequence[Candidate], modality: str, file: str, by: str) -> Candidate:
     wanted = str(PurePosixPath(file))
     match = CHANNEL.fullmatch(wanted)
     for one in candidates:
@@ -186,13 +185,13 @@ def _stated(case: str, candidates: Sequence[Candidate], modality: str, file: str
     inside = [one for one in candidates if one.dicom and PurePosixPath(one.file).is_relative_to(wanted)]
     if len(inside) == 1:
         return inside[0]
-    what = f"the folder of {len(inside)} series; name the first file of one" if inside else "no volume of the case"
+    what = f"the folder of {len(inside)} series; name the first file of one" if inside else "not a volume of the case"
     seen = listed([_described(one) for one in candidates])
     raise InputError(f"case {case}: {by}: {modality} is {brief(ascii(file))}, {what}. The volumes are:\n{seen}")
 
 
 def _add_t1s(free: Sequence[Candidate], taken: dict[str, Candidate]) -> Basis:
-    """Adds T1 and T1ce where they can be told apart; says by what."""
+    """Adds T1 and T1ce where they can be distinguished; returns the evidence."""
     t1s = [one for one in free if one.words.weighting == "t1"]
     given: dict[bool | None, list[Candidate]] = {True: [], False: [], None: []}
     for one in t1s:
@@ -217,26 +216,26 @@ def _add_t1s(free: Sequence[Candidate], taken: dict[str, Candidate]) -> Basis:
 
 
 def _refuse_tags_against_words(case: str, choice: Choice) -> None:
-    """Where the tags of the one called T1 speak of an agent, and those of the one called T1ce do not."""
+    """Raises InputError if the tags of the volume called T1 suggest a contrast agent more than those of T1ce."""
     rank = {False: 0, None: 1, True: 2}
     t1, t1ce = choice.taken["t1"], choice.taken["t1ce"]
     if choice.basis is not Basis.STATED and rank[t1.agent] > rank[t1ce.agent]:
         raise InputError(
             f"case {case}: {t1ce.file} is with contrast by its description and {t1.file} without, but their tags say "
-            "the reverse. " + _to_write(choice, t1.file, t1ce.file)
+            "the reverse. " + _how_to_state(choice, t1.file, t1ce.file)
         )
 
 
-def _to_write(choice: Choice, t1: str, t1ce: str) -> str:
-    """What states it, in both ways."""
+def _how_to_state(choice: Choice, t1: str, t1ce: str) -> str:
+    """Advice on stating the modalities, by file or by options."""
     stated = {"t1": t1, "t1ce": t1ce, **{name: choice.taken[name].file for name in ("t2", "flair")}}
     return (
-        f"Say it in a {NAME} in the folder, if that is right: {json.dumps(stated, ensure_ascii=False)}, or name all "
-        "four with --t1, --t1ce, --t2 and --flair"
+        f"If that is right, write a {NAME} in the folder: {json.dumps(stated, ensure_ascii=False)}, or give all four "
+        "with --t1, --t1ce, --t2 and --flair"
     )
 
 
-def _not_one_of_each(
+def _missing_or_ambiguous(
     case: str, candidates: Sequence[Candidate], free: Sequence[Candidate], taken: Mapping[str, Candidate]
 ) -> str:
     kinds = [one.modality for one in free]
@@ -245,7 +244,7 @@ def _not_one_of_each(
     return (
         f"case {case}: expected one volume of each modality, found "
         f"{', '.join(f'{count} of {name}' for name, count in counts.items())}. Leave one of each in the folder, or "
-        f"write a {NAME} there that names them, as {json.dumps(dict.fromkeys(MODALITIES, 'FILE'))}, or give "
+        f"write a {NAME} there that names them, such as {json.dumps(dict.fromkeys(MODALITIES, 'FILE'))}, or give "
         f"{' '.join(f'--{name} FILE' for name in MODALITIES)}. {_hint(candidates)}The volumes are:\n"
         f"{listed([_described(one) for one in likeliest]) or '  - none'}"
     )

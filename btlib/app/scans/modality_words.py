@@ -1,7 +1,7 @@
-"""Which MRI contrast a file name or the description of a series speaks of, in the languages of the field.
+"""MRI modality from the words of a file name or series description, in several languages.
 
-English, German, French, Spanish, Portuguese, Italian, Dutch, Chinese and Japanese, without their accents and capitals.
-A word such as "no" or "w/o" says something of the next word alone: "C+ NON FS" is with contrast.
+English, German, French, Spanish, Portuguese, Italian, Dutch, Chinese and Japanese, ignoring accents and case. A word
+such as "no" or "w/o" applies to the next word alone: "C+ NON FS" is with contrast.
 """
 
 import re
@@ -24,13 +24,13 @@ AGENT = {
     *("gddtpa", "injection", "injektion", "inyeccion", "iniezione", "injecao", "injectie", "injected", "injecte"),
     *("injectee", "inyectado", "enhanced", "enhancement", "enhancing", "rehausse", "verstarkt", "verstaerkt", "realce"),
 }
-BESIDE = {"c", "iv", "inj", "dye", "agent", "con"}  # an agent only beside a word that says with or without
+BESIDE = {"c", "iv", "inj", "dye", "agent", "con"}  # an agent only next to a word for with or without
 WITHOUT = {"w/o", "w/out", "wo", "without", "sans", "ohne", "sin", "sem", "senza", "zonder"}
 NOT = {"no", "non", "not", "kein", "keine", "nicht", "niet", "geen", "nao", "pas", "un", "o", "s/", "s"}
 WITH = {"w/", "with", "mit", "avec", "con", "com", "met", "c/"}
 BEFORE = {"pre", "before", "vor", "avant", "antes", "prima", "voor"}
 AFTER = {"post", "after", "nach", "apres", "despues", "pos", "depois", "dopo"}
-ALONE = {"pre", "post", "pos"}  # which need no agent beside them
+ALONE = {"pre", "post", "pos"}  # meaningful without an agent next to them
 NATIVE = {
     "native",
     "nativ",
@@ -48,11 +48,11 @@ NATIVE = {
 EVENTS = {
     *("op", "operative", "operation", "operatoire", "operatorio", "surgery", "surgical", "resection", "biopsy"),
     *("treatment", "therapy", "therapie", "rt", "radiation", "radiotherapy", "chemo", "tx", "processing", "processed"),
-}  # before or after which a scan may be made too
+}  # "pre" and "post" may refer to these instead
 FILLERS = {"the", "any", "of", "iv", "i", "v", "de", "del", "du", "d", "di", "da", "do", "la", "le", "el", "il", "der"}
 JOINTS = {"and", "und", "et", "y", "e", "en", "&", "/", "or"}  # as in "with and without"
 
-# Not divided into words: what they say is put into English
+# Not split into words: replaced by English ones
 PHRASES = {
     r"(?:未|无|無|不|非)(?:增强|增強|强化|強化|造影|对比|對比|显影|顯影|注射)|(?:增强|增強|造影|注射)(?:前|なし|無し)"
     r"|平扫|平掃|単純|单纯": " native ",
@@ -77,30 +77,30 @@ FLAIR = re.compile(r".*flair.*|t2f|tirm|darkfluid")
 
 
 class Words(NamedTuple):
-    """weighting: t1, t2, flair, OTHER, or None where the words do not say or contradict each other; contrast: whether
-    with a contrast agent, None where they do not say or contradict each other."""
+    """weighting: t1, t2, flair or OTHER; contrast: whether with a contrast agent; either is None if the words are
+    silent or contradictory."""
 
     weighting: str | None
     contrast: bool | None
 
 
 def spoken(text: str) -> Words:
-    """Reads 'Case7_T1-Gd', 'Ax T2 FLAIR', 'AX T1 W/O CONTRAST', 'sub-01_ce-gadolinium_T1w' and the like."""
-    words = [part for word in WORD.findall(_plain(text)) for part in _parts(word)]
+    """Parses 'Case7_T1-Gd', 'Ax T2 FLAIR', 'AX T1 W/O CONTRAST', 'sub-01_ce-gadolinium_T1w' and the like."""
+    words = [part for word in WORD.findall(_normalize(text)) for part in _split_compound(word)]
     t1 = [match for match in map(T1.fullmatch, words) if match]
-    said = {*_said_of_contrast(words)}
-    said |= {True for match in t1 if match["contrast"]} | {False for match in t1 if match["native"]}
-    return Words(_weighting(words, bool(t1)), said.pop() if len(said) == 1 else None)
+    contrast = {*_contrast_mentions(words)}
+    contrast |= {True for match in t1 if match["contrast"]} | {False for match in t1 if match["native"]}
+    return Words(_weighting(words, bool(t1)), contrast.pop() if len(contrast) == 1 else None)
 
 
 def without_agent(text: str) -> bool:
-    """Whether the name of an agent says that there was none: 'NONE', 'ohne', 'no contrast', '0'."""
-    words = WORD.findall(_plain(text))
+    """Whether the agent's name means that there was none: 'NONE', 'ohne', 'no contrast', '0'."""
+    words = WORD.findall(_normalize(text))
     return not words or words[0] in WITHOUT | NOT | {"none", "n", "na", "nil", "null", "false", "0", "keines", "aucun"}
 
 
-def _plain(text: str) -> str:
-    """Small letters without accents, wide letters made narrow, PHRASES put into English."""
+def _normalize(text: str) -> str:
+    """Lower case without accents, full-width letters made narrow, PHRASES translated."""
     folded = "".join(
         letter for letter in unicodedata.normalize("NFKD", text.casefold()) if not _is_latin_accent(letter)
     )
@@ -111,11 +111,11 @@ def _plain(text: str) -> str:
 
 
 def _is_latin_accent(letter: str) -> bool:
-    return "\u0300" <= letter <= "\u036f"  # not the marks of kana, which tell letters apart
+    return "\u0300" <= letter <= "\u036f"  # excludes the marks of kana, which distinguish letters
 
 
-def _parts(word: str) -> list[str]:
-    """'precontrast' and 'ohnekm' in two words, others as they are."""
+def _split_compound(word: str) -> list[str]:
+    """Splits 'precontrast' and 'ohnekm' in two; leaves other words as they are."""
     for first in WITHOUT | NOT | BEFORE | AFTER | WITH | {"m"}:
         rest = word.removeprefix(first)
         if rest != word and rest in AGENT | {"con"} and (len(first) > 1 or rest == "km"):
@@ -123,8 +123,8 @@ def _parts(word: str) -> list[str]:
     return [word]
 
 
-def _said_of_contrast(words: list[str]) -> Iterator[bool]:
-    """What each word says of a contrast agent, if anything."""
+def _contrast_mentions(words: list[str]) -> Iterator[bool]:
+    """Each mention of a contrast agent: True for with, False for without."""
     place = 0
     while place < len(words):
         word, place = words[place], place + 1
@@ -141,7 +141,7 @@ def _said_of_contrast(words: list[str]) -> Iterator[bool]:
         elif word in WITHOUT | WITH and (not follower or follower in JOINTS):
             yield word in WITH
         elif word in WITHOUT | NOT | WITH:
-            place += bool(follower)  # said of another word: "NON FS"
+            place += bool(follower)  # applies to another word: "NON FS"
         elif word in AGENT:
             yield True
         elif word in NATIVE:
@@ -154,5 +154,5 @@ def _weighting(words: list[str], t1: bool) -> str | None:
     t1 = t1 or bool(T1_SEQUENCES.intersection(words))
     t2 = any(map(T2.fullmatch, words))
     if any(map(FLAIR.fullmatch, words)):
-        return "t1" if t1 and not t2 else "flair"  # 'T1 FLAIR' is weighted as T1
+        return "t1" if t1 and not t2 else "flair"  # 'T1 FLAIR' is T1-weighted
     return None if t1 == t2 else "t1" if t1 else "t2"

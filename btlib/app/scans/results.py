@@ -1,4 +1,4 @@
-"""What the results of both roads have in common: where they may go, how they are known, what is said of the model."""
+"""Shared by the 2D and 3D writers: checks of the output folder, detection of earlier results, model summary."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,38 +11,38 @@ from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.listing import walk
 
 CASES, SLICES = "cases.json", "slices.json"
-EARLIER = "answers of an earlier run, not scans"
+EARLIER = "results of an earlier run, not scans"
 
 
 def refuse_filled(out: Path) -> None:
-    """Raises InputError when `out` is there and not an empty folder."""
+    """Raises InputError when `out` exists and is not an empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not an empty folder; name a new one, nothing is overwritten")
+        raise InputError(f"{out}: not an empty folder; choose a new one, nothing is overwritten")
 
 
 def about(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a model's card the tables need to be understood."""
+    """The fields of a model's card that readers of the tables need."""
     return {name: card[name] for name in ("intended_use", "data_note", "calibration", "unsure", "novelty")}
 
 
 def write_unused(out: Path, unused: Mapping[Path, str]) -> None:
-    """Writes unused.csv, `path, reason`, and says how many there are."""
+    """Writes unused.csv (`path, reason`) and prints the number of rows."""
     rows = sorted((str(path), reason) for path, reason in unused.items())
     write_csv(out / "unused.csv", pd.DataFrame(rows, columns=["path", "reason"]))
     if rows:
-        print(f"{len(rows)} files or folders were seen and not used; unused.csv lists them with the reason")
+        print(f"{len(rows)} files or folders were not used; unused.csv lists them with the reason")
 
 
 def holds_answers(folder: Path) -> bool:
-    """Whether `btlib predict` wrote this folder, whose pictures and masks are no scans."""
-    return any(_says_what_it_is(folder / name) for name in (CASES, SLICES))
+    """Whether `btlib predict` wrote this folder, so that its pictures and masks are not scans."""
+    return any(_is_result_file(folder / name) for name in (CASES, SLICES))
 
 
 def files_below(root: Path) -> tuple[list[str], dict[Path, str]]:
-    """Every file below a folder, relative to it and sorted, but for what file managers and archives put there.
+    """Every file below a folder, relative to it and sorted, except those left by file managers and archivers.
 
     Returns:
-        and the folders that are not entered, with the reason: links, and answers of an earlier run.
+        The files, and the folders that were skipped with the reason: links, and results of an earlier run.
     """
     names: list[str] = []
     faults: list[str] = []
@@ -60,14 +60,14 @@ def files_below(root: Path) -> tuple[list[str], dict[Path, str]]:
 
 
 def is_answer(path: Path) -> bool:
-    """Whether a file or folder lies in one that `btlib predict` wrote, or is one."""
+    """Whether a path is, or is inside, a folder that `btlib predict` wrote."""
     real = path.resolve()
     return any(holds_answers(folder) for folder in (real, *real.parents))
 
 
-def _says_what_it_is(path: Path) -> bool:
+def _is_result_file(path: Path) -> bool:
     try:
         content = path.is_file() and read_json(path)
-    except InputError:  # somebody else's file of that name
+    except InputError:  # another program's file of that name
         return False
     return isinstance(content, dict) and isinstance(content.get("model"), dict) and "intended_use" in content["model"]

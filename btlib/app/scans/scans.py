@@ -1,4 +1,4 @@
-"""The four volumes of a case: which are taken, read and brought onto one grid."""
+"""Chooses and reads the four volumes of a case and brings them onto one grid."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,9 +19,9 @@ from btlib.volumes.data.volume import Header, Volume
 
 
 class InputCase(NamedTuple):
-    """A case that somebody named: the volumes that lie there, and what was stated of them and where.
+    """An input case: its candidate volumes, and the modalities that the user stated.
 
-    root: what the candidates' paths are relative to; unused: other files of the case, and why they are not taken.
+    root: base of the candidates' paths; by: where the modalities are stated; unused: other files, and why.
     """
 
     name: str
@@ -33,25 +33,25 @@ class InputCase(NamedTuple):
 
     @property
     def files(self) -> set[str]:
-        """Every file that was looked at for the case."""
+        """Every file considered for the case."""
         return {file for one in self.candidates for file in one.files} | set(self.unused)
 
     def choose(self) -> Choice:
-        """Raises InputError when it cannot be told which volume is which modality."""
+        """Assigns volumes to modalities. Raises InputError if that is not possible."""
         return choose(self.name, self.candidates, self.stated, self.by)
 
     def unused_beside(self, choice: Choice) -> dict[str, str]:
-        """The files of the case that were not taken, and why."""
+        """The files of the case that were not used, and why."""
         taken = {file for one in choice.taken.values() for file in one.files}
-        left = {file: f"not taken: {one.why}" for one in self.candidates for file in one.files if file not in taken}
+        left = {file: f"not chosen: {one.why}" for one in self.candidates for file in one.files if file not in taken}
         stacks = {file.split("#")[0] for file in taken}
         return {file: why for file, why in left.items() if file not in stacks} | dict(self.unused)
 
     def read(self, orientation: str | None = None) -> tuple[dict[str, Volume], list[str]]:
-        """The volumes by modality, and what is wrong with them.
+        """The volumes by modality, and their faults.
 
         Args:
-            orientation: where the axes of NIfTI files point whose headers do not say it, such as 'RAS'.
+            orientation: of the axes of NIfTI files whose headers lack it, such as 'RAS'.
         """
         try:
             taken = self.choose().taken
@@ -63,7 +63,7 @@ class InputCase(NamedTuple):
         volumes, faults = {}, []
         for name, one in taken.items():
             try:
-                volumes[name] = _stacked(self.root, one)
+                volumes[name] = _read_series(self.root, one)
             except InputError as error:
                 faults.append(f"case {self.name}: {name}: {error}")
         return volumes, faults
@@ -72,9 +72,9 @@ class InputCase(NamedTuple):
 class Scans(NamedTuple):
     """The volumes of a case on one grid.
 
-    images: float32 [4, X, Y, Z] in the order of MODALITIES; affine: float64 [4, 4], voxel to mm, RAS; remarks: what
-    had to be done to bring them there, and what must be said of them; sources: what was taken for each modality;
-    header: of T1ce's file, None where it is no NIfTI.
+    images: float32 [4, X, Y, Z] in the order of MODALITIES; affine: float64 [4, 4], voxel to mm, RAS; remarks: on
+    resampling and on doubtful headers or images; sources: the volume used for each modality; header: of T1ce's file,
+    None if that is not NIfTI.
     """
 
     name: str
@@ -89,11 +89,11 @@ def read_scans(case: InputCase, resample: bool, orientation: str | None = None) 
     """Reads the four volumes of a case.
 
     Args:
-        resample: bring volumes from other grids onto T1ce's by their headers, instead of refusing them.
-        orientation: where the axes of NIfTI files point whose headers do not say it, such as 'RAS'.
+        resample: resample volumes on other grids to T1ce's by their headers, instead of refusing them.
+        orientation: of the axes of NIfTI files whose headers lack it, such as 'RAS'.
 
     Raises:
-        InputError: a volume is missing, broken, on another grid, or not what it is called; lists all faults.
+        InputError: a volume is missing, broken, on another grid, or mislabelled; lists all faults.
     """
     volumes, faults = case.read(orientation)
     faults += grid_faults(case.name, volumes, resample, permit="give --resample")
@@ -106,19 +106,19 @@ def read_scans(case: InputCase, resample: bool, orientation: str | None = None) 
     if faults:
         raise InputError("\n".join(faults))
     if moved:
-        remarks.append(f"{', '.join(moved)} brought onto the grid of t1ce by headers, which know of no movement")
+        remarks.append(f"{', '.join(moved)} resampled to the grid of t1ce by headers, without motion correction")
     t1ce = volumes["t1ce"]
-    said = (*header_remarks(volumes), *remarks)
-    return Scans(case.name, images, t1ce.affine, said, choice.sources, t1ce.header)
+    remarks = (*header_remarks(volumes), *remarks)
+    return Scans(case.name, images, t1ce.affine, remarks, choice.sources, t1ce.header)
 
 
 def fault_of(
     case: InputCase, read: Callable[[InputCase], Scans], spacing: float, percentiles: tuple[float, float]
 ) -> str:
-    """What keeps a case from being predicted, a line for each fault; '' where nothing does.
+    """Faults that prevent prediction of a case, one per line; '' if there are none.
 
     Args:
-        read: `read_scans` with all but the case.
+        read: `read_scans` with everything bound but the case.
         spacing, percentiles: as in `btlib.volumes.data.normalize.normalize`.
     """
     try:
@@ -129,9 +129,9 @@ def fault_of(
     return ""
 
 
-def _stacked(root: Path, series: Candidate) -> Volume:
+def _read_series(root: Path, series: Candidate) -> Volume:
     if not series.dicom:
-        raise InputError(f"{series.file} is no DICOM series, but others of the case are; convert them all to NIfTI")
+        raise InputError(f"{series.file} is not a DICOM series, but others of the case are; convert them all to NIfTI")
     if series.fault:
         raise InputError(f"{series.file} and others of its series: {series.fault}; copy the study again")
     return stacked(root, headers(root, series.files))

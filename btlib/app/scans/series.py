@@ -1,4 +1,4 @@
-"""The series of a DICOM study as volumes that may be taken. Their descriptions are looked through, and never quoted."""
+"""The series of a DICOM study as candidate volumes. Their descriptions are searched for words, never quoted."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from btlib.app.scans.modality_tags import TIMES, agent_of, number, words_of
 from btlib.app.scans.volume_files import described
 from btlib.volumes.data.grid import MIN_SIDE
 
-SCOUT = f"of a series of fewer than {MIN_SIDE} slices: a scout"
+SCOUT = f"in a series of fewer than {MIN_SIDE} slices: a scout"
 
 
 def series_of(slices: Sequence[Slice]) -> tuple[list[Candidate], dict[str, str]]:
-    """The series of at least MIN_SIDE slices, by their first files, and every other file with why it is not used."""
+    """The series of at least MIN_SIDE slices, sorted by first file, and the unused files with the reason."""
     whole: dict[str, list[Slice]] = defaultdict(list)
-    echoes: dict[tuple, list[Slice]] = defaultdict(list)  # one series may hold several echoes of the same places
+    echoes: dict[tuple, list[Slice]] = defaultdict(list)  # one series may contain several echoes of the same slices
     for one in slices:
         whole[one.tags["SeriesInstanceUID"]].append(one)
         echoes[one.tags["SeriesInstanceUID"], one.tags["EchoTime"]].append(one)
@@ -33,13 +33,13 @@ def _candidate(series: Sequence[Slice], fault: str) -> Candidate:
     tags = series[0].tags
     words, by = words_of(tags)
     agent = agent_of(tags)
-    said = (
+    evidence = (
         [f"{by} say{'' if by.endswith('times') else 's'} {described(words)}"]
         if words.weighting
         else [by or "its tags do not say"]
     )
     if agent is not None:
-        said.append(f"its notes speak of {'an agent' if agent else 'no agent'}")
-    said.append(", ".join(f"{name} {number(tags, name):g} ms" for name in TIMES if number(tags, name)))
+        evidence.append(f"its tags mention {'an agent' if agent else 'no agent'}")
+    evidence.append(", ".join(f"{name} {number(tags, name):g} ms" for name in TIMES if number(tags, name)))
     files = tuple(dict.fromkeys(one.path for one in series))
-    return Candidate(files, words, "; ".join(filter(None, said)), agent, dicom=True, fault=fault)
+    return Candidate(files, words, "; ".join(filter(None, evidence)), agent, dicom=True, fault=fault)

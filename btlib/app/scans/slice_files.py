@@ -1,6 +1,6 @@
-"""Finds the images in what a user names, and reads one: PNG, JPEG, TIFF, BMP, WebP or a single slice as DICOM.
+"""Finds the images in the user's paths, and reads one: PNG, JPEG, TIFF, BMP, WebP or a single DICOM slice.
 
-Of a DICOM file only the tags below are read, so that no text about the patient can get into a result or a message.
+Only the DICOM tags below are read, so that no text about the patient can get into a result or a message.
 """
 
 import math
@@ -26,10 +26,10 @@ KINDS = "PNG, JPEG, TIFF, BMP, WebP and single-frame DICOM"
 
 
 def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
-    """The images among files and below folders, each once, in the order named, folders sorted; and what is none.
+    """Finds the images among files and below folders, each once, in the given order, folders sorted.
 
     Returns:
-        files, named as `paths` names them or their folder, and for every other file the reason why it cannot be read.
+        Files, with paths as in `paths` or below its folders; every other file with the reason why it cannot be read.
     """
     found: dict[Path, Path] = {}
     refused: dict[Path, str] = {}
@@ -42,7 +42,7 @@ def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
         for name in names:
             if PurePosixPath(name).name in SKIPPED:
                 continue
-            reason = _unfit(path, name)
+            reason = _why_not_image(path, name)
             if reason:
                 refused[path / name] = reason
             else:
@@ -51,16 +51,16 @@ def find_slices(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
 
 
 def read_slice(path: Path) -> np.ndarray:
-    """Reads one image by its content.
+    """Reads one image, whatever its file extension.
 
-    A DICOM slice is scaled as its tags say, then its window, or where it has none all its values but padding, spread
-    over 0 … 255; padding is black.
+    A DICOM slice is scaled by its tags, then its window, or without one the range of its values excluding padding, is
+    mapped to 0 … 255; padding is black.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
-        InputError: the file cannot be read whole, or holds no single picture; the message begins with its name.
+        InputError: the file cannot be read completely, or is not a single image; the message begins with its name.
     """
     real = resolve_inside(path.parent, path.name)
     if not _holds_dicom(real, path.name):
@@ -71,7 +71,7 @@ def read_slice(path: Path) -> np.ndarray:
 
 
 def not_mr(path: Path) -> str:
-    """Why a file that `read_slice` reads cannot be MRI, or nothing: of DICOM the modality, of pictures nobody knows.
+    """Why a file that `read_slice` reads cannot be MRI, by its DICOM modality; '' for MR and for other formats.
 
     Raises:
         InputError: as `read_slice`.
@@ -80,12 +80,12 @@ def not_mr(path: Path) -> str:
     modality = _tags(real, path.name, ["Modality"])[0] if _holds_dicom(real, path.name) else "MR"
     if modality == "MR":
         return ""
-    # what the file gives instead of one of the standard's codes may be any text
+    # instead of one of the standard's codes, the tag may contain any text
     return f"DICOM modality {modality if re.fullmatch('[A-Z]{2,8}', str(modality)) else 'unknown'}, not MR"
 
 
-def _unfit(root: Path, name: str) -> str:
-    """Why a file below `root` is no image, as far as can be told without decoding it; '' where nothing says so."""
+def _why_not_image(root: Path, name: str) -> str:
+    """Why a file below `root` is not an image, without decoding it; '' if it may be one."""
     try:
         real = resolve_inside(root, name)
         if PurePosixPath(name).suffix.lower() in SUFFIXES or _holds_dicom(real, name):
@@ -101,34 +101,34 @@ def _holds_dicom(real: Path, name: str) -> bool:
 
 
 def _check_shape(real: Path, name: str) -> None:
-    """Before the pixels are read for what the tags promise."""
+    """Checks the shape given by the tags before any pixels are read."""
     shape = _tags(real, name, ["NumberOfFrames", "Rows", "Columns"])
     try:
         frames, rows, columns = (int(value or 0) for value in shape)
-    except (TypeError, ValueError, OverflowError):  # the value may be any text
-        raise InputError(f"{name}: NumberOfFrames, Rows or Columns is no number; copy the file again") from None
+    except (TypeError, ValueError, OverflowError):  # the tag may contain any text
+        raise InputError(f"{name}: NumberOfFrames, Rows or Columns is not a number; copy the file again") from None
     if frames > 1:
-        raise InputError(f"{name}: holds {frames} frames; save each slice as its own file, or convert it to NIfTI")
+        raise InputError(f"{name}: has {frames} frames; save each slice as its own file, or convert it to NIfTI")
     if not rows or not columns:
-        raise InputError(f"{name}: a DICOM file without a picture: a report, or cut short")
+        raise InputError(f"{name}: a DICOM file without an image: a report, or truncated")
     check_size(columns, rows, name)
 
 
 def _gray(pixels: Pixels, name: str) -> np.ndarray:
-    """uint8 [rows, columns]: the window of the tags, or the smallest and the largest value, as 0 and 255."""
+    """uint8 [rows, columns]: the tags' window, or else the range of values, mapped to 0 … 255."""
     values, padding = pixels.values[0], pixels.padding[0]
-    seen = values[~padding]
-    low, high = _window(pixels.tags) or (seen.min(initial=np.inf), seen.max(initial=-np.inf))
+    inside = values[~padding]
+    low, high = _window(pixels.tags) or (inside.min(initial=np.inf), inside.max(initial=-np.inf))
     shown = np.clip((values - low) / max(high - low, np.finfo(float).tiny), 0, 1)
     inverted = pixels.tags["PhotometricInterpretation"] == "MONOCHROME1"
     gray = np.rint(255 * (1 - shown if inverted else shown)).astype(np.uint8)
-    if not seen.size or np.ptp(gray[~padding]) == 0:
+    if not inside.size or np.ptp(gray[~padding]) == 0:
         raise InputError(f"{name}: blank, every pixel has the same value")
     return np.where(padding, 0, gray).astype(np.uint8)
 
 
 def _window(tags: Tags) -> tuple[float, float] | None:
-    """The limits of the first window, where there is a usable one."""
+    """The limits of the first window, or None if it is unusable."""
     first = [values[0] if isinstance(values, tuple) and values else values for values in map(tags.get, WINDOW)]
     center, width = (value if isinstance(value, float) else math.nan for value in first)
     return (center - width / 2, center + width / 2) if math.isfinite(center) and 0 < width < math.inf else None

@@ -1,4 +1,4 @@
-"""One image that is to be predicted, read where damaged bytes can do no harm."""
+"""Reads one image for prediction, to be called in an isolated process."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from btlib.core.runtime.errors import InputError
 
 
 class Picture(NamedTuple):
-    """A file that could be read: uint8 [height, width, 3]; `remark` says why it cannot be what the network was made
-    for, if that is known."""
+    """A readable file: image uint8 [height, width, 3]; remark: why it cannot be valid input for the network, if
+    known."""
 
     path: Path
     image: np.ndarray

@@ -1,4 +1,4 @@
-"""What the user states of a case: which of its volumes is which modality, in a case.json beside them."""
+"""The modalities that the user states for a case's volumes, in a case.json beside them."""
 
 import json
 from collections.abc import Mapping
@@ -17,25 +17,25 @@ FORM = f'expected {{"t1": "FILE", …}} with some of {", ".join(MODALITIES)}'
 
 
 class Stated(RootModel[dict[Literal[MODALITIES], str]]):
-    """Modality to a file of the case, `file#k`, or the folder of a DICOM series."""
+    """Modality -> a file of the case, `file#k`, or the folder of a DICOM series."""
 
 
 def stated_in(folder: Path) -> dict[str, str]:
-    """What case.json in a folder states; nothing where there is none.
+    """Content of a folder's case.json; empty if there is none.
 
     Raises:
-        InputError: it has another form.
+        InputError: the file is not of the expected form.
     """
     path = folder / NAME
     if not path.is_file():
         return {}
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES // 2**10} KiB; {FORM}")
+        raise InputError(f"{path}: larger than {MAX_BYTES // 2**10} KiB; {FORM}")
     return _checked(path.read_bytes(), str(path))
 
 
 def state(folder: Path, stated: Mapping[str, str]) -> None:
-    """Writes case.json into a folder. Raises InputError where it has another form."""
+    """Writes case.json into a folder. Raises InputError if `stated` is not of the expected form."""
     write_json(folder / NAME, _checked(json.dumps(dict(stated)), NAME))
 
 

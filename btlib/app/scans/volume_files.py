@@ -1,4 +1,4 @@
-"""What the name and header of a volume's file say of it, before its voxels are read."""
+"""Candidate volumes by file name and header, before any voxels are read."""
 
 import gzip
 from pathlib import Path
@@ -9,19 +9,19 @@ import numpy as np
 from btlib.app.scans.modality import NAMES, Candidate
 from btlib.app.scans.modality_words import OTHER, Words, spoken
 
-# Formats of volumes that are not read
+# Unsupported volume formats
 FOREIGN = (".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".img", ".img.gz", ".mgz", ".mgh", ".mnc")
-HEADER_BYTES = 540  # of NIfTI-2, the longer one
-MOST = 16  # volumes of a 4D file that may be four modalities among others
+HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has fewer
+MAX_VOLUMES = 16  # of a 4D file that may contain the four modalities
 
 
 def is_foreign(name: str) -> bool:
-    """Whether the name of a file says a format of volumes other than NIfTI."""
+    """Whether a file name has the extension of another volume format than NIfTI."""
     return name.lower().endswith(FOREIGN)
 
 
 def conversion_of(name: str) -> str:
-    """How to make NIfTI of such a file."""
+    """Advice on converting such a file to NIfTI."""
     return (
         "convert it to NIfTI, for example with SimpleITK: "
         f"sitk.WriteImage(sitk.ReadImage({name!r}), {name.split('.')[0] + '.nii.gz'!r})"
@@ -29,7 +29,7 @@ def conversion_of(name: str) -> str:
 
 
 def volumes_in(path: Path) -> int:
-    """How many volumes a NIfTI file holds by its header; 1 where it cannot be read, of which the reader says more."""
+    """Number of volumes by a NIfTI file's header; 1 if it cannot be read, which is reported when the file is read."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -39,14 +39,14 @@ def volumes_in(path: Path) -> int:
         shape = kind(block[: kind.template_dtype.itemsize], check=False).get_data_shape()
     except Exception:  # damaged files make nibabel and gzip raise almost any kind
         return 1
-    return int(np.prod(shape[3:], dtype=float).clip(1, MOST + 1))
+    return int(np.prod(shape[3:], dtype=float).clip(1, MAX_VOLUMES + 1))
 
 
 def nifti_candidate(root: Path, file: str) -> Candidate:
-    """By the words in a file's name; a 4D file's name says nothing of its volumes."""
+    """Candidate by the words of the file name; that of a 4D file says nothing about its volumes."""
     volumes = volumes_in(root / file)
     if volumes > 1:
-        return Candidate((file,), Words(None, None), f"holds {volumes} volumes", volumes=volumes)
+        return Candidate((file,), Words(None, None), f"contains {volumes} volumes", volumes=volumes)
     words = spoken(Path(file).name[: -len(".nii")].removesuffix(".nii"))
     return Candidate((file,), words, f"its name says {described(words)}")
 

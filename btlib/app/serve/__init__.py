@@ -1,1 +1,1 @@
-"""The page of `btlib serve`: drop a scan, see the answer. Bound to this machine; keeps no file."""
+"""Web page of `btlib serve`: drop a scan, see the prediction. Local to this machine; keeps no files."""

@@ -1,4 +1,4 @@
-"""Answers in the form that the page reads, with the words that explain them."""
+"""Predictions in the page's format, with explanations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from btlib.report.figures.wording import spoken
 from btlib.volumes.data.conventions import REGION_NAMES
 
 GRADE_NAMES = {"LGG": "low-grade glioma", "HGG": "high-grade glioma"}
-UNLIKE = "not like the images that the model was trained on, so that its answer means little"
+UNLIKE = "unlike the model's training images, so its answer is unreliable"
 
 
 def slice_answer(answer: SliceAnswer, card: Mapping[str, Any], no_mri: str) -> dict[str, Any]:
-    """All of it but the pictures.
+    """The answer for one image, without pictures.
 
     Args:
         card: the model's.
-        no_mri: why the file cannot be MRI, or nothing.
+        no_mri: why the file cannot be MRI, or ''.
     """
     names = {name: spoken(name) for name in answer.probabilities}
     strange = [UNLIKE] * answer.unfamiliar + [no_mri] * bool(no_mri)
@@ -25,13 +25,13 @@ def slice_answer(answer: SliceAnswer, card: Mapping[str, Any], no_mri: str) -> d
 
 
 def case_answer(answer: CaseAnswer, card: Mapping[str, Any], moved: Sequence[str]) -> dict[str, Any]:
-    """All of it but the scans and maps.
+    """The answer for one case, without scans and maps.
 
-    A network that does not grade leaves `said` and the probabilities empty, one that does not segment the volumes.
+    Without a grading head, `said` and the probabilities are empty; without a segmentation head, the volumes.
 
     Args:
         card: the model's.
-        moved: what had to be done to bring the scans onto one grid.
+        moved: remarks on scans resampled to a common grid.
     """
     decision = _decision(answer, answer.grade, GRADE_NAMES, card, answer.remarks)
     decision["doubts"] += map(_sentence, moved)
@@ -47,7 +47,7 @@ def _decision(
     card: Mapping[str, Any],
     strange: Sequence[str],
 ) -> dict[str, Any]:
-    """`said` is the class or grade, `strange` why the input is unfamiliar."""
+    """Fields on the predicted class or grade (`said`); `strange`: why the input is unfamiliar."""
     unsure = [f"unsure: {_below(answer.confidence, **card['unsure'])}"] if answer.unsure else []
     return {
         "said": said and names[said],
@@ -61,9 +61,9 @@ def _decision(
 
 def _below(confidence: float, threshold: float, error_rate: float, **_: Any) -> str:
     if threshold > 1:
-        return f"whatever the confidence, more than {error_rate:.0%} of this model's validation answers were wrong"
+        return f"at any confidence, more than {error_rate:.0%} of this model's validation answers were wrong"
     return (
-        f"{confidence:.1%} is less than {threshold:.1%}, the confidence from which on at most {error_rate:.0%} of the "
+        f"{confidence:.1%} is less than {threshold:.1%}, the confidence above which at most {error_rate:.0%} of the "
         "validation answers were wrong"
     )
 

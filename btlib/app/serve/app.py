@@ -1,4 +1,4 @@
-"""The page's addresses: the page itself, what the models are, the answer to an upload, and how many come before it."""
+"""Routes of the server: the page, model descriptions, predictions for uploads, and their place in the queue."""
 
 import logging
 import re
@@ -29,8 +29,8 @@ MAX_WAITING_BYTES = 4 * MAX_BYTES  # of all uploads together, on disk
 MAX_CHOICE = 2**14  # characters
 TICKET = re.compile(r"[0-9a-f]{1,64}")
 REMEDY = "Send one image, the four scans of a case, or one .zip of a study"
-INTERNAL = "something went wrong inside btlib; nothing was kept. The terminal of btlib serve says where it happened"
-FULL = "too many uploads wait for their answer; try again in some minutes"
+INTERNAL = "internal error of btlib; nothing was kept. See the terminal of btlib serve for details"
+FULL = "too many uploads are waiting; try again in a few minutes"
 LOG = logging.getLogger("btlib.app.serve")
 
 
@@ -43,13 +43,13 @@ class Answering(Protocol):
 
 
 def app_for(worker: Answering) -> FastAPI:
-    """The page whose uploads `worker` answers; it loads its models now.
+    """The web application; `worker` loads its models now and answers the uploads.
 
     Raises:
-        InputError: a model folder is damaged. A missing one is no error: the page says what to run.
+        InputError: a model folder is damaged. A missing one is no error: the page shows the command to create it.
     """
     about = {**worker.start(), "max_bytes": MAX_BYTES, "max_files": MAX_FILES}
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # their pages load scripts from elsewhere
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # their pages load external scripts
     line = Line()
 
     @app.get("/api/models")
@@ -72,29 +72,29 @@ def app_for(worker: Answering) -> FastAPI:
             async def in_turn() -> Response:
                 try:
                     async with line.turn(ticket):
-                        return await _answered(worker, uploads, choice)
+                        return await _answer(worker, uploads, choice)
                 except LineFull:
                     return JSONResponse({"error": FULL}, 503)
 
-            return await _unless_left(request, in_turn)
+            return await _cancel_on_disconnect(request, in_turn)
         finally:
-            await form.close()  # removes what was spooled
+            await form.close()  # removes spooled files
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        remedy = f" {REMEDY}" if error.status_code == 400 else ""  # a form that cannot be read, or with too many files
+        remedy = f" {REMEDY}" if error.status_code == 400 else ""  # malformed form, or too many files
         return JSONResponse({"error": f"{error.detail}{remedy}"}, error.status_code)
 
     @app.exception_handler(ClientDisconnect)
     async def left(*_: Any) -> Response:
-        return Response()  # nobody hears it
+        return Response()  # never received
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
         return _failure(_where(error))
 
     app.mount("/", StaticFiles(directory=STATIC, html=True))
-    # the last one added is the first that a request meets
+    # the last one added is the first to see a request
     app.add_middleware(BodyLimit, limit=MAX_BYTES, together=MAX_WAITING_BYTES)
     app.add_middleware(OwnPageOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
@@ -104,7 +104,7 @@ def app_for(worker: Answering) -> FastAPI:
 
 def _checked(ticket: str) -> str:
     if not TICKET.fullmatch(ticket):
-        raise HTTPException(422, "A ticket has up to 64 digits from 0 to f.")
+        raise HTTPException(422, "A ticket has up to 64 hexadecimal digits.")
     return ticket
 
 
@@ -113,13 +113,13 @@ async def _form(request: Request) -> FormData:
         return await request.form(max_files=MAX_FILES, max_fields=1)
     except (HTTPException, ClientDisconnect):
         raise
-    except Exception:  # parsers raise almost any kind
-        raise HTTPException(400, "A form that cannot be read.") from None
+    except Exception:  # parsers raise almost any type
+        raise HTTPException(400, "Malformed form.") from None
 
 
-async def _unless_left(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
-    """The response of `work`, which must raise nothing and is cancelled when the sender leaves."""
-    response = Response()  # to nobody
+async def _cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+    """The response of `work`, which must not raise and is cancelled when the client disconnects."""
+    response = Response()  # never received
 
     async with create_task_group() as tasks:
 
@@ -134,8 +134,8 @@ async def _unless_left(request: Request, work: Callable[[], Awaitable[Response]]
     return response
 
 
-async def _answered(worker: Answering, uploads: Sequence[Upload], choice: str) -> Response:
-    """200 with the answer, 422 with what is wrong with the upload, 500 with nothing about the inside."""
+async def _answer(worker: Answering, uploads: Sequence[Upload], choice: str) -> Response:
+    """200 with the answer, 422 with the fault of the upload, or 500 without internal details."""
     try:
         async with stored(uploads) as place:
             found = await worker.answer(place, choice)
@@ -155,7 +155,7 @@ def _name(uploads: Sequence[Upload]) -> str:
 
 
 def _where(error: Exception) -> str:
-    """Without the message, which may quote the upload."""
+    """Type and traceback, without the message, which may quote the upload."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 

@@ -1,7 +1,7 @@
-"""What every request passes: whose page it comes from, how much it sends, and what browsers may do with the answer.
+"""Middleware for every request: checks of origin and body size, and security headers on the response.
 
-The server listens on this machine only, but any page open in the browser could still send requests to it. Names that
-lead to 127.0.0.1 by trickery (DNS rebinding) are stopped by the Host header, requests from other pages by Origin.
+The server listens on this machine only, but any page open in the browser could still send requests to it. DNS
+rebinding is stopped by checking the Host header, requests from other pages by checking Origin.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost")
-SILENCE = 60.0  # seconds that a body may pause
+SILENCE = 60.0  # seconds without data before a body times out
 SAFE_METHODS = ("GET", "HEAD")
 SECURITY_HEADERS = {
-    # niivue has its font as a data: address; nothing is loaded from anywhere else
+    # niivue embeds its font as a data: URL; nothing is loaded from other hosts
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -23,7 +23,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",  # answers show scans; they do not belong in a browser's cache on disk
+    "Cache-Control": "no-store",  # responses contain scans and must not reach a browser's disk cache
 }
 
 
@@ -43,7 +43,7 @@ class SecurityHeaders:
 
 
 class OwnPageOnly:
-    """Refuses what another page sends (403). Programs that name no origin, such as curl, may send."""
+    """Refuses requests sent by other pages (403). Programs that send no Origin, such as curl, are allowed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -62,10 +62,10 @@ def _is_own(headers: Headers) -> bool:
 
 
 class BodyLimit:
-    """Stops a body of more than `limit` bytes (413), by its announced length or while it streams in.
+    """Rejects a body of more than `limit` bytes (413), by its announced length or while it streams in.
 
-    Also one that stands still (408), and one for which there is no room beside those of other requests, which may have
-    `together` bytes (503): a request holds its bytes until it is answered.
+    Also rejects one that stalls (408), and one that would raise the bytes of all unanswered requests above `together`
+    (503).
     """
 
     def __init__(self, app: ASGIApp, limit: int, together: int) -> None:
@@ -82,14 +82,14 @@ class BodyLimit:
 
         async def receive_within_limit() -> Message:
             nonlocal received, more
-            message = await _before_long(receive) if more else await receive()
+            message = await _receive_in_time(receive) if more else await receive()
             more = message.get("more_body", False)
             received += len(message.get("body", b""))
             self._held += len(message.get("body", b""))
             if received > self.limit:
                 raise self._too_large()
             if self._held > self.together:
-                raise HTTPException(503, "too many uploads at once; try again in some minutes")
+                raise HTTPException(503, "too many uploads at once; try again in a few minutes")
             return message
 
         if int(Headers(scope=scope).get("content-length", 0)) > self.limit:
@@ -102,12 +102,12 @@ class BodyLimit:
             self._held -= received
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"more than {self.limit // 2**20} MiB; send one case alone")
+        return HTTPException(413, f"more than {self.limit // 2**20} MiB; send only one case")
 
 
-async def _before_long(receive: Receive) -> Message:
+async def _receive_in_time(receive: Receive) -> Message:
     try:
         async with asyncio.timeout(SILENCE):
             return await receive()
     except TimeoutError:
-        raise HTTPException(408, f"nothing came for {SILENCE:.0f} s; send it again") from None
+        raise HTTPException(408, f"no data received for {SILENCE:.0f} s; send it again") from None

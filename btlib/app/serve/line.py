@@ -1,31 +1,31 @@
-"""The line in which uploads wait for their answer: first come, first served, one at a time."""
+"""The queue of uploads: first come, first served, one at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-LONGEST = 20  # uploads that wait; they are kept on disk
+MAX_WAITING = 20  # uploads, which are kept on disk
 
 
 class LineFull(Exception):
-    """So many wait that another would wait for very long."""
+    """Too many uploads are waiting."""
 
 
 class Line:
-    """Of one event loop. Whoever waits is known by a ticket of their own choice."""
+    """A queue for one event loop. Each client chooses the ticket that identifies it."""
 
     def __init__(self) -> None:
-        self._places: list[tuple[str, object]] = []  # two may have chosen one ticket
-        self._turn = asyncio.Lock()  # wakes the one that has waited longest
+        self._places: list[tuple[str, object]] = []  # tickets may not be unique
+        self._turn = asyncio.Lock()  # first in, first out
 
     @asynccontextmanager
     async def turn(self, ticket: str) -> AsyncIterator[None]:
-        """Waits for the turn, which lasts as long as the block. Whoever is cancelled has left the line.
+        """Waits for its turn, which lasts as long as the block. Cancelling it leaves the queue.
 
         Raises:
-            LineFull: at once.
+            LineFull: immediately, if the queue is full.
         """
-        if len(self._places) > LONGEST:  # one is at its turn
+        if len(self._places) > MAX_WAITING:  # including the one being answered
             raise LineFull
         place = (ticket, object())
         self._places.append(place)
@@ -36,6 +36,6 @@ class Line:
             self._places.remove(place)
 
     def before(self, ticket: str) -> int | None:
-        """How many come first, 0 for the one at its turn; None for who is not in the line."""
+        """Number of uploads ahead, 0 for the one being answered; None if the ticket is not in the queue."""
         tickets = [ticket for ticket, _ in self._places]
         return tickets.index(ticket) if ticket in tickets else None

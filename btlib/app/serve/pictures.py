@@ -1,4 +1,4 @@
-"""A picture and the heat map over it, small enough for a page."""
+"""An image and its heat map overlay, at a size suitable for the page."""
 
 import base64
 import io
@@ -8,11 +8,11 @@ from PIL import Image
 
 from btlib.app.predict.overlays import overlay
 
-MAX_SIDE = 1024  # pixels; a page shows no more
+MAX_SIDE = 1024  # pixels shown on the page
 
 
 def picture_and_overlay(image: np.ndarray, heat: np.ndarray | None) -> dict[str, str | None]:
-    """`picture` and, where there is a map, `overlay`, both as data: addresses of one size.
+    """`picture` and, if there is a map, `overlay`, as data: URLs of images of the same size.
 
     Args:
         image: uint8 [H, W, 3].
@@ -21,13 +21,13 @@ def picture_and_overlay(image: np.ndarray, heat: np.ndarray | None) -> dict[str,
     picture = Image.fromarray(image)
     picture.thumbnail((MAX_SIDE, MAX_SIDE))
     if heat is None:
-        return {"picture": _address(picture), "overlay": None}
+        return {"picture": _data_url(picture), "overlay": None}
     fitted = Image.fromarray(heat).resize(picture.size, Image.Resampling.BILINEAR)  # of floats: mode F
     covered = overlay(np.asarray(picture), np.asarray(fitted))
-    return {"picture": _address(picture), "overlay": _address(Image.fromarray(covered))}
+    return {"picture": _data_url(picture), "overlay": _data_url(Image.fromarray(covered))}
 
 
-def _address(picture: Image.Image) -> str:
+def _data_url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""The models behind the page, and which of them answers an upload. Runs in a process of its own, see `worker`."""
+"""The models behind the page, and the choice between them for an upload. Runs in a separate process, see `worker`."""
 
 import json
 from collections.abc import Callable
@@ -22,19 +22,19 @@ from btlib.core.runtime.errors import InputError, guarded
 from btlib.volumes.data.conventions import MODALITIES
 
 MAX_SLICE_BYTES = 64 * 2**20
-NO_CLASSIFIER = "no model for single images is here; run `dvc repro package_classifier`, then start btlib serve again"
-NO_JOINT = "no model for volumes is here; run `dvc repro package_joint`, then start btlib serve again"
+NO_CLASSIFIER = "no model for single images; run `dvc repro package_classifier`, then restart btlib serve"
+NO_JOINT = "no model for volumes; run `dvc repro package_joint`, then restart btlib serve"
 
 
 class Predictors(NamedTuple):
-    """Of single images and of volumes; None where there is no such model."""
+    """Predictors of single images and of volumes; None if the model is missing."""
 
     slices: SlicePredictor | None
     cases: CasePredictor | None
 
     @classmethod
     def load(cls, models: Path) -> "Predictors":
-        """Reads the folders `classifier` and `joint` in `models`, where they are.
+        """Reads the folders `classifier` and `joint` in `models`, if they exist.
 
         Raises:
             InputError: one of them is damaged.
@@ -46,20 +46,20 @@ class Predictors(NamedTuple):
         )
 
     def described(self) -> dict[str, Any]:
-        """What a visitor should know of the models first, in sentences."""
-        made_up = {one.data_note for one in self if one and one.data_note}
+        """Notes on the models for visitors, as sentences."""
+        synthetic = {one.data_note for one in self if one and one.data_note}
         notes = [
-            f"Trained on {note}, images made by a program: what is said here of a person's scan means nothing."
-            for note in sorted(made_up)
+            f"Trained on {note}, which are synthetic images: predictions for scans of real people are meaningless."
+            for note in sorted(synthetic)
         ]
         missing = [note for one, note in zip(self, (NO_CLASSIFIER, NO_JOINT), strict=True) if not one]
         return {"notes": notes + [f"{note[0].upper()}{note[1:]}." for note in missing]}
 
     def opened(self, place: Path) -> Opened:
-        """What was sent: one image, or one case.
+        """The upload as one image or one case.
 
         Args:
-            place: as `uploads.stored` yields it.
+            place: as yielded by `uploads.stored`.
 
         Raises:
             InputError: an archive cannot be unpacked, or the files are neither.
@@ -67,35 +67,35 @@ class Predictors(NamedTuple):
         folder = unpacked(place)
         files = [path for path in folder.rglob("*") if path.is_file()]
         path = files[0] if len(files) == 1 else folder
-        return Opened(folder, path, "case" if _without_folder(is_case, folder, path) else "slice")
+        return Opened(folder, path, "case" if _hide_folder(is_case, folder, path) else "slice")
 
     def answer(self, upload: Opened, choice: str) -> dict[str, Any]:
-        """What the page shows of an upload.
+        """The prediction for an upload, as the page shows it.
 
         Args:
-            choice: which file is which modality, where the visitor has said so: JSON, {"t1": name, …}. Else nothing.
+            choice: the visitor's assignment of files to modalities as JSON, {"t1": name, …}; or ''.
 
         Raises:
-            InputError: the files are unfit, or there is no model for them.
+            InputError: the files are unsuitable, or there is no model for them.
         """
         if upload.kind == "slice":
-            return _without_folder(self._slice, upload.folder, upload.path)
+            return _hide_folder(self._predict_slice, upload.folder, upload.path)
         if choice:
-            _state(upload.folder, choice)
+            _write_choice(upload.folder, choice)
             upload = upload._replace(path=upload.folder)
-        return _without_folder(self._case, upload.folder, upload.path) | {"proposals": self.proposals(upload)}
+        return _hide_folder(self._predict_case, upload.folder, upload.path) | {"proposals": self.proposals(upload)}
 
     def proposals(self, upload: Opened) -> list[dict[str, Any]]:
-        """The volumes of a case, `file`, `modality` and `why` of each, for the visitor to choose from; [] of others."""
+        """`file`, `modality` and `why` of each volume of a case, for the visitor to choose from; [] otherwise."""
         with suppress(InputError):
             return [proposal._asdict() for proposal in proposals(upload.folder)]
         return []
 
-    def _slice(self, file: Path) -> dict[str, Any]:
+    def _predict_slice(self, file: Path) -> dict[str, Any]:
         if file.is_dir():
             raise InputError("several files, and no volumes among them; send one image, or the four scans of a case")
-        if file.suffix.lower() == ".mat":  # the one kind that is read by its name, in a format that can point elsewhere
-            raise InputError(f"{file.name}: no MATLAB file is taken here; save its picture as PNG")
+        if file.suffix.lower() == ".mat":  # the only format read by its name; it may contain links to other files
+            raise InputError(f"{file.name}: MATLAB files are not accepted here; save the image as PNG")
         if not self.slices:
             raise InputError(NO_CLASSIFIER)
         if file.stat().st_size > MAX_SLICE_BYTES:
@@ -105,7 +105,7 @@ class Predictors(NamedTuple):
         words = slice_answer(answer, self.slices.card, not_mr(file))
         return {"name": file.name, **words, **picture_and_overlay(image, answer.heat)}
 
-    def _case(self, upload: Path) -> dict[str, Any]:
+    def _predict_case(self, upload: Path) -> dict[str, Any]:
         cases, faults, unused = find_cases([upload])
         if faults:
             raise InputError("\n".join(faults))
@@ -115,7 +115,9 @@ class Predictors(NamedTuple):
             raise InputError(NO_JOINT)
         scans = read_scans(cases[0], resample=True)
         answer = self.cases.answer(scans, heat=True)
-        doubt = None if answer.uncertainty is None else answer.uncertainty / np.log(2)  # nats of a yes or no
+        doubt = (
+            None if answer.uncertainty is None else answer.uncertainty / np.log(2)
+        )  # entropy of a binary variable, nats to bits
         files = viewer_files(
             dict(zip(MODALITIES, scans.images, strict=True)),
             answer.labels,
@@ -128,16 +130,16 @@ class Predictors(NamedTuple):
         return {"name": scans.name, **words, **files, "centre": center, "unused": left}
 
 
-def _without_folder(function: Callable[[Path], Any], folder: Path, path: Path) -> Any:
-    """`function(path)`, whose messages name files as the visitor knows them."""
+def _hide_folder(function: Callable[[Path], Any], folder: Path, path: Path) -> Any:
+    """Calls `function(path)`; error messages name files as the visitor knows them."""
     try:
         return function(path)
     except InputError as error:
         raise InputError(str(error).replace(f"{folder}/", "").replace(str(folder), "the upload")) from error
 
 
-def _state(folder: Path, choice: str) -> None:
-    """Puts the visitor's choice beside the files, where it counts more than what they are called."""
+def _write_choice(folder: Path, choice: str) -> None:
+    """Writes the visitor's choice beside the files, where it overrides their names."""
     with guarded("the choice of scans", "JSON object", "choose again on the page", quote=False):
         stated = dict(json.loads(choice))
     state(folder, stated)

@@ -1,4 +1,4 @@
-"""Runs the page on this machine's loopback address; nothing outside the machine can reach it."""
+"""Runs the page on the loopback address, unreachable from other machines."""
 
 import errno
 import logging
@@ -17,13 +17,13 @@ from btlib.app.serve.worker import Worker, load_models
 from btlib.core.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from btlib.app.serve.predictors import Predictors  # imports PyTorch, which the server does without
+    from btlib.app.serve.predictors import Predictors  # imports PyTorch, which the server does not need
 
 LOOPBACK = "127.0.0.1"
 
 
 def serve(models: Path, port: int) -> None:
-    """Answers until it is interrupted; prints the address when it is ready. Port 0 takes any free one.
+    """Serves until interrupted; prints the address when ready. Port 0 chooses any free one.
 
     Args:
         models: the folder with `classifier`, `joint` or both.
@@ -35,7 +35,7 @@ def serve(models: Path, port: int) -> None:
 
 
 def answer_with(load: Callable[[], "Predictors"], port: int) -> None:
-    """As `serve`, with models that `load` gives to the worker; see `Worker`."""
+    """As `serve`, with models loaded by `load`; see `Worker`."""
     with listening(port) as listener:
         own_temporary_folder()
         worker = Worker(load)
@@ -48,7 +48,7 @@ def answer_with(load: Callable[[], "Predictors"], port: int) -> None:
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
-    """Without a log: what is asked for, and when, is nobody's business, and messages may quote it."""
+    """A server without logs, which would record visitors' requests and could quote their uploads."""
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app, access_log=False, log_level="critical", server_header=False, timeout_graceful_shutdown=0
@@ -57,13 +57,13 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 
 def listening(port: int) -> socket.socket:
-    """A socket that only this machine reaches; taken before the models are loaded, to know of a busy port at once.
+    """Opens a loopback socket; called before the models are loaded, so that a busy port is reported at once.
 
     Raises:
         InputError: the port is in use or not allowed.
     """
     listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or a restart would wait for a minute
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # otherwise a restart must wait a minute
     try:
         listener.bind((LOOPBACK, port))
         listener.listen()
@@ -71,9 +71,11 @@ def listening(port: int) -> socket.socket:
         listener.close()
         in_use = getattr(error, "errno", None) == errno.EADDRINUSE
         what = "in use, perhaps by another btlib serve" if in_use else "not allowed"
-        raise InputError(f"port {port}: {what}; choose another, as in `btlib serve --port {_other(port)}`") from None
+        raise InputError(
+            f"port {port}: {what}; choose another, as in `btlib serve --port {_suggest_port(port)}`"
+        ) from None
     return listener
 
 
-def _other(port: int) -> int:
+def _suggest_port(port: int) -> int:
     return port + 1 if 1024 <= port < 65535 else 8000

@@ -1,6 +1,6 @@
-"""What the page sent, as files in a temporary folder that is gone after the answer.
+"""Uploads as files in a temporary folder, removed after the answer.
 
-The server writes the files, and the process that answers opens them: what a file is, its content says.
+The server writes the files; the worker process opens them and identifies them by content.
 """
 
 import shutil
@@ -16,22 +16,22 @@ from btlib.app.serve.archives import is_archive, unpack
 from btlib.app.serve.names import last_part
 from btlib.core.runtime.errors import InputError
 
-MAX_BYTES = 512 * 2**20  # of one upload; the four scans of a BraTS case have about 10 MiB
-MAX_FILES = 16  # of one upload; a DICOM study has hundreds, and comes as one .zip
-CASE = "case"  # the name of the folder with the files: a case is named after its folder
+MAX_BYTES = 512 * 2**20  # per upload; the four scans of a BraTS case have about 10 MiB
+MAX_FILES = 16  # per upload; a DICOM study has hundreds and is sent as one .zip
+CASE = "case"  # name of the folder with the files, after which the case is named
 
 
 class Upload(NamedTuple):
-    """One file as the form holds it."""
+    """One file of the form."""
 
     name: str
     content: BinaryIO
 
 
 class Opened(NamedTuple):
-    """An upload whose archive, if it was one, is unpacked.
+    """An upload, unpacked if it was an archive.
 
-    folder: of the files, whose path no message names; path: the one file, or the folder; kind: 'slice' or 'case'.
+    folder: contains the files, never named in messages; path: the only file, or the folder; kind: 'slice' or 'case'.
     """
 
     folder: Path
@@ -41,19 +41,19 @@ class Opened(NamedTuple):
 
 @asynccontextmanager
 async def stored(uploads: Sequence[Upload]) -> AsyncIterator[Path]:
-    """Yields a folder for `unpacked`, readable for its owner alone, with the files. Removes it afterwards.
+    """Yields a folder for `unpacked` with the files, readable by its owner only, and removes it afterwards.
 
     Raises:
-        InputError: there is no file, or two have one name.
+        InputError: there is no file, or two have the same name.
     """
     if not uploads:
         raise InputError("no file arrived; choose one image, or the four scans of a case")
-    place = Path(mkdtemp(prefix="btlib-")).resolve()  # what messages name, so that it can be taken out of them
+    place = Path(mkdtemp(prefix="btlib-")).resolve()  # as in messages, from which it is later removed
     try:
         await to_thread.run_sync(_store, uploads, place / "received" / CASE)
         yield place
     finally:
-        with CancelScope(shield=True):  # also when the sender has left
+        with CancelScope(shield=True):  # even if the client has disconnected
             await to_thread.run_sync(shutil.rmtree, place)
 
 
@@ -61,7 +61,7 @@ def unpacked(place: Path) -> Path:
     """The folder of the files that `stored` wrote; a single .zip is unpacked.
 
     Raises:
-        InputError: an archive is not alone or cannot be unpacked safely.
+        InputError: an archive is not the only file or cannot be unpacked safely.
     """
     received, folder = place / "received" / CASE, place / "unpacked" / CASE
     files = sorted(received.iterdir())
@@ -69,7 +69,7 @@ def unpacked(place: Path) -> Path:
     if not archives:
         return received
     if len(files) > 1:
-        raise InputError(f"{archives[0].name}: an archive among other files; drop it alone")
+        raise InputError(f"{archives[0].name}: an archive among other files; send it alone")
     unpack(archives[0], folder)
     return folder
 
@@ -82,4 +82,4 @@ def _store(uploads: Sequence[Upload], folder: Path) -> None:
             with (folder / name).open("xb") as target:
                 shutil.copyfileobj(upload.content, target)
         except FileExistsError:
-            raise InputError(f"{name}: two files of that name; rename one of them") from None
+            raise InputError(f"{name}: two files with that name; rename one of them") from None

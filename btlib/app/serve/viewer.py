@@ -1,4 +1,4 @@
-"""What the viewer shows of a case: eight bits a voxel, cropped to the head, as NIfTI files in text."""
+"""A case for the viewer: eight bits per voxel, cropped to the head, as base64 NIfTI files."""
 
 import base64
 import gzip
@@ -10,7 +10,7 @@ import numpy as np
 from btlib.volumes.data.geometry import bounding_box, cropped
 
 MARGIN = 3  # voxels around the head
-MAX_SIDE = 256  # voxels; finer grids lose every second, third … voxel
+MAX_SIDE = 256  # voxels; finer grids are subsampled by an integer step
 PERCENTILES = (0.5, 99.5)  # of a scan's values inside the head, shown from black to white
 
 
@@ -23,9 +23,9 @@ def viewer_files(
     """Files for the viewer: `scans` and `overlays`, each name -> gzipped NIfTI in base64, all on one grid.
 
     Args:
-        scans: [X, Y, Z] of each modality, 0 outside of the head.
+        scans: [X, Y, Z] of each modality, 0 outside the head.
         labels: uint8 [X, Y, Z] segmentation, or None.
-        maps: [X, Y, Z] in 0 … 1, or None where there is none; shown inside the head.
+        maps: [X, Y, Z] in 0 … 1, or None if unavailable; shown inside the head.
         affine: [4, 4] of the grid.
     """
     head = np.any([values != 0 for values in scans.values()], axis=0)
@@ -42,7 +42,7 @@ def viewer_files(
 
 
 def tumor_center(labels: np.ndarray | None, affine: np.ndarray) -> list[float] | None:
-    """Where to look first, in mm: the labelled voxel nearest to the middle of them all. None without a tumour."""
+    """Initial crosshair position in mm: the labelled voxel nearest to the tumour's centroid. None without a tumour."""
     if labels is None or not labels.any():
         return None
     voxels = np.argwhere(labels)
@@ -51,7 +51,7 @@ def tumor_center(labels: np.ndarray | None, affine: np.ndarray) -> list[float] |
 
 
 def _shown(head: np.ndarray) -> tuple[slice, ...]:
-    """A box around the head, with a step where it is too fine for a page."""
+    """A box around the head, with a step if the grid is finer than MAX_SIDE."""
     box = bounding_box(head)
     starts = [max(0, side.start - MARGIN) for side in box]
     stops = [min(size, side.stop + MARGIN) for size, side in zip(head.shape, box, strict=True)]
@@ -60,7 +60,7 @@ def _shown(head: np.ndarray) -> tuple[slice, ...]:
 
 
 def _gray(scan: np.ndarray) -> np.ndarray:
-    """uint8: the scan's usual values from 0 to 255, and 0 where it is 0."""
+    """uint8: values between PERCENTILES mapped to 0 … 255; 0 stays 0."""
     low, high = np.percentile(scan[scan != 0], PERCENTILES) if scan.any() else (0, 1)
     shown = ((scan - low) / max(high - low, np.finfo(np.float32).tiny)).clip(0, 1)
     return np.where(scan == 0, 0, np.round(255 * shown)).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""The process that opens uploads and answers them; it is killed and replaced when one hurts it or its sender has left.
+"""The worker process that opens and answers uploads; it is replaced when an upload crashes it or its client leaves.
 
-The server itself decodes nothing and holds no model: it stays small, and nothing that is sent can bring it down.
+The server itself decodes nothing and holds no model: it stays small, and no upload can crash it.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.isolation import Lost, outcome, processes
 
 if TYPE_CHECKING:
-    from btlib.app.serve.predictors import Predictors  # imports PyTorch, which the server does without
+    from btlib.app.serve.predictors import Predictors  # imports PyTorch, which the server does not need
 
 GIB = 12.0  # of memory that the process may use
-SECONDS_TO_START = 300.0  # PyTorch and the models, from a slow disk
+SECONDS_TO_START = 300.0  # to load PyTorch and the models from a slow disk
 SECONDS_TO_OPEN = 60.0
 SECONDS_TO_ANSWER = {"slice": 60.0, "case": 300.0}
-BROUGHT_DOWN = Lost("brought down the program that decodes it")
+CRASHED = Lost("crashed the program that decodes it")
 
-_predictors: "Predictors | Exception"  # of this process, where it is such a worker; or why there are none
+_predictors: "Predictors | Exception"  # of this process if it is a worker, or the error that prevented loading
 
 
 class Bug(Exception):
-    """An error of ours. Its message says where, and quotes nothing of the upload."""
+    """A bug in btlib. Its message gives the location, without quoting the upload."""
 
 
 class Reply(NamedTuple):
-    """What goes back to the page: a status, and a body in JSON."""
+    """Response to the page: a status, and a JSON body."""
 
     status: int
     body: bytes
@@ -47,69 +47,69 @@ class Worker:
     """Answers one upload at a time."""
 
     def __init__(self, load: Callable[[], "Predictors"]) -> None:
-        """`load` is importable, or a partial of something that is: it runs in the process."""
+        """`load` must be importable, or a partial of an importable function: it runs in the process."""
         self._load = load
         self._opened = ExitStack()
         self._pool: Any = None
 
     def start(self) -> dict[str, Any]:
-        """Loads the models, and returns what a visitor should know of them, as `Predictors.described`.
+        """Loads the models, and returns `Predictors.described`.
 
         Raises:
             InputError: a model folder is damaged.
         """
         multiprocessing.set_forkserver_preload(["btlib.app.serve.predictors"])  # a replacement starts at once
-        found = outcome(self._scheduled(described, (), SECONDS_TO_START), SECONDS_TO_START, GIB)
+        found = outcome(self._schedule(described, (), SECONDS_TO_START), SECONDS_TO_START, GIB)
         if isinstance(found, Lost):
             raise InputError(f"the models: loading them {found.reason}")
         return found
 
     def stop(self) -> None:
-        """Kills the process, whatever it does, and returns when it is dead. The next upload gets another one."""
+        """Kills the process and returns when it is dead. The next upload gets a new one."""
         self._pool = None
         self._opened.close()
 
     async def answer(self, place: Path, choice: str) -> Reply | Lost:
-        """The reply to an upload, or how it hurt the process.
+        """The reply to an upload, or how it crashed the process.
 
         Args:
-            place: as `uploads.stored` yields it.
+            place: as yielded by `uploads.stored`.
             choice: see `Predictors.answer`.
 
         Raises:
             InputError: the upload cannot be opened.
-            Bug: the fault is ours.
+            Bug: an error in btlib.
         """
-        found = await self._done(opened, (place,), SECONDS_TO_OPEN)
+        found = await self._run_with_retry(opened, (place,), SECONDS_TO_OPEN)
         if isinstance(found, Lost):
             return found
-        return await self._done(reply, (found, choice), SECONDS_TO_ANSWER[found.kind])
+        return await self._run_with_retry(reply, (found, choice), SECONDS_TO_ANSWER[found.kind])
 
-    async def _done(self, task: Callable, arguments: tuple, seconds: float) -> Any:
-        """The result, tried once more where the process was already dead, or starting, when it went down."""
-        found = await self._tried(task, arguments, seconds)
-        return await self._tried(task, arguments, seconds) if found is BROUGHT_DOWN else found
+    async def _run_with_retry(self, task: Callable, arguments: tuple, seconds: float) -> Any:
+        """The result, retried once if the process died before the task began."""
+        found = await self._run_once(task, arguments, seconds)
+        return await self._run_once(task, arguments, seconds) if found is CRASHED else found
 
-    async def _tried(self, task: Callable, arguments: tuple, seconds: float) -> Any:
-        """The result; whoever cancels this has the process killed."""
-        future = self._scheduled(task, arguments, seconds)
+    async def _run_once(self, task: Callable, arguments: tuple, seconds: float) -> Any:
+        """The result; cancelling this kills the process."""
+        future = self._schedule(task, arguments, seconds)
         try:
-            with suppress(Exception):  # `outcome` tells them apart
+            with suppress(Exception):  # `outcome` distinguishes them
                 await asyncio.wait_for(asyncio.wrap_future(future), SECONDS_TO_START + seconds)
             return outcome(future, seconds, GIB)
         except asyncio.CancelledError:
-            await self._stopped()
+            await self._stop_in_thread()
             raise
-        except (CancelledError, BrokenProcessPool):  # it hangs or dies before it begins
-            await self._stopped()
-            return BROUGHT_DOWN
+        except (CancelledError, BrokenProcessPool):  # it hung or died before it began
+            await self._stop_in_thread()
+            return CRASHED
 
-    async def _stopped(self) -> None:
+    async def _stop_in_thread(self) -> None:
         with CancelScope(shield=True):
             await to_thread.run_sync(self.stop)
 
-    def _scheduled(self, task: Callable, arguments: tuple, seconds: float) -> Future:
-        if self._pool and not self._pool.active:  # the process was killed while it had nothing to do
+    def _schedule(self, task: Callable, arguments: tuple, seconds: float) -> Future:
+        if self._pool and not self._pool.active:  # the process was killed while idle
             self.stop()
         if not self._pool:
             self._pool = self._opened.enter_context(processes(1, GIB, _prepare, (self._load,)))
@@ -117,7 +117,7 @@ class Worker:
 
 
 def load_models(models: Path) -> "Predictors":
-    """As `Predictors.load`; for a process of its own."""
+    """As `Predictors.load`, for the worker process."""
     from btlib.app.serve.predictors import Predictors
 
     return Predictors.load(models)
@@ -134,7 +134,7 @@ def opened(predictors: "Predictors", place: Path) -> Opened:
 
 
 def reply(predictors: "Predictors", upload: Opened, choice: str) -> Reply:
-    """The answer (200), or what is wrong with the upload and what could be chosen instead (422)."""
+    """The answer (200), or the upload's fault and the scans to choose from (422)."""
     try:
         status, body = 200, predictors.answer(upload, choice)
     except InputError as error:
@@ -143,11 +143,11 @@ def reply(predictors: "Predictors", upload: Opened, choice: str) -> Reply:
 
 
 def run(predictors: "Predictors", task: Callable, *arguments: Any) -> Any:
-    """`task(predictors, *arguments)`.
+    """Calls `task(predictors, *arguments)`.
 
     Raises:
-        MemoryError: also where PyTorch or OpenCV calls it otherwise.
-        Bug: of everything else but InputError.
+        MemoryError: also for out-of-memory errors of PyTorch and OpenCV.
+        Bug: for any other error except InputError.
     """
     try:
         return task(predictors, *arguments)
@@ -164,7 +164,7 @@ def _prepare(load: Callable[[], "Predictors"]) -> None:
     global _predictors
     try:
         _predictors = load()
-    except Exception as error:  # told by the first task; a process that ends here would be started again and again
+    except Exception as error:  # raised by the first task; a process that ended here would be restarted for ever
         _predictors = error
 
 

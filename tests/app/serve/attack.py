@@ -1,9 +1,9 @@
-"""Attacks a running page with everything that ever hurt one, and counts: python -m tests.app.serve.attack [FOLDER]
+"""Attacks a running page with known kinds of hostile input, and counts: python -m tests.app.serve.attack [FOLDER]
 
-Starts `btlib serve` here with the models of models/deploy, and sends hostile uploads, those below FOLDER too,
-rubbish requests, names of other machines, origins of other pages, many uploads at once, and senders that leave. Prints
-how many answers had which status, and what is left afterwards. The exit code is 1 after a status 500, a leftover, or
-where the page does not answer any more.
+Starts `btlib serve` here with the models of models/deploy, and sends hostile uploads, also those below FOLDER,
+malformed requests, foreign hosts and origins, many uploads at once, and clients that disconnect. Prints
+how many responses had which status, and any leftovers. The exit code is 1 after a status 500, a leftover, or
+if the page no longer responds.
 """
 
 import os
@@ -42,7 +42,7 @@ PATHS += [f"/{'%2e%2e%2f' * depth}etc/passwd" for depth in range(1, 15)]
 
 
 def main() -> None:
-    """See the module."""
+    """See the module docstring."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder, running(Path(folder)) as (process, page):
         before = memory(process)
         counts = {
@@ -52,7 +52,7 @@ def main() -> None:
             "origins": Counter(send(page, ("a.png", GOOD), origin=origin) for origin in ORIGINS),
             "paths": Counter(raw(page, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) for path in PATHS),
             "rubbish requests": rubbish(page),
-            "senders that leave": leaving(page),
+            "clients that disconnect": leaving(page),
             "uploads at once": at_once(page),
             "afterwards": Counter([send(page, ("a.png", GOOD))]),
         }
@@ -88,12 +88,12 @@ def memory(process: subprocess.Popen) -> int:
 
 
 def send(page: httpx.Client, *files: tuple[str, bytes], **headers: str) -> int:
-    """The status."""
+    """Returns the status."""
     return page.post("/api/answer", files=[("files", file) for file in files], headers=headers).status_code
 
 
 def uploads(page: httpx.Client, found: Iterator[list[tuple[str, bytes]]]) -> Counter:
-    """Of each in turn."""
+    """Statuses of the uploads, sent in turn."""
     statuses = Counter()
     for files in found:
         status = send(page, *files)
@@ -104,7 +104,7 @@ def uploads(page: httpx.Client, found: Iterator[list[tuple[str, bytes]]]) -> Cou
 
 
 def hostile() -> Iterator[list[tuple[str, bytes]]]:
-    """Archives, names and images that mean harm."""
+    """Malicious archives, names and images."""
     yield [("deep.zip", fakes.zipped({"/".join("d" * 1000) + "/a.png": GOOD}))]
     yield [("long.zip", fakes.zipped({"/".join(["d" * 255] * 20): GOOD}))]
     yield [("bomb.zip", fakes.zipped({"zeros.nii": bytes(2**28)}))]
@@ -126,7 +126,7 @@ def hostile() -> Iterator[list[tuple[str, bytes]]]:
 
 
 def below(folders: list[str]) -> Iterator[list[tuple[str, bytes]]]:
-    """Every file alone, and the files of each folder together."""
+    """Every file by itself, and the files of each folder together."""
     for root in map(Path, folders):
         for path in sorted(root.rglob("*")):
             if path.is_file():
@@ -138,7 +138,7 @@ def below(folders: list[str]) -> Iterator[list[tuple[str, bytes]]]:
 
 
 def raw(page: httpx.Client, content: bytes, whole: bool = True) -> int | None:
-    """The status of what is sent as it is; None where the connection was closed without. What is not `whole` ends."""
+    """Status of a raw request, or None if the connection was closed; sending stops early unless `whole`."""
     place = urlsplit(str(page.base_url))
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
         try:
@@ -153,7 +153,7 @@ def raw(page: httpx.Client, content: bytes, whole: bool = True) -> int | None:
 
 
 def rubbish(page: httpx.Client) -> Counter:
-    """Random bytes, and requests that are almost right."""
+    """Random bytes, and nearly valid requests."""
     generator = random.Random(2)
     head = b"POST /api/answer HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     statuses = Counter()
@@ -174,7 +174,7 @@ def rubbish(page: httpx.Client) -> Counter:
 
 
 def leaving(page: httpx.Client) -> Counter:
-    """Senders that go before the answer, or before they have sent all."""
+    """Clients that disconnect before the answer, or before the upload is complete."""
     statuses = Counter()
     for number in range(LEAVING):
         try:
@@ -187,7 +187,7 @@ def leaving(page: httpx.Client) -> Counter:
 
 
 def at_once(page: httpx.Client) -> Counter:
-    """One by one they are answered, and the others refused while the line is full."""
+    """Answered one by one; the others are refused while the queue is full."""
     address = str(page.base_url)
 
     def one(_: int) -> int:

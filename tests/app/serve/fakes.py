@@ -1,4 +1,4 @@
-"""Models that know their answers beforehand, and uploads to give them."""
+"""Models with predetermined answers, and uploads for them."""
 
 import ctypes
 import io
@@ -32,7 +32,7 @@ def slice_answer(heat: np.ndarray | None = None, **changed) -> SliceAnswer:
 
 
 def case_answer(shape=SHAPE, **changed) -> CaseAnswer:
-    """A cube of tumour off the middle, with a core and an enhancing voxel in it."""
+    """An off-centre cube of tumour containing a core and an enhancing voxel."""
     labels = np.zeros(shape, np.uint8)
     labels[4:12, 4:12, 4:12] = 2
     labels[6:10, 6:10, 6:10] = 1
@@ -73,7 +73,7 @@ def slice_model(answer=slice_answer) -> SimpleNamespace:
 
 
 def case_model() -> SimpleNamespace:
-    """Finds its cube of tumour in whatever it is given."""
+    """Finds its cube of tumour in any input."""
 
     def answer(scans, heat):
         return case_answer(scans.images.shape[1:])
@@ -82,7 +82,7 @@ def case_model() -> SimpleNamespace:
 
 
 class Inline:
-    """A worker without a process of its own; see `btlib.app.serve.app.Answering`."""
+    """A worker within this process; see `btlib.app.serve.app.Answering`."""
 
     def __init__(self, predictors: Predictors):
         self.predictors = predictors
@@ -99,16 +99,16 @@ class Inline:
 
 
 def load() -> Predictors:
-    """Models for a process of its own."""
+    """Models for a separate process."""
     return Predictors(slice_model(), case_model())
 
 
 QUOTED = "Anna.png in /secret"
-HEIGHTS = {"hang": 20, "crash": 21, "memory": 22, "bug": 23}  # of images that do harm
+HEIGHTS = {"hang": 20, "crash": 21, "memory": 22, "bug": 23}  # of harmful images
 
 
 def load_harmed() -> Predictors:
-    """Models that some images hurt."""
+    """Models that fail on some images."""
     return Predictors(SimpleNamespace(card=CARD, data_note="phantom data", answer=_harm), case_model())
 
 
@@ -132,7 +132,7 @@ def png(key: int = 1, height: int = 48, width: int = 64, form: str = "PNG") -> b
 
 
 def case_files(folder: Path) -> list[Path]:
-    """Four NIfTI files with BraTS's names."""
+    """Four NIfTI files with BraTS names."""
     names = [name for name in OLD if name != "_seg"]
     return [save(folder / f"case{name}.nii.gz", brain(place, SHAPE)) for place, name in enumerate(names)]
 

@@ -12,7 +12,7 @@ from btlib.app.serve.server import LOOPBACK, listening, server_of
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """Yields the address."""
+    """Serves the app and yields its address."""
     server = server_of(app)
     with listening(0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -1,4 +1,4 @@
-"""The page as a command of its own, with the models of `tests.app.serve.fakes`: python -m tests.app.serve.served"""
+"""The page as a separate command, with the models of `tests.app.serve.fakes`: python -m tests.app.serve.served"""
 
 from btlib.app.serve.server import answer_with
 from btlib.core.runtime.command import command

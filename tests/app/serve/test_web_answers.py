@@ -1,4 +1,4 @@
-"""What the page is told about an answer, and in which words."""
+"""Answers in the page's format, with their explanations."""
 
 import json
 
@@ -13,7 +13,7 @@ BARS = [
 ]
 
 
-def test_a_slice_answer_in_full():
+def test_complete_slice_answer():
     assert slice_answer(fakes.slice_answer(), fakes.CARD, "") == {
         "kind": "slice",
         "said": "glioma",
@@ -22,38 +22,38 @@ def test_a_slice_answer_in_full():
         "unsure": True,
         "unfamiliar": False,
         "doubts": [
-            "Unsure: 62.5% is less than 70.0%, the confidence from which on at most 5% of the validation answers were "
+            "Unsure: 62.5% is less than 70.0%, the confidence above which at most 5% of the validation answers were "
             "wrong."
         ],
     }
 
 
-def test_a_sure_and_familiar_answer_raises_no_doubts():
+def test_confident_familiar_answer_raises_no_doubts():
     assert slice_answer(fakes.slice_answer(unsure=False), fakes.CARD, "")["doubts"] == []
 
 
-def test_a_model_that_is_never_sure_says_so():
+def test_threshold_above_one_marks_every_answer_unsure():
     card = {"unsure": fakes.UNSURE | {"threshold": 2.0}}
     (doubt,) = slice_answer(fakes.slice_answer(), card, "")["doubts"]
-    assert doubt == "Unsure: whatever the confidence, more than 5% of this model's validation answers were wrong."
+    assert doubt == "Unsure: at any confidence, more than 5% of this model's validation answers were wrong."
 
 
-def test_an_unfamiliar_image_comes_first():
+def test_unfamiliarity_is_listed_before_uncertainty():
     answer = slice_answer(fakes.slice_answer(unfamiliar=True, novelty=float("inf")), fakes.CARD, "")
     assert answer["unfamiliar"]
     assert [doubt.split(":")[0] for doubt in answer["doubts"]] == ["Unfamiliar", "Unsure"]
     json.dumps(answer, allow_nan=False)
 
 
-def test_what_is_no_mri_is_unfamiliar_whatever_the_model_says():
+def test_other_modalities_than_mr_are_always_unfamiliar():
     answer = slice_answer(fakes.slice_answer(unsure=False), fakes.CARD, "DICOM modality CT, not MR")
     assert answer["unfamiliar"]
     assert answer["doubts"] == ["Unfamiliar: DICOM modality CT, not MR."]
 
 
-def test_a_case_answer_in_full():
+def test_complete_case_answer():
     answer = fakes.case_answer(unfamiliar=True, remarks=("with skull?",))
-    assert case_answer(answer, fakes.CARD, ("t2 brought onto the grid of t1ce",)) == {
+    assert case_answer(answer, fakes.CARD, ("t2 resampled to the grid of t1ce",)) == {
         "kind": "case",
         "said": "high-grade glioma",
         "confidence": 0.875,
@@ -66,16 +66,16 @@ def test_a_case_answer_in_full():
             {"name": "enhancing tumour", "ml": 0.016},
         ],
         "sources": [{"modality": "t1", "file": "case_t1.nii.gz", "why": "its name"}],
-        "doubts": ["Unfamiliar: with skull?", "T2 brought onto the grid of t1ce."],
+        "doubts": ["Unfamiliar: with skull?", "T2 resampled to the grid of t1ce."],
     }
 
 
-def test_a_network_that_does_not_grade():
+def test_network_without_grading_head():
     nothing = dict.fromkeys(("grade", "probabilities", "confidence", "unsure"))
     answer = case_answer(fakes.case_answer(**nothing), {"unsure": None}, ())
     assert (answer["said"], answer["confidence"], answer["probabilities"], answer["unsure"]) == (None, None, [], False)
     assert answer["doubts"] == []
 
 
-def test_a_network_that_does_not_segment():
+def test_network_without_segmentation_head():
     assert case_answer(fakes.case_answer(volumes_ml={}), fakes.CARD, ())["volumes"] == []

@@ -1,4 +1,4 @@
-"""The page's addresses, as a browser or another program sees them."""
+"""The server's routes, as used by a browser or another program."""
 
 import asyncio
 import base64
@@ -35,7 +35,7 @@ MODELS = Predictors(fakes.slice_model(), fakes.case_model())
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch):
-    """Where temporary files go; after every test, whatever it did, none is left."""
+    """Folder for temporary files; checked to be empty after every test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -48,7 +48,7 @@ def client(models=MODELS):
 
 
 def send(*files, models=MODELS, **more):
-    """Each file a Path, or a name and its content."""
+    """Sends files, each a Path or a (name, content) pair."""
     named = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
     return client(models).post("/api/answer", files=[("files", file) for file in named], **more)
 
@@ -68,7 +68,7 @@ def test_an_image_gets_an_answer():
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF", "BMP"])
-def test_the_content_counts_and_not_the_name(form):
+def test_files_are_identified_by_content(form):
     assert send(("scan.xyz", fakes.png(form=form))).json()["kind"] == "slice"
 
 
@@ -105,24 +105,24 @@ def test_an_incomplete_dicom_study_is_refused_without_the_patients_name(tmp_path
     assert "DOE" not in text.upper()
 
 
-def test_a_dicom_slice_that_is_no_mri_is_unfamiliar(tmp_path):
+def test_non_mr_dicom_slice_is_unfamiliar(tmp_path):
     values = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32)
     answer = send(write_dicom(tmp_path / "slice", values, Modality="CT")).json()
     assert answer["kind"] == "slice" and answer["unfamiliar"]
     assert answer["doubts"][0] == "Unfamiliar: DICOM modality CT, not MR."
 
 
-def test_volumes_on_another_grid_are_brought_together_and_that_is_said(tmp_path):
+def test_volumes_on_other_grids_are_resampled_with_a_remark(tmp_path):
     t1, *others = fakes.case_files(tmp_path)
     image = nib.load(t1)
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[:, :, 1:], image.affine), t1)
     doubts = send(t1, *others).json()["doubts"]
-    assert "T1 brought onto the grid of t1ce by headers, which know of no movement." in doubts
+    assert "T1 resampled to the grid of t1ce by headers, without motion correction." in doubts
 
 
-def test_rubbish_gets_a_kind_error_without_paths(temporary):
+def test_invalid_file_gets_a_clear_error_without_paths(temporary):
     text = error(send(("notes.png", b"these are my notes")), 422)
-    assert text.startswith("notes.png: no JPEG, PNG, TIFF, BMP or WebP image")
+    assert text.startswith("notes.png: not a supported JPEG, PNG, TIFF, BMP or WebP image")
     assert str(temporary) not in text
 
 
@@ -134,10 +134,10 @@ def test_a_missing_modality_is_named_without_paths(tmp_path, temporary, prefix):
     assert str(temporary) not in text and "btlib-" not in text
 
 
-def test_rubbish_among_volumes_is_named(tmp_path):
+def test_invalid_file_among_volumes_is_named(tmp_path):
     *three, flair = fakes.case_files(tmp_path)
     flair.write_bytes(b"no scan")
-    assert error(send(*three, flair), 422).startswith("case_flair.nii.gz: not a whole NIfTI file")
+    assert error(send(*three, flair), 422).startswith("case_flair.nii.gz: not a valid NIfTI file")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_rubbish_among_volumes_is_named(tmp_path):
         ([("slip.zip", fakes.zipped({"../../escaped.png": fakes.png()}))], "leads out of the archive's folder"),
     ],
 )
-def test_what_else_is_wrong_is_said(files, message):
+def test_other_faulty_uploads_are_refused(files, message):
     assert message in error(send(*files), 422)
 
 
@@ -160,11 +160,11 @@ def test_several_cases_at_once_are_refused(tmp_path):
     assert "2 cases at once" in error(send(("cases.zip", fakes.zipped(entries))), 422)
 
 
-def test_no_file_at_all():
+def test_upload_without_files():
     assert "no file arrived" in error(client().post("/api/answer"), 422)
 
 
-def test_a_form_that_is_none():
+def test_body_that_is_not_a_form():
     broken = client().post("/api/answer", content=b"x", headers={"content-type": "multipart/form-data; boundary=b"})
     assert error(broken, 400)
 
@@ -180,7 +180,7 @@ def test_an_announced_body_above_the_limit_is_refused(monkeypatch):
     assert error(send(("a.png", bytes(2**19))), 422)
 
 
-def test_an_announced_body_above_the_limit_is_not_even_read():
+def test_announced_body_above_the_limit_is_not_read():
     sent = []
 
     async def send_back(message):
@@ -214,7 +214,7 @@ def test_a_large_slice_is_refused(monkeypatch):
     ("models", "stage"),
     [(MODELS._replace(slices=None), "package_classifier"), (MODELS._replace(cases=None), "package_joint")],
 )
-def test_without_a_model_the_page_says_what_to_run(tmp_path, models, stage):
+def test_missing_model_error_names_the_command(tmp_path, models, stage):
     files = [("scan.png", fakes.png())] if models.slices is None else fakes.case_files(tmp_path)
     assert f"`dvc repro {stage}`" in error(send(*files, models=models), 422)
     assert any(f"`dvc repro {stage}`" in note for note in client(models).get("/api/models").json()["notes"])
@@ -224,22 +224,22 @@ def test_missing_model_folders_are_no_error(tmp_path):
     assert Predictors.load(tmp_path) == (None, None)
 
 
-def test_a_damaged_model_folder_is_one(tmp_path):
+def test_damaged_model_folder_is_an_error(tmp_path):
     (tmp_path / "joint").mkdir()
     with pytest.raises(InputError, match="joint"):
         Predictors.load(tmp_path)
 
 
-def test_phantom_training_is_named_once():
+def test_phantom_training_is_mentioned_once():
     about = client().get("/api/models").json()
     assert about["notes"] == [
-        "Trained on phantom data, images made by a program: what is said here of a person's scan means nothing."
+        "Trained on phantom data, which are synthetic images: predictions for scans of real people are meaningless."
     ]
     assert (about["max_files"], about["max_bytes"]) == (16, 512 * 2**20)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", ""])
-def test_names_that_were_bent_to_this_machine_are_refused(host):
+def test_dns_rebinding_is_refused(host):
     assert client().get("/", headers={"host": host}).status_code == 400
 
 
@@ -268,7 +268,7 @@ def test_uploads_from_the_page_itself_are_answered():
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/vendor/niivue/niivue.umd.js", "/api/models", "/nowhere"])
-def test_every_answer_is_guarded(path):
+def test_every_response_has_security_headers(path):
     headers = client().get(path).headers
     assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert "unsafe" not in headers["content-security-policy"]
@@ -287,7 +287,7 @@ def broken(quoted):
     return Predictors(fakes.slice_model(lambda heat: answer()), None)
 
 
-def test_a_bug_tells_nothing_of_the_inside(caplog):
+def test_bug_response_reveals_no_internals(caplog):
     with caplog.at_level(logging.DEBUG):
         text = error(send(("Anna.png", fakes.png()), models=broken("Anna.png in /secret")), 500)
     assert "secret" not in text and "RuntimeError" not in text
@@ -295,7 +295,7 @@ def test_a_bug_tells_nothing_of_the_inside(caplog):
     assert "Anna" not in caplog.text and "secret" not in caplog.text
 
 
-def test_files_exist_while_they_are_needed_only(temporary):
+def test_files_exist_only_while_needed(temporary):
     seen = []
 
     def answer(heat):
@@ -310,7 +310,7 @@ def test_files_exist_while_they_are_needed_only(temporary):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("status", [200, 422, 500])
 def test_spooled_uploads_are_closed(temporary, status):
-    """Large uploads are spooled to files without a name, which exist for as long as they are open."""
+    """Large uploads are spooled to unnamed files, which exist while they are open."""
     large = fakes.png(height=900, width=1200, form="BMP") if status != 422 else bytes(3 * 2**20)
     assert len(large) > 2 * 2**20
     models = broken("") if status == 500 else MODELS
@@ -338,7 +338,7 @@ def test_one_answer_is_computed_at_a_time():
     assert most == [1] * 4
 
 
-def test_names_of_modalities_stay_as_they_are(tmp_path):
+def test_modality_names_are_preserved(tmp_path):
     names = {"t1": "T1 平扫", "t1ce": "T1+C", "t2": "T2", "flair": "FLAIR"}
     files = [file.rename(tmp_path / f"{names[file.name[5:-7]]}.nii.gz") for file in fakes.case_files(tmp_path)]
     assert send(*files).status_code == 200
@@ -346,25 +346,27 @@ def test_names_of_modalities_stay_as_they_are(tmp_path):
     assert send(("病例.zip", archive)).status_code == 200
 
 
-def test_a_name_of_200_chinese_characters_is_no_fault():
+def test_name_of_200_chinese_characters_is_accepted():
     assert send(("瘤" * 200 + ".png", fakes.png())).json()["name"] == "瘤" * 33 + "_" + "瘤" * 31 + ".png"
 
 
-def test_the_page_takes_no_matlab_files():
-    assert "notes.mat: no MATLAB file" in error(send(("notes.mat", b"\x89HDF\r\n\x1a\n" + bytes(600))), 422)
+def test_matlab_files_are_refused():
+    assert "notes.mat: MATLAB files are not accepted" in error(
+        send(("notes.mat", b"\x89HDF\r\n\x1a\n" + bytes(600))), 422
+    )
 
 
 @pytest.mark.parametrize(
     "file", ["/etc/hostname", "../../../../../../etc/hostname", "../received/case/case_flair.nii.gz"]
 )
-def test_a_list_of_cases_leads_nowhere_else(tmp_path, file):
+def test_case_list_cannot_point_outside_the_upload(tmp_path, file):
     rows = f"case,t1,t1ce,t2,flair\na,case_t1.nii.gz,case_t1ce.nii.gz,case_t2.nii.gz,{file}\n"
     files = {path.name: path.read_bytes() for path in fakes.case_files(tmp_path)}
     text = error(send(("case.zip", fakes.zipped({"cases.csv": rows.encode(), **files}))), 422)
     assert "cases.csv" in text or "leads out" in text
 
 
-def test_what_was_taken_is_said_and_can_be_corrected(tmp_path):
+def test_assigned_modalities_are_reported_and_can_be_corrected(tmp_path):
     files = fakes.case_files(tmp_path)
     found = send(*files).json()
     assert {one["file"]: one["modality"] for one in found["proposals"]} == {
@@ -376,7 +378,7 @@ def test_what_was_taken_is_said_and_can_be_corrected(tmp_path):
     assert corrected["scans"]["t2"] == found["scans"]["flair"] != corrected["scans"]["flair"] == found["scans"]["t2"]
 
 
-def test_files_that_say_nothing_are_refused_and_offered(tmp_path):
+def test_files_with_uninformative_names_are_refused_and_offered(tmp_path):
     files = [file.rename(tmp_path / f"{number}.nii.gz") for number, file in enumerate(fakes.case_files(tmp_path))]
     refused = send(*files)
     error(refused, 422)
@@ -393,14 +395,14 @@ def test_any_choice_is_followed_or_refused(tmp_path, choice):
     error(send(*fakes.case_files(tmp_path), data={"choice": choice}), 422)
 
 
-def test_who_waits_can_see_how_many_come_before(monkeypatch):
+def test_waiting_client_sees_its_place_in_the_queue(monkeypatch):
     let_go = threading.Event()
 
     def answer(heat):
         let_go.wait(30)
         return fakes.slice_answer(heat)
 
-    monkeypatch.setattr("btlib.app.serve.line.LONGEST", 2)
+    monkeypatch.setattr("btlib.app.serve.line.MAX_WAITING", 2)
     app = app_for(fakes.Inline(Predictors(fakes.slice_model(answer), None)))
     with TestClient(app, base_url=ADDRESS) as one, ThreadPoolExecutor(4) as threads:
         sent = []
@@ -424,7 +426,7 @@ def test_who_waits_can_see_how_many_come_before(monkeypatch):
 
 
 @pytest.mark.parametrize("ticket", ["x", "A0", "0" * 65, "%00"])
-def test_a_ticket_is_a_number(ticket):
+def test_malformed_ticket_is_refused(ticket):
     assert error(client().get(f"/api/queue/{ticket}"), 422)
 
 
@@ -435,17 +437,17 @@ def test_a_form_in_any_charset_is_read_or_refused(charset):
     assert client().post("/api/answer", content=body, headers=head).status_code in (400, 422)
 
 
-def test_uploads_have_a_limit_together(monkeypatch):
+def test_total_size_of_uploads_is_limited(monkeypatch):
     monkeypatch.setattr("btlib.app.serve.app.MAX_WAITING_BYTES", 2**19)
     page = client()
     big = {"files": ("a.png", bytes(2**19))}
     assert "too many uploads" in error(page.post("/api/answer", files=big), 503)
     assert (
         page.post("/api/answer", files={"files": ("a.png", fakes.png())}).status_code == 200
-    )  # nothing is held any more
+    )  # all bytes are released
 
 
-def test_a_body_that_stands_still_is_given_up(monkeypatch):
+def test_stalled_body_times_out(monkeypatch):
     monkeypatch.setattr("btlib.app.serve.guards.SILENCE", 0.05)
 
     async def read(scope, receive, send):
@@ -454,9 +456,9 @@ def test_a_body_that_stands_still_is_given_up(monkeypatch):
     async def nothing():
         await asyncio.sleep(60)
 
-    with pytest.raises(HTTPException, match="nothing came"):
+    with pytest.raises(HTTPException, match="no data received"):
         asyncio.run(BodyLimit(read, 10, 10)({"type": "http", "headers": []}, nothing, None))
 
 
-def test_a_file_name_with_markup_comes_back_without():
+def test_markup_in_file_names_is_removed():
     assert send(("<img src=x onerror=alert(1)>.png", fakes.png())).json()["name"] == "_img src=x onerror=alert(1)_.png"

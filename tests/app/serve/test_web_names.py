@@ -1,10 +1,10 @@
-"""Names of uploads that no file system and no page can be hurt by."""
+"""Names of uploads that are safe for any file system and page."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from btlib.app.serve.names import LONGEST, harmless, last_part
+from btlib.app.serve.names import MAX_BYTES, harmless, last_part
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_names_are_made_harmless(name, kept):
 
 
 @given(st.text(st.characters(codec=None), max_size=400))
-def test_any_name_becomes_one_that_fits(name):
+def test_any_name_becomes_valid(name):
     found = harmless(name)
-    assert 0 < len(found.encode()) <= LONGEST
+    assert 0 < len(found.encode()) <= MAX_BYTES
     assert not set(found) & set('/\\<>:"|?*') and found.isprintable()
     assert not found.startswith(".") and found.strip() == found
     assert harmless(found) == found

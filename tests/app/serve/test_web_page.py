@@ -1,4 +1,4 @@
-"""The page in a real browser: what is dropped is answered, and what goes wrong is said kindly."""
+"""The page in a real browser: uploads are answered, and errors are explained."""
 
 import io
 import json
@@ -76,7 +76,7 @@ def change(page, selector, value):
 
 
 def canvas(page):
-    """What the viewer shows, float [H, W, 3]."""
+    """Pixels shown by the viewer, float [H, W, 3]."""
     shot = page.find_element(By.TAG_NAME, "canvas").screenshot_as_png
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), float)
 
@@ -87,7 +87,7 @@ def colored(pixels):
 
 
 def width(page):
-    """What the page needs and what it has."""
+    """Required and available width of the page."""
     return page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
 
 
@@ -108,7 +108,7 @@ def test_an_image_is_answered(desktop, address, scan):
     assert console_errors(page) == []
 
 
-def test_rubbish_is_refused_kindly_and_does_no_harm(desktop, address, scan, tmp_path):
+def test_invalid_file_is_refused_without_side_effects(desktop, address, scan, tmp_path):
     rubbish = tmp_path / "<img src=x onerror=alert(1)>.png"
     rubbish.write_bytes(b"no image")
     page = opened(desktop, address)
@@ -116,7 +116,7 @@ def test_rubbish_is_refused_kindly_and_does_no_harm(desktop, address, scan, tmp_
     send(page, rubbish)
     said, why = text(page, "#error").split("\n")
     assert said == "That did not work:"
-    assert why.startswith("_img src=x onerror=alert(1)_.png: no JPEG, PNG, TIFF, BMP or WebP image")
+    assert why.startswith("_img src=x onerror=alert(1)_.png: not a supported JPEG, PNG, TIFF, BMP or WebP image")
     assert page.find_element(By.ID, "error").get_attribute("role") == "alert"
     assert not page.find_element(By.ID, "answer").is_displayed()
     send(page, scan)
@@ -126,7 +126,7 @@ def test_rubbish_is_refused_kindly_and_does_no_harm(desktop, address, scan, tmp_
     assert "422" in refused
 
 
-def test_too_many_files_are_not_even_sent(desktop, address, tmp_path):
+def test_too_many_files_are_not_sent(desktop, address, tmp_path):
     page = opened(desktop, address)
     paths = [tmp_path / f"{number}.dcm" for number in range(17)]
     for path in paths:
@@ -135,7 +135,7 @@ def test_too_many_files_are_not_even_sent(desktop, address, tmp_path):
     send(page, *paths)
     assert (
         text(page, "#error").split("\n")[1]
-        == "17 files; at most 16 are taken. Put a study of many files into one .zip."
+        == "17 files; at most 16 are accepted. Pack a study of many files into one .zip."
     )
     assert requested_urls(page) == []
 
@@ -165,7 +165,7 @@ def test_a_case_is_shown_in_slices(desktop, address, tmp_path):
     change(page, "[data-is=overlays] label:nth-of-type(1) input", 0)
     without = canvas(page)
     assert colored(without) == 0
-    assert np.mean(without.max(axis=2) > 60) > 0.05  # the scan is still there
+    assert np.mean(without.max(axis=2) > 60) > 0.05  # the scan is still visible
     page.find_element(By.CSS_SELECTOR, "input[value=flair]").click()
     assert np.mean(np.abs(canvas(page) - without) > 5) > 0.05
     change(page, "[data-is=overlays] label:nth-of-type(2) input", 100)
@@ -173,7 +173,7 @@ def test_a_case_is_shown_in_slices(desktop, address, tmp_path):
     assert console_errors(page) == []
 
 
-def test_an_answer_says_what_was_taken(desktop, address, tmp_path):
+def test_answer_lists_the_scans_used(desktop, address, tmp_path):
     page = opened(desktop, address)
     send(page, *fakes.case_files(tmp_path))
     assert text(page, ".sources table") == "T1 case_t1.nii.gz its name"
@@ -181,7 +181,7 @@ def test_an_answer_says_what_was_taken(desktop, address, tmp_path):
     assert page.find_element(By.CSS_SELECTOR, "#menu select[name=t1ce]").get_property("value") == "case_t1ce.nii.gz"
 
 
-def test_a_case_that_says_nothing_is_told_by_the_menu(desktop, address, tmp_path):
+def test_uninformative_names_are_assigned_by_the_menu(desktop, address, tmp_path):
     page = opened(desktop, address)
     files = [file.rename(tmp_path / f"{number}.nii.gz") for number, file in enumerate(fakes.case_files(tmp_path))]
     send(page, *files)
@@ -236,7 +236,7 @@ def test_the_keyboard_reaches_the_files_and_every_control_has_a_name(desktop, ad
     assert [one.get_attribute("outerHTML") for one in inputs if not one.accessible_name] == []
 
 
-def test_nothing_comes_from_elsewhere(desktop, address, scan, tmp_path):
+def test_nothing_is_loaded_from_other_hosts(desktop, address, scan, tmp_path):
     requested_urls(desktop)
     page = opened(desktop, address)
     send(page, scan)

@@ -1,4 +1,4 @@
-"""The picture and the heat map that the page lays over it."""
+"""The picture and its heat map overlay on the page."""
 
 import base64
 import io
@@ -17,14 +17,14 @@ def pixels(address):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]))
 
 
-def test_a_small_picture_comes_as_it_is():
+def test_small_picture_is_unchanged():
     image = picture(1, 40, 60)
     shown = picture_and_overlay(image, None)
     assert shown["overlay"] is None
     np.testing.assert_array_equal(pixels(shown["picture"]), image)
 
 
-def test_heat_colors_only_where_it_is():
+def test_only_hot_pixels_are_coloured():
     image, heat = picture(1, 40, 60), np.zeros((40, 60), np.float32)
     heat[:, 30:] = 1
     covered = pixels(picture_and_overlay(image, heat)["overlay"])
@@ -33,7 +33,7 @@ def test_heat_colors_only_where_it_is():
 
 
 @pytest.mark.parametrize(("shape", "shown"), [((3000, 1500), (1024, 512)), ((1000, 2000), (512, 1024))])
-def test_a_large_picture_is_shrunk_and_its_heat_with_it(shape, shown):
+def test_large_picture_and_heat_map_are_shrunk(shape, shown):
     heat = np.zeros(shape, np.float32)
     heat[: shape[0] // 2] = 1
     addresses = picture_and_overlay(np.full((*shape, 3), 100, np.uint8), heat)

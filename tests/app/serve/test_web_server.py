@@ -28,14 +28,14 @@ FOREVER = 120
 
 @pytest.fixture
 def folder():
-    """With a short path, as sockets need it."""
+    """A temporary folder with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(dir="/tmp") as found:
         yield Path(found)
 
 
 @contextmanager
 def command(folder):
-    """The page as a process of its own, with its temporary files in `folder`; yields it and its address."""
+    """Runs the page in a separate process with temporary files in `folder`; yields it and its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.app.serve.served"],
         env=os.environ | {"TMPDIR": str(folder)},
@@ -53,7 +53,7 @@ def command(folder):
 
 @contextmanager
 def hanging(address):
-    """While an upload keeps the worker busy."""
+    """Keeps the worker busy with an upload."""
 
     def send():
         with suppress(httpx.HTTPError):
@@ -69,12 +69,12 @@ def hanging(address):
     thread.join()
 
 
-def test_only_this_machine_is_listened_to():
+def test_server_listens_on_loopback_only():
     with listening(0) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
 
 
-def test_a_busy_port_is_named_before_the_models_are_loaded(tmp_path):
+def test_busy_port_is_reported_before_models_are_loaded(tmp_path):
     with listening(0) as first:
         port = first.getsockname()[1]
         with pytest.raises(InputError, match=rf"port {port}: in use.*`btlib serve --port {port + 1}`"):
@@ -82,13 +82,13 @@ def test_a_busy_port_is_named_before_the_models_are_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_a_port_that_cannot_be_is_refused(tmp_path, port):
+def test_invalid_port_is_refused(tmp_path, port):
     with pytest.raises(InputError, match=rf"port {port}: not allowed.*`btlib serve --port 8000`"):
         serve(tmp_path, port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_whatever_it_does_and_leaves_nothing(folder, number):
+def test_signal_ends_the_server_without_leftovers(folder, number):
     with command(folder) as (process, address):
         children = psutil.Process(process.pid).children(recursive=True)
         assert children and list(folder.iterdir())
@@ -102,17 +102,17 @@ def test_a_signal_ends_it_whatever_it_does_and_leaves_nothing(folder, number):
     assert list(folder.iterdir()) == []
 
 
-def test_a_long_path_for_temporary_files_is_named(tmp_path, monkeypatch):
+def test_long_temporary_path_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 20)))
     with pytest.raises(InputError, match="set TMPDIR to a shorter one"):
         serve(tmp_path, 0)
 
 
-def test_what_a_killed_server_left_goes_with_the_next(folder):
+def test_leftovers_of_a_killed_server_are_removed_by_the_next(folder):
     with command(folder) as (killed, _):
         (left,) = folder.iterdir()
         with command(folder):
-            assert left.exists()  # its server lives
+            assert left.exists()  # its server is running
         killed.kill()
         killed.wait()
         assert left.exists()
@@ -120,7 +120,7 @@ def test_what_a_killed_server_left_goes_with_the_next(folder):
         assert not left.exists()
 
 
-def test_what_hurts_the_worker_does_no_harm_to_others(folder):
+def test_worker_crash_does_not_affect_other_uploads(folder):
     with command(folder) as (process, address):
 
         def send(harm=None):
@@ -132,7 +132,7 @@ def test_what_hurts_the_worker_does_no_harm_to_others(folder):
         assert send().status_code == 200
         assert "scan.png: needs more than" in send("memory").json()["error"]
         assert send().status_code == 200
-        with pytest.raises(httpx.ReadTimeout):  # the sender leaves
+        with pytest.raises(httpx.ReadTimeout):  # the client disconnects
             httpx.post(
                 f"{address}/api/answer",
                 files={"files": ("scan.png", fakes.png(height=fakes.HEIGHTS["hang"]))},
@@ -140,7 +140,7 @@ def test_what_hurts_the_worker_does_no_harm_to_others(folder):
             )
         assert send().status_code == 200
         for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()  # while it has nothing to do
+            child.kill()  # while idle
         assert send().status_code == 200
         assert send("bug").status_code == 500
         assert list(folder.rglob("btlib-????????")) == []  # no upload is left
@@ -150,7 +150,7 @@ def test_what_hurts_the_worker_does_no_harm_to_others(folder):
     assert "Anna" not in errors and "secret" not in errors and "scan.png" not in errors
 
 
-def test_what_is_asked_for_is_not_logged(capfd):
+def test_requests_are_not_logged(capfd):
     with (
         served(app_for(fakes.Inline(Predictors(None, None)))) as address,
         urllib.request.urlopen(f"{address}/index.html?name=Anna") as page,

@@ -1,4 +1,4 @@
-"""Uploaded files exist for as long as they are needed, and no longer."""
+"""Uploaded files exist only while they are needed."""
 
 import io
 import tempfile
@@ -13,7 +13,7 @@ from tests.app.serve.fakes import zipped
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch):
-    """Where temporary files go."""
+    """Folder for temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -23,7 +23,7 @@ def upload(name, content=b"content"):
 
 
 def during(uploads, look):
-    """`look` at the folder of files while it is there."""
+    """Calls `look` on the folder of files while it exists."""
 
     async def run():
         async with stored(uploads) as place:
@@ -32,24 +32,24 @@ def during(uploads, look):
     return anyio.run(run)
 
 
-def test_files_are_there_and_then_gone(temporary):
+def test_files_exist_and_are_then_removed(temporary):
     def look(folder):
         (top,) = temporary.iterdir()
         assert folder.is_relative_to(top)
-        assert top.stat().st_mode & 0o077 == 0  # nobody else may look
+        assert top.stat().st_mode & 0o077 == 0  # not accessible to others
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     assert during([upload("a.png", b"one"), upload("x/b.png", b"two")], look) == {"a.png": b"one", "b.png": b"two"}
     assert list(temporary.iterdir()) == []
 
 
-def test_files_are_gone_after_an_error(temporary):
+def test_files_are_removed_after_an_error(temporary):
     with pytest.raises(ZeroDivisionError):
         during([upload("a.png")], lambda _: 1 // 0)
     assert list(temporary.iterdir()) == []
 
 
-def test_files_are_gone_when_the_sender_has_left(temporary):
+def test_files_are_removed_when_the_client_disconnects(temporary):
     async def wait():
         async with stored([upload("a.png")]):
             await anyio.sleep(60)
@@ -62,7 +62,7 @@ def test_files_are_gone_when_the_sender_has_left(temporary):
     assert list(temporary.iterdir()) == []
 
 
-def test_an_archive_is_unpacked_whatever_its_name():
+def test_archive_is_unpacked_under_any_name():
     files = during(
         [upload("scan.dat", zipped({"a": b"one", "x/b": b"two"}))],
         lambda folder: sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
@@ -74,13 +74,13 @@ def test_an_archive_is_unpacked_whatever_its_name():
     ("uploads", "message"),
     [
         ([], "no file arrived"),
-        ([upload("a/t1.nii"), upload("b/t1.nii")], "t1.nii: two files of that name"),
+        ([upload("a/t1.nii"), upload("b/t1.nii")], "t1.nii: two files with that name"),
         ([upload("a.png"), upload("b.zip", zipped({"a": b""}))], "b.zip: an archive among other files"),
         ([upload("b.zip", zipped({"../a": b""}))], "leads out"),
-        ([upload("b.zip", zipped({"/".join("a" * 1000): b"x"}))], "more than 20 folders"),
+        ([upload("b.zip", zipped({"/".join("a" * 1000): b"x"}))], "more than 20 nested folders"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_stays(temporary, uploads, message):
+def test_faulty_uploads_are_refused_without_leftovers(temporary, uploads, message):
     with pytest.raises(InputError, match=message):
         during(uploads, lambda folder: folder)
     assert list(temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Code of others that lies in this repository is what its note says."""
+"""Vendored code matches its recorded checksum."""
 
 import hashlib
 import re

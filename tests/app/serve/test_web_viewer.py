@@ -1,4 +1,4 @@
-"""Volumes for the viewer: small, and where they were."""
+"""Volumes for the viewer: small, in their original place."""
 
 import base64
 import gzip
@@ -31,15 +31,15 @@ def test_the_grid_is_cropped_to_the_head_and_stays_in_place():
     labels[12, 13, 14] = 3
     files = viewer_files({"t1": head()}, labels, {"heat": None}, AFFINE)
     image = opened(files["overlays"]["segmentation"])
-    assert image.shape == (16, 16, 13)  # a margin of 3 where there is room for it
+    assert image.shape == (16, 16, 13)  # a margin of 3 where there is room
     ((voxel,),) = [np.argwhere(np.asarray(image.dataobj))]
     assert np.asarray(image.dataobj)[tuple(voxel)] == 3
     np.testing.assert_allclose(apply_affine(image.affine, voxel), apply_affine(AFFINE, (12, 13, 14)))
     np.testing.assert_array_equal(opened(files["scans"]["t1"]).affine, image.affine)
 
 
-def test_what_is_shown_has_eight_bits():
-    rising = np.ones(SHAPE)  # outside of the head too, where nothing is to be seen
+def test_volumes_have_eight_bits():
+    rising = np.ones(SHAPE)  # also outside the head, where nothing is shown
     rising[10:20, 10:20, 10:20] = np.linspace(-0.5, 1.5, 5).repeat(2)[:, None, None]
     files = viewer_files({"t1": head()}, None, {"heat": rising}, AFFINE)
     assert list(files["overlays"]) == ["heat"]
@@ -51,7 +51,7 @@ def test_what_is_shown_has_eight_bits():
     assert (heat > 0).sum() == 6 * 10 * 10
 
 
-def test_a_fine_grid_loses_voxels_but_not_its_place(monkeypatch):
+def test_fine_grid_is_subsampled_in_place(monkeypatch):
     monkeypatch.setattr(viewer, "MAX_SIDE", 8)
     image = opened(viewer_files({"t1": head()}, None, {}, AFFINE)["scans"]["t1"])
     assert image.shape == (8, 8, 7)
@@ -59,15 +59,15 @@ def test_a_fine_grid_loses_voxels_but_not_its_place(monkeypatch):
     np.testing.assert_allclose(apply_affine(image.affine, (3, 3, 3)), apply_affine(AFFINE, (13, 13, 13)))
 
 
-def test_a_center_is_a_place_in_the_tumor():
-    """A ring around (10, 10), whose middle is no tumour."""
+def test_center_is_inside_the_tumor():
+    """A ring around (10, 10), whose centroid is not tumour."""
     labels = np.zeros(SHAPE, np.uint8)
     labels[8:13, 8:13, 5] = 2
     labels[9:12, 9:12, 5] = 0
     center = tumor_center(labels, AFFINE)
     voxel = np.rint(apply_affine(np.linalg.inv(AFFINE), center)).astype(int)
     assert labels[tuple(voxel)] == 2
-    assert sorted(abs(voxel - (10, 10, 5))) == [0, 0, 2]  # the nearest of the ring
+    assert sorted(abs(voxel - (10, 10, 5))) == [0, 0, 2]  # the nearest voxel of the ring
 
 
 @pytest.mark.parametrize("labels", [None, np.zeros(SHAPE, np.uint8)])

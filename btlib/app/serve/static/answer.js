@@ -1,4 +1,4 @@
-// What both kinds of answers share: the decision, its doubts, the probabilities. Text is set as text, never as HTML.
+// Parts shared by both kinds of answers: decision, doubts, probabilities. Text is set as text, never as HTML.
 
 import { showCase } from "./case.js";
 import { showSlice } from "./slice.js";

@@ -1,4 +1,4 @@
-// The page: takes files, sends them to the server it came from, shows the answer or what was wrong.
+// The page: sends files to its own server and shows the answer or the error.
 
 import { showAnswer } from "./answer.js";
 import { filesOf } from "./files.js";
@@ -21,7 +21,7 @@ async function describeModels() {
   document.getElementById("models").append(...limits.notes.map((note) => element("p", note)));
 }
 
-// takes a list of files or the promise of one, and which file is which modality where the visitor has said so
+// gathered: list of files or a promise of one; chosen: the visitor's assignment of files to modalities, if any
 async function send(gathered, chosen) {
   if (input.disabled) return;
   begin();
@@ -50,14 +50,14 @@ async function send(gathered, chosen) {
 }
 
 async function answerOf(files, chosen) {
-  if (!files.length) throw new Error("No file among what was dropped.");
+  if (!files.length) throw new Error("No file was dropped.");
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   if (files.length > limits.max_files) {
-    const many = `${files.length} files; at most ${limits.max_files} are taken.`;
-    throw new Error(`${many} Put a study of many files into one .zip.`);
+    const many = `${files.length} files; at most ${limits.max_files} are accepted.`;
+    throw new Error(`${many} Pack a study of many files into one .zip.`);
   }
   if (bytes > limits.max_bytes) {
-    throw new Error(`More than ${Math.round(limits.max_bytes / 2 ** 20)} MiB. Send one case alone.`);
+    throw new Error(`More than ${Math.round(limits.max_bytes / 2 ** 20)} MiB. Send only one case.`);
   }
   const body = new FormData();
   for (const file of files) body.append("files", file, file.name);
@@ -70,8 +70,8 @@ async function answerOf(files, chosen) {
     if (!response.ok) throw Object.assign(new Error(found.error), { proposals: found.proposals });
     return found;
   } catch (fault) {
-    if (!(fault instanceof TypeError)) throw fault;  // what fetch throws when nobody answers
-    throw new Error("No answer came. Is btlib serve still running, and are the files still where they were?");
+    if (!(fault instanceof TypeError)) throw fault;  // thrown by fetch without a response
+    throw new Error("No response. Is btlib serve still running, and are the files still in place?");
   } finally {
     clearInterval(asking);
   }
@@ -81,7 +81,7 @@ async function showPlace(ticket) {
   const { before } = await (await fetch(`api/queue/${ticket}`)).json();
   if (!input.disabled) return;  // answered meanwhile
   const waiting = before ? `Waiting: ${before} before you…` : "Working…";
-  if (status.textContent !== waiting) status.textContent = waiting;  // or a screen reader would repeat it
+  if (status.textContent !== waiting) status.textContent = waiting;  // otherwise a screen reader would repeat it
 }
 
 function begin() {
@@ -98,7 +98,7 @@ function end() {
   clock.textContent = "";
   upload.removeAttribute("aria-busy");
   input.disabled = false;
-  input.value = "";  // so that the same file can be chosen again
+  input.value = "";  // allows choosing the same file again
 }
 
 function seconds(since) {

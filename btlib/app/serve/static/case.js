@@ -1,10 +1,10 @@
-// A case in three dimensions: volumes of the tumour's parts, and niivue's slices with overlays.
+// A 3D case: tumour volumes, and niivue's slices with overlays.
 
 import { MODALITIES, element } from "./words.js";
 
 const VIEWS = { MULTIPLANAR: "three planes", AXIAL: "axial", CORONAL: "coronal", SAGITTAL: "sagittal" };
 const AXES = ["left–right", "back–front", "low–high"];
-// labels 0 … 3; Okabe and Ito's colours, which the colour-blind tell apart too
+// labels 0 … 3; colour-blind safe palette of Okabe and Ito
 const LABELS = {
   R: [0, 0, 86, 230], G: [0, 114, 180, 159], B: [0, 178, 233, 0], A: [0, 255, 255, 255],
   labels: ["", "necrotic or non-enhancing core", "oedema", "enhancing tumour"],
@@ -15,7 +15,7 @@ const OVERLAYS = {
   uncertainty: { name: "uncertainty", opacity: 0, colormap: "plasma", cal_min: 100 },
   heat: { name: "heat map", opacity: 0, colormap: "jet", cal_min: 200 },
 };
-const FADING = 1;  // niivue's colormapType in which values below cal_min let the scan shine through, the more the lower
+const FADING = 1;  // niivue's colormapType in which values below cal_min fade to transparent
 
 let open = null;  // browsers keep only a few WebGL contexts
 
@@ -23,14 +23,14 @@ export async function showCase(place, volumes, sources, found) {
   if (found.volumes.length) {
     volumes.append(element("h3", "Volumes"), table(found.volumes.map(({ name, ml }) => [name, `${ml.toFixed(1)} ml`])));
   }
-  sources.append(element("h3", "Scans taken"));
+  sources.append(element("h3", "Scans used"));
   const rows = found.sources.map(({ modality, file, why }) => [MODALITIES[modality], file, why]);
   sources.append(table(rows), ...found.unused.map((reason) => element("p", `Not used: ${reason}`)));
   place.replaceChildren(document.getElementById("case-template").content.cloneNode(true));
   try {
     await view(place, found);
   } catch (fault) {
-    const why = `The viewer needs WebGL 2, which this browser does not give (${fault.message}).`;
+    const why = `The viewer needs WebGL 2, which this browser does not provide (${fault.message}).`;
     place.replaceChildren(element("p", `${why} The numbers are complete.`));
   }
 }
@@ -75,7 +75,7 @@ async function view(place, found) {
   viewer.drawScene();
 }
 
-// sliders for those who cannot point: each moves one coordinate of the crosshair
+// keyboard-accessible sliders: each moves one coordinate of the crosshair
 function followCrosshair(viewer, fieldset) {
   const sizes = viewer.volumes[0].dimsRAS.slice(1, 4);
   const at = (axis) => Math.floor(viewer.scene.crosshairPos[axis] * sizes[axis]);
@@ -86,7 +86,7 @@ function followCrosshair(viewer, fieldset) {
   viewer.onLocationChange = () => sliders.forEach((input, axis) => { input.value = at(axis); });
 }
 
-// of rows whose first cell is their heading
+// rows: arrays whose first cell is the row's heading
 function table(rows) {
   const made = document.createElement("table");
   for (const [name, ...cells] of rows) {
@@ -133,7 +133,7 @@ function pick(names, present) {
   return Object.fromEntries(Object.entries(names).filter(([key]) => key in present));
 }
 
-// niivue has 2 MB: fetched with the first case
+// niivue (2 MB) is fetched with the first case
 function library() {
   if (globalThis.niivue) return globalThis.niivue;
   return new Promise((loaded, failed) => {

@@ -1,9 +1,9 @@
-// Which file is which of the four scans: what was found, for the visitor to correct.
+// Assignment of files to the four scans, for the visitor to correct.
 
 import { MODALITIES, element } from "./words.js";
 
-// proposals: { file, modality, why } of each volume that was found; before: { t1: file, … } as chosen the last time;
-// chosen is called with what is chosen now
+// proposals: { file, modality, why } of each volume found; before: the previous choice, { t1: file, … };
+// chosen: callback for the new choice
 export function choose(place, proposals, before, answered, chosen) {
   place.hidden = proposals.length < Object.keys(MODALITIES).length;
   if (place.hidden) return;

@@ -1,4 +1,4 @@
-// One image and its heat map, which a slider fades in.
+// One image and its heat map, faded in by a slider.
 
 export function showSlice(place, found) {
   place.replaceChildren(document.getElementById("slice-template").content.cloneNode(true));

@@ -1,4 +1,4 @@
-// Small pieces that several parts of the page make.
+// Helpers shared by several parts of the page.
 
 export const MODALITIES = { t1: "T1", t1ce: "T1ce", t2: "T2", flair: "FLAIR" };
 
