@@ -1,4 +1,4 @@
-"""How much of an explanation lies in the lesion."""
+"""Faithfulness: how much of an explanation is inside the lesion."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,8 +14,8 @@ def pointing_hit(heat: np.ndarray, lesion: np.ndarray) -> float:
         lesion: [H, W] bool.
 
     Returns:
-        0 or 1; where several pixels are hottest, the share of them in the lesion, so that a uniform map gets the
-        lesion's share of the area. 0 for a map of zeros, which points nowhere.
+        0 or 1; for several equally hot pixels, the share of them in the lesion, so that a uniform map scores the
+        lesion's share of the area. 0 for a map of zeros.
     """
     return float(lesion[heat == heat.max()].mean()) if heat.max() > 0 else 0.0
 
@@ -34,8 +34,8 @@ def faithfulness_table(
     Args:
         image_ids, labels: N each.
         maps: kind of map -> [N, H, W] ≥ 0.
-        lesions: [N, H, W] bool, none of them empty. lesion_share is the lesion's share of the area, which is what
-            both measures are for a uniform map.
+        lesions: [N, H, W] bool, none of them empty. lesion_share is the lesion's share of the area, the value of both
+            measures for a uniform map.
     """
     columns = ["image_id", "label", "map", "pointing_hit", "heat_share", "lesion_share"]
     rows = [

@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017) of each backbone and of both together, without hooks, in 2D and in 3D."""
+"""Grad-CAM (Selvaraju et al. 2017) for each backbone and for all combined, without hooks, in 2D and 3D."""
 
 from collections.abc import Sequence
 from math import prod
@@ -13,7 +13,7 @@ INTERPOLATION = {3: "bilinear", 4: "trilinear"}  # by the dimensions of maps [B,
 
 
 class Explainable(Protocol):
-    """What a network must offer; the classifier of images and the network of volumes do."""
+    """Interface that Grad-CAM needs, provided by the 2D classifier and the 3D network."""
 
     backbone_names: tuple[str, ...]
 
@@ -39,17 +39,17 @@ def raw_maps(net: Explainable, images: Tensor, targets: Tensor) -> RawMaps:
 
     A backbone's map is relu(Σ_c w_c A_c), w_c the spatial mean of ∂logit/∂A_c. The fused map is Grad-CAM over the
     concatenated channels of all backbones: their sums Σ_c w_c A_c are added before the relu, so that evidence of one
-    backbone against the class counts against the other's evidence for it. Where the grids differ, the sums are
-    resized linearly to the finest grid first, and w_c is the spatial sum of the gradient, not its mean: resizing a
-    feature map keeps that sum, so a backbone does not gain weight by having fewer positions.
+    backbone against the class offsets the other's evidence for it. If the grids differ, the sums are first resized
+    linearly to the finest grid, and w_c is the spatial sum of the gradient, not its mean: resizing a feature map
+    preserves that sum, so a backbone does not gain weight by having fewer positions.
 
-    The backbones run without autograd, since only the feature maps are differentiated: through the head, which works
-    the same when every parameter is frozen. No parameter gradient is touched.
+    The backbones run without autograd, since only the head is differentiated, with respect to the feature maps. This
+    also works if every parameter is frozen, and changes no parameter's gradient.
 
     Args:
-        net: in eval mode, so that the images of a batch do not see each other.
+        net: in eval mode, so that the images of a batch are independent.
         images: [B, 3, H, W] in 0 … 1, or volumes [B, 4, S, S, S], on the net's device.
-        targets: [B] class numbers to explain.
+        targets: [B] class indices to explain.
     """
     assert not getattr(net, "training", False), "Grad-CAM explains a net in eval mode"
     with torch.no_grad():
@@ -70,7 +70,7 @@ def _weighted_sum(gradient: Tensor, feature: Tensor) -> Tensor:
 
 
 def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """[B, *grid] to [B, *size], bilinear or trilinear; unchanged when it has that size."""
+    """[B, *grid] to [B, *size], bilinear or trilinear; unchanged if it already has that size."""
     if tuple(maps.shape[1:]) == tuple(size):
         return maps
     mode = INTERPOLATION[maps.ndim]
@@ -84,5 +84,5 @@ def normalized(maps: Tensor) -> Tensor:
 
 
 def map_names(net: Explainable) -> tuple[str, ...]:
-    """The backbones' names, and 'fused' where there are several; of one, there is nothing to fuse."""
+    """The backbones' names, plus 'fused' if there are several."""
     return (*net.backbone_names, FUSED) if len(net.backbone_names) > 1 else net.backbone_names

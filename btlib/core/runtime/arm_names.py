@@ -1,4 +1,4 @@
-"""Names of the arms without overrides, to which every other arm of a table is compared."""
+"""Names of the arms without overrides, the reference for every other arm of a table."""
 
-PROPOSED = "proposed"  # of the paper's Tables 4, 5, 6 and 8
-FULL = "full"  # of the joint network's ablation
+PROPOSED = "proposed"  # in the paper's Tables 4, 5, 6 and 8
+FULL = "full"  # in the joint network's ablation

@@ -1,6 +1,6 @@
-"""Files that are either whole or absent: every output is written beside its place, then renamed.
+"""Atomic file output: every file is written under a temporary name, then renamed.
 
-A killed run or a full disk therefore never leaves a half-written file that a later stage takes for good.
+A killed run or a full disk therefore never leaves a half-written file for a later stage.
 """
 
 import errno
@@ -25,22 +25,22 @@ FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 FULL_DISK_MESSAGE = re.compile(rf"\d+ requested and \d+ written|\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
 PARTIAL = re.compile(r"\..+?(\.(?P<process>\d+))?\.partial")
 JSON_WIDTH = 100  # columns
-JSON_BYTES = 64 * 2**20  # far more than any output here; the parser needs many times that
-MAKE_ANEW = "delete it and run `dvc repro` again"
+JSON_BYTES = 64 * 2**20  # far more than any output here; parsing takes many times that memory
+RECREATE = "delete it and run `dvc repro` again"
 
-UNFINISHED: set[Path] = set()  # the folders that this process is writing in, for whoever ends it in a hurry
+UNFINISHED: set[Path] = set()  # folders that this process is writing to, removed if it is stopped
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it onto `path` when the block succeeds.
+    """Yields a temporary path beside `path`; renames it to `path` if the block succeeds.
 
     The block may write a file or make a folder there. On any error the temporary is removed and `path` is left
-    as it was. What a killed run left there is removed first.
+    unchanged. Leftovers of a killed run are removed first.
 
     Raises:
-        InputError: no space is left on the device, or `path` cannot be written: a read-only folder, a file where a
-            folder should be or the reverse, a name that is too long.
+        InputError: no space is left on the device, or `path` cannot be written: a read-only folder, a file in place of
+            a folder or vice versa, a name that is too long.
     """
     path = Path(path)
     holder = None
@@ -65,7 +65,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def is_left_behind(folder: Path) -> bool:
-    """Whether a folder holds what a process was writing that no longer lives."""
+    """Whether a folder is an unfinished output of a process that is no longer running."""
     found = PARTIAL.fullmatch(folder.name)
     return bool(found) and not (found["process"] and psutil.pid_exists(int(found["process"])))
 
@@ -82,18 +82,18 @@ def _make_holder(path: Path) -> Path:
 
 
 def _unwritable(error: Exception, path: Path, holder: Path | None) -> str | None:
-    """Why `path` cannot be written, and what to do; None for an error that is not about writing there."""
+    """Why `path` cannot be written, and a remedy; None for an error unrelated to writing it."""
     if getattr(error, "errno", None) in FULL_DISK or FULL_DISK_MESSAGE.search(str(error)):
         return (
             "no space left on the device while writing; nothing was changed. "
             "Free some space (for example with `dvc gc --workspace`) and run the same command again."
         )
     where = str(getattr(error, "filename", ""))
-    of_the_block = holder and (isinstance(error, FileNotFoundError) or not where.startswith((str(holder), str(path))))
-    if of_the_block or not isinstance(error, OSError | ValueError):
+    from_block = holder and (isinstance(error, FileNotFoundError) or not where.startswith((str(holder), str(path))))
+    if from_block or not isinstance(error, OSError | ValueError):
         return None
     reason = brief(getattr(error, "strerror", None) or error)
-    return f"cannot be written ({reason}); nothing was changed. Choose another place, or change the rights of this one."
+    return f"cannot be written ({reason}); nothing was changed. Choose another folder, or change its permissions."
 
 
 def _sync(path: Path) -> None:
@@ -103,7 +103,7 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON with sorted keys, on one line what fits there; NaN and infinity are refused: JSON has neither."""
+    """Writes JSON with sorted keys, wrapping only what does not fit on a line; refuses NaN and infinity."""
     with atomic_path(path) as temporary:
         temporary.write_text(_wrapped(value, "") + "\n", encoding="utf-8")
 
@@ -122,14 +122,14 @@ def _wrapped(value: Any, indent: str) -> str:
 def read_json(path: Path) -> Any:
     """Reads a JSON file. Raises InputError when it is missing, larger than any output, or not JSON."""
     path = _existing(path)
-    with guarded(str(path), "JSON file", MAKE_ANEW):
+    with guarded(str(path), "JSON file", RECREATE):
         if path.stat().st_size > JSON_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes, expected at most {JSON_BYTES}")
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name}, which JSON does not have")
+    raise ValueError(f"{name}, which is not valid JSON")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -141,22 +141,16 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def read_csv(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads a table written by `write_csv`; the columns in `text` stay strings, empty cells there become ''."""
     path = _existing(path)
-    with guarded(str(path), "CSV table", MAKE_ANEW):
+    with guarded(str(path), "CSV table", RECREATE):
         table = pd.read_csv(path, dtype=dict.fromkeys(text, str), float_precision="round_trip")
     present = [name for name in text if name in table.columns]
     return table.fillna(dict.fromkeys(present, ""))
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes one array as .npy."""
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.save(handle, array, allow_pickle=False)
-
-
 def read_array(path: Path) -> np.ndarray:
-    """Opens an .npy file memory-mapped and read-only. Raises InputError when it is missing or cut short."""
+    """Opens an .npy file memory-mapped and read-only. Raises InputError when it is missing or truncated."""
     path = _existing(path)
-    with guarded(str(path), ".npy array", MAKE_ANEW):
+    with guarded(str(path), ".npy array", RECREATE):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -179,11 +173,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Reads (tensors, metadata) from a safetensors file. Raises InputError when it is missing or cut short."""
+    """Reads (tensors, metadata) from a safetensors file. Raises InputError when it is missing or truncated."""
     from safetensors import safe_open
 
     path = _existing(path)
-    with guarded(str(path), "safetensors file", MAKE_ANEW), safe_open(path, framework="pt") as handle:
+    with guarded(str(path), "safetensors file", RECREATE), safe_open(path, framework="pt") as handle:
         names = handle.keys()
         return {name: handle.get_tensor(name) for name in names}, handle.metadata() or {}
 
@@ -196,4 +190,4 @@ def _existing(path: Path) -> Path:
             return path
     except (OSError, ValueError) as error:
         raise InputError(f"{brief(path)}: cannot be read ({brief(error)})") from error
-    raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it")
+    raise InputError(f"{path}: no such file; run `dvc repro` to create it or `dvc pull` to fetch it")

@@ -1,4 +1,4 @@
-"""What every command has in common: a fault in what it was given, or a signal, ends it with one message."""
+"""Shared by all commands: invalid input, or a signal, ends a command with one message."""
 
 import errno
 import sys
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.interruption import interruptible
 
-# What the file system may refuse at any place, whatever the code does
+# File system errors that may occur anywhere, whatever the code does
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG}
 
 
 @contextmanager
 def command(name: str, advice: str = "") -> Iterator[None]:
-    """Runs a command in the block. InputError, and what the file system refuses, become one message and exit code 1.
+    """Runs a command in the block. InputError and REFUSALS of the file system become one message and exit code 1.
 
     Any other exception is a bug and shows its traceback. See `interruptible` for signals.
 
     Args:
-        name: of the command, before every message.
-        advice: what to do when it was stopped.
+        name: of the command, as prefix of every message.
+        advice: what to do if it was stopped.
     """
     with interruptible(name, advice):
         try:

@@ -1,4 +1,4 @@
-"""Deals groups of samples, such as patients, to the splits: none is on two sides."""
+"""Assigns whole groups of samples, such as patients, to splits."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ SPLITS = ("train", "val", "test")
 
 
 def by_group(manifest: pd.DataFrame, seed: int, held_out: float) -> np.ndarray:
-    """Deals groups, largest first, to the split that then lies closest to its share in every class.
+    """Assigns groups, largest first, each to the split that it brings closest to its target share of every class.
 
     Args:
         manifest: `label, group`.
@@ -19,24 +19,25 @@ def by_group(manifest: pd.DataFrame, seed: int, held_out: float) -> np.ndarray:
         held_out: share of validation and test together; each gets half of it.
 
     Returns:
-        text [N]. A class of fewer than three groups is not in every split: `split` refuses it.
+        text [N]. A class with fewer than three groups is missing from a split, which `split` refuses.
     """
-    return dealt_by_group(manifest, seed, {"train": 1 - held_out, "val": held_out / 2, "test": held_out / 2})
+    return assign_groups(manifest, seed, {"train": 1 - held_out, "val": held_out / 2, "test": held_out / 2})
 
 
-def dealt_by_group(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float]) -> np.ndarray:
+def assign_groups(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float]) -> np.ndarray:
+    """As `by_group`, with split name -> share of the samples."""
     table = pd.crosstab(manifest["group"], manifest["label"])
     table = table.iloc[keyed_rng(seed, "split by group").permutation(len(table))]
     table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]
     counts = table.to_numpy()
     target = np.array([list(parts.values())]).T * counts.sum(axis=0)  # [splits, K]
     filled = np.zeros_like(target)
-    waiting = (counts > 0).sum(axis=0)  # groups of each class not dealt yet
+    waiting = (counts > 0).sum(axis=0)  # groups of each class not assigned yet
     choice = np.empty(len(counts), dtype=int)
     for row, group in enumerate(counts):
         cost = ((filled + group - target) ** 2 - (filled - target) ** 2) / target
         lacking = filled == 0
-        # A class with no more groups left than splits that still lack it must go to one of those.
+        # If a class has no more groups left than splits that lack it, they must go to those splits.
         urgent = (group > 0) & (waiting <= lacking.sum(axis=0))
         ranked = cost.sum(axis=1) - 1e9 * (lacking & urgent).sum(axis=1)
         choice[row] = ranked.argmin()

@@ -1,9 +1,9 @@
-"""How a command ends before its time: on Ctrl+C, on SIGTERM, and a stage also when the `dvc` that runs it is gone.
+"""Clean interruption of a command: by Ctrl+C, by SIGTERM and, for a stage, by the end of the `dvc` that runs it.
 
-With one line, within two seconds, and with no process left behind. A thread waits for it, since the main one may be
-deep in a computation. It says the line and kills the processes that this one started; then the main thread unwinds, so
-that temporary files go; where that takes longer than `GRACE`, the process ends all the same. Outputs are whole or
-absent at any moment (see `btlib.core.runtime.artifacts`), so none is harmed.
+It prints one line, ends within two seconds and leaves no process behind. A thread waits for the signal, since the main
+one may be busy computing. It prints the line and kills the child processes; then the main thread unwinds, which removes
+temporary files; if that takes longer than `GRACE`, the process ends anyway. Outputs are written atomically (see
+`btlib.core.runtime.artifacts`), so none is damaged.
 """
 
 import atexit
@@ -26,19 +26,19 @@ from btlib.core.runtime.leftovers import sweep_shared_memory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 1.0  # seconds
-LOOK = 0.5  # seconds from one look at whether DVC still lives to the next
+POLL = 0.5  # seconds between checks that DVC is still running
 
 
 @contextmanager
 def interruptible(name: str, advice: str = "") -> Iterator[None]:
-    """While the block runs, Ctrl+C and SIGTERM end the process as this module says, with exit code 128 + signal.
+    """While the block runs, Ctrl+C and SIGTERM end the process as described above, with exit code 128 + signal.
 
-    Child processes are started with SIGINT blocked: the Ctrl+C of a terminal reaches all of them, and each would print
-    a traceback of its own.
+    Child processes are started with SIGINT blocked, since a terminal's Ctrl+C reaches all of them and each would print
+    its own traceback.
 
     Args:
-        name: of the command, before the line: 'train_stage2: stopped; …'.
-        advice: what the line ends with.
+        name: of the command, at the start of the line: 'train_stage2: stopped; …'.
+        advice: at the end of the line.
     """
     watch = _Watch(f"{name}: stopped" + (f"; {advice}" if advice else ""))
     try:
@@ -47,37 +47,37 @@ def interruptible(name: str, advice: str = "") -> Iterator[None]:
         if watch.code:
             with suppress(Exception):
                 sys.stdout.flush()
-            atexit._run_exitfuncs()  # temporary files of libraries; the end of the interpreter itself would wait
+            atexit._run_exitfuncs()  # removes libraries' temporary files; a regular interpreter exit would block
             watch.end()
         watch.close()
 
 
 class _Watch:
-    """Waits for a signal, in a thread of its own; `code` is the exit code once one has come."""
+    """Waits for a signal in a separate thread; `code` is the exit code once one has arrived."""
 
     def __init__(self, line: str):
         self.line = line
         self.code = 0
         self.unwinding = False
-        self.told, self.telling = os.pipe()
-        os.set_blocking(self.telling, False)
+        self.pipe_out, self.pipe_in = os.pipe()
+        os.set_blocking(self.pipe_in, False)
         self.handlers = {number: signal.signal(number, self._unwind) for number in SIGNALS}
-        self.wakeup = signal.set_wakeup_fd(self.telling, warn_on_full_buffer=False)
-        resource_tracker.ensure_running()  # or it starts with the first worker, and lets SIGINT through to the others
-        # of this thread, and of all that it starts
+        self.wakeup = signal.set_wakeup_fd(self.pipe_in, warn_on_full_buffer=False)
+        resource_tracker.ensure_running()  # otherwise the first worker starts it, and SIGINT reaches the others
+        # for this thread and everything it starts
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         threading.Thread(target=self._wait, daemon=True).start()
 
     def close(self) -> None:
-        """Leaves signals as they were, and lets the thread go."""
+        """Restores signal handling, and ends the thread."""
         signal.set_wakeup_fd(self.wakeup)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-        os.close(self.telling)
+        os.close(self.pipe_in)
 
     def end(self) -> None:
-        """Ends the process at once, and what it started."""
+        """Ends the process and its children immediately."""
         _kill_children()
         for folder in list(UNFINISHED):
             shutil.rmtree(folder, ignore_errors=True)
@@ -86,42 +86,42 @@ class _Watch:
 
     def _wait(self) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        number = self._signal()
+        number = self._wait_for_signal()
         if not number:
             return
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes of one training, the first speaks
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # only the first of several training processes prints
             os.write(2, f"\n{self.line}\n".encode())
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries say of it helps nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hides messages of libraries about the interruption
         self.code = 128 + number
         _kill_children()
         signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
         time.sleep(GRACE)
         self.end()
 
-    def _signal(self) -> int | None:
-        """The signal that ends the process, once it comes; None when the watch is closed."""
+    def _wait_for_signal(self) -> int | None:
+        """The signal that ends the process; None when the watch is closed."""
         ancestors = _ancestors()
         while True:
-            if select.select([self.told], [], [], LOOK)[0]:
-                told = os.read(self.told, 1)
-                if not told:
-                    os.close(self.told)
+            if select.select([self.pipe_out], [], [], POLL)[0]:
+                received = os.read(self.pipe_out, 1)
+                if not received:
+                    os.close(self.pipe_out)
                     return None
-                if told[0] in SIGNALS:
-                    return told[0]
+                if received[0] in SIGNALS:
+                    return received[0]
             elif _ancestors() != ancestors:
                 return signal.SIGTERM
 
     def _unwind(self, number: int, frame: FrameType | None) -> None:
-        if self.code and not self.unwinding:  # not before the line is said; and a second Ctrl+C disturbs no tidying
+        if self.code and not self.unwinding:  # after the line is printed, and only once
             self.unwinding = True
             raise SystemExit(self.code)
 
 
 def _ancestors() -> tuple[int, ...]:
-    """For a stage that DVC runs, its parent, and the parent of the shell between them; () for any other process.
+    """For a stage run by DVC: its parent, and the shell's parent if that is a shell; () for any other process.
 
-    A process whose parent dies gets another one.
+    They change when DVC dies, since an orphaned process gets a new parent.
     """
     if "DVC_STAGE" not in os.environ:
         return ()

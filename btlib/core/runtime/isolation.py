@@ -1,7 +1,7 @@
-"""Runs a function over untrusted input in processes with limits, which are killed and replaced when input hurts them.
+"""Runs a function on untrusted input in limited processes, which are killed and replaced if an item crashes them.
 
-A damaged file may make a decoder crash its process, run for ever, or ask for all the memory. None of it reaches the
-caller: the item counts as lost, with the reason, and the others go on.
+A damaged file may make a decoder crash its process, run for ever, or exhaust memory. The caller is protected: the item
+counts as lost, with the reason, and the others continue.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class Lost(NamedTuple):
-    """An item that brought its process down; `reason` goes after the item's name: 'took more than 60 s'."""
+    """An item that crashed its process or exceeded a limit; `reason` follows the item's name: 'took more than 60 s'."""
 
     reason: str
 
@@ -43,21 +43,21 @@ def in_isolation(
     seconds: float = SECONDS,
     gib: float = GIB,
 ) -> Iterator[Any]:
-    """Yields `function(item)` in the order of `items`, or a `Lost` for one that hurt its process; with a progress bar.
+    """Yields `function(item)` in the order of `items`, or `Lost` for one that crashed its process; with a progress bar.
 
     Args:
-        function: importable, or a partial of something that is. What it raises ends the run and reaches the caller.
-        unit: what the progress bar counts.
-        batch: items that a process gets at once; 1 where an item takes a second or more.
-        seconds: that one item may take.
-        gib: of memory that one process may use.
+        function: importable, or a partial of an importable function. Its exceptions end the run and are raised here.
+        unit: name of the items in the progress bar.
+        batch: items given to a process at once; 1 if an item takes a second or more.
+        seconds: time limit for one item.
+        gib: memory limit of one process.
     """
     chunks = [items[start : start + batch] for start in range(0, len(items), batch)]
     workers = min(cpu_count(), len(chunks))
     with tqdm(total=len(items), desc=task, unit=unit, mininterval=0.5) as bar, processes(workers, gib) as pool:
         waiting: deque = deque()
         while chunks or waiting:
-            while chunks and len(waiting) <= 2 * workers:  # a few ahead, or the results would fill the memory
+            while chunks and len(waiting) <= 2 * workers:  # only a few ahead, to limit the memory of results
                 chunk = chunks.pop(0)
                 waiting.append((chunk, pool.schedule(_each, (function, chunk), timeout=seconds)))
             for result in _results(pool, function, *waiting.popleft(), seconds, gib):
@@ -68,7 +68,7 @@ def in_isolation(
 def _results(
     pool: ProcessPool, function: Callable, chunk: Sequence[Any], future: Any, seconds: float, gib: float
 ) -> Sequence[Any]:
-    """Of a chunk; where it was lost, each of its items gets another try by itself."""
+    """Results of a chunk; if it was lost, each item is retried by itself."""
     found = outcome(future, seconds, gib)
     if not isinstance(found, Lost):
         return found
@@ -83,24 +83,24 @@ def outcome(future: Any, seconds: float = SECONDS, gib: float = GIB) -> Any:
     try:
         return future.result()
     except TimeoutError:
-        return Lost(f"took more than {seconds:g} s, which no whole file does")
+        return Lost(f"took more than {seconds:g} s, unlike any intact file")
     except MemoryError:
-        return Lost(f"needs more than {gib:g} GiB of memory, which no usual file does")
+        return Lost(f"needs more than {gib:g} GiB of memory, unlike ordinary files")
     except ProcessExpired:
-        return Lost("crashed the program that decodes it: damaged, or made to do harm")
+        return Lost("crashed the program that decodes it: damaged or malicious")
 
 
 @contextmanager
 def processes(
     workers: int, gib: float = GIB, prepare: Callable[..., None] | None = None, arguments: tuple = ()
 ) -> Iterator[ProcessPool]:
-    """A pool of processes that hold at most `gib` of memory and end with this one, whatever ends it.
+    """A pool of processes limited to `gib` of memory, which end with this one, however it ends.
 
-    `pool.schedule(function, (argument,), timeout=seconds)` gives a future for `outcome`; a process that takes longer or
-    crashes is replaced.
+    `pool.schedule(function, (argument,), timeout=seconds)` returns a future for `outcome`; a process that takes longer
+    or crashes is replaced.
 
     Args:
-        prepare: called with `arguments` once in each process, to load what all tasks need.
+        prepare: called with `arguments` once in each process, to load data shared by all tasks.
     """
     method = "forkserver" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
@@ -116,17 +116,17 @@ def processes(
 
 
 def _start_forkserver() -> None:
-    """Its processes inherit that Ctrl+C is blocked, and that what they print goes nowhere: one that has not begun yet
-    when the command ends would print a traceback."""
-    resource_tracker.ensure_running()  # or the fork server starts it, and that unblocks Ctrl+C
+    """Its processes inherit blocked Ctrl+C and silenced output: one still starting when the command ends would print a
+    traceback."""
+    resource_tracker.ensure_running()  # otherwise the fork server starts it, which unblocks Ctrl+C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    words = os.dup(2)
+    stderr = os.dup(2)
     try:
         _silence()
         forkserver.ensure_running()
     finally:
-        os.dup2(words, 2)
-        os.close(words)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -137,17 +137,17 @@ def _silence() -> None:
 
 
 def _confine(folder: Path, memory: int, prepare: Callable[..., None] | None, arguments: tuple) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the caller's, who stops the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl+C and stops the pool
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _silence()  # decoders written in C print what they find, to nobody's use
+    _silence()  # C decoders print warnings of no use to the caller
     os.dup2(2, 1)
     os.chdir(folder)
-    cv2.setNumThreads(1)  # one thread per process, else processes × threads fight over the cores
+    cv2.setNumThreads(1)  # one thread per process, otherwise processes × threads compete for the cores
     if prepare:
         prepare(*arguments)
 

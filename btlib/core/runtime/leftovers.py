@@ -1,4 +1,4 @@
-"""Removes what killed processes left behind: half-written outputs, and the shared memory of joblib's workers."""
+"""Removes leftovers of killed processes: half-written outputs, and shared memory of joblib's workers."""
 
 import os
 import re
@@ -17,7 +17,7 @@ OF_JOBLIB = re.compile(r"(joblib_memmapping_folder_|sem\.loky-)(?P<process>\d+)[
 
 
 def sweep() -> None:
-    """Removes what processes that live no more have left in the places of the current project and in memory."""
+    """Removes leftovers of dead processes in the current project and in shared memory."""
     for place in PLACES:
         for folder, names, _ in os.walk(place):
             for name in [name for name in names if name.endswith(".partial")]:
@@ -28,7 +28,7 @@ def sweep() -> None:
 
 
 def sweep_shared_memory(ended: int | None = None) -> None:
-    """Removes joblib's folders and semaphores of processes that live no more, and of the process `ended`."""
+    """Removes joblib's folders and semaphores of dead processes, and of the process `ended`."""
     for place in {SHARED_MEMORY, Path(gettempdir())}:
         for path in place.glob("*"):
             found = OF_JOBLIB.fullmatch(path.name)
@@ -40,5 +40,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        with suppress(OSError):  # another user's, or gone by now
+        with suppress(OSError):  # owned by another user, or already gone
             path.unlink()

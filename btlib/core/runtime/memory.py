@@ -1,22 +1,22 @@
-"""Keeps freed memory in the process instead of handing it back to the kernel after each step."""
+"""Keeps freed memory in the process instead of returning it to the kernel after each step."""
 
 import ctypes
 
 # Parameters of glibc's mallopt (malloc.h).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-PAD = 64 * 2**20  # bytes by which the heap grows at least
+PAD = 64 * 2**20  # bytes, smallest growth of the heap
 
 
 def keep_freed_memory() -> None:
-    """A training step frees and asks for the same large blocks again.
+    """Stops glibc from unmapping freed memory, since every training step allocates the same large blocks again.
 
-    glibc by default unmaps each of them, and the kernel then clears every page anew, which took a third of a training
-    step of the joint network on two cores. Changes no number; the peak of the memory grows by a few per cent, and what
-    was freed is kept until the process ends. Does nothing with another C library (macOS, Windows, musl).
+    By default glibc unmaps each of them, and the kernel then clears every page again, which took a third of a training
+    step of the joint network on two cores. Results do not change; peak memory grows by a few per cent, and freed memory
+    is kept until the process ends. Does nothing with other C libraries (macOS, Windows, musl).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # no such function, or no library by that name
+    except (AttributeError, OSError, TypeError):  # no such function or library
         return
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, -1)

@@ -8,7 +8,7 @@ from typing import Any
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     """{'mixup_alpha': 0.2, 'training.loss': 'focal', …} of nested mappings, namespaces or pydantic models.
 
-    An empty mapping stays a value, since it has no keys of its own.
+    An empty mapping is kept as a value, since it has no keys.
     """
     flat = {}
     for name, value in _items(values):

@@ -1,4 +1,4 @@
-"""The two files of a trained network: tensors as safetensors, the rest as a JSON card. Never a pickle."""
+"""The two files of a trained network: tensors as safetensors, everything else as a JSON card. Never a pickle."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from btlib.core.runtime.artifacts import read_json, read_tensors, write_json, wr
 from btlib.core.runtime.errors import InputError, brief
 
 TENSORS, CARD = "model.safetensors", "card.json"
-MAKE_ANEW = "make it anew with `dvc repro`"
+RECREATE = "recreate it with `dvc repro`"
 
 Card = TypeVar("Card", bound=BaseModel)
 Network = TypeVar("Network", bound=nn.Module)
@@ -23,11 +23,11 @@ def write_network(folder: Path, tensors: Mapping[str, Tensor], card: Mapping[str
     write_json(folder / CARD, card)
 
 
-def read_described(folder: Path, kind: type[Card], remedy: str = MAKE_ANEW) -> Card:
-    """What the card of a network's folder says, as far as `kind` asks.
+def read_described(folder: Path, kind: type[Card], remedy: str = RECREATE) -> Card:
+    """Reads the fields of `kind` from the card of a network's folder.
 
     Raises:
-        InputError: the card is missing, damaged, or lacks what `kind` needs.
+        InputError: the card is missing, damaged, or lacks a field of `kind`.
     """
     try:
         return kind.model_validate(read_json(folder / CARD))
@@ -37,22 +37,22 @@ def read_described(folder: Path, kind: type[Card], remedy: str = MAKE_ANEW) -> C
 
 
 def build_described(folder: Path, kind: Callable[[Any], Network], architecture: Any) -> Network:
-    """The network of an architecture that a card gives, before its tensors are read.
+    """Builds the network of a card's architecture, without its tensors.
 
     Raises:
-        InputError: there is no such network, although each value by itself is possible.
+        InputError: the architecture is impossible, although each value by itself is valid.
     """
     try:
         return kind(architecture)
-    except Exception as error:  # of timm, MONAI or PyTorch, each in its own way
-        raise InputError(f"{folder / CARD}: describes no network ({brief(error)}); {MAKE_ANEW}") from error
+    except Exception as error:  # timm, MONAI and PyTorch raise various types
+        raise InputError(f"{folder / CARD}: invalid architecture ({brief(error)}); {RECREATE}") from error
 
 
 def fill(net: Network, folder: Path, known: Mapping[str, Tensor] | None = None) -> Network:
-    """Puts the tensors of `folder` into the network and returns it in eval mode.
+    """Loads the tensors of `folder` into the network and returns it in eval mode.
 
     Args:
-        known: tensors that the file need not hold.
+        known: tensors that may be missing from the file.
 
     Raises:
         InputError: the file is missing or damaged, or does not fit the network.
@@ -61,5 +61,5 @@ def fill(net: Network, folder: Path, known: Mapping[str, Tensor] | None = None) 
     try:
         net.load_state_dict({**(known or {}), **tensors})
     except RuntimeError as error:
-        raise InputError(f"{folder / TENSORS}: does not fit {folder / CARD}: {brief(error)}; {MAKE_ANEW}") from error
+        raise InputError(f"{folder / TENSORS}: does not fit {folder / CARD}: {brief(error)}; {RECREATE}") from error
     return net.eval()

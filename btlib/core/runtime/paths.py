@@ -1,4 +1,4 @@
-"""Paths that data name: they lead to plain files below their root, and nowhere else."""
+"""Validation of paths named in data: they must lead to regular files below their root."""
 
 from functools import cache
 from pathlib import Path
@@ -12,8 +12,8 @@ def resolve_inside(root: Path, path: str) -> Path:
     """The real file behind `root/path`.
 
     Raises:
-        InputError: `path` is none that a file can have; nothing is there, or no plain file (a folder, pipe or device);
-            or it lies outside `root`. A link may lead into the cache of the DVC project that the command runs in.
+        InputError: `path` is not a possible path, does not exist, is not a regular file (a folder, pipe or device), or
+            is outside `root`. A link may lead into the cache of the DVC project of the working folder.
     """
     try:
         path.encode()
@@ -21,24 +21,22 @@ def resolve_inside(root: Path, path: str) -> Path:
         plain = real.is_file()
     except UnicodeEncodeError:
         raise InputError(f"{brief(path)}: the name is not UTF-8; rename the file") from None
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, with a NUL, not to be entered
-        raise InputError(
-            f"{brief(path)}: no usable path ({brief(error)}); rename the file, or copy it again"
-        ) from error
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, a NUL, no permission
+        raise InputError(f"{brief(path)}: unusable path ({brief(error)}); rename the file, or copy it again") from error
     own = root.resolve()
     if not real.is_relative_to(own) and not _in_cache(real, own):
         raise InputError(f"{path}: leads out of its root folder to {real}; copy the file into the root")
     if not plain:
-        what = "no plain file, but a folder, pipe or device" if real.exists() else ABSENT
+        what = "not a regular file, but a folder, pipe or device" if real.exists() else ABSENT
         raise InputError(f"{path}: {what}")
     return real
 
 
 def _in_cache(real: Path, root: Path) -> bool:
-    """Whether a file is DVC's own copy of one below `root`, as `dvc config cache.type symlink` links it.
+    """Whether a file is in DVC's cache, where `dvc config cache.type symlink` links files below `root`.
 
-    Only the project of the working folder counts: its commands run here anyway, while another's settings came with
-    data and could name any folder as a cache.
+    Only the project of the working folder counts: its commands run here anyway, while settings of others may have come
+    with the data and could name any folder as a cache.
     """
     here = Path.cwd()
     project = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), None)
@@ -47,8 +45,8 @@ def _in_cache(real: Path, root: Path) -> bool:
 
 @cache
 def _cache(project: Path) -> Path:
-    from dvc.config import Config  # slow to import, and seldom needed
+    from dvc.config import Config  # slow to import and rarely needed
 
     settings = project / ".dvc"
-    with guarded(str(settings), "folder of DVC's settings", "mend its config"):
+    with guarded(str(settings), "folder of DVC settings", "repair its config"):
         return Path(Config(dvc_dir=str(settings))["cache"].get("dir") or settings / "cache").resolve()

@@ -1,6 +1,6 @@
-"""Looks at where the project lies, before anything is installed, and settles what DVC would stumble over there.
+"""Checks the project's location before anything is installed, and adapts DVC's local settings to it.
 
-For Python's standard library alone. Run: make setup (every other target does it too)
+Uses only Python's standard library. Run: make setup (every other target runs it too)
 """
 
 import configparser
@@ -12,15 +12,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-LOCAL = Path(".dvc/config.local")  # of this copy of the project, never in git
+LOCAL = Path(".dvc/config.local")  # settings of this copy of the project, never in git
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EIO}
 
 
 def settle() -> list[str]:
-    """Adapts DVC's local settings to the place; returns what there is to say.
+    """Adapts DVC's local settings to the location; returns remarks for the user.
 
     Raises:
-        OSError: nothing can be written here.
+        OSError: the folder is not writable.
     """
     with tempfile.TemporaryFile(dir="."), tempfile.TemporaryFile(dir=".dvc") as probe:
         locks = _can_lock(probe)
@@ -28,19 +28,19 @@ def settle() -> list[str]:
     git = any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents))
     if _set_local("no_scm", not git) and not git:
         remarks.append(
-            "no git repository here (a downloaded ZIP?), so DVC goes without (core.no_scm in .dvc/config.local). The "
+            "no git repository here (a downloaded ZIP?), so DVC runs without (core.no_scm in .dvc/config.local). The "
             "study runs; `dvc exp` and `dvc metrics diff` need git: `git init && git add -A && git commit -m start`."
         )
     if not locks and _set_local("hardlink_lock", True):
-        for name in ("lock", "rwlock.lock"):  # an empty file of the other kind of lock would count as taken
+        for name in ("lock", "rwlock.lock"):  # an empty lock file of the other type would count as locked
             Path(".dvc/tmp", name).unlink(missing_ok=True)
         remarks.append(
-            "this file system knows no locks (flock): DVC takes hard links instead (core.hardlink_lock in "
+            "this file system does not support locks (flock): DVC uses hard links instead (core.hardlink_lock in "
             ".dvc/config.local). `dvc exp run` needs a local disk."
         )
     if git and _is_distrusted():
         remarks.append(
-            "this checkout is another user's, so git and `dvc exp` refuse to work in it; the study runs. If you trust "
+            "this checkout belongs to another user, so git and `dvc exp` refuse it; the study runs. If you trust "
             f"that user: git config --global --add safe.directory {Path.cwd()}"
         )
     return remarks
@@ -55,7 +55,7 @@ def _can_lock(file) -> bool:
 
 
 def _set_local(key: str, wanted: bool) -> bool:
-    """Sets a switch of section core, or takes it out; whether that changed anything."""
+    """Sets or removes a switch of section core; returns whether that changed anything."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(LOCAL, encoding="utf-8")
     if config.getboolean("core", key, fallback=False) == wanted:
@@ -73,10 +73,10 @@ def _set_local(key: str, wanted: bool) -> bool:
 
 def _is_distrusted() -> bool:
     try:
-        said = subprocess.run(["git", "rev-parse"], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+        done = subprocess.run(["git", "rev-parse"], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     except OSError:
-        return False  # no git: DVC brings its own
-    return "dubious ownership" in said.stderr
+        return False  # no git: DVC has its own
+    return "dubious ownership" in done.stderr
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(
             f"btlib: {error.filename or Path.cwd()}: {error.strerror}. The project's folder must be writable, since "
-            "all results lie in it; copy it to a place of your own."
+            "all results are written there; copy it to a folder of your own."
         )
 
 

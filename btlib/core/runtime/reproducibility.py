@@ -1,4 +1,4 @@
-"""Randomness keyed by what it is for, and a record of the environment that a result came from."""
+"""Randomness keyed by purpose, and a record of the environment of a result."""
 
 import hashlib
 import platform
@@ -18,8 +18,8 @@ _DRAWING = threading.RLock()
 def keyed_seed(*key: object) -> int:
     """A 63-bit seed that depends on every part of `key` and on nothing else.
 
-    `keyed_seed(seed, "mixup", epoch, step)` gives each draw its own stream, so that a resumed run draws what the
-    uninterrupted one would have, and adding a draw somewhere changes no other.
+    `keyed_seed(seed, "mixup", epoch, step)` gives each draw its own stream, so that a resumed run draws the same
+    numbers as an uninterrupted one, and an additional draw changes no other.
     """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
@@ -32,9 +32,9 @@ def keyed_rng(*key: object) -> np.random.Generator:
 
 @contextmanager
 def keyed_layers(*key: object) -> Iterator[None]:
-    """Layers made inside draw their initial weights by `keyed_seed`.
+    """Layers created in the block draw their initial weights by `keyed_seed`.
 
-    They draw from PyTorch's one generator for the process, which is as before afterwards; threads wait for each other.
+    They use PyTorch's global generator, whose state is restored afterwards; threads wait for each other.
     """
     import torch
 
@@ -51,7 +51,7 @@ def deterministic_torch() -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling every fresh tensor with NaN finds bugs that we do not have, and costs time on each step.
+    # Filling every new tensor with NaN is a debugging aid that costs time in each step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -1,4 +1,4 @@
-"""Reads tables that people wrote: CSV from any spreadsheet, in any of its dialects."""
+"""Reads user-written tables: CSV from any spreadsheet program, in any dialect."""
 
 import codecs
 import csv
@@ -11,7 +11,7 @@ import pandas as pd
 
 from btlib.core.runtime.errors import InputError, brief, guarded
 
-MAX_BYTES = 16 * 2**20  # 100,000 images with paths of 160 letters
+MAX_BYTES = 16 * 2**20  # 100,000 images with paths of 160 characters
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 NO_VALUE = {"NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"}  # as pandas and R write it
 REMEDY = "save it as CSV in UTF-8"
@@ -23,24 +23,23 @@ def read_user_table(
     required: Sequence[str | tuple[str, ...]],
     paths: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Reads a table as people write it; only what is certain is put right.
+    """Reads a user-written table, correcting only what is unambiguous.
 
-    Separated by commas, semicolons or tabs, whichever makes most known columns of the first row; in UTF-8, or UTF-16
-    with its mark. Names of columns count without regard to case, spaces, dashes and underscores. Rows that are too
-    short end with empty cells, as spreadsheets leave them.
+    Separated by commas, semicolons or tabs, whichever yields the most known columns in the first row; in UTF-8, or
+    UTF-16 with a byte order mark. Column names ignore case, spaces, dashes and underscores. Short rows are padded with
+    empty cells, as spreadsheet programs omit them.
 
     Args:
-        columns: that are read; others are ignored.
-        required: those that must be there; of a tuple one must be.
+        columns: to read; others are ignored.
+        required: columns that must exist; of a tuple, at least one.
         paths: columns of paths, where a backslash becomes a slash.
 
     Returns:
-        text without spaces around it, '' where nothing is known, in those of `columns` that the table has, and in
-        their order.
+        Stripped text, '' for missing values, in those of `columns` that the table has, in their order.
 
     Raises:
-        InputError: the file is missing, larger than 16 MiB or no such table, lacks a column, has one twice, or has
-            cells beyond the last column.
+        InputError: the file is missing, larger than 16 MiB or not a table, lacks a column, repeats one, or has cells
+            beyond the last column.
     """
     rows = _rows(path, columns)
     header = rows[0][1]
@@ -62,15 +61,15 @@ def read_user_table(
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """The rows that are not blank, with the number of the line each ends in; the first names the columns."""
+    """The non-blank rows, each with the number of its last line; the first names the columns."""
     text = _text(path)
     with guarded(str(path), "CSV table", REMEDY):
-        separator = max(SEPARATORS, key=lambda one: _known(text, one, columns))
+        separator = max(SEPARATORS, key=lambda one: _count_columns(text, one, columns))
         reader = csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     rows = [(line, row) for line, row in rows if any(row)]
     if not rows:
-        raise InputError(f"{path}: an empty table; expected a row that names the columns")
+        raise InputError(f"{path}: an empty table; expected a row of column names")
     return rows
 
 
@@ -78,28 +77,28 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB, which no such table is; check the file's name")
+        raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB, too large for a table; check the file's name")
     with guarded(str(path), "CSV table", REMEDY):
         raw = path.read_bytes()
         wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return raw.decode("utf-16" if wide else "utf-8-sig")
 
 
-def _known(text: str, separator: str, columns: Sequence[str]) -> tuple[int, int]:
-    """How many known columns, and how many at all, the first row has by this separator."""
+def _count_columns(text: str, separator: str, columns: Sequence[str]) -> tuple[int, int]:
+    """Numbers of known and of all columns in the first row with this separator."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    names = {_plain(name) for name in first.replace('"', "").split(separator)}
-    return len(names & {_plain(name) for name in columns}), len(names)
+    names = {_normalize(name) for name in first.replace('"', "").split(separator)}
+    return len(names & {_normalize(name) for name in columns}), len(names)
 
 
 def _place(path: Path, header: Sequence[str], name: str) -> int | None:
-    places = [at for at, found in enumerate(header) if _plain(found) == _plain(name)]
+    places = [at for at, found in enumerate(header) if _normalize(found) == _normalize(name)]
     if len(places) > 1:
-        raise InputError(f"{path}: {len(places)} columns are named {name}; keep the one that counts")
+        raise InputError(f"{path}: {len(places)} columns are named {name}; keep the right one")
     return places[0] if places else None
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 

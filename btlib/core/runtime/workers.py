@@ -1,7 +1,7 @@
-"""Where work runs: on every core of this computer, or on its GPU. No other module decides that.
+"""Distributes work over the cores of this computer or its GPU. No other module decides that.
 
-Decoding and drawing run in processes, networks beside each other in threads, on a GPU one after the other. PyTorch is
-imported by what needs it alone: it takes seconds.
+Decoding and drawing run in processes, networks in parallel threads or, on a GPU, one after the other. PyTorch takes
+seconds to import and is imported only where it is needed.
 """
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from lightning_fabric import Fabric
 
-FEW = 4  # batches; below this, starting processes costs more than it saves
+FEW = 4  # batches; for fewer, starting processes costs more than it saves
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -35,33 +35,33 @@ def in_parallel(
 ) -> Iterator[Any]:
     """Yields `function(item)` in the order of `items`.
 
-    The function runs in processes of its own (decoding images holds the interpreter's lock too much for threads):
-    it must be importable, or a partial of something that is. The first exception ends the run and reaches the caller.
+    The function runs in separate processes (decoding images holds the GIL too much for threads): it must be importable,
+    or a partial of an importable function. The first exception ends the run and is raised here.
 
     Args:
-        unit: what the progress bar counts.
-        batch: items that a process gets at once; 1 where an item takes a second or more.
-        jobs: processes; None: one for each core, or none for few items.
+        unit: name of the items in the progress bar.
+        batch: items given to a process at once; 1 if an item takes a second or more.
+        jobs: processes; None: one per core, or none for few items.
     """
-    # When the run stops early, joblib adds a remark on work done in vain to the error that matters.
+    # When the run stops early, joblib adds a warning on discarded work to the actual error.
     warnings.filterwarnings("ignore", r"\d+ tasks have been successfully executed", UserWarning)
     jobs = jobs or (cpu_count() if len(items) >= FEW * batch else 1)
     results = Parallel(n_jobs=jobs, return_as="generator", batch_size=batch, pre_dispatch=64)(
-        delayed(_at_home)(Path.cwd(), function, item) for item in items
+        delayed(_call_in_folder)(Path.cwd(), function, item) for item in items
     )
     yield from tqdm(results, total=len(items), desc=task, unit=unit, mininterval=0.5)
 
 
 def side_by_side(function: Callable[[Any], Any], items: Sequence[Any], cores: int = 1) -> Iterator[Any]:
-    """Yields `function(item)` in the order of `items`; the first exception ends the run and reaches the caller.
+    """Yields `function(item)` in the order of `items`; the first exception ends the run and is raised here.
 
-    For networks: a small one gains little from a second core, and the rounding of its sums depends on how many it has:
-    where each call has one, its numbers are the same on every number of cores. Threads are enough, since PyTorch's
-    kernels release the interpreter's lock. A GPU is given one call after another.
+    For networks: a small one gains little from a second core, and the rounding of its sums depends on the number of
+    cores; with one core per call, results are the same on any machine size. Threads suffice, since PyTorch's kernels
+    release the GIL. On a GPU, calls run one after another.
 
     Args:
-        function: draws nothing from PyTorch's global generator, which the threads share, but in `keyed_layers`.
-        cores: that each call has.
+        function: must not draw from PyTorch's global generator, which threads share, except in `keyed_layers`.
+        cores: per call.
     """
     import torch
 
@@ -69,7 +69,7 @@ def side_by_side(function: Callable[[Any], Any], items: Sequence[Any], cores: in
         yield from map(function, items)
         return
     parallel = Parallel(max(1, torch.get_num_threads() // cores), prefer="threads", return_as="generator")
-    yield from parallel(delayed(_on_cores)(cores, function, item) for item in items)
+    yield from parallel(delayed(_call_on_cores)(cores, function, item) for item in items)
 
 
 def best_device() -> "torch.device":
@@ -83,7 +83,7 @@ def make_fabric(devices: int, precision: str) -> "Fabric":
     """A launched Lightning Fabric, for training, on the best device.
 
     Args:
-        devices: processes that share each batch (one per GPU; over gloo on a CPU).
+        devices: processes that share each batch (one per GPU; via gloo on a CPU).
         precision: 'fp32', 'bf16', or 'auto': bf16 on CUDA only, since most CPUs emulate it slowly.
     """
     from lightning_fabric import Fabric
@@ -99,14 +99,14 @@ def make_fabric(devices: int, precision: str) -> "Fabric":
     return fabric
 
 
-def _at_home(folder: Path, function: Callable[[Any], Any], item: Any) -> Any:
-    os.chdir(folder)  # joblib uses processes again, and they stay where they were started: relative paths would miss
-    cv2.setNumThreads(1)  # one thread per process, else processes × threads fight over the cores
+def _call_in_folder(folder: Path, function: Callable[[Any], Any], item: Any) -> Any:
+    os.chdir(folder)  # joblib reuses processes, whose working folder may differ from the caller's
+    cv2.setNumThreads(1)  # one thread per process, otherwise processes × threads compete for the cores
     return function(item)
 
 
-def _on_cores(cores: int, function: Callable[[Any], Any], item: Any) -> Any:
+def _call_on_cores(cores: int, function: Callable[[Any], Any], item: Any) -> Any:
     import torch
 
-    torch.set_num_threads(cores)  # of this thread alone
+    torch.set_num_threads(cores)  # for this thread only
     return function(item)

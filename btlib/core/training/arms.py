@@ -1,4 +1,4 @@
-"""An arm: a network in training, with its own optimiser, schedule, averages and early stop."""
+"""An arm: a network in training, with its own optimiser, schedule, averages and early stopping."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -12,9 +12,9 @@ from btlib.core.training.schedule import learning_rate
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSettings:
-    """What every kind of arm is told about its optimisation.
+    """Optimisation settings of every kind of arm.
 
-    The name is for people and keys no draw: two arms that differ in nothing else end bit-equal.
+    The name is only for display and keys no draws: two arms that differ only in name end bit-equal.
     """
 
     name: str
@@ -30,25 +30,25 @@ class ArmSettings:
 
 
 class Learner(Protocol):
-    """A network and its task: what the trainer must know of either."""
+    """A network and its task, as seen by the trainer."""
 
     net: nn.Module
-    trained: dict[str, Tensor]  # the tensors that training changes in place
-    score: str  # name of the score beside the loss, of which more is better
+    trained: dict[str, Tensor]  # tensors updated in place by training
+    score: str  # name of the score besides the loss; higher is better
 
     def losses(self, batch: Any, key: tuple) -> tuple[Tensor, Tensor]:
-        """Loss of each sample [b] and the sum of their scores; `key` (seed, epoch, step) keys what is drawn."""
+        """Loss of each sample [b] and the sum of their scores; `key` (seed, epoch, step) keys the random draws."""
 
     def validate(self, batches: Any) -> dict[str, float]:
-        """`val_loss`, which decides on the best epoch, `val_<score>`, and whatever else the history should hold."""
+        """`val_loss`, which determines the best epoch, `val_<score>`, and further values for the history."""
 
     def training_mode(self, on: bool) -> None:
-        """Called with True before an epoch's steps and with False after them."""
+        """Called with True before the steps of an epoch, and with False after them."""
 
 
 @dataclass
 class Progress:
-    """How far one average of an arm has come; plain values, so that it travels in a checkpoint's metadata."""
+    """Training progress of one average of an arm; plain values, for the metadata of a checkpoint."""
 
     best_loss: float = float("inf")
     best_epoch: int = -1
@@ -58,13 +58,13 @@ class Progress:
 
 
 class Readout:
-    """One average of a run, and its best epoch. EMA never feeds back, so one run can be read out by several.
+    """One average of a run, and its best epoch. EMA never feeds back, so one run can have several readouts.
 
     Args:
-        live: name -> tensor that training changes in place.
+        live: name -> tensor updated in place by training.
         decay: β of eq 18; 0 reads the live weights.
-        patience: epochs without a better validation loss before this average is no longer watched.
-        keep_epoch: 'best' keeps the epoch with the lowest validation loss; 'last' the latest, and never stops early.
+        patience: epochs without a better validation loss before this average stops.
+        keep_epoch: 'best' keeps the epoch with the lowest validation loss; 'last' the latest, without early stopping.
     """
 
     def __init__(self, live: dict[str, Tensor], decay: float, patience: int, keep_epoch: str):
@@ -76,7 +76,7 @@ class Readout:
         self.progress = Progress()
 
     def close_epoch(self, row: dict[str, Any]) -> None:
-        """Takes in an epoch's row: keeps the best or latest averaged weights; stops after `patience` without gain."""
+        """Records an epoch: keeps the best or latest averaged weights; stops after `patience` epochs without gain."""
         done = self.progress
         done.history.append(row)
         if self.keep_epoch == "last" or row["val_loss"] < done.best_loss:
@@ -92,7 +92,7 @@ class Arm:
     """One network in training.
 
     Args:
-        learner: its network is on its device already.
+        learner: with its network already on its device.
         total_steps: of the whole stage, for the schedule.
     """
 
@@ -103,7 +103,7 @@ class Arm:
         self.trained = learner.trained
         parameters = [t for t in self.trained.values() if isinstance(t, nn.Parameter)]
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        # fused: one kernel for all tensors, in a quarter of the time of one after another on a CPU
+        # fused: one kernel for all tensors, on a CPU four times as fast as one after another
         self.optimizer = kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
         self.readouts = [
             Readout(self.trained, decay, settings.patience, settings.keep_epoch) for decay in settings.ema_decays
@@ -120,7 +120,7 @@ class Arm:
         return not self.failed and any(not readout.progress.stopped for readout in self.readouts)
 
     def step(self) -> None:
-        """Applies the gradients that are in place, clipped, at the schedule's rate; then updates the averages."""
+        """Applies the accumulated gradients, clipped, at the scheduled rate; then updates the averages."""
         s = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(s.schedule, s.learning_rate, self.steps, self.total_steps)
@@ -133,12 +133,12 @@ class Arm:
         self.steps += 1
 
     def restore(self, readout: Readout) -> None:
-        """Puts the weights of the epoch that the readout keeps into the network."""
+        """Loads the weights of the readout's kept epoch into the network."""
         for name, tensor in self.trained.items():
             tensor.data = readout.best[name].clone()
 
     def state(self, finished: bool) -> dict[str, Tensor]:
-        """All tensors that a resumed run needs; of a finished one only the best weights."""
+        """All tensors needed to resume; for a finished run only the best weights."""
         tensors = {f"best/{r.decay}/{n}": t for r in self.readouts for n, t in r.best.items()}
         if finished:
             return tensors
@@ -163,7 +163,7 @@ class Arm:
             for name, value in tensors.items():
                 if name.startswith("optimizer/"):
                     _, number, slot = name.split("/")
-                    optimizer["state"].setdefault(int(number), {})[slot] = _laid_out_as(
+                    optimizer["state"].setdefault(int(number), {})[slot] = _match_memory_format(
                         group["params"][int(number)], value
                     )
                 else:
@@ -175,6 +175,6 @@ class Arm:
             readout.ema.updates = self.steps
 
 
-def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """The value in the memory format of the parameter: the fused kernel goes through both as they lie there."""
+def _match_memory_format(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value in the memory format of the parameter, since the fused kernel reads both in memory order."""
     return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

@@ -1,4 +1,4 @@
-"""What a training of one arm by itself says of itself, in the card beside its network."""
+"""Training history of a single arm, for the card of its network."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,8 +13,8 @@ def training_card(stage: str, settings: ArmSettings, trained: Sequence[Arm], rat
     """Stage, settings, history by epoch and environment.
 
     Args:
-        trained: the arm, or nothing when the stage has no epochs.
-        rates: keys of params.yaml to name when training diverges.
+        trained: the arm, or empty if the stage has no epochs.
+        rates: keys of params.yaml to name if training diverged.
 
     Raises:
         InputError: training diverged.

@@ -12,13 +12,13 @@ from btlib.core.training.loop import OnEpoch
 
 @contextmanager
 def live_curves(folder: Path, writes: bool) -> Iterator[OnEpoch]:
-    """Gives the `on_epoch` that feeds a DVCLive logger, which writes only into `folder`.
+    """Yields an `on_epoch` that feeds a DVCLive logger, which writes only to `folder`.
 
     Args:
-        writes: whether this process logs; of several, only the first may.
+        writes: whether this process logs; only the first of several may.
     """
-    folder.mkdir(parents=True, exist_ok=True)  # an output of its stage also where it has no epochs
-    # Without these options DVCLive edits dvc.yaml and makes an experiment of every run.
+    folder.mkdir(parents=True, exist_ok=True)  # an output of its stage even if there are no epochs
+    # Without these options DVCLive edits dvc.yaml and records an experiment for every run.
     live = Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, report=None)
 
     def on_epoch(arm: str, row: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ class Ema:
     average would still be the random start. Integer buffers (BatchNorm's counters) are copied, not averaged.
 
     Args:
-        live: name -> tensor that training changes in place.
+        live: name -> tensor updated in place by training.
         decay: β of eq 18; 0 follows the live weights.
     """
 
@@ -24,7 +24,7 @@ class Ema:
         self.average = {name: tensor.detach().clone() for name, tensor in live.items()}
 
     def update(self) -> None:
-        """Takes in the live weights after an optimiser step."""
+        """Adds the live weights to the average after an optimiser step."""
         beta = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
         self.updates += 1
         for name, tensor in self.live.items():
@@ -36,7 +36,7 @@ class Ema:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within the block the live tensors hold the average."""
+        """Replaces the live tensors by the average within the block."""
         kept = {name: tensor.data for name, tensor in self.live.items()}
         for name, tensor in self.live.items():
             tensor.data = self.average[name]

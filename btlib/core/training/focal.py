@@ -22,7 +22,7 @@ def focal_loss(logits_BK: Tensor, target_BK: Tensor, gamma: float, alpha_K: Tens
     """
     log_p = torch.log_softmax(logits_BK.float(), dim=1)
     log_pt = torch.logsumexp(log_p + target_BK.log(), dim=1)
-    # 1 − p_t through expm1 keeps its digits when p_t is near 1; the floor keeps the power's gradient finite at 0.
+    # expm1 keeps 1 − p_t precise when p_t is near 1; the floor keeps the power's gradient finite at 0.
     miss = (-torch.expm1(log_pt)).clamp_min(torch.finfo(log_pt.dtype).tiny)
     return -(target_BK @ alpha_K) * miss.pow(gamma) * log_pt
 

@@ -1,4 +1,4 @@
-"""Trains a list of arms on the same batches: one epoch after another, resumable, whatever their task is."""
+"""Trains a list of arms on the same batches, for any task; resumable after each epoch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,32 +15,32 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.training.arms import Arm
 from btlib.core.training.resume import ResumeState, SavedRun
 
-CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
+CHECK_EVERY = 20  # steps between checks of the loss; each check waits for the device
 
 OnEpoch = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Course:
-    """How long to train, and the seed of the order."""
+    """Length of training, and the seed of the sample order."""
 
     seed: int
     epochs: int
     batch_size: int
 
     def steps(self, samples: int) -> int:
-        """Steps of an epoch: the ragged last batch is left out; the order changes every epoch."""
+        """Steps per epoch: an incomplete last batch is dropped; the order changes every epoch."""
         return samples // self.batch_size
 
 
 class Task(Protocol):
-    """What all arms of one call see."""
+    """Data shared by all arms of one call."""
 
     train_rows: np.ndarray
-    validation: Any  # handed to each learner's `validate`
+    validation: Any  # passed to each learner's `validate`
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Any:
-        """The batch of these rows, drawn by `key` (seed, epoch, step), as far as all arms share the work.
+        """The parts of a batch that all arms share, drawn by `key` (seed, epoch, step).
 
         Args:
             mine: positions in the batch that this process computes.
@@ -55,15 +55,15 @@ def fit(
     resume: ResumeState | None = None,
     on_epoch: OnEpoch = lambda arm, row: None,
 ) -> None:
-    """Trains every arm; each ends with the weights of the epoch that its first readout keeps (see `Readout`).
+    """Trains every arm; each ends with the weights of the epoch kept by its first readout (see `Readout`).
 
-    What the arms share is computed once per batch. Each has its own backward pass, clipping, optimiser, schedule,
-    averages, early stop and dropout, so an arm's numbers do not depend on which others train beside it (bit-equal on
-    CPU). An arm whose loss became NaN or infinite has `failed` set, and the others go on.
+    Shared work is computed once per batch. Each arm has its own backward pass, clipping, optimiser, schedule, averages,
+    early stopping and dropout, so its results do not depend on the arms trained with it (bit-equal on CPU). An arm
+    whose loss becomes NaN or infinite has `failed` set, and the others continue.
 
     Args:
-        fabric: device, precision and processes; with several processes each takes its slice of every batch.
-        resume: where to keep the state after each epoch, and to go on from.
+        fabric: device, precision and processes; each of several processes takes its slice of every batch.
+        resume: saves the state after each epoch, and restores it at the start.
         on_epoch: called with (arm name, history row of its first readout) after each epoch, also for epochs restored
             from `resume`.
     """
@@ -88,16 +88,16 @@ def fit(
 
 
 def refuse_too_few(samples: int, batch_size: int, key: str, noun: str) -> None:
-    """Raises InputError when the training samples do not fill one batch; `key` is the batch size's in params.yaml."""
+    """Raises InputError if the training samples do not fill one batch; `key`: of the batch size in params.yaml."""
     if samples < batch_size:
-        raise InputError(f"{key}: {batch_size} is more than the {samples} training {noun}; make it smaller")
+        raise InputError(f"{key}: {batch_size} is more than the {samples} training {noun}; reduce it")
 
 
 def refuse_failed(arm: Arm, rates: str) -> None:
-    """Raises InputError when the arm has diverged; for a caller whose only arm it is.
+    """Raises InputError if a caller's only arm has diverged.
 
     Args:
-        rates: the keys of params.yaml that hold its learning rates.
+        rates: keys of its learning rates in params.yaml.
     """
     if arm.failed:
         raise InputError(
@@ -121,14 +121,14 @@ def _train_epoch(arms, task, course, epoch, steps, fabric) -> dict[str, tuple[fl
             if arm.running:
                 sums[arm.settings.name] += _arm_step(arm, batch, len(rows), key, fabric)
         if step % CHECK_EVERY == 0 or step == steps - 1:
-            _look(arms, sums, bar, epoch, (step + 1) * course.batch_size)
+            _drop_diverged(arms, sums, bar, epoch, (step + 1) * course.batch_size)
     for arm in arms:
         arm.learner.training_mode(False)
     return {name: tuple(s.tolist()) for name, s in sums.items()}
 
 
 def _arm_step(arm: Arm, batch: Any, size: int, key: tuple, fabric: Fabric) -> Tensor:
-    """Forward, backward and update of one arm on this process's slice; returns (summed loss, summed score)."""
+    """Forward, backward and update of one arm for this process's slice; returns (summed loss, summed score)."""
     with fabric.autocast():
         losses, score = arm.learner.losses(batch, key)
     (losses.sum() / size).backward()
@@ -146,8 +146,8 @@ def _sum_gradients(arm: Arm, fabric: Fabric) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _look(arms, sums, bar, epoch, seen) -> None:
-    """Shows the loss, and takes arms out whose loss is no longer finite; the others go on untouched."""
+def _drop_diverged(arms, sums, bar, epoch, seen) -> None:
+    """Marks arms with a non-finite loss as failed, and shows the loss in the progress bar."""
     for arm in arms:
         total = sums[arm.settings.name][0].item()
         if arm.running and not np.isfinite(total):
@@ -161,7 +161,7 @@ def _look(arms, sums, bar, epoch, seen) -> None:
 
 @torch.inference_mode()
 def _close_epoch(arm: Arm, row: dict, validation: Any, fabric: Fabric) -> None:
-    """Validates each average that is still watched."""
+    """Validates each average that has not stopped."""
     for readout in [readout for readout in arm.readouts if not readout.progress.stopped]:
         with readout.ema.applied(), fabric.autocast():
             found = arm.learner.validate(validation)
@@ -177,7 +177,7 @@ def _save(arms: Sequence[Arm], resume: ResumeState, epoch: int, finished: bool) 
 
 
 def _restore(arms: Sequence[Arm], resume: ResumeState | None, on_epoch: OnEpoch) -> int:
-    """Puts saved state back into the arms; returns the epoch to go on with."""
+    """Restores saved state into the arms; returns the epoch to continue with."""
     found = resume.load() if resume else None
     if found is None:
         return 0

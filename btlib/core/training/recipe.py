@@ -1,4 +1,4 @@
-"""Recipes, as stage `check` writes them (`core.settings.recipes`): dotted keys of params.yaml -> values."""
+"""Recipes written by stage `check` (`core.settings.recipes`): dotted keys of params.yaml -> values."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,8 @@ class Table(NamedTuple):
     """The arms of an ablation.
 
     Attributes:
-        seeds: that each arm is trained with.
-        arms: name -> recipe without a seed, the reference first; empty where the table is switched off.
+        seeds: each arm is trained with all of them.
+        arms: name -> recipe without a seed, the reference first; empty if the table is switched off.
         keep_networks: names of the arms whose networks are kept.
     """
 
@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path) -> Table:
-    """The table of a file of stage `check`."""
+    """Reads a table written by stage `check`."""
     found = read_json(path)
     arms = {arm["arm"]: arm["recipe"] for arm in found["arms"]}
     return Table(found["seeds"], arms, found.get("keep_networks", []))

@@ -1,8 +1,8 @@
-"""State of an unfinished training run, kept outside DVC's outputs and found again only by the very same run.
+"""State of an unfinished training run, kept outside DVC's outputs and restored only by the identical run.
 
-DVC deletes a stage's outputs before it starts, and a persisted output would resume under changed parameters. So the
-state lives under `.btlib/resume/<stage>/`, named by a hash of everything the run depends on, and goes when it ends.
-It carries a checksum: a single flipped bit would otherwise lead, unnoticed, to another network.
+DVC deletes a stage's outputs before it starts, and a persisted output would resume under changed parameters. The state
+is therefore kept under `.btlib/resume/<stage>/`, named by a hash of everything the run depends on, and deleted when the
+run ends. It has a checksum, since a single flipped bit would otherwise silently change the network.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ CODE = ("nets", "losses", "training")
 
 
 class SavedArm(BaseModel):
-    """What `Arm.plain_state` says, and `Arm.load_state` takes."""
+    """Result of `Arm.plain_state` and argument of `Arm.load_state`."""
 
     steps: int = Field(ge=0)
     failed: str
@@ -34,7 +34,7 @@ class SavedArm(BaseModel):
 
 
 class SavedRun(BaseModel):
-    """How far a run has come: the epoch to go on with, and its arms."""
+    """Progress of a run: the epoch to continue with, and its arms."""
 
     epoch: int = Field(ge=0)
     arms: list[SavedArm]
@@ -47,20 +47,20 @@ class ResumeState:
         self.path = root / stage / f"{run_hash}.safetensors"
 
     def load(self) -> tuple[dict[str, Tensor], SavedRun] | None:
-        """(tensors, the rest), or None when there is nothing to resume.
+        """(tensors, plain values), or None if there is nothing to resume.
 
-        A damaged file is removed, with one line that says so.
+        A damaged file is removed with a printed remark.
         """
         if not self.path.exists():
             return None
         try:
             tensors, metadata = read_tensors(self.path)
             if metadata["checksum"] != _checksum(tensors, metadata["state"]):
-                raise ValueError("its checksum does not fit")
+                raise ValueError("its checksum does not match")
             return tensors, SavedRun.model_validate(json.loads(metadata["state"]))
         except (ValueError, KeyError) as error:
             self.delete()
-            print(f"{self.path}: damaged ({brief(error)}); it was removed, and training starts anew", flush=True)
+            print(f"{self.path}: damaged ({brief(error)}); it was removed, and training starts over", flush=True)
             return None
 
     def save(self, tensors: dict[str, Tensor], run: SavedRun) -> None:
@@ -73,7 +73,7 @@ class ResumeState:
 
 
 def _checksum(tensors: dict[str, Tensor], state: str) -> str:
-    """A hash of all that `load` gives back."""
+    """A hash of everything returned by `load`."""
     digest = hashlib.blake2b(state.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -82,7 +82,7 @@ def _checksum(tensors: dict[str, Tensor], state: str) -> str:
 
 
 def run_hash(settings: Any, arrays: Iterable[np.ndarray], files: Iterable[Path]) -> str:
-    """A hash of the settings (by repr), the data, the input files and the code that trains."""
+    """A hash of the settings (by repr), the data, the input files and the training code."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
     for array in map(np.atleast_1d, arrays):
         digest.update(str((array.shape, array.dtype)).encode())

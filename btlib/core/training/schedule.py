@@ -4,10 +4,10 @@ import math
 
 
 def learning_rate(kind: str, peak: float, step: int, total: int) -> float:
-    """The rate at `step` of `total`.
+    """The learning rate at `step` of `total`.
 
-    'constant'; 'cosine': from the peak to 0; 'one_cycle' (Smith 2018, as in torch's OneCycleLR): up from peak / 25
-    over the first 30 % of the steps, then down to a ten-thousandth of the start, both along cosines.
+    'constant'; 'cosine': from the peak to 0; 'one_cycle' (Smith 2018, as in torch's OneCycleLR): from peak / 25 to the
+    peak over the first 30 % of the steps, then to a ten-thousandth of the initial rate, both along cosines.
     """
     if kind == "constant":
         return peak

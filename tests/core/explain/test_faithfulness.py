@@ -19,16 +19,16 @@ def test_hit_and_share_by_hand(lesion):
     assert pointing_hit(heat, lesion) == 0 and heat_share(heat, lesion) == 0.375
 
 
-def test_a_uniform_map_gets_the_lesion_share(lesion):
+def test_uniform_map_scores_the_lesion_share(lesion):
     uniform = np.full((4, 5), 0.3, dtype=np.float32)
     assert pointing_hit(uniform, lesion) == heat_share(uniform, lesion) == pytest.approx(lesion.mean())
 
 
-def test_a_map_of_zeros_points_nowhere(lesion):
+def test_map_of_zeros_scores_zero(lesion):
     assert pointing_hit(np.zeros((4, 5)), lesion) == heat_share(np.zeros((4, 5)), lesion) == 0
 
 
-def test_scaling_the_heat_changes_nothing(lesion):
+def test_scale_invariance(lesion):
     heat = np.random.default_rng(0).random((4, 5))
     assert heat_share(heat, lesion) == pytest.approx(heat_share(7 * heat, lesion))
 

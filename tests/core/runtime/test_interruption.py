@@ -1,4 +1,4 @@
-"""Ctrl+C, SIGTERM and the death of DVC, on real processes: one line, the right exit code, and nobody left."""
+"""Ctrl+C, SIGTERM and the end of DVC, with real processes: one line, the right exit code, no leftover processes."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def threads():
 
 
 def deaf():
-    """As a library that catches everything; and a thread that nobody ends."""
+    """A library that catches every exception, and a thread that never ends."""
     threading.Thread(target=time.sleep, args=(60,)).start()
     while True:
         try:
@@ -82,7 +82,7 @@ def wait_until(condition):
 
 
 def at_work(process, kind, folder):
-    """The processes that it has started, once it is in the middle of its work."""
+    """The child processes, once the process is busy."""
     started = psutil.Process(process.pid).children(recursive=True)
     if kind == "threads":
         return started if (folder / "busy").exists() else None
@@ -91,7 +91,7 @@ def at_work(process, kind, folder):
 
 @pytest.fixture
 def stage(tmp_path):
-    """Starts the script at a kind of work, and gives it with the processes that it has started."""
+    """Starts the script with a kind of work; returns it and its child processes."""
     (tmp_path / "demo.py").write_text(SCRIPT, encoding="utf-8")
     started = []
 
@@ -103,7 +103,7 @@ def stage(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # a process group of its own, as a shell gives to each command
+            start_new_session=True,  # a separate process group, as a shell creates for each command
         )
         started.append(process)
         wait_until(lambda: process.poll() is not None or at_work(process, kind, tmp_path) is not None)
@@ -118,24 +118,24 @@ def stage(tmp_path):
 
 @pytest.mark.parametrize("kind", WORKERS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_stage_with_one_line_and_leaves_nobody(kind, number, stage, tmp_path):
+def test_signal_ends_a_stage_with_one_line_and_no_leftovers(kind, number, stage, tmp_path):
     process, children = stage(kind)
     if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # a terminal's Ctrl+C goes to all of the group
+        os.killpg(process.pid, number)  # a terminal's Ctrl+C goes to the whole group
     else:
         process.send_signal(number)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 128 + number
     lines = [line for line in err.splitlines() if line and not line.startswith("wait:")]  # the progress bar
-    assert lines == ["demo: stopped; run the same command again to go on"]
+    assert lines == ["demo: stopped; run the same command again to continue"]
     assert out == ""
     wait_until(lambda: not alive(children))
     assert list((tmp_path / "data").iterdir()) == []
     assert not list(Path("/dev/shm").glob(f"*[_-]{process.pid}[_-]*"))
 
 
-def test_workers_never_hear_the_ctrl_c(tmp_path):
-    """A terminal sends it to them too, and each would print a traceback, above all while it still imports."""
+def test_workers_never_receive_ctrl_c(tmp_path):
+    """A terminal sends it to them too, and each would print a traceback, especially during imports."""
     program = """
 import signal
 from functools import partial
@@ -150,7 +150,7 @@ assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
     assert done.returncode == 0, done.stderr
 
 
-def test_many_signals_are_as_good_as_one(stage, tmp_path):
+def test_repeated_signals_act_as_one(stage, tmp_path):
     process, _ = stage("parallel")
     for _ in range(20):
         os.killpg(process.pid, signal.SIGINT)
@@ -161,8 +161,8 @@ def test_many_signals_are_as_good_as_one(stage, tmp_path):
 
 
 @pytest.mark.parametrize("shell", [["sh", "-c", "{}; exit $?"], ["bash", "--noprofile", "--norc", "-c", "{}"]])
-def test_a_stage_ends_when_its_dvc_was_killed(shell, stage, tmp_path):
-    """DVC starts stages through a shell, which outlives it, or becomes the stage."""
+def test_stage_ends_when_its_dvc_is_killed(shell, stage, tmp_path):
+    """DVC starts stages through a shell, which either outlives it or becomes the stage."""
     command = [part.format(f"{sys.executable} demo.py --kind parallel") for part in shell]
     dvc = f"import subprocess; subprocess.run({command})"
     process, family = stage("parallel", (sys.executable, "-c", dvc), DVC_STAGE="demo")

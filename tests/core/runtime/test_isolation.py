@@ -1,4 +1,4 @@
-"""Work that may hurt its process: results in order, and a reason for every item that is lost."""
+"""Work that may crash its process: results in order, and a reason for every lost item."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ def _harm(item):
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_items_that_hurt_their_process_are_lost_alone(batch):
+def test_only_harmful_items_are_lost(batch):
     items = ["a", "crash", "b", "hang", "c", "memory", "exit", "d"]
     found = list(in_isolation(_harm, items, "test", batch=batch, seconds=3, gib=1))
     lost = {item: one.reason for item, one in zip(items, found, strict=True) if isinstance(one, Lost)}
@@ -35,17 +35,17 @@ def test_items_that_hurt_their_process_are_lost_alone(batch):
     assert "3 s" in lost["hang"] and "1 GiB" in lost["memory"] and "crashed" in lost["crash"]
 
 
-def test_a_bug_reaches_the_caller():
+def test_bug_is_raised_to_the_caller():
     with pytest.raises(KeyError, match="ours"):
         list(in_isolation(_harm, ["a", "bug"], "test"))
 
 
-def test_relative_paths_lead_where_the_caller_is(tmp_path, monkeypatch):
+def test_relative_paths_use_the_callers_folder(tmp_path, monkeypatch):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         assert list(in_isolation(Path.resolve, [Path("x")], "test")) == [tmp_path / name / "x"]
 
 
-def test_nothing_to_do():
+def test_no_items():
     assert list(in_isolation(_harm, [], "test")) == []

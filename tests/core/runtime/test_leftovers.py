@@ -1,4 +1,4 @@
-"""What dead processes left goes, what living ones use stays."""
+"""Leftovers of dead processes are removed, files of running ones kept."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from btlib.core.runtime import leftovers
 
 @pytest.fixture
 def dead():
-    """The number of a process that lives no more."""
+    """Process id of a process that has ended."""
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
@@ -18,7 +18,7 @@ def dead():
 
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
-    """A folder in the place of /dev/shm."""
+    """A folder in place of /dev/shm."""
     folder = tmp_path / "shm"
     folder.mkdir()
     monkeypatch.setattr(leftovers, "SHARED_MEMORY", folder)
@@ -26,7 +26,7 @@ def memory(tmp_path, monkeypatch):
     return folder
 
 
-def test_half_written_outputs_go_and_nothing_else(dead, memory, tmp_path, monkeypatch):
+def test_only_half_written_outputs_are_removed(dead, memory, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     left = [f"data/.splits.csv.{dead}.partial", f"models/joint/.card.json.{dead}.partial", "data/deep/down/.x.partial"]
     left.append(f".btlib/resume/stage2/.0a1b.safetensors.{dead}.partial")
@@ -41,7 +41,7 @@ def test_half_written_outputs_go_and_nothing_else(dead, memory, tmp_path, monkey
     assert (tmp_path / "data/whole.csv").exists()
 
 
-def test_shared_memory_of_dead_processes_goes(dead, memory, tmp_path, monkeypatch):
+def test_shared_memory_of_dead_processes_is_removed(dead, memory, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = os.getpid()
     for number in (dead, own):

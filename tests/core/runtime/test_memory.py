@@ -1,4 +1,4 @@
-"""Freed memory stays in the process: measured by the pages that the kernel has to give."""
+"""Freed memory stays in the process, measured by page faults."""
 
 import ctypes
 import platform
@@ -10,7 +10,7 @@ import pytest
 
 from btlib.core.runtime.memory import keep_freed_memory
 
-# Fills and frees 64 MiB over and over; prints the pages asked for in the last rounds.
+# Fills and frees 64 MiB repeatedly; prints the page faults of the last rounds.
 ROUNDS = """
 import resource
 import numpy as np
@@ -32,14 +32,14 @@ def pages(start):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_memory_that_was_freed_is_used_again():
+def test_freed_memory_is_reused():
     default = pages("")
     kept = pages("from btlib.core.runtime.memory import keep_freed_memory; keep_freed_memory()")
-    assert default > 100 > kept  # huge pages or not
+    assert default > 100 > kept  # with or without huge pages
 
 
 @pytest.mark.parametrize("library", [SimpleNamespace(), OSError("no library by that name")], ids=["without", "none"])
-def test_another_c_library_is_left_alone(library, monkeypatch):
+def test_other_c_libraries_are_left_alone(library, monkeypatch):
     def find(name):
         if isinstance(library, Exception):
             raise library

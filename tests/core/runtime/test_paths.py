@@ -10,31 +10,31 @@ from btlib.core.runtime.paths import resolve_inside
 
 @pytest.fixture(autouse=True)
 def forget():
-    """What an earlier test's project had as its cache."""
+    """Clears the cached DVC settings of earlier tests."""
     paths._cache.cache_clear()
 
 
 @pytest.mark.parametrize("path", ["a\0b.png", "x" * 300, "d/" * 3000 + "a.png", "loop", "\ud800.png", "\udcff.png"])
-def test_paths_that_no_file_can_have(tmp_path, path):
+def test_impossible_paths(tmp_path, path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(InputError, match=r"no usable path|the name is not UTF-8") as caught:
+    with pytest.raises(InputError, match=r"unusable path|the name is not UTF-8") as caught:
         resolve_inside(tmp_path, path)
     assert len(str(caught.value).encode()) < 700
 
 
-def test_what_is_no_plain_file_is_not_opened(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # names of sockets are short
+def test_special_files_are_not_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # socket paths must be short
     os.mkfifo("pipe.png")
     (tmp_path / "folder.png").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket.png")
         for name in ("pipe.png", "folder.png", "socket.png"):
-            with pytest.raises(InputError, match=f"{name}: no plain file"):
+            with pytest.raises(InputError, match=f"{name}: not a regular file"):
                 resolve_inside(tmp_path, name)
 
 
 def project(folder, config: str = "", local: str = ""):
-    """A DVC project with an image that is a link into its cache; returns the images' root."""
+    """A DVC project with an image linked into its cache; returns the images' root."""
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").write_text(config)
     if local:
@@ -70,7 +70,7 @@ def test_links_into_the_cache_of_the_project(tmp_path, monkeypatch, config, loca
 
 
 def test_a_cache_outside_the_project_of_the_working_folder(tmp_path, monkeypatch):
-    """A folder of images that brings its own settings may not name the whole disk as its cache."""
+    """An image folder with its own settings must not name the whole disk as its cache."""
     root = project(tmp_path / "download", f"[cache]\n    dir = {tmp_path}\n")
     link(tmp_path / "elsewhere", root)
     project(tmp_path / "project")
@@ -80,9 +80,9 @@ def test_a_cache_outside_the_project_of_the_working_folder(tmp_path, monkeypatch
             resolve_inside(root, "a.png")
 
 
-def test_settings_of_dvc_that_cannot_be_read(tmp_path, monkeypatch):
+def test_invalid_dvc_settings(tmp_path, monkeypatch):
     root = project(tmp_path / "project", "[cache\n")
     link(tmp_path / "elsewhere", root)
     monkeypatch.chdir(tmp_path / "project")
-    with pytest.raises(InputError, match=r"\.dvc: not a whole folder of DVC's settings"):
+    with pytest.raises(InputError, match=r"\.dvc: not a valid folder of DVC settings"):
         resolve_inside(root, "a.png")

@@ -1,4 +1,4 @@
-"""Where the project may lie: without git, on a disk without locks, in another's checkout, where nobody may write."""
+"""Locations of the project: without git, on a disk without locks, in another user's checkout, read-only."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from tests.sharing.make import ROOT, commit, dvc, environment, git, stages_run
 from tests.sharing.test_way_back import STAGES, WORK
 
-# Stands in for a network drive: no lock on any file below the project
+# Simulates a network drive: no file below the project can be locked
 NO_LOCKS = """
 import errno, fcntl, os
 lock = fcntl.flock
@@ -35,7 +35,7 @@ def project(tmp_path):
 
 
 def settle(project, **variables):
-    """Runs it as `make setup` does, with nothing installed."""
+    """Runs place.py as `make setup` does, with nothing installed."""
     return subprocess.run(
         [sys.executable, "-P", "-S", str(ROOT / "btlib/core/runtime/place.py")],
         cwd=project,
@@ -46,7 +46,7 @@ def settle(project, **variables):
     )
 
 
-def test_without_git_the_study_runs_and_with_it_all_is_as_usual(project):
+def test_study_runs_with_and_without_git(project):
     assert "is not a git repository" in dvc(project, "repro", ok=False, PROCESSOR="mine")
     said = settle(project)
     assert said.returncode == 0 and said.stdout.startswith("btlib: no git repository here (a downloaded ZIP?), so DVC")
@@ -59,7 +59,7 @@ def test_without_git_the_study_runs_and_with_it_all_is_as_usual(project):
     dvc(project, "exp", "run", "-S", "mixup_alpha=0.4", PROCESSOR="mine")
 
 
-def test_other_local_settings_stay(project):
+def test_other_local_settings_are_kept(project):
     dvc(project, "config", "--local", "core.no_scm", "true")
     dvc(project, "remote", "add", "--local", "share", "/mnt/a%b")
     git(project, "init", "-q")
@@ -68,35 +68,35 @@ def test_other_local_settings_stay(project):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the file behind a descriptor in /proc")
-def test_without_locks_dvc_takes_hard_links(project, tmp_path):
+def test_without_locks_dvc_uses_hard_links(project, tmp_path):
     git(project, "init", "-q", "-b", "main")
     commit(project, "start")
     (tmp_path / "no_locks").mkdir()
     (tmp_path / "no_locks/sitecustomize.py").write_text(NO_LOCKS, encoding="utf-8")
     drive = {"PYTHONPATH": str(tmp_path / "no_locks"), "NO_LOCKS_BELOW": str(project)}
     assert "Unable to acquire lock" in dvc(project, "repro", ok=False, PROCESSOR="mine", **drive)
-    # with site, which a bare Python runs sitecustomize for
+    # with site, so that Python runs sitecustomize
     call = [sys.executable, "-P", str(ROOT / "btlib/core/runtime/place.py")]
     said = subprocess.run(call, cwd=project, env=environment(project) | drive, capture_output=True, text=True)
-    assert said.stdout.startswith("btlib: this file system knows no locks (flock)")
+    assert said.stdout.startswith("btlib: this file system does not support locks (flock)")
     assert stages_run(dvc(project, "repro", PROCESSOR="mine", **drive)) == ["train", "evaluate"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
-def test_another_users_checkout_is_named_with_what_git_wants(project):
+def test_another_users_checkout_is_reported_with_the_git_remedy(project):
     git(project, "init", "-q", "-b", "main")
     commit(project, "start")
     for path in [project, *project.rglob("*")]:
         os.chown(path, 12345, 12345)
     said = settle(project)
     assert said.returncode == 0
-    assert "another user's, so git and `dvc exp` refuse" in said.stdout
+    assert "belongs to another user, so git and `dvc exp` refuse" in said.stdout
     assert said.stdout.strip().endswith(f"git config --global --add safe.directory {project}")
     assert stages_run(dvc(project, "repro", PROCESSOR="mine")) == ["train", "evaluate"]
 
 
-def test_where_nobody_may_write_it_says_so_before_anything_is_loaded(project):
-    """Root may write anywhere; nobody may below a file."""
+def test_unwritable_folder_is_reported_before_imports(project):
+    """Root may write anywhere except below a file."""
     (project / ".dvc/config").unlink()
     (project / ".dvc/.gitignore").unlink()
     (project / ".dvc").rmdir()
@@ -106,7 +106,7 @@ def test_where_nobody_may_write_it_says_so_before_anything_is_loaded(project):
     assert said.stderr.count("\n") == 1 and "folder must be writable" in said.stderr
 
 
-def test_make_looks_at_the_place_before_it_installs(project):
+def test_make_checks_the_location_before_installing(project):
     plan = subprocess.run(["make", "--dry-run", "setup"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "-P btlib/core/runtime/place.py" in plan
     assert "pip install" not in plan[: plan.index("btlib/core/runtime/place.py")]

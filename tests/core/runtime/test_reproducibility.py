@@ -15,14 +15,14 @@ def test_golden_values():
     assert keyed_rng(0, "mixup").integers(1_000_000, size=3).tolist() == [120552, 937282, 100817]
 
 
-def test_the_same_in_another_process():
-    """Python's own hash() of a string differs between processes; the key must not."""
+def test_same_seed_in_another_process():
+    """Python's hash() of a string differs between processes; the key must not."""
     code = "from btlib.core.runtime.reproducibility import keyed_seed; print(keyed_seed(1, 'augment', 2))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(printed) == keyed_seed(1, "augment", 2)
 
 
-def test_every_part_of_the_key_counts():
+def test_seed_depends_on_every_part_of_the_key():
     seeds = {keyed_seed(s, name, step) for s in range(5) for name in ("mixup", "dropout") for step in range(5)}
     assert len(seeds) == 50
     assert keyed_seed(1, 23) != keyed_seed(12, 3)
@@ -35,7 +35,7 @@ def drawn(key):
         return [torch.nn.Linear(3, 3).weight.tolist() for _ in range(200)]
 
 
-def test_layers_are_drawn_by_their_key_and_nothing_else_is():
+def test_only_layers_are_drawn_by_the_key():
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
@@ -43,8 +43,8 @@ def test_layers_are_drawn_by_their_key_and_nothing_else_is():
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_threads_draw_their_layers_one_after_the_other():
-    """The generator is one for the process: without a lock, two networks would share out one stream of draws."""
+def test_threads_draw_layers_one_after_another():
+    """The generator is global: without a lock, two networks would share one stream of draws."""
     keys = [(seed, "init") for seed in range(4)]
     alone = {key: drawn(key) for key in keys}
     together = {}

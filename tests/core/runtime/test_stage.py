@@ -35,7 +35,7 @@ def stage(tmp_path, monkeypatch):
     return call
 
 
-def test_of_several_stages_with_one_script_each_has_its_own_record(stage, tmp_path, monkeypatch):
+def test_stages_sharing_a_script_have_separate_records(stage, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "demo@fusion")
     assert stage("pass", *PATHS).returncode == 0
     assert [path.name for path in (tmp_path / ".btlib/timings").iterdir()] == ["demo@fusion.json"]
@@ -44,7 +44,7 @@ def test_of_several_stages_with_one_script_each_has_its_own_record(stage, tmp_pa
 PATHS = ("--manifest", "a b.csv", "--out-folder", "out")
 
 
-def test_paths_arrive_and_time_and_memory_are_recorded(stage, tmp_path):
+def test_paths_are_passed_and_time_and_memory_recorded(stage, tmp_path):
     done = stage("assert manifest == Path('a b.csv'); out_folder.mkdir()", *PATHS)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out").is_dir()
@@ -61,7 +61,7 @@ def test_input_error_is_one_message_and_exit_code_1(stage, tmp_path):
     assert not (tmp_path / ".btlib").exists()
 
 
-def test_where_nothing_can_be_written_it_is_one_message(stage, tmp_path):
+def test_unwritable_folder_is_one_message(stage, tmp_path):
     (tmp_path / ".btlib").write_text("a file where the record should go")
     done = stage("pass", *PATHS)
     assert done.returncode == 1
@@ -71,12 +71,12 @@ def test_where_nothing_can_be_written_it_is_one_message(stage, tmp_path):
 
 
 @pytest.mark.parametrize("number", ["EACCES", "EROFS", "ENOSPC"])
-def test_what_the_file_system_refuses_is_no_bug(number, stage):
+def test_file_system_refusals_are_not_bugs(number, stage):
     done = stage(f"import errno; raise OSError(errno.{number}, 'no', 'data/curves')", *PATHS)
     assert (done.returncode, done.stderr) == (1, "\ndemo: data/curves: no\n\n")
 
 
-def test_what_killed_stages_left_goes_first(stage, tmp_path):
+def test_leftovers_of_killed_stages_are_removed_first(stage, tmp_path):
     (tmp_path / "data/.splits.csv.partial").mkdir(parents=True)
     done = stage("assert not list(Path('data').iterdir())", *PATHS)
     assert done.returncode == 0, done.stderr

@@ -41,15 +41,15 @@ def test_cells_keep_separators_quotes_and_letters(tmp_path):
     ]
 
 
-def test_backslashes_of_other_columns_stay(tmp_path):
+def test_backslashes_of_other_columns_are_kept(tmp_path):
     assert read(tmp_path, "path,patient,mask_path\na.png,A\\B,\n") == [["a.png", "A\\B", ""]]
 
 
-def test_a_table_without_rows(tmp_path):
+def test_table_without_rows(tmp_path):
     assert read(tmp_path, "path,patient,mask_path\n") == []
 
 
-def test_columns_that_are_not_there(tmp_path):
+def test_missing_optional_columns(tmp_path):
     (tmp_path / "table.csv").write_text("patient,path,note\n007,a.png,x\n")
     table = read_user_table(tmp_path / "table.csv", COLUMNS, ("path",))
     pd.testing.assert_frame_equal(table, pd.DataFrame({"path": ["a.png"], "patient": ["007"]}))
@@ -64,26 +64,26 @@ def test_columns_that_are_not_there(tmp_path):
         ("path,patient\na.png,1\na,b.png,1\n", "line 3: 3 cells for 2 columns; put cells that contain the separator"),
         ("", "an empty table"),
         (" \n\n", "an empty table"),
-        ('path,patient\n"a.png,1\n', "not a whole CSV table .*; save it as CSV in UTF-8"),
-        ("path,patient\nM\xfcller.png,1\n".encode("latin-1"), "not a whole CSV table .*byte 0xfc"),
-        (b"PK\x03\x04\xff\xfe", "not a whole CSV table"),
-        ("path,patient\n" + "a" * 200_000, "not a whole CSV table .*field larger than"),
+        ('path,patient\n"a.png,1\n', "not a valid CSV table .*; save it as CSV in UTF-8"),
+        ("path,patient\nM\xfcller.png,1\n".encode("latin-1"), "not a valid CSV table .*byte 0xfc"),
+        (b"PK\x03\x04\xff\xfe", "not a valid CSV table"),
+        ("path,patient\n" + "a" * 200_000, "not a valid CSV table .*field larger than"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, content, reason):
+def test_faulty_tables_are_refused(tmp_path, content, reason):
     with pytest.raises(InputError, match=reason) as caught:
         read(tmp_path, content)
     assert str(caught.value).startswith(f"{tmp_path / 'table.csv'}: ")
     assert len(str(caught.value)) < 500
 
 
-def test_a_table_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+def test_table_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MAX_BYTES", 2**20)
     with pytest.raises(InputError, match="larger than 1 MiB"):
         read(tmp_path, "path,patient\n" + "a.png,1\n" * 2**18)
 
 
-def test_a_folder_or_nothing(tmp_path):
+def test_folder_or_missing_file(tmp_path):
     for name in (".", "absent.csv"):
         with pytest.raises(InputError, match="no such file"):
             read_user_table(tmp_path / name, COLUMNS, ("path",))

@@ -1,11 +1,11 @@
-"""Work over processes: in order, and where the caller is."""
+"""Calls in processes: in order, in the caller's folder."""
 
 from pathlib import Path
 
 from btlib.core.runtime.workers import FEW, in_parallel
 
 
-def test_a_reused_process_works_in_the_callers_folder(tmp_path, monkeypatch):
+def test_reused_process_works_in_the_callers_folder(tmp_path, monkeypatch):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)

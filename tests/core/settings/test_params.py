@@ -179,7 +179,7 @@ def test_broken_yaml_names_the_file(tmp_path, text):
 def test_yaml_that_its_parser_breaks_on_is_refused_too(tmp_path, text, reason):
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=rf"params\.yaml: not a whole YAML file \(.*{reason}"):
+    with pytest.raises(InputError, match=rf"params\.yaml: not a valid YAML file \(.*{reason}"):
         read_params(path)
 
 

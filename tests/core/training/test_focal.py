@@ -51,7 +51,7 @@ def test_gradients_are_finite_at_extreme_logits(gamma, scale, epsilon):
     assert logits.grad.isfinite().all()
 
 
-def test_gamma_plays_down_easy_samples():
+def test_gamma_down_weights_easy_samples():
     logits = torch.tensor([[4.0, 0, 0, 0], [0.5, 0, 0, 0]])
     target = one_hot(torch.tensor([0, 0]), 4).float()
     ratio = focal_loss(logits, target, 2.0, ONES) / focal_loss(logits, target, 0.0, ONES)
