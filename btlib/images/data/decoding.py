@@ -24,7 +24,7 @@ PNG_MAX_DENSITY = 1032 * 8  # pixels per byte: deflate repeats up to 1,032 bytes
 LOSSY = {"JPEG", "MPO", "WEBP", "jpeg", "tiff_jpeg", "webp"}  # formats, and compressions of a TIFF
 MIN_TOP = 64  # grey level of the lesion in a lossy mask; lossy compression changes levels by up to about 30
 # Pixels between a quarter and three quarters of the top level, relative to the lesion: at most 0.01 for discs of 2 to
-# 40 pixels saved as JPEG of quality 50 to 95, 0.26 for a blurred one, more than 1 for a soft one or one of several levels.
+# 40 pixels saved as JPEG of quality 50 to 95, 0.26 for a blurred one, over 1 for soft ones or several levels.
 MAX_BETWEEN = 0.2
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF tag and value
 

@@ -1,4 +1,4 @@
-"""Do networks that differ in their seed alone look at the same places? (paper, section 5.9)"""
+"""Consistency of heat maps across networks that differ only in their seed (paper, section 5.9)."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -10,11 +10,11 @@ import pandas as pd
 def agreement_table(
     image_ids: Sequence[str], labels: Sequence[str], maps: dict[str, np.ndarray], rng: np.random.Generator
 ) -> pd.DataFrame:
-    """One row per image and kind of map, with the correlation of that image's maps under different seeds.
+    """One row per image and kind of map, with the correlation of the image's maps between seeds.
 
-    Maps that always show the middle of the head agree, too, whatever the image. `shuffled` says how much of the
-    agreement is of that kind: the correlation of an image's map under one seed with the map of *another* image of its
-    class under the other seed.
+    Maps that always highlight the centre of the head agree as well, whatever the image. `shuffled` measures this
+    baseline: the correlation of an image's map under one seed with the map of *another* image of its class under the
+    other seed.
 
     Args:
         image_ids, labels: of N images.
@@ -22,11 +22,10 @@ def agreement_table(
         rng: draws the other image.
 
     Returns:
-        image_id, label, map, agreement, shuffled: Pearson's r over pixels, mean over the pairs of seeds. An image whose
-        map is flat (all zero) under a seed has no correlation with it; a pair of flat maps is left out of the mean,
-        and where no pair is left the cell is empty.
+        image_id, label, map, agreement, shuffled: Pearson's r over pixels, averaged over pairs of seeds. Pairs with a
+        flat (all-zero) map have no correlation and are left out; if none is left the cell is empty.
     """
-    other = _other_of_its_class(np.asarray(labels), rng)
+    other = _draw_other_of_class(np.asarray(labels), rng)
     tables = []
     for name, maps_SNHW in maps.items():
         z = _standardised(maps_SNHW.reshape(*maps_SNHW.shape[:2], -1))
@@ -39,21 +38,21 @@ def agreement_table(
 
 
 def _standardised(maps: np.ndarray) -> np.ndarray:
-    """Each map [.., P] with mean 0 and variance 1 over its pixels; NaN where it is flat."""
+    """Each map [.., P] with mean 0 and variance 1 over its pixels; NaN if it is flat."""
     centered = maps.astype(np.float64) - maps.mean(axis=-1, keepdims=True, dtype=np.float64)
     deviation = centered.std(axis=-1, keepdims=True)
     return np.divide(centered, deviation, out=np.full_like(centered, np.nan), where=deviation > 0)
 
 
 def _mean(pairs: np.ndarray) -> np.ndarray:
-    """[pairs, N] to [N], without the pairs that have no correlation."""
+    """Mean over pairs, [pairs, N] to [N], ignoring NaN."""
     known = ~np.isnan(pairs)
     total, count = np.where(known, pairs, 0).sum(axis=0), known.sum(axis=0)
     return np.divide(total, count, out=np.full(pairs.shape[1], np.nan), where=count > 0)
 
 
-def _other_of_its_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """For each image another one with the same label: its successor in a random order of its class."""
+def _draw_other_of_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each image, another one with the same label: its successor in a random order of the class."""
     other = np.arange(len(labels))
     for label in np.unique(labels):
         order = rng.permutation(np.flatnonzero(labels == label))

@@ -1,8 +1,8 @@
-"""Do grey levels alone give the tumour away? Images with and without one, matched by what their grey levels say.
+"""Do grey levels alone reveal the tumour? Matches images with and without a tumour by a grey-level score.
 
-Where the tumour classes are T1 post-contrast and the healthy ones a mixture of contrasts, a classifier can be right
-without seeing a lesion. Among images whose grey levels say the same, contrast alone is right on half. A bright lesion
-is part of the grey levels too, so what is matched leans to lesions that show little.
+If the tumour classes are T1 post-contrast and the healthy ones a mix of contrasts, a classifier can be right without
+seeing a lesion. Among matched images, contrast alone is right on half. A bright lesion contributes to the grey levels
+too, so matching favours inconspicuous lesions.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def gray_level_scores(train_images: np.ndarray, train_tumor: np.ndarray, test_im
 
     Args:
         train_images, test_images: uint8 [N, S, S, 3].
-        train_tumour: bool [N_train], both kinds among them.
+        train_tumor: bool [N_train], including both values.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     classifier.fit(gray_levels(train_images), train_tumor)
@@ -31,22 +31,22 @@ def gray_level_scores(train_images: np.ndarray, train_tumor: np.ndarray, test_im
 
 
 def gray_levels(images: np.ndarray) -> np.ndarray:
-    """[N, BINS] share of the head's pixels in each bin of grey levels: no pixel's place."""
+    """[N, BINS] histogram of the head's grey levels, as shares; contains no spatial information."""
     heads = head_mask(images)
     counts = [np.histogram(i[h].mean(axis=1), BINS, (0, 256))[0] for i, h in zip(images, heads, strict=True)]
     return np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
 
 
 def matched(scores: np.ndarray, tumor: np.ndarray) -> np.ndarray:
-    """Which images [N] have a partner: the nearest one of the other kind, one to one, within the caliper.
+    """One-to-one nearest-neighbour matching within a caliper: bool [N], whether an image has a partner.
 
-    Greedy, the closest pairs first, so that nothing is drawn; between equal distances the earlier images win. The
-    caliper is of the standard deviation within the two kinds: that of all images grows with the gap between the kinds
-    and would pair images that the scores still tell apart.
+    Greedy and deterministic: closest pairs first, earlier images first on ties. The caliper uses the standard deviation
+    within the two groups: that of all images grows with the gap between the groups and would pair images that the
+    scores still separate.
 
     Args:
-        scores: [N] of `grey_level_scores`.
-        tumour: bool [N], both kinds among them.
+        scores: [N] of `gray_level_scores`.
+        tumor: bool [N], including both values.
     """
     place = logit(np.clip(scores, EDGE, 1 - EDGE))
     with_tumor, without = np.flatnonzero(tumor), np.flatnonzero(~tumor)

@@ -1,4 +1,4 @@
-"""Grad-CAM of images, in their own size."""
+"""Grad-CAM at the size of the images."""
 
 import numpy as np
 from tqdm import tqdm
@@ -9,17 +9,17 @@ from btlib.images.data.resident import ResidentImages
 
 
 def gradcam(net: Explainable, images: np.ndarray, targets: np.ndarray, batch_size: int = 32) -> dict[str, np.ndarray]:
-    """Maps of every image, in the size of the images.
+    """Maps of every image, at the size of the images.
 
     Args:
         net: in eval mode; moved to the GPU if there is one.
         images: uint8 [N, H, W, 3] RGB.
-        targets: [N] class numbers to explain, usually the predicted ones.
-        batch_size: images at a time; it changes no map.
+        targets: [N] class indices to explain, usually the predicted ones.
+        batch_size: images at a time; does not affect the maps.
 
     Returns:
-        Backbone name, and 'fused' where there are two -> float32 [N, H, W] in 0 … 1, the hottest pixel 1 unless the
-        map is all zero.
+        Backbone name, and 'fused' if there are several -> float32 [N, H, W] in 0 … 1, with maximum 1 unless the map is
+        all zero.
     """
     device = best_device()
     net.to(device)

@@ -1,4 +1,4 @@
-"""Phantom lesions put into images without a tumour, and a control that tells what putting one in does by itself."""
+"""Phantom lesions inserted into images without a tumour, and a control for the effect of insertion itself."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +16,12 @@ CONTROL = "control"
 
 
 def sample_lesions(seed: int, classes: Sequence[str], count: int, atlas: Atlas) -> dict[str, list[LesionPatch]]:
-    """`count` lesions, as T1 post-contrast shows them, of each tumour class, after the controls if there are gliomas.
+    """`count` lesions of each tumour class in T1 post-contrast, preceded by controls if there are gliomas.
 
     Args:
-        classes: those of the classifier; others than TUMOURS are passed over.
+        classes: of the classifier; those not in TUMORS are ignored.
     """
-    # Numbered from −1 downwards: no data set has such subjects, so no net was trained on them.
+    # Negative subject numbers occur in no data set, so no network was trained on these lesions.
     lesions = {
         label: [lesion_patch(seed, label, -1 - number, "t1ce", atlas) for number in range(count)]
         for label in TUMORS
@@ -33,16 +33,16 @@ def sample_lesions(seed: int, classes: Sequence[str], count: int, atlas: Atlas) 
 
 
 def control(patch: LesionPatch) -> LesionPatch:
-    """The patch no brighter or darker than the brain: what pasting does by itself. Its label keeps site and draws."""
+    """The patch with the brain's brightness, to measure the effect of pasting. Its label keeps site and draws."""
     return replace(patch, difference=np.zeros_like(patch.difference))
 
 
 def insert_lesions(images: np.ndarray, lesions: Sequence[LesionPatch], seed: int, rows: Sequence[int]) -> np.ndarray:
-    """Each image with one of the lesions, which take turns; uint8 [N, S, S, 3].
+    """Each image with one of the lesions, used in turn; uint8 [N, S, S, 3].
 
     Args:
         images: uint8 [N, S, S, 3], N at least 1.
-        rows: [N] number of each image, which keys site and grain, so that they are the same in another sample.
+        rows: [N] number of each image, which keys site and grain, so that they do not depend on the sample.
     """
     pairs = zip(images, cycle(lesions), rows, strict=False)
     made = [paste_lesion(image, of, keyed_rng(seed, "paste", of.label, int(row)))[0] for image, of, row in pairs]

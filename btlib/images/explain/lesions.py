@@ -12,11 +12,11 @@ from btlib.images.data.masks import Masks
 
 
 def lesion_masks(manifest: pd.DataFrame, masks: Masks, image_ids: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-    """The lesion of each image; nothing where the manifest names no mask.
+    """Lesion mask of each image; empty if the manifest names no mask.
 
     Args:
-        manifest: `image_id, mask_path`, the latter '' where no lesion is known.
-        masks: where they lie.
+        manifest: `image_id, mask_path`, the latter '' if no lesion is known.
+        masks: reader of the mask files.
         image_ids: N names.
         size: height and width of the processed images.
 
@@ -38,5 +38,5 @@ def lesion_masks(manifest: pd.DataFrame, masks: Masks, image_ids: Sequence[str],
 
 
 def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask, bool [h, w], in another size (height, width): nearest neighbour, as no pixel is half a lesion."""
+    """Resizes a mask, bool [h, w], to (height, width) by nearest neighbour, which keeps it binary."""
     return cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)

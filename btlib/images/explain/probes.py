@@ -1,4 +1,4 @@
-"""What a classifier says where the lesion is hidden, pasted in, or shown in another contrast: tables of predictions."""
+"""Predictions for images whose lesion is hidden, pasted in, or shown in another contrast."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -19,12 +19,12 @@ from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrast_probe import contrast_slices
 
 NO_TUMOR = "no_tumor"
-SLICE = 224  # pixels of the phantom slices, before they are preprocessed like all images
-SHOWN = 6  # images in a row of the pictures
+SLICE = 224  # pixels of the phantom slices, before the usual preprocessing
+SHOWN = 6  # images in a row of the figures
 
 
 class Sample(NamedTuple):
-    """N of the images: their row numbers in data/processed/, uint8 [N, S, S, 3], ids, and names of their classes."""
+    """N images: their row numbers in data/processed/, uint8 [N, S, S, 3], ids, and class names."""
 
     rows: np.ndarray
     images: np.ndarray
@@ -52,29 +52,29 @@ def draw_sample(
 def occlusion(
     net: Classifier, states: Mapping[str, Mapping[str, Tensor]], train: Sample, test: Sample
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """What the main model and a linear probe say of each view, and some of the images by view.
+    """Predictions of the main model and a linear probe for each view, and example images by view.
 
-    Without pretrained backbones there are no features that know nothing of the task, hence no probe.
+    The probe needs features that are independent of the task, so it is left out without pretrained backbones.
     """
     tables, shown = [], {}
     backbones = pretrained_backbones(states)
     numbers = np.array([net.classes.index(label) for label in train.labels])
     for view, make in views(test.images.shape[1]).items():
-        seen = make(test.images)
-        said = {"main": predict(net, seen)}
+        images = make(test.images)
+        predicted = {"main": predict(net, images)}
         if backbones:
-            said["probe"] = probe(backbones, make(train.images), numbers, seen)
-        for who, probabilities in said.items():
+            predicted["probe"] = probe(backbones, make(train.images), numbers, images)
+        for model, probabilities in predicted.items():
             part = predictions_table(test.image_ids, test.labels, probabilities, net.classes)
-            tables.append(pd.DataFrame({"model": who, "view": view}, index=part.index).join(part))
-        shown[view] = seen[:SHOWN]
+            tables.append(pd.DataFrame({"model": model, "view": view}, index=part.index).join(part))
+        shown[view] = images[:SHOWN]
     return pd.concat(tables, ignore_index=True), shown
 
 
 def lesion_insertion(
     net: Classifier, healthy: Sample, seed: int, count: int, atlas: Atlas
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """What the main model says of images without a tumour before and after `count` lesions of a class are pasted in."""
+    """Predictions of the main model for images without a tumour, before and after pasting `count` lesions per class."""
     parts, shown = [pd.DataFrame(columns=["image_id", "label", "pasted"])], {}
     made = {}
     if len(healthy.rows):
@@ -89,7 +89,7 @@ def lesion_insertion(
 
 
 def contrast_swap(net: Classifier, seed: int, subjects: int, size: int, clahe: Clahe, atlas: Atlas) -> pd.DataFrame:
-    """What the main model says of phantom slices, each in every contrast, at `size` pixels."""
+    """Predictions of the main model for phantom slices, each in every contrast, at `size` pixels."""
     slices, labels, contrasts = contrast_slices(seed, subjects, SLICE, atlas)
     images = np.stack([preprocess(image, size, clahe) for image in slices])
     names = [f"contrast{number}" for number in range(len(contrasts))]
@@ -97,7 +97,7 @@ def contrast_swap(net: Classifier, seed: int, subjects: int, size: int, clahe: C
 
 
 def gray_level_matching(train: Sample, test: Sample) -> pd.DataFrame:
-    """The probability of a tumour by grey levels alone, and which images with and without one it makes pairs of."""
+    """Probability of a tumour from grey levels alone, and which images it matches with one of the other kind."""
     table = pd.DataFrame({"image_id": test.image_ids, "label": test.labels, "score": np.nan, "matched": False})
     tumor = test.labels != NO_TUMOR
     if tumor.all():

@@ -1,4 +1,4 @@
-"""What can be told from a view of the images that does not show the lesion: a probe trained for that view."""
+"""Linear probe on views that hide the lesion, to measure how much they reveal about the class."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,12 +17,12 @@ from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.weights import load_features
 
-REGULARISATION = 0.01  # inverse strength; the features are many and the images few
+REGULARISATION = 0.01  # inverse strength; there are many features and few images
 FRAME = 0.06  # width of the border view's frame, as a share of the side
 
 
 def views(side: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Name of a view -> what makes it of images, uint8 [N, S, S, 3] both; `whole` first, the rest hide the lesion.
+    """Name of a view -> its function of images, uint8 [N, S, S, 3] both; all but the first, `whole`, hide the lesion.
 
     Args:
         side: S, pixels.
@@ -58,12 +58,12 @@ def probe(
 ) -> np.ndarray:
     """Probabilities [N_test, K] of a logistic regression on frozen pretrained features.
 
-    Linear and on features that know nothing of the task: what it finds is there to be found by any training.
+    The probe is linear and its features are independent of the task, so any training can find what it finds.
 
     Args:
-        backbones: of `pretrained_backbones`, at least one.
+        backbones: from `pretrained_backbones`, at least one.
         train_images, test_images: uint8 [N, S, S, 3], all of the same view.
-        train_labels: class numbers [N_train], all of 0 … K-1 among them.
+        train_labels: class indices [N_train], including each of 0 … K-1.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=1000))
     classifier.fit(pooled_features(backbones, train_images), train_labels)
@@ -72,12 +72,12 @@ def probe(
 
 @torch.inference_mode()
 def pooled_features(backbones: Sequence[Backbone], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Spatial means of the last feature maps of the backbones, side by side: float [N, ΣD]."""
+    """Spatial means of the backbones' last feature maps, concatenated: float [N, ΣD]."""
     data = ResidentImages(images, np.zeros(len(images)), next(backbones[0].parameters()).device)
     batches = np.array_split(np.arange(len(images)), max(1, -(-len(images) // batch_size)))
-    rows = [_pooled(backbones, data.batch(batch)) for batch in tqdm(batches, desc="features", leave=False)]
+    rows = [_pool(backbones, data.batch(batch)) for batch in tqdm(batches, desc="features", leave=False)]
     return torch.cat(rows).float().cpu().numpy()
 
 
-def _pooled(backbones: Sequence[Backbone], images: Tensor) -> Tensor:
+def _pool(backbones: Sequence[Backbone], images: Tensor) -> Tensor:
     return torch.cat([backbone(images).mean(dim=(2, 3)) for backbone in backbones], dim=1)

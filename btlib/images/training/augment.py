@@ -1,5 +1,5 @@
-"""Augmentation per sample, as batched tensor operations: the paper's (section 4.1: flips, brightness, contrast), and
-rotation, zoom, shift, gamma and noise, which the paper does not have and which are off at 0."""
+"""Augmentation per sample, as batched tensor operations: flips, brightness and contrast as in the paper (section 4.1),
+and rotation, zoom, shift, gamma and noise, which are not in the paper and are off at 0."""
 
 import math
 from typing import NamedTuple
@@ -12,10 +12,11 @@ from btlib.core.runtime.reproducibility import keyed_seed
 
 
 class Strength(NamedTuple):
-    """Flip probabilities; the largest change of each other kind, drawn evenly up to it, up or down.
+    """Flip probabilities, and the largest change of each other kind, drawn uniformly in both directions.
 
-    brightness and contrast are shares (0..1), rotation degrees, zoom and gamma shares by which size and exponent grow
-    or shrink, shift a share of the image's side, noise a standard deviation on the scale 0..1 (drawn from 0 up).
+    brightness and contrast are fractions (0..1), rotation is in degrees, zoom and gamma are fractions by which size and
+    exponent grow or shrink, shift is a fraction of the image's side, and noise a standard deviation on the scale 0..1
+    (drawn from 0 upwards).
     """
 
     flip_horizontal: float
@@ -46,7 +47,7 @@ class Draws(NamedTuple):
 
 
 def draw(strength: Strength, batch: int, key: tuple) -> Draws:
-    """Draws for a batch, from a generator of their own keyed by `key` (seed, epoch, step)."""
+    """Draws for a batch, from a separate generator keyed by `key` (seed, epoch, step)."""
     generator = torch.Generator().manual_seed(keyed_seed(*key, "augment"))
     flip = torch.rand(2, batch, generator=generator)
     u = 2 * torch.rand(8, batch, generator=generator) - 1
@@ -69,32 +70,32 @@ def apply(images: Tensor, draws: Draws) -> Tensor:
     """Flips, rotation with zoom and shift, gamma, contrast about each image's mean, brightness, noise; then clamps.
 
     Args:
-        images: [B, C, S, S] in 0..1; what comes into the picture from outside is black.
+        images: [B, C, S, S] in 0..1; areas from outside the image are black.
     """
     d = Draws(*(x.to(images.device)[:, None, None, None] for x in draws[:-1]), draws.noise_seed)
     images = torch.where(d.horizontal, images.flip(3), images)
     images = torch.where(d.vertical, images.flip(2), images)
-    if any((x != still).any() for x, still in zip(draws[4:8], (0, 1, 0, 0), strict=True)):
-        images = _moved(images, draws)
+    if any((x != neutral).any() for x, neutral in zip(draws[4:8], (0, 1, 0, 0), strict=True)):
+        images = _transform(images, draws)
     if (draws.exponent != 1).any():
         images = images**d.exponent
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * d.contrast + mean + d.brightness
     if draws.deviation.any():
-        # One value for all channels, since the images are grey; drawn on the CPU, so that each device sees the same.
+        # One value for all channels, since the images are grey; drawn on the CPU, to be the same on every device.
         generator = torch.Generator().manual_seed(d.noise_seed)
         pixels = torch.randn(len(images), 1, *images.shape[2:], generator=generator)
         images = images + d.deviation * pixels.to(images.device)
     return images.clamp(0, 1)
 
 
-def _moved(images: Tensor, draws: Draws) -> Tensor:
-    """Rotated about the centre, grown by `size`, moved right and down by shares of the side.
+def _transform(images: Tensor, draws: Draws) -> Tensor:
+    """Rotates about the centre, scales by `size`, shifts right and down by fractions of the side.
 
-    Bicubic: bilinear blurs small images so much that a network trained on them fails on still, sharp ones.
+    Bicubic: bilinear blurs small images so much that a network trained on them fails on unaugmented, sharp ones.
     """
     cos, sin = torch.cos(draws.angle) / draws.size, torch.sin(draws.angle) / draws.size
-    # affine_grid asks where each output pixel comes from, in units of half the side: the inverse of the movement.
+    # affine_grid needs the source of each output pixel, in units of half the side: the inverse transform.
     right, down = -2 * draws.right, -2 * draws.down
     rows = [cos, sin, cos * right + sin * down, -sin, cos, -sin * right + cos * down]
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.device)

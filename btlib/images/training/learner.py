@@ -26,7 +26,7 @@ VALIDATION_BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSettings(ArmSettings):
-    """What may differ between classifiers that see the same batches."""
+    """Settings that may differ between classifiers trained on the same batches."""
 
     loss: str
     focal_gamma: float
@@ -36,7 +36,7 @@ class ClassifierSettings(ArmSettings):
 
 @dataclass(frozen=True)
 class BatchSpec:
-    """What all arms of one call share: the batches that they see and the part of the backbones that is frozen."""
+    """Settings shared by all arms of one call: their batches, and the frozen part of the backbones."""
 
     seed: int
     epochs: int
@@ -52,7 +52,7 @@ class BatchSpec:
 
 
 class Batch(NamedTuple):
-    """This process's slice of a batch: trunk features, soft targets [b, K], and where it lies in the whole."""
+    """This process's slice of a batch: trunk features, soft targets [b, K], and its positions in the batch."""
 
     features: tuple[Tensor, ...]
     target: Tensor
@@ -61,7 +61,7 @@ class Batch(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """Trunk features of the validation images, part by part, and their labels [N]."""
+    """Trunk features of the validation images, in parts, and their labels [N]."""
 
     features: list[tuple[Tensor, ...]]
     labels: Tensor
@@ -77,16 +77,16 @@ def train_arms(
     resume: ResumeState | None = None,
     on_epoch: OnEpoch = lambda arm, row: None,
 ) -> list[Arm]:
-    """Trains classifiers beside each other, one frozen forward per batch for all; see `loop.fit`.
+    """Trains classifiers together, with one frozen forward pass per batch for all; see `loop.fit`.
 
     Args:
-        train_rows, val_rows: row numbers into `data`.
+        train_rows, val_rows: row numbers in `data`.
 
     Returns:
-        The arms in the order given. An arm whose loss became NaN or infinite has `failed` set.
+        The arms in the given order. An arm whose loss became NaN or infinite has `failed` set.
 
     Raises:
-        InputError: fewer training images than one batch.
+        InputError: there are fewer training images than one batch.
     """
     refuse_too_few(len(train_rows), spec.batch_size, "batch_size", "images")
     nets = [net.to(fabric.device, memory_format=torch.channels_last) for _, net in arms]
@@ -103,7 +103,7 @@ def train_arms(
 
 
 class ClassificationTask:
-    """Augmented, mixed images through the frozen trunk, once for all arms."""
+    """Passes augmented, mixed images through the frozen trunk, once for all arms."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class ClassificationTask:
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
-        """Every process makes the whole batch, since a Mixup partner may lie in another one's slice."""
+        """Every process makes the whole batch, since a Mixup partner may be in another process's slice."""
         images = augment.apply(self.data.batch(rows), augment.draw(self.spec.augmentation, len(rows), key))
         pairs = mixup.draw(self.spec.mixup_alpha, len(rows), key)
         target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
@@ -131,7 +131,7 @@ class ClassificationTask:
 
     @torch.inference_mode()
     def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:
-        """What the frozen trunk makes of the validation images; computed once, since it never changes."""
+        """Trunk features of the validation images, computed once since the trunk is frozen."""
         parts = np.array_split(rows, max(1, -(-len(rows) // VALIDATION_BATCH)))
         with self.fabric.autocast():
             return [self.trunk(self.data.batch(part)) for part in parts]
@@ -141,9 +141,9 @@ class ClassifierLearner:
     """A classifier behind a shared frozen trunk.
 
     Args:
-        net: on its device already; its frozen units must equal those of the other arms.
-        cuts: per backbone, how many leading units are frozen.
-        train_batchnorm: whether BatchNorm layers behind the cut train too; else they keep their statistics.
+        net: already on its device; its frozen units must equal those of the other arms.
+        cuts: number of frozen leading units per backbone.
+        train_batchnorm: whether BatchNorm layers after the cut are trained too; otherwise they keep their statistics.
         counts_K: training images per class, for inverse-frequency weights.
     """
 
@@ -162,20 +162,20 @@ class ClassifierLearner:
         self.net = net
         self.alpha_K = class_weights(settings.focal_alpha, counts_K).to(net.linear.weight.device)
         self.trained = free_tail(net, cuts, train_batchnorm)
-        for tensor in self.trained.values():  # an earlier call may have shared them with other arms, as its trunk
+        for tensor in self.trained.values():  # they may be shared with other arms, as the trunk of an earlier call
             tensor.data = tensor.data.clone()
         norms = [m for m in free_modules(net, cuts) if isinstance(m, _BatchNorm)]
         self.norms = norms if train_batchnorm else []
 
     def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
-        """Loss [b] and how many predictions agree with the (heavier part of the) target."""
+        """Loss [b], and the number of predictions that match the (heavier part of the) target."""
         s = self.settings
         mask = self._dropout_mask(batch.size, key)
         mask = None if mask is None else mask.to(batch.target.device)[batch.mine]
         branches = self.net.branch_logits(self.net.tail(batch.features, self.cuts), mask).float()
         right = (branches.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
         smoothed = smooth(batch.target, s.label_smoothing)
-        # each branch has a loss of its own: under late fusion, backbones learn as they would alone
+        # a separate loss per branch: under late fusion, each backbone trains as it would alone
         return torch.stack([self._loss(logits, smoothed) for logits in branches]).mean(dim=0), right
 
     def _loss(self, logits: Tensor, smoothed: Tensor) -> Tensor:
@@ -190,12 +190,12 @@ class ClassifierLearner:
         return {"val_loss": cross_entropy(logits, batches.labels).item(), "val_accuracy": accuracy}
 
     def training_mode(self, on: bool) -> None:
-        """Switches the BatchNorm layers that train; nothing else has a mode."""
+        """Sets the mode of the trained BatchNorm layers; nothing else depends on it."""
         for norm in self.norms:
             norm.train(on)
 
     def _dropout_mask(self, batch: int, key: tuple) -> Tensor | None:
-        """The keyed dropout mask [batch, fused width] for one step; None when dropout is off."""
+        """The keyed dropout mask [batch, fused width] for one step; None if dropout is off."""
         p = self.net.architecture.dropout
         if p == 0:
             return None
@@ -204,7 +204,7 @@ class ClassifierLearner:
 
 
 def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:
-    """All modules behind the cuts: tails, fusion, linear layer."""
+    """All modules after the cuts: tails, fusion, linear layer."""
     tops = [net.fusion, net.linear]
     for backbone, cut in zip(net.backbones, cuts, strict=True):
         tops += backbone.units[cut:]
@@ -212,7 +212,7 @@ def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:
 
 
 def free_tail(net: Classifier, cuts: Sequence[int], train_batchnorm: bool) -> dict[str, Tensor]:
-    """Freezes the trunk; returns name -> tensor that training changes (with BatchNorm, its buffers too)."""
+    """Freezes the trunk; returns name -> trained tensor (including the buffers of trained BatchNorm layers)."""
     free = set()
     for module in free_modules(net, cuts):
         if isinstance(module, _BatchNorm) and not train_batchnorm:
@@ -227,7 +227,7 @@ def free_tail(net: Classifier, cuts: Sequence[int], train_batchnorm: bool) -> di
 
 
 def share_trunk(nets: Sequence[Classifier], cuts: Sequence[int]) -> None:
-    """Lets all networks use the first one's frozen tensors, so that memory does not grow with the number of arms."""
+    """Makes all networks share the first one's frozen tensors, to save memory."""
     reference = nets[0]
     for net in nets[1:]:
         for own, shared, cut in zip(net.backbones, reference.backbones, cuts, strict=True):

@@ -1,4 +1,4 @@
-"""Trains the main model for one stage: a list of one arm, with its curves, card and resumable state."""
+"""Trains the main model for one stage: a single arm, with curves, card and resumable state."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class TrainingData:
         images, index = load_processed(processed)
         table = read_csv(splits, text=("image_id", "split"))
         self.pixels = images
-        # Figshare's set has no images without a tumour: the network has an output for each class that is there.
+        # The network has an output per class present: Figshare's data set has no images without a tumour.
         self.classes = tuple(name for name in CLASSES if name in set(index["label"]))
         self.labels = np.array([self.classes.index(label) for label in index["label"]])
         self.train = rows_of(table, index, "train")
@@ -43,17 +43,17 @@ class TrainingData:
 
     @property
     def resident(self) -> ResidentImages:
-        """The images in the size that they are stored in."""
+        """The images at their stored size."""
         return self.resident_at(self.pixels.shape[1])
 
     def resident_at(self, size: int) -> ResidentImages:
-        """The images at `size` pixels, made once."""
+        """The images at `size` pixels (cached)."""
         if size not in self._resident:
             self._resident[size] = ResidentImages(self.pixels_at(size, slice(None)), self.labels, self.device)
         return self._resident[size]
 
     def pixels_at(self, size: int, rows: np.ndarray | slice) -> np.ndarray:
-        """uint8 [N, size, size, 3] of these row numbers: as stored, or smaller; all are shrunk once."""
+        """uint8 [N, size, size, 3] of these rows, at the stored size or smaller (cached)."""
         if size not in self._pixels:
             self._pixels[size] = shrink(self.pixels, size)
         return self._pixels[size][rows]
@@ -70,10 +70,10 @@ def train_main(
     out: Path,
     curves: Path,
 ) -> None:
-    """Trains `net`, or passes it on as it is when the stage has no epochs, and writes model, card and curves.
+    """Trains `net`, or keeps it unchanged if the stage has no epochs, and writes model, card and curves.
 
     Args:
-        start: the files that hold the weights that `net` starts from; a resumed run must have the same.
+        start: files of the initial weights of `net`; a resumed run must have the same.
         out: folder for model.safetensors and card.json.
         curves: folder for DVCLive's files.
 

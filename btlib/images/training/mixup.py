@@ -1,4 +1,4 @@
-"""Mixup (paper, eq 3; Zhang et al. 2018): convex pairs of images and of labels."""
+"""Mixup (paper, eq 3; Zhang et al. 2018): convex combinations of pairs of images and labels."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from btlib.core.runtime.reproducibility import keyed_rng
 
 
 class Pairs(NamedTuple):
-    """λ per sample [B] and the row of its partner within the batch [B]."""
+    """λ [B] of each sample, and the row [B] of its partner in the batch."""
 
     weight: Tensor
     partner: Tensor
 
 
 def draw(alpha: float, batch: int, key: tuple) -> Pairs:
-    """λ ~ Beta(α, α) per sample and a random pairing; α = 0 gives λ = 1, that is no mixing."""
+    """λ ~ Beta(α, α) per sample and a random pairing; α = 0 gives λ = 1, i.e. no mixing."""
     rng = keyed_rng(*key, "mixup")
     weight = rng.beta(alpha, alpha, batch) if alpha > 0 else [1.0] * batch
     return Pairs(torch.as_tensor(weight, dtype=torch.float32), torch.from_numpy(rng.permutation(batch)))

@@ -1,4 +1,4 @@
-"""From a recipe to what the trainer of images takes."""
+"""Converts a recipe to the settings of the image trainer."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
 
 
 def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
-    """What is the arm's own in stage 1 or 2."""
+    """The arm's own settings in stage 1 or 2."""
     return ClassifierSettings(
         name=name,
         seed=recipe["seed"],
@@ -38,7 +38,7 @@ def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
 
 
 def batch_spec(recipe: Recipe, stage: int) -> BatchSpec:
-    """The batches of stage 1 or 2, each with draws of its own; stage 1 trains no part of the backbones (eq 17)."""
+    """The batches of stage 1 or 2, with separate draws; stage 1 freezes the backbones completely (eq 17)."""
     augment = {key.removeprefix("training.augment."): value for key, value in recipe.items() if "augment." in key}
     return BatchSpec(
         seed=2 * recipe["seed"] + stage,

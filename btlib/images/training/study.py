@@ -1,4 +1,4 @@
-"""Trains the arms of one table over seeds, in as few streams of batches as their recipes allow."""
+"""Trains the arms of one table for several seeds, sharing batches as far as their recipes allow."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -19,7 +19,7 @@ from btlib.images.training.recipe import architecture, arm_settings, batch_spec
 
 @dataclass
 class Trained:
-    """One arm under one seed: its network, or why there is none, and its rows of training history."""
+    """One arm under one seed: its network, or why training failed, and its training history."""
 
     arm: str
     seed: int
@@ -31,7 +31,7 @@ class Trained:
 
 
 class Shared(NamedTuple):
-    """What arms must have in common to see the same batches through the same frozen trunk."""
+    """Properties that arms must share to use the same batches and frozen trunk."""
 
     backbones: tuple[str, ...]
     image_size: int
@@ -39,7 +39,7 @@ class Shared(NamedTuple):
 
 
 def groups_of(recipes: Mapping[str, Recipe], stage: int) -> dict[Shared, list[str]]:
-    """The arms that can be trained beside each other in stage 1 or 2, by what they share; derived from the recipes."""
+    """The arms that can be trained together in stage 1 or 2, grouped by their shared properties."""
     groups: dict[Shared, list[str]] = {}
     for name, recipe in recipes.items():
         shared = Shared(tuple(recipe["backbones"]), recipe["image_size"], batch_spec(recipe, stage))
@@ -50,13 +50,12 @@ def groups_of(recipes: Mapping[str, Recipe], stage: int) -> dict[Shared, list[st
 class Study:
     """The arms of one table.
 
-    Arms with equal recipes are trained once. Arms that differ in their EMA alone, and start from the same weights, are
-    one run read out twice. All arms of a seed start from the same draws, so that what differs between them is what
-    their overrides change.
+    Arms with equal recipes are trained once. Arms that differ only in their EMA and start from the same weights are one
+    run with two readouts. All arms of a seed start from the same draws, so that they differ only by their overrides.
 
     Args:
-        table: its name; part of where resumable states are kept.
-        arms: arm name -> recipe, all keys but the seed filled in.
+        table: its name, part of the path of resumable states.
+        arms: arm name -> recipe with all keys but the seed.
         states: backbone name -> pretrained feature state.
         fingerprint: of everything else that the results depend on: data, splits, weights.
     """
@@ -79,7 +78,7 @@ class Study:
         self.resumable: list[ResumeState] = []
 
     def train(self, seeds: Sequence[int]) -> Iterator[Trained]:
-        """Yields each arm under each seed once it is trained through both stages."""
+        """Yields each arm under each seed after both training stages."""
         for seed in seeds:
             recipes = {name: {**recipe, "seed": seed} for name, recipe in self.arms.items()}
             first_of = {name: next(n for n in recipes if recipes[n] == recipes[name]) for name in recipes}
@@ -93,12 +92,12 @@ class Study:
                 yield replace(runs[first_of[name]], arm=name)
 
     def forget(self) -> None:
-        """Deletes the resumable states, once the results are safe."""
+        """Deletes the resumable states, after the results are written."""
         for resume in self.resumable:
             resume.delete()
 
     def _start(self, seed: int, recipes: Mapping[str, Recipe]) -> dict[str, Trained]:
-        """Each arm with its network; those of one architecture start as copies of one, since drawing takes longer."""
+        """Each arm with its network; arms of the same architecture get copies, which are faster than new draws."""
         shapes = {name: architecture(recipe, self.data.classes) for name, recipe in recipes.items()}
         drawn = {shape: build_classifier(shape, self.states, seed) for shape in set(shapes.values())}
         return {
@@ -118,13 +117,13 @@ class Study:
             list(zip(settings, nets, strict=True)), images, data.train, data.val, shared.spec, self.fabric, resume
         )
         for arm, family in zip(arms, families, strict=True):
-            _take_in(arm, family, stage)
+            _store_results(arm, family, stage)
 
 
 def families_of(runs: Sequence[Trained], stage: int) -> list[list[Trained]]:
-    """Runs that differ in their EMA alone and start from the same weights: one training each.
+    """Groups runs that differ only in their EMA and start from the same weights: one training per group.
 
-    After stage 1 each arm goes on from its own averaged weights, so from then on two arms are two runs.
+    In stage 2 each arm starts from its own averaged weights, so every arm is a group of its own.
     """
     families: dict[Any, list[Trained]] = {}
     for run in runs:
@@ -139,8 +138,8 @@ def _joint_settings(family: Sequence[Trained], stage: int) -> ClassifierSettings
     return replace(every[0], ema_decays=tuple(decay for settings in every for decay in settings.ema_decays))
 
 
-def _take_in(arm: Arm, family: Sequence[Trained], stage: int) -> None:
-    """Gives each run of a family its network, from its own readout."""
+def _store_results(arm: Arm, family: Sequence[Trained], stage: int) -> None:
+    """Stores network and history in each run of a family, from its own readout."""
     for run, readout in zip(family, arm.readouts, strict=True):
         run.failed, run.trained_stages = arm.failed, run.trained_stages + 1
         run.history += [{"stage": stage, **row} for row in readout.progress.history]

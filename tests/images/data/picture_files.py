@@ -28,7 +28,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def write_tiff(path: Path, values: np.ndarray, **tags: int) -> Path:
-    """values [H, W] or [H, W, 3], unsigned or float, in one uncompressed strip; `tags` such as t262=0 replace the defaults."""
+    """values [H, W] or [H, W, 3], unsigned or float, in one uncompressed strip; `tags` like t262=0 replace defaults."""
     height, width, channels = (*values.shape, 1)[:3]
     data = values.astype(values.dtype.newbyteorder("<")).tobytes()
     bits = struct.pack(f"<{channels}H", *[8 * values.dtype.itemsize] * channels)

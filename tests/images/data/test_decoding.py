@@ -153,7 +153,7 @@ def test_several_pages_are_refused(tmp_path, kind):
 
 def test_gif_is_refused(tmp_path):
     Image.fromarray(GRAY).save(tmp_path / "a.png", format="GIF")
-    assert "no JPEG, PNG, TIFF, BMP or WebP image" in refused(tmp_path / "a.png")
+    assert "not a supported JPEG, PNG, TIFF, BMP or WebP image" in refused(tmp_path / "a.png")
 
 
 def test_tiff_with_missing_strips(tmp_path):

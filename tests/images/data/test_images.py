@@ -3,10 +3,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from btlib.core.runtime.artifacts import write_array, write_csv
+from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.preprocessing import Clahe, equalise, load_processed, preprocess
-from tests.images.data.samples import picture
+from tests.images.data.samples import picture, save_array
 
 ON, OFF = Clahe(True, 2.0, 8), Clahe(False, 2.0, 8)
 
@@ -62,12 +62,12 @@ def test_long_side_is_averaged_while_the_short_one_grows():
 
 
 def test_load_refuses_mismatched_files(tmp_path):
-    write_array(tmp_path / "images.npy", np.zeros((12, 8, 8, 3), np.uint8))
+    save_array(tmp_path / "images.npy", np.zeros((12, 8, 8, 3), np.uint8))
     index = pd.DataFrame({"image_id": [f"i{k}" for k in range(12)], "label": "glioma"})
     write_csv(tmp_path / "index.csv", index)
     assert len(load_processed(tmp_path)[0]) == 12
     write_csv(tmp_path / "index.csv", index[:-1])
-    with pytest.raises(InputError, match=r"holds 12 images, index\.csv 11"):
+    with pytest.raises(InputError, match=r"has 12 images, index\.csv 11"):
         load_processed(tmp_path)
     whole = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(whole[: len(whole) // 2])

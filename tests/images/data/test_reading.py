@@ -181,7 +181,7 @@ def test_case_that_is_not_hdf5(tmp_path):
 
 def test_open_picture_refuses_cases(tmp_path):
     make_case(tmp_path / "1.mat")
-    with pytest.raises(InputError, match=r"1\.mat: no JPEG, PNG, TIFF, BMP or WebP image"):
+    with pytest.raises(InputError, match=r"1\.mat: not a supported JPEG, PNG, TIFF, BMP or WebP image"):
         open_picture(tmp_path, "1.mat")
     Image.fromarray(picture(1)).save(tmp_path / "a.mat", format="PNG")
     np.testing.assert_array_equal(open_picture(tmp_path, "a.mat"), picture(1))

@@ -26,14 +26,14 @@ def test_correlations_by_numpy():
     assert found["image_id"].tolist() == IDS and found["label"].tolist() == LABELS
 
 
-def test_maps_that_follow_the_image_agree_and_shuffled_ones_do_not():
+def test_image_specific_maps_agree_only_unshuffled():
     maps = np.random.default_rng(1).random((8, 32, 32))
     found = table({"fused": np.stack([maps, 2 * maps + 1])})
     np.testing.assert_allclose(found["agreement"], 1)
     assert found["shuffled"].abs().max() < 0.2
 
 
-def test_maps_that_always_show_the_same_place_agree_as_much_when_shuffled():
+def test_constant_maps_agree_equally_when_shuffled():
     place = np.random.default_rng(1).random((6, 6))
     found = table({"fused": np.broadcast_to(place, (2, 8, 6, 6))})
     np.testing.assert_allclose(found[["agreement", "shuffled"]], 1)
@@ -47,7 +47,7 @@ def test_the_other_image_is_of_the_same_class():
 
 def test_flat_maps_have_no_correlation():
     maps = np.random.default_rng(1).random((3, 8, 4, 4))
-    maps[0, 2] = 0  # one of three seeds: the other pair remains
+    maps[0, 2] = 0  # flat under one of three seeds: one pair remains
     maps[:2, 5] = 0
     found = table({"fused": maps})["agreement"]
     assert found[2] == pytest.approx(np.corrcoef(maps[1, 2].ravel(), maps[2, 2].ravel())[0, 1])

@@ -14,7 +14,7 @@ def as_batch(images):
 
 
 class Whole(nn.Module):
-    """One stream alone as a plain network, for MONAI's hooks; the other stream's pooled features enter as they are."""
+    """One stream as a plain network, for MONAI's hooks, with constant pooled features of the other stream."""
 
     def __init__(self, net, stream):
         super().__init__()
@@ -82,8 +82,8 @@ def test_fused_is_gradcam_over_the_concatenated_channels(make_net, images):
     torch.testing.assert_close(raw_maps(net, batch, torch.full((5,), 1)).fused, expected.detach())
 
 
-def test_fused_does_not_favor_the_coarser_grid(make_net, images):
-    """Nearest-neighbour enlargement of a feature map leaves the pooled head, and so must leave the fused map."""
+def test_fused_map_does_not_favor_the_coarser_grid(make_net, images):
+    """Nearest-neighbour enlargement of a feature map does not change the pooled head, nor may it the fused map."""
     net, batch = make_net(strides=(4, 4)), as_batch(images)
     coarse = net.features(batch)
     fine = tuple(f.repeat_interleave(4, 2).repeat_interleave(4, 3) for f in coarse)
@@ -97,7 +97,7 @@ def test_fused_does_not_favor_the_coarser_grid(make_net, images):
     torch.testing.assert_close(fused(fine[0], constant_coarse), fused(fine[0], constant), rtol=1e-4, atol=1e-8)
 
 
-def test_batching_changes_no_map(make_net, images):
+def test_maps_do_not_depend_on_the_batch_size(make_net, images):
     net, targets = make_net(), np.array([0, 1, 2, 3, 0])
     together, single = gradcam(net, images, targets), gradcam(net, images, targets, batch_size=1)
     for name in ("net_a", "net_b", "fused"):
@@ -112,7 +112,7 @@ def test_maps_of_a_non_square_image_have_its_size_and_range(make_net, images):
         assert heat.min() >= 0 and set(heat.max(axis=(1, 2))) <= {0.0, 1.0}
 
 
-def test_frozen_parameters_give_the_same_maps_and_nothing_is_left_behind(make_net, images):
+def test_frozen_parameters_give_the_same_maps_without_side_effects(make_net, images):
     net, targets = make_net(), np.zeros(5, dtype=int)
     expected = gradcam(net, images, targets)
     net.requires_grad_(False)
@@ -132,7 +132,7 @@ def test_a_head_that_ignores_the_features_gives_zeros_not_nan(make_net, images):
         assert (heat == 0).all()
 
 
-def test_the_map_lights_up_where_the_evidence_is():
+def test_map_highlights_the_evidence():
     class Corner(nn.Module):
         backbone_names = ("pool",)
 
@@ -164,7 +164,7 @@ def test_training_mode_is_refused(make_net, images):
         gradcam(make_net().train(), images, np.zeros(5, dtype=int))
 
 
-def test_resizing_is_bilinear_and_the_identity_at_its_own_size():
+def test_resizing_is_bilinear_and_identity_at_the_same_size():
     maps = torch.tensor([[[0.0, 1.0]]])
     torch.testing.assert_close(resized(maps, (1, 4)), torch.tensor([[[0.0, 0.25, 0.75, 1.0]]]))
     assert resized(maps, (1, 2)) is maps

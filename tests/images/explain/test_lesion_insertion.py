@@ -1,4 +1,4 @@
-"""Lesions in images without a tumour: which are drawn, that each image has its own, and what the control changes."""
+"""Lesions in images without a tumour: sampling, one lesion per image, and the effect of the control."""
 
 import cv2
 import numpy as np
@@ -25,23 +25,23 @@ def head():
     return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def test_the_control_is_pasted_where_the_glioma_is_and_as_gray_as_the_brain(head):
+def test_control_has_the_gliomas_place_and_the_brains_brightness(head):
     glioma, plain = (insert_lesions(head[None], [of], 0, [0])[0] for of in (lesion(1), control(lesion(1))))
     where = (glioma != head).any(axis=2)
     assert where.sum() > 500
-    far = cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0  # the edge is half a pixel soft
+    far = cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0  # the edge is soft by half a pixel
     assert (plain[far] == head[far]).all() and (plain[where] != head[where]).mean() > 0.5
     inside = cv2.erode(where.astype(np.uint8), np.ones((5, 5), np.uint8)) == 1
     assert plain[inside].mean() == pytest.approx(100, abs=3) and glioma[inside].mean() > 120
 
 
-def test_lesions_take_turns_and_an_image_is_the_same_in_any_sample(head):
+def test_lesions_alternate_and_images_do_not_depend_on_the_sample(head):
     both = [lesion(1), lesion(-1)]
     made = insert_lesions(np.stack([head] * 3), both, 0, [7, 3, 8])
     shift = made.astype(float).sum(axis=(1, 2, 3)) - head.sum()
     assert (np.sign(shift) == [1, -1, 1]).all()
     assert np.array_equal(made[2], insert_lesions(head[None], both, 0, [8])[0])
-    assert not np.array_equal(made[0], made[2])  # each has a site and a grain of its own
+    assert not np.array_equal(made[0], made[2])  # different site and grain
     assert not np.array_equal(made[2], insert_lesions(head[None], both, 1, [8])[0])
 
 
@@ -52,6 +52,6 @@ def test_lesions_are_of_the_classifiers_tumors_with_a_control_for_gliomas():
     for plain, glioma in zip(drawn["control"], drawn["glioma"], strict=True):
         assert np.array_equal(plain.opacity, glioma.opacity) and plain.label == "glioma"
         assert not plain.difference.any() and glioma.difference.any()
-    # of subjects that no data set has
+    # of subjects that occur in no data set
     assert np.array_equal(drawn["glioma"][1].opacity, lesion_patch(0, "glioma", -2, "t1ce", atlas).opacity)
     assert list(sample_lesions(0, ("no_tumor", "pituitary"), 1, atlas)) == ["pituitary"]

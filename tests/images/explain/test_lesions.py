@@ -8,7 +8,7 @@ from btlib.images.data.masks import Masks, write_masks
 from btlib.images.explain.lesions import lesion_masks, resized_mask
 
 
-def test_resizing_keeps_place_and_share():
+def test_resizing_preserves_place_and_share():
     mask = np.zeros((60, 90), dtype=bool)
     mask[20:40, 60:90] = True
     small = resized_mask(mask, (12, 18))
@@ -23,7 +23,7 @@ def masks(tmp_path):
     return Masks(tmp_path, tmp_path / "linked.npz")
 
 
-def test_masks_come_in_the_order_asked_for_and_missing_ones_are_empty(tmp_path, masks):
+def test_masks_have_the_requested_order_and_missing_ones_are_empty(tmp_path, masks):
     mask = np.zeros((40, 40), dtype=np.uint8)
     mask[:, :20] = 255
     cv2.imwrite(str(tmp_path / "left.png"), mask)
@@ -33,7 +33,7 @@ def test_masks_come_in_the_order_asked_for_and_missing_ones_are_empty(tmp_path, 
     assert found[1][:, :10].all() and not found[1][:, 10:].any()
 
 
-def test_a_lost_mask_and_a_stale_table_are_named(masks):
+def test_missing_mask_and_stale_table_are_named(masks):
     manifest = pd.DataFrame({"image_id": ["z"], "mask_path": ["gone.png"]})
     with pytest.raises(InputError, match=r"gone\.png: no such file"):
         lesion_masks(manifest, masks, ["z"], (20, 20))
@@ -41,7 +41,7 @@ def test_a_lost_mask_and_a_stale_table_are_named(masks):
         lesion_masks(manifest, masks, ["new"], (20, 20))
 
 
-def test_a_mask_that_came_with_a_link(masks):
+def test_linked_mask(masks):
     manifest = pd.DataFrame({"image_id": ["w", "v"], "mask_path": ["link:w", "link:v"]})
     np.testing.assert_array_equal(lesion_masks(manifest, masks, ["w"], (20, 20))[0], np.eye(20, dtype=bool))
     with pytest.raises(InputError, match="no linked mask of image 'v'"):

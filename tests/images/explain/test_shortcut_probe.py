@@ -23,7 +23,7 @@ def colored():
     return images, labels
 
 
-def test_features_are_those_of_the_backbones_side_by_side(states, colored):
+def test_features_are_concatenated_over_backbones(states, colored):
     images, _ = colored
     found = pooled_features(pretrained_backbones(states), images, batch_size=7)
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
@@ -35,7 +35,7 @@ def test_features_are_those_of_the_backbones_side_by_side(states, colored):
     np.testing.assert_allclose(found, torch.cat(expected, 1).detach().numpy(), rtol=1e-3, atol=1e-4)
 
 
-def test_a_probe_finds_what_is_there_and_nothing_in_black(states, colored):
+def test_probe_learns_from_colour_but_not_from_black_images(states, colored):
     images, labels = colored
     backbones = pretrained_backbones(states)
     found = probe(backbones, images[:28], labels[:28], images[28:])
@@ -46,8 +46,8 @@ def test_a_probe_finds_what_is_there_and_nothing_in_black(states, colored):
     np.testing.assert_allclose(probe(backbones, black[:28], labels[:28], black[28:]), 0.25, atol=1e-3)
 
 
-def test_views_hide_more_and_more():
-    """A head with a brain: whole, without the brain, without the head, and a frame of 6 % of the side alone."""
+def test_views_hide_increasing_parts():
+    """A head with a brain: whole, without the brain, without the head, and only a frame of 6 % of the side."""
     y, x = np.mgrid[:100, :100] - 49.5
     gray = np.where(np.hypot(y / 40, x / 34) <= 1, 180, 8).astype(np.uint8)
     images = np.repeat(gray[None, ..., None], 3, axis=3)

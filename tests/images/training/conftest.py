@@ -20,7 +20,7 @@ def states():
         drawn = {name: Backbone(name).net.state_dict() for name in BACKBONES}
     for name, tensor in drawn["test_convnext"].items():
         if name.endswith("gamma"):
-            tensor.fill_(0.5)  # ConvNeXt starts with branches scaled to nothing; a pretrained one has grown them
+            tensor.fill_(0.5)  # ConvNeXt initialises branch scales near zero, unlike pretrained weights
     return drawn
 
 
@@ -35,7 +35,7 @@ def make_net(states):
 
 @pytest.fixture(scope="session")
 def task():
-    """(data, train rows, val rows): 48 noisy images whose colour tells the class."""
+    """(data, train rows, val rows): 48 noisy images whose colour indicates the class."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(4), 12)
     colors = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])

@@ -1,4 +1,4 @@
-"""Small settings that tests vary."""
+"""Small default settings for tests."""
 
 from btlib.images.training.augment import Strength
 from btlib.images.training.learner import BatchSpec, ClassifierSettings

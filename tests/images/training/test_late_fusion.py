@@ -1,4 +1,4 @@
-"""Without fusion, two backbones are two networks that share batches: they answer together and learn apart."""
+"""Late fusion: two independent networks on shared batches, whose predictions are averaged."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tests.images.training.make import make_settings
 
 
 def alone(pair: Classifier, number: int) -> Classifier:
-    """A network of one of the backbones, with its weights and its columns of the linear layer."""
+    """A network of one backbone, with its weights and its columns of the linear layer."""
     net = Classifier(pair.architecture._replace(backbones=pair.backbone_names[number : number + 1])).eval()
     net.backbones[0].load_state_dict(pair.backbones[number].state_dict())
     with torch.no_grad():
@@ -18,7 +18,7 @@ def alone(pair: Classifier, number: int) -> Classifier:
     return net
 
 
-def test_the_answer_is_the_mean_of_what_each_backbone_would_say_alone(make_net):
+def test_prediction_is_the_mean_of_single_backbone_predictions(make_net):
     pair, images = make_net(fusion="none"), torch.rand(2, 3, 64, 32)
     with torch.no_grad():
         features = pair.features(images)
@@ -32,7 +32,7 @@ def test_the_answer_is_the_mean_of_what_each_backbone_would_say_alone(make_net):
 
 @pytest.mark.parametrize("loss", ["focal", "cross_entropy"])
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_backbone_that_alone_logitshas_the_gradients_of_one_alone(make_net, loss, number):
+def test_backbone_gradients_equal_those_of_a_single_network(make_net, loss, number):
     pair = make_net(fusion="none", dropout=0.0)
     single = alone(pair, number)
     images, target = torch.rand(4, 3, 32, 32), torch.eye(4)
@@ -45,7 +45,7 @@ def test_a_backbone_that_alone_logitshas_the_gradients_of_one_alone(make_net, lo
     mine = dict(pair.backbones[number].named_parameters())
     compared = 0
     for name, parameter in single.backbones[0].named_parameters():
-        if parameter.grad is not None:  # the mean over two votes halves what each sends back
+        if parameter.grad is not None:  # averaging two branches halves each gradient
             torch.testing.assert_close(2 * mine[name].grad, parameter.grad, rtol=1e-4, atol=1e-6)
             compared += parameter.grad.abs().max().item() > 1e-4
     assert compared > 5

@@ -39,7 +39,7 @@ def test_training_learns_an_easy_task(task, make_net, fabric, unfreeze):
     assert best["val_accuracy"] >= 0.9
 
 
-def test_only_the_free_part_changes(task, make_net, fabric):
+def test_only_the_unfrozen_part_changes(task, make_net, fabric):
     net = make_net()
     before = {name: t.clone() for name, t in net.state_dict().items()}
     (arm,) = train_arms([(make_settings(), net)], *task, make_spec(unfreeze_fraction=0.5), fabric)
@@ -51,7 +51,7 @@ def test_only_the_free_part_changes(task, make_net, fabric):
     assert not any("stem" in name for name in changed)
 
 
-def test_batchnorm_trains_with_its_statistics_when_asked(task, make_net, fabric):
+def test_batchnorm_statistics_train_on_request(task, make_net, fabric):
     net = make_net()
     before = {name: t.clone() for name, t in net.state_dict().items()}
     train_arms([(make_settings(), net)], *task, make_spec(unfreeze_fraction=1.0, train_batchnorm=True), fabric)
@@ -62,7 +62,7 @@ def test_batchnorm_trains_with_its_statistics_when_asked(task, make_net, fabric)
 
 
 @pytest.mark.parametrize("unfreeze", [0.0, 0.5])
-def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fabric, unfreeze):
+def test_arm_is_bit_equal_alone_with_others_and_reordered(task, make_net, fabric, unfreeze):
     spec = make_spec(unfreeze_fraction=unfreeze)
     settings = {
         "a": make_settings(name="a"),
@@ -82,7 +82,7 @@ def test_an_arm_is_bit_equal_alone_among_others_and_reordered(task, make_net, fa
         assert_same(reordered[name], together[name])
 
 
-def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net, fabric):
+def test_diverging_arm_is_reported_and_others_are_unaffected(task, make_net, fabric):
     good, bad = make_settings(name="good"), make_settings(name="bad", learning_rate=1e30, schedule="constant")
     runs = train_arms([(good, make_net()), (bad, make_net())], *task, make_spec(), fabric)
     assert "became" in runs[1].failed
@@ -94,7 +94,7 @@ def test_a_diverging_arm_is_reported_and_leaves_the_others_alone(task, make_net,
     refuse_failed(alone, "lr_stage1 or lr_stage2")
 
 
-def test_arms_stop_early_each_by_itself(task, make_net, fabric):
+def test_arms_stop_early_independently(task, make_net, fabric):
     still = make_settings(name="still", learning_rate=1e-12, schedule="constant", patience=2)
     runs = train_arms([(still, make_net()), (make_settings(name="b"), make_net())], *task, make_spec(epochs=6), fabric)
     still, moving = (run.readouts[0].progress for run in runs)
@@ -103,7 +103,7 @@ def test_arms_stop_early_each_by_itself(task, make_net, fabric):
 
 
 def test_the_last_epoch_is_kept_on_request_even_when_an_earlier_one_was_better(task, make_net, fabric):
-    """From a learned start, a rate that is far too high makes every epoch worse."""
+    """From trained weights, a learning rate far too high makes every epoch worse."""
     (learned,) = train_arms([(make_settings(), make_net())], *task, make_spec(epochs=12), fabric)
     start = {name: tensor.clone() for name, tensor in learned.net.state_dict().items()}
     runs = {}
@@ -148,8 +148,8 @@ def test_an_interrupted_run_resumes_to_bit_equal_weights(task, make_net, fabric,
     assert_same(weights(again), weights(whole))
 
 
-def test_one_run_read_out_twice_equals_two_runs(task, make_net, fabric):
-    """EMA never feeds back: the averages of one run end where runs of their own end."""
+def test_two_readouts_of_one_run_equal_two_runs(task, make_net, fabric):
+    """EMA never feeds back: the averages of one run equal those of separate runs."""
     spec = make_spec(epochs=4, unfreeze_fraction=0.5)
     (both,) = train_arms([(make_settings(ema_decays=(0.9, 0.0), patience=2), make_net())], *task, spec, fabric)
     for readout, decay in zip(both.readouts, (0.9, 0.0), strict=True):
@@ -159,7 +159,7 @@ def test_one_run_read_out_twice_equals_two_runs(task, make_net, fabric):
         assert readout.progress == alone.readouts[0].progress
 
 
-def test_the_name_of_an_arm_draws_nothing(task, make_net, fabric):
+def test_arm_name_does_not_affect_training(task, make_net, fabric):
     runs = train_arms([(make_settings(name=n), make_net()) for n in "ab"], *task, make_spec(), fabric)
     assert_same(weights(runs[0]), weights(runs[1]))
 
@@ -200,7 +200,7 @@ def test_a_flipped_bit_in_the_state_changes_no_result(task, make_net, fabric, un
         assert unfinished.load() is None, f"byte {place}"
         assert not unfinished.path.exists()
         (line,) = capsys.readouterr().out.splitlines()
-        assert re.fullmatch(rf"{re.escape(str(unfinished.path))}: damaged \(.+\); .* training starts anew", line)
+        assert re.fullmatch(rf"{re.escape(str(unfinished.path))}: damaged \(.+\); .* training starts over", line)
     (straight,) = train_arms([(make_settings(), make_net())], *task, make_spec(epochs=2), fabric)
     unfinished.path.write_bytes(damaged)
     (anew,) = train_arms([(make_settings(), make_net())], *task, make_spec(epochs=2), fabric, unfinished)
@@ -209,12 +209,12 @@ def test_a_flipped_bit_in_the_state_changes_no_result(task, make_net, fabric, un
 
 
 @pytest.mark.parametrize("content", [b"", b"no state", b"\xff" * 100, bytes(1000)])
-def test_what_is_no_state_at_all_is_removed(content, tmp_path, capsys):
+def test_invalid_state_is_removed(content, tmp_path, capsys):
     resume = ResumeState("stage", "hash", tmp_path)
     resume.path.parent.mkdir()
     resume.path.write_bytes(content)
     assert resume.load() is None
-    assert "starts anew" in capsys.readouterr().out
+    assert "starts over" in capsys.readouterr().out
     assert list(resume.path.parent.iterdir()) == []
 
 
@@ -222,16 +222,16 @@ def test_what_is_no_state_at_all_is_removed(content, tmp_path, capsys):
     "metadata",
     [{}, {"state": "{}"}, {"checksum": "0"}, {"state": "[[[", "checksum": "0"}, {"state": '{"epoch": -1}'}],
 )
-def test_a_state_of_another_form_is_removed(metadata, tmp_path, capsys):
-    """As an earlier version may have left it."""
+def test_state_of_another_format_is_removed(metadata, tmp_path, capsys):
+    """As left by an earlier version."""
     resume = ResumeState("stage", "hash", tmp_path)
     write_tensors(resume.path, {"x": torch.arange(10.0)}, metadata)
     assert resume.load() is None
-    assert "starts anew" in capsys.readouterr().out
+    assert "starts over" in capsys.readouterr().out
     assert not resume.path.exists()
 
 
-def test_the_state_comes_back_as_it_was(tmp_path):
+def test_state_round_trip(tmp_path):
     progress = Progress(best_loss=0.1, best_epoch=1, history=[{"epoch": 0, "val_loss": 1 / 3, "note": None}])
     arm = {"steps": 7, "failed": "", "readouts": [asdict(progress), asdict(Progress())]}
     tensors = {

@@ -26,7 +26,7 @@ def test_flips_are_torchs_flips_and_zero_strength_changes_nothing():
 
 
 def one_draw(**changes):
-    """Draws for one image that change nothing but what is given."""
+    """Draws for one image, neutral except for the given ones."""
     still = {"horizontal": False, "vertical": False, "contrast": 1.0, "size": 1.0, "exponent": 1.0}
     values = dict.fromkeys(augment.Draws._fields[:-1], 0.0) | still | changes
     return augment.Draws(*(torch.tensor([value]) for value in values.values()), noise_seed=7)
@@ -53,7 +53,7 @@ def test_brightness_contrast_and_gamma_by_hand():
     assert (augment.apply(image, one_draw(brightness=0.9)) == 1).all()
 
 
-def test_movements_by_hand():
+def test_spatial_transforms_by_hand():
     image = torch.rand(1, 3, 8, 8)
     turned = augment.apply(image, one_draw(angle=np.pi / 2))
     assert any(torch.allclose(turned, image.rot90(k, (2, 3)), atol=1e-5) for k in (1, 3))
@@ -69,8 +69,8 @@ def test_movements_by_hand():
     torch.testing.assert_close(augment.apply(image, one_draw()), image)
 
 
-def test_movements_keep_fine_detail():
-    """Half a pixel aside, noise keeps 0.85 of its deviation with Keys' cubic at a = -0.75, and 0.71 if bilinear."""
+def test_spatial_transforms_preserve_fine_detail():
+    """Shifted by half a pixel, noise keeps 0.85 of its deviation with Keys' cubic (a = -0.75), 0.71 if bilinear."""
     image = 0.5 + 0.1 * torch.rand(1, 1, 64, 64)
     moved = augment.apply(image, one_draw(right=0.5 / 64))[..., 2:-2]
     weights = np.array([-0.09375, 0.59375, 0.59375, -0.09375])
@@ -86,7 +86,7 @@ def test_noise_is_keyed_gray_and_has_its_deviation():
     assert not torch.equal(noisy, augment.apply(image, one_draw(deviation=0.05)._replace(noise_seed=8)))
 
 
-def test_draws_depend_on_the_key_alone():
+def test_draws_depend_only_on_the_key():
     strength = augment.Strength(0.5, 0.5, 0.1, 0.1)
     first = augment.draw(strength, 8, (0, 1, 2))
     torch.rand(5)
@@ -160,12 +160,12 @@ def test_schedules_are_torchs():
                 scheduler.step()
 
 
-def test_resident_images_refuse_what_is_no_image_stack():
+def test_resident_images_refuse_other_arrays():
     with pytest.raises(InputError, match=r"found float64 \(2, 4, 4, 3\) with 2 labels, expected uint8"):
         ResidentImages(np.zeros((2, 4, 4, 3)), np.zeros(2), torch.device("cpu"))
 
 
-def test_a_batch_has_the_pixels(task):
+def test_batch_contains_the_pixels(task):
     data = task[0]
     batch = data.batch(np.array([5, 3]))
     assert batch.shape == (2, 3, 32, 32)
@@ -173,7 +173,7 @@ def test_a_batch_has_the_pixels(task):
     torch.testing.assert_close(batch[1], expected)
 
 
-def test_predictions_are_softmax_probabilities_whatever_the_batch(task, make_net):
+def test_predictions_are_softmax_probabilities_for_any_batch_size(task, make_net):
     net, images = make_net(), task[0]._images[:7]
     whole = predict(net, images)
     assert whole.dtype == np.float64

@@ -1,4 +1,4 @@
-"""Arms through both stages: exactly as if each were alone, whatever stands beside them."""
+"""Arms through both stages: each exactly as if trained alone."""
 
 from types import SimpleNamespace
 
@@ -87,7 +87,7 @@ def assert_same(a, b):
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
-def test_streams_are_derived_from_what_the_recipes_share():
+def test_streams_are_derived_from_shared_settings():
     recipes = {name: recipe | {"seed": 0} for name, recipe in ARMS.items()}
     groups = [["proposed", "concatenation", "same", "no_ema"], ["no_mixup"], ["single"]]
     assert list(groups_of(recipes, 1).values()) == groups
@@ -99,7 +99,7 @@ def test_streams_are_derived_from_what_the_recipes_share():
         assert len(groups_of({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 1, change
 
 
-def test_an_arm_ends_bit_equal_alone_and_among_others_through_both_stages(train):
+def test_arm_is_bit_equal_alone_and_with_others_in_both_stages(train):
     together, study = train(ARMS)
     study.forget()
     for name in ARMS:
@@ -113,7 +113,7 @@ def test_an_arm_ends_bit_equal_alone_and_among_others_through_both_stages(train)
     assert [(row["stage"], row["epoch"]) for row in rows] == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
 
-def test_reordering_and_other_seeds_change_nothing(train):
+def test_reordering_and_other_seeds_have_no_effect(train):
     first, study = train(["proposed", "concatenation"], seeds=(0, 1))
     study.forget()
     second, study = train(["concatenation", "proposed"], seeds=(1,))
@@ -123,7 +123,7 @@ def test_reordering_and_other_seeds_change_nothing(train):
         assert not torch.equal(first[name, 0].net.linear.weight, first[name, 1].net.linear.weight)
 
 
-def test_seeds_beside_each_other_end_as_one_after_the_other(train, monkeypatch):
+def test_concurrent_seeds_equal_sequential_ones(train, monkeypatch):
     names, seeds = ["proposed", "no_mixup"], (0, 1)
     apart, study = train(names, seeds)
     study.forget()
@@ -135,7 +135,7 @@ def test_seeds_beside_each_other_end_as_one_after_the_other(train, monkeypatch):
             assert run.history == apart[key].history
 
 
-def test_equal_recipes_are_trained_once_and_ema_alone_is_a_readout(train, monkeypatch):
+def test_equal_recipes_are_trained_once_and_ema_is_a_readout(train, monkeypatch):
     calls = []
     original = study_module.train_arms
 
@@ -152,7 +152,7 @@ def test_equal_recipes_are_trained_once_and_ema_alone_is_a_readout(train, monkey
     assert calls == [[("proposed", (0.9, 0.0))]], "without a stage 1 the readouts share stage 2, too"
 
 
-def test_families_need_all_else_equal(train):
+def test_families_require_otherwise_equal_recipes(train):
     done, _ = train(
         ["proposed", "no_ema"], arms={k: v | {"epochs_stage1": 0, "epochs_stage2": 0} for k, v in ARMS.items()}
     )
@@ -162,7 +162,7 @@ def test_families_need_all_else_equal(train):
     assert len(families_of(runs, 2)) == 2
 
 
-def test_a_diverging_arm_is_reported_and_changes_no_other(train):
+def test_diverging_arm_is_reported_and_others_are_unaffected(train):
     arms = ARMS | {"bad": RECIPE | {"lr_stage1": 9e30, "training.schedule": "constant"}}
     done, study = train(["proposed", "bad"], arms=arms)
     study.forget()
@@ -171,7 +171,7 @@ def test_a_diverging_arm_is_reported_and_changes_no_other(train):
     assert_same(weights(done["proposed", 0]), weights(alone["proposed", 0]))
 
 
-def test_a_stopped_study_goes_on_to_the_same_weights(train, monkeypatch, tmp_path):
+def test_stopped_study_resumes_to_the_same_weights(train, monkeypatch, tmp_path):
     whole, study = train(["proposed", "no_mixup"], seeds=(0, 1))
     study.forget()
     assert list((tmp_path / "resume").rglob("*.safetensors")) == []

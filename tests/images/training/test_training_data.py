@@ -1,4 +1,4 @@
-"""Images of the 2D study in the sizes that arms ask for."""
+"""Images of the 2D study at the sizes of the arms."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ def data(tmp_path):
     return TrainingData(tmp_path, tmp_path / "splits.csv", make_fabric(1, "fp32"))
 
 
-def test_each_size_is_made_once_for_training_and_prediction(data, monkeypatch):
+def test_each_size_is_computed_once(data, monkeypatch):
     calls = []
     monkeypatch.setattr(main_model, "shrink", lambda images, size: calls.append(size) or shrink(images, size))
     trained = data.resident_at(4).batch(data.test)
