@@ -1,4 +1,4 @@
-"""The real anatomy: nilearn's bundled MNI152 maps, and lattices of noise.
+"""Real anatomy from nilearn's bundled MNI152 maps, and noise lattices.
 
 Coordinates are MNI152 millimetres (x right, y anterior, z superior) everywhere in this package.
 """
@@ -10,9 +10,9 @@ from scipy import ndimage
 
 BOX_LOW = np.array((-112.0, -150.0, -120.0))
 BOX_HIGH = np.array((112.0, 130.0, 120.0))
-CLOSING = 8.0  # mm: sulci narrower than twice this lie inside the skull's envelope
+CLOSING = 8.0  # mm: sulci narrower than twice this are inside the skull's envelope
 LATTICE = 64
-REACH = 8.0  # mm around the atlas's ventricles, farther than those of any subject reach
+REACH = 8.0  # mm around the atlas's ventricles, beyond those of any subject
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Grid:
     spacing: float
 
     def at(self, points: np.ndarray, outside: float | None = None) -> np.ndarray:
-        """Trilinear values [N] at points [N, 3] in mm; beyond the grid its edge value, or `outside`."""
+        """Trilinearly interpolated values [N] at points [N, 3] in mm; beyond the grid, the edge value or `outside`."""
         index = (np.ascontiguousarray(points.T) - self.origin[:, None]) / self.spacing
         how = {"mode": "nearest"} if outside is None else {"mode": "constant", "cval": outside}
         return ndimage.map_coordinates(self.values, index, np.float32, order=1, **how)
@@ -32,26 +32,26 @@ class Grid:
 
 @dataclass(frozen=True)
 class Atlas:
-    """Maps of the mean head: tissue probabilities × 255, and distances in mm (negative inside)."""
+    """Maps of the mean head: tissue probabilities × 255, and signed distances in mm (negative inside)."""
 
     gm: Grid
     wm: Grid
-    envelope: Grid  # to the smooth hull of the brain, where the dura lies
-    ventricles: Grid  # no larger than needed: far away outside
+    envelope: Grid  # to the smooth hull of the brain, at the dura
+    ventricles: Grid  # cropped; far away outside
     lattice: np.ndarray  # white noise [64, 64, 64], unit variance
 
     def noise(self, points: np.ndarray, scale: float, offset: np.ndarray) -> np.ndarray:
-        """Smooth noise [N] at points [N, 3], about N(0, 0.5), that varies over `scale` mm; `offset` [3] picks it."""
+        """Smooth noise [N] at points [N, 3], about N(0, 0.5), varying over `scale` mm; `offset` [3] selects it."""
         index = np.ascontiguousarray(points.T) / scale + offset[:, None]
         return ndimage.map_coordinates(self.lattice, index, np.float32, order=1, mode="grid-wrap")
 
 
 def load_atlas(spacing: float = 1.0) -> Atlas:
-    """Loads the maps (under a second, no network) and derives the distances.
+    """Loads the maps (under a second, no network) and computes the distances.
 
     Args:
-        spacing: voxel size in mm of the tissue maps. They are stored at 1 mm; larger whole numbers (for tests)
-            take every n-th voxel.
+        spacing: voxel size in mm of the tissue maps. They are stored at 1 mm; larger integers (for tests) take every
+            n-th voxel.
     """
     from nilearn import datasets
 

@@ -1,4 +1,4 @@
-"""The brain and what runs beside it: tissue maps, ventricles, falx, tentorium, veins, pituitary region."""
+"""The brain and adjacent structures: tissue maps, ventricles, falx, tentorium, veins, pituitary region."""
 
 from dataclasses import dataclass
 
@@ -12,24 +12,24 @@ from btlib.phantom.tissues import Mixture, ramp
 
 @dataclass(frozen=True)
 class BrainShape:
-    """What differs between brains."""
+    """Individual parameters of a brain."""
 
-    sulci: float  # weight of the fluid in the cortex: under 1 full, over 1 shrunken
+    sulci: float  # weight of fluid in the cortex: below 1 full, above 1 atrophic
     ventricles: float  # mm by which the ventricles are wider than the atlas's
-    vessels: float  # how many superficial veins show, 0..1
+    vessels: float  # visibility of superficial veins, 0..1
 
 
 def sample_brain(rng: np.random.Generator) -> BrainShape:
-    """Draws a brain; most are young and full, some are shrunken."""
+    """Draws a brain; most are young and full, some are atrophic."""
     age = rng.beta(1.2, 2.0)
     return BrainShape(sulci=0.9 + 1.6 * age, ventricles=-1.2 + 4.5 * age**1.5, vessels=rng.uniform(0.2, 1))
 
 
 def brain_tissue(atlas: Atlas, points: np.ndarray, shape: BrainShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fractions [N] of grey matter, white matter and fluid that sum to 1, at points of the atlas inside the envelope.
+    """Fractions [N] of grey matter, white matter and fluid, summing to 1, at points of the atlas inside the envelope.
 
-    The atlas is a mean of 152 heads, so its cortex is blurred; raising the probabilities to a power narrows the
-    transitions to what one head has.
+    The atlas is a mean of 152 heads, so its cortex is blurred; raising the probabilities to a power makes transitions
+    as narrow as in a single head.
     """
     gm, wm = atlas.gm.at(points, 0) / 255, atlas.wm.at(points, 0) / 255
     csf = np.clip(1 - gm - wm, 0, 1) * shape.sulci
@@ -50,21 +50,21 @@ def paint_brain(
     shape: BrainShape,
     noise: Noise,
 ) -> None:
-    """Paints what lies inside the skull.
+    """Paints the interior of the skull.
 
     Args:
         points: [N, 3] in the mean head.
-        sources: [N, 3] where in the mean head the brain tissue at `points` comes from; they differ beside a tumour
-            that pushes.
+        sources: [N, 3] original position in the mean head of the brain tissue at `points`; they differ near a tumour
+            with mass effect.
         depth: [N] mm to the brain's envelope at `points`, negative inside.
     """
     rows = np.flatnonzero(depth < 1)
     where, inside = at_rows(points, rows), depth[rows]
-    gm, wm, csf = brain_tissue(atlas, at_rows(sources, rows) + _wiggle(where, noise), shape)
+    gm, wm, csf = brain_tissue(atlas, at_rows(sources, rows) + _displacement(where, noise), shape)
     cover = ramp(inside, 1.5)
     mixture.paint("csf", cover, rows)
     _skull_base_gap(mixture, where, rows, csf, inside, noise)
-    # Grey matter first, white over it: opacity gm / (1 - wm) leaves exactly gm, wm and csf.
+    # Grey matter first, then white: opacity gm / (1 - wm) yields exactly gm, wm and csf.
     mixture.paint("gm", cover * gm / np.maximum(1 - wm, 1e-6), rows)
     mixture.paint("wm", cover * wm, rows)
     _membranes(mixture, where, rows, wm, csf, noise)
@@ -72,8 +72,8 @@ def paint_brain(
     _sellar_region(mixture, where, rows, wm + gm)
 
 
-def _wiggle(where: np.ndarray, noise: Noise) -> np.ndarray:
-    """Displacement [N, 3] of about 1 mm over a few mm, which gives the mean cortex one head's irregular folds."""
+def _displacement(where: np.ndarray, noise: Noise) -> np.ndarray:
+    """Displacement [N, 3] of about 1 mm over a few mm, which gives the mean cortex irregular folds."""
     steps = np.array([[0, 0, 0], [71, 13, 37], [29, 83, 59]], np.float32)
     return np.stack([1.5 * noise(where + step, 5.5) for step in steps]).T
 
@@ -81,7 +81,7 @@ def _wiggle(where: np.ndarray, noise: Noise) -> np.ndarray:
 def _skull_base_gap(
     mixture: Mixture, where: np.ndarray, rows: np.ndarray, csf: np.ndarray, depth: np.ndarray, noise: Noise
 ) -> None:
-    # The envelope bridges the hollows between temporal lobes and brain stem; bone lies there, not fluid.
+    # The envelope bridges the hollows between temporal lobes and brain stem, which contain bone, not fluid.
     low = np.flatnonzero((where[:, 2] < -28) & (csf > 0.3))
     spot = mirrored(where[low])
     petrous = capsule(spot, (14, -12, -42), (60, -32, -42), 6, 12)
@@ -107,7 +107,7 @@ def _membranes(
     mixture.paint("dura", 0.6 * tent, rows)
 
 
-# Start, end and radii of the larger vessels of the right side and the middle.
+# Start, end and radii of the larger right-sided and midline vessels.
 VESSELS = (
     ((0, -42, 4), (0, -90, -8), 1.1, 1.7),  # straight sinus
     ((4, -100, -16), (58, -62, -30), 2.6, 3.6),  # transverse sinus

@@ -1,8 +1,8 @@
 """The same slices in every contrast, healthy and with tumours.
 
-Where the tumour classes of a collection are nearly all T1 after gadolinium and its healthy images are not, a net may
-learn the contrast instead of the lesion. Here the contrast varies and everything else stays, so that what a net says
-of the four versions of one slice shows what it follows.
+If the tumour classes of a data set are mostly T1 post-contrast and its healthy images are not, a network may learn the
+contrast instead of the lesion. Here only the contrast varies, so that predictions for the four versions of a slice show
+what a network relies on.
 """
 
 import numpy as np
@@ -20,24 +20,24 @@ def contrast_slices(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slices of phantom subjects, each once in every contrast.
 
-    Every slice goes through the middle of the subject's tumour, or of a place where one might be; the planes take
-    turns. Subjects, geometry, noise and window are drawn once for a slice and serve all its contrasts.
+    Every slice passes through the centre of the subject's tumour, or of a potential site; planes alternate. Subjects,
+    geometry, noise and window are drawn once per slice and shared by all its contrasts.
 
     Args:
-        seed: the subjects are not those of `write_dataset`, whatever its seed.
-        subjects_per_class: of each of LABELS, no_tumor among them.
+        seed: the subjects differ from those of `write_dataset` for any seed.
+        subjects_per_class: of each of LABELS, including no_tumor.
         size: S, pixels.
-        atlas: the mean head, if it is loaded already.
+        atlas: the mean head, if already loaded.
 
     Returns:
-        images uint8 [N, S, S, 3]; labels, text [N]; contrasts, text [N], each of MODALITIES in turn, so that the
-        versions of one slice are neighbours. N = classes × subjects_per_class × contrasts.
+        Images uint8 [N, S, S, 3]; labels, text [N]; contrasts, text [N], cycling through MODALITIES, so that the
+        versions of one slice are adjacent. N = classes × subjects_per_class × contrasts.
     """
     atlas = atlas or load_atlas()
     images, labels = [], []
     for label in LABELS:
         for number in range(subjects_per_class):
-            # Numbered from −1 downwards: no data set has such subjects, so no net was trained on them.
+            # Negative subject numbers occur in no data set, so no network was trained on them.
             subject = sample_subject(seed, label, -1 - number, atlas)
             images += _versions(subject, (seed, "contrast probe", label, number), PLANES[number % len(PLANES)], size)
             labels += [label] * len(MODALITIES)
@@ -46,7 +46,7 @@ def contrast_slices(
 
 
 def _versions(subject: Subject, key: tuple, plane: str, size: int) -> list[np.ndarray]:
-    """One slice [S, S] uint8 in each of MODALITIES; the generators start anew for each, so that only it differs."""
+    """One slice [S, S] uint8 in each of MODALITIES, with the same random draws for each."""
     points, pixel = plane_points(keyed_rng(*key, "geometry"), plane, subject.focus, size, tight=False)
     fractions = plane_tissues(subject, points, size).fractions
     shown = []

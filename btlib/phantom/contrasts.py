@@ -1,8 +1,8 @@
-"""How bright each tissue is in each modality, relative to white matter = 100 on T1.
+"""Intensity of each tissue in each modality, relative to white matter = 100 on T1.
 
-The values are typical of spin-echo images at 1.5–3 T, not of one scanner; `sample_table` moves them a little per
-subject. T1ce is T1 after gadolinium: what has no blood-brain barrier (dura, veins, mucosa, pituitary, most tumours)
-turns bright, the rest stays.
+The values are typical of spin-echo images at 1.5–3 T, not of one scanner; `sample_table` varies them per subject. T1ce
+is T1 after gadolinium: tissues without a blood-brain barrier (dura, veins, mucosa, pituitary, most tumours) enhance,
+the rest do not.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def intensities(modality: str) -> np.ndarray:
 
 
 def sample_table(rng: np.random.Generator, modality: str) -> np.ndarray:
-    """`intensities`, each moved by a few per cent, and grey and white matter brought closer together or not."""
+    """`intensities`, each varied by a few per cent, with varying contrast between grey and white matter."""
     table = intensities(modality) * rng.normal(1, 0.06, len(TISSUES)).astype(np.float32)
     gray, white = TISSUES.index("gm"), TISSUES.index("wm")
     table[gray] += rng.uniform(-0.15, 0.45) * (table[white] - table[gray])

@@ -1,4 +1,4 @@
-"""The phantom data set on disk: class folders of images, lesion masks, a table of subjects."""
+"""Writes the phantom data set: class folders of images, lesion masks, a table of subjects."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ COLUMNS = ("path", "label", "patient", "mask_path", "plane", "modality")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to make; `duplicates` counts copies: exact, re-encoded and mirrored ones in turn."""
+    """Size of the data set; `duplicates`: number of copies, alternately exact, re-encoded and mirrored."""
 
     seed: int
     subjects_per_class: int
@@ -31,11 +31,11 @@ class Plan:
 
 
 def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers: int | None = None) -> pd.DataFrame:
-    """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
+    """Writes the data set to `folder` atomically; the bytes do not depend on `workers`.
 
-    Images go to `images/<class>/`, masks of those with a tumour to `masks/<class>/`, both as 8-bit PNG (re-encoded
-    copies as JPEG). `subjects.csv` lists them with paths relative to `folder`; copies have no patient there, as in
-    public sets, so that only their pixels give them away.
+    Images go to `images/<class>/`, masks of tumours to `masks/<class>/`, both as 8-bit PNG (re-encoded copies as JPEG).
+    `subjects.csv` lists them with paths relative to `folder`; copies have no patient there, as in public sets, so that
+    they can be detected only by their pixels.
 
     Returns:
         The table, with COLUMNS.
@@ -60,7 +60,7 @@ def write_dataset(folder: Path, plan: Plan, atlas: Atlas | None = None, workers:
 
 
 def make_subject(of: tuple[str, int], plan: Plan, atlas: Atlas) -> list[Slice]:
-    """The slices of one subject, of a label and with a number; the planes take turns."""
+    """The slices of one subject, given its label and number, in alternating planes."""
     label, number = of
     subject = sample_subject(plan.seed, label, number, atlas)
     return [
@@ -85,7 +85,7 @@ def _write_slice(folder: Path, label: str, name: str, item: Slice) -> dict[str, 
 
 
 def _write_duplicates(folder: Path, rows: list[dict[str, str]], plan: Plan) -> list[dict[str, str]]:
-    """Copies of randomly chosen slices without a patient: exact, through JPEG, or mirrored left to right, in turn."""
+    """Copies of random slices without a patient: alternately exact, JPEG-compressed, and mirrored left to right."""
     rng = keyed_rng(plan.seed, "phantom duplicates")
     chosen = rng.choice(len(rows), min(plan.duplicates, len(rows)), replace=False)
     copies = []
@@ -105,6 +105,6 @@ def _write_duplicates(folder: Path, rows: list[dict[str, str]], plan: Plan) -> l
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes a grey image [H, W] uint8 as PNG, or as JPEG where the path says so."""
+    """Writes a grey image [H, W] uint8 as PNG, or as JPEG for a .jpg path."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 6]
     path.write_bytes(cv2.imencode(path.suffix, image, settings)[1].tobytes())

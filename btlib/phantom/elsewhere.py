@@ -1,8 +1,8 @@
-"""A phantom collection of another hospital: the same persons' slices with and without their tumour.
+"""A phantom data set of another hospital: slices of the same patients with and without tumour.
 
-Everything that may differ between two hospitals does: sequences, framing, blur, noise, shading, window. All of it is
-drawn once for a person and serves every slice, and slices without tumour lie where other persons have theirs. So what
-tells the two kinds apart is the tumour, and nothing around it.
+It differs from the main set in everything that may differ between hospitals: sequences, framing, blur, noise, shading,
+window. These are drawn once per patient for all slices, and slices without tumour are at heights where other patients
+have theirs. The two kinds therefore differ only by the tumour.
 """
 
 from collections.abc import Iterator
@@ -28,36 +28,36 @@ from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels, sample_tumor
 
 COLUMNS = ("path", "patient", "mask_path")
-KINDS = ("glioma", "meningioma", "pituitary")  # in turn
-SLICES = 3  # of each person with the tumour, and as many without
-MODALITY_SHARES = (0.15, 0.30, 0.25, 0.30)  # of MODALITIES; at home 88 % are T1 post-contrast
-FIELDS = {"wide": (270.0, 310.0), "padded": (215.0, 240.0), "tight": (168.0, 182.0)}  # mm; at home 178 to 275
-PADDING = (0.07, 0.11)  # share of the width on either side that holds no data in a padded image
+KINDS = ("glioma", "meningioma", "pituitary")  # alternating
+SLICES = 3  # per patient with tumour, and as many without
+MODALITY_SHARES = (0.15, 0.30, 0.25, 0.30)  # of MODALITIES; in the main set 88 % are T1 post-contrast
+FIELDS = {"wide": (270.0, 310.0), "padded": (215.0, 240.0), "tight": (168.0, 182.0)}  # mm; in the main set 178 to 275
+PADDING = (0.07, 0.11)  # share of the width without data on either side of a padded image
 LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 BRAIN = [INDEX[name] for name in ("gm", "wm")]
-GAP = 4.0  # mm between slices without the tumour
-LEAST_BRAIN = 3000.0  # mm² of grey and white matter in a slice without the tumour
-DRAWN = 40  # heights that are tried before the regular ones
-LOOK = 40  # pixels per side of a first look
+GAP = 4.0  # mm between slices without tumour
+MIN_BRAIN = 3000.0  # mm² of grey and white matter in a slice without tumour
+DRAWN = 40  # random heights tried before regular ones
+COARSE = 40  # pixels per side for the coarse check
 
 
 @dataclass(frozen=True)
 class Session:
-    """How one person is scanned and shown, whether a slice has the tumour or not.
+    """Scan and display settings of one patient, for slices with and without tumour.
 
     Attributes:
         modality: one of MODALITIES.
-        table: [tissues] their intensities.
-        axes: [3, 3] unit vectors in mm of the subject: image right, image down, and along the stack, upwards.
-        middle: [3] mm, what the images are centred on, more or less.
+        table: [tissues] intensities.
+        axes: [3, 3] unit vectors in mm of the subject: image right, image down, and upwards along the stack.
+        middle: [3] mm, approximate centre of the images.
         field: mm, side of the square image.
         padding: share of the width on either side without data.
-        blur: mm, deviation of the point spread.
-        shading: seed of the bias field, which is the coil's and not the slice's.
-        shade: its strength.
+        blur: mm, standard deviation of the point spread.
+        shading: seed of the bias field, shared by all slices.
+        shade: strength of the bias field.
         coil: fall-off towards the neck, as in `acquisition.coil`.
-        noise: deviation, in the table's units.
-        smooth: pixels, deviation of the viewer's interpolation.
+        noise: standard deviation, in the table's units.
+        smooth: pixels, standard deviation of the viewer's interpolation.
         level, gamma: of the window, as in `acquisition.window`.
     """
 
@@ -77,14 +77,14 @@ class Session:
     gamma: float
 
     def height(self, point: np.ndarray) -> float:
-        """Where along the stack a point [3] lies, in mm."""
+        """Position of a point [3] along the stack, in mm."""
         return float(point @ self.axes[2])
 
     def points(self, height: float, size: int, shift: np.ndarray | None = None) -> np.ndarray:
-        """Points [size × size, 3] in mm of the subject of the slice at a height, row by row.
+        """Points [size × size, 3] of the slice at a height, in mm of the subject, row by row.
 
         Args:
-            shift: [2] mm by which the head moved right and down.
+            shift: [2] mm, motion of the head to the right and down.
         """
         right, down, up = self.axes
         x, y = np.zeros(2) if shift is None else shift
@@ -94,18 +94,18 @@ class Session:
         return grid.reshape(-1, 3).astype(np.float32)
 
     def frames(self, point: np.ndarray, reach: float) -> bool:
-        """Whether the images show what lies within `reach` mm of a point [3], at whatever height."""
+        """Whether the images, at any height, contain everything within `reach` mm of a point [3]."""
         aside = np.abs((point - self.middle) @ self.axes[:2].T) + reach
         return bool((aside < self.field * np.array([0.5 - self.padding, 0.5])).all())
 
     def shown(self, size: int) -> np.ndarray:
-        """Which columns [size] hold data."""
+        """Which columns [size] contain data."""
         return np.abs((np.arange(size) + 0.5) / size - 0.5) < 0.5 - self.padding
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What a slice goes through: its height and points as in `Session`, the tissues there, the tumour [S, S] bool."""
+    """Content of a slice: its height and points as in `Session`, tissues, and tumour [S, S] bool."""
 
     height: float
     points: np.ndarray
@@ -116,11 +116,11 @@ class Cut:
 def write_elsewhere(
     folder: Path, seed: int, subjects: int, size: int, atlas: Atlas | None = None, workers: int | None = None
 ) -> pd.DataFrame:
-    """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
+    """Writes the data set to `folder` atomically; the bytes do not depend on `workers`.
 
-    Slices with the tumour go to `tumour/`, those without to `none/`, masks of the tumours to `masks/`, all as 8-bit
-    PNG; `slices.csv` lists the slices with paths relative to `folder`. A slice is numbered by its place in the
-    person's stack, from below. More subjects leave the first ones as they were.
+    Slices with tumour go to `tumour/`, those without to `none/`, masks of the tumours to `masks/`, all as 8-bit PNG;
+    `slices.csv` lists the slices with paths relative to `folder`. Slices are numbered from below within a patient's
+    stack. Adding subjects does not change the first ones.
 
     Args:
         size: pixels per side.
@@ -145,7 +145,7 @@ def write_elsewhere(
 
 
 def make_stack(seed: int, number: int, size: int, atlas: Atlas) -> list[Slice]:
-    """The slices of one person from below, SLICES of them with the tumour and SLICES without any of the lesion."""
+    """The slices of one patient from below, SLICES of them with tumour and SLICES without any lesion."""
     subject = elsewhere_subject(seed, number, atlas)
     tries = (sample_session(keyed_rng(seed, "phantom elsewhere", "session", number, turn)) for turn in count())
     session = next(session for session in tries if session.frames(subject.focus, subject.tumor.radius))
@@ -155,15 +155,15 @@ def make_stack(seed: int, number: int, size: int, atlas: Atlas) -> list[Slice]:
 
 
 def elsewhere_subject(seed: int, number: int, atlas: Atlas) -> Subject:
-    """Person `number`; a seed of their own makes them others than the home hospital's."""
+    """Patient `number`, drawn with a different seed from the main set."""
     return sample_subject(keyed_seed(seed, "phantom elsewhere"), KINDS[number % len(KINDS)], number, atlas)
 
 
 def sample_session(rng: np.random.Generator) -> Session:
-    """Draws how a person is scanned; what they have plays no part."""
+    """Draws the scan settings of a patient, independent of the tumour."""
     modality = str(rng.choice(MODALITIES, p=MODALITY_SHARES))
     framing = str(rng.choice(list(FIELDS)))
-    # Technicians tilt the stack towards the line from the eye to the ear.
+    # Stacks are usually tilted towards the orbitomeatal line.
     tilt = Rotation.from_euler("xyz", rng.normal((0.1, 0, 0), (0.08, 0.04, 0.04)))
     right, down, middle = (np.array(v, float) for v in AXES["axial"])
     return Session(
@@ -185,13 +185,13 @@ def sample_session(rng: np.random.Generator) -> Session:
 
 
 def _tumor_cuts(rng: np.random.Generator, subject: Subject, session: Session, size: int) -> list[Cut]:
-    """Slices below, through and above the middle of the tumour; nearer to it where too little would show."""
+    """Slices below, through and above the tumour's centre; closer to it if too little would be visible."""
     cuts = []
     for place in range(SLICES):
-        miss = _miss(rng, subject.tumor.radius, place)
+        offset = _offset(rng, subject.tumor.radius, place)
         shift = _shift(rng)
         for share in (1.0, 0.5, 0.0):
-            cut = _cut(subject, session, session.height(subject.focus) + share * miss, shift, size)
+            cut = _cut(subject, session, session.height(subject.focus) + share * offset, shift, size)
             if cut.mask.mean() >= SMALLEST_LESION:
                 break
         cuts.append(cut)
@@ -199,7 +199,7 @@ def _tumor_cuts(rng: np.random.Generator, subject: Subject, session: Session, si
 
 
 def _clear_cuts(rng: np.random.Generator, subject: Subject, session: Session, size: int, number: int) -> list[Cut]:
-    """Slices of the brain in which nothing of the lesion lies, oedema and dural tail included."""
+    """Slices of the brain without any part of the lesion, including oedema and dural tail."""
     cuts = []
     for height in _heights(rng, subject, session, number):
         shift = _shift(rng)
@@ -214,34 +214,34 @@ def _clear_cuts(rng: np.random.Generator, subject: Subject, session: Session, si
 
 
 def _heights(rng: np.random.Generator, subject: Subject, session: Session, number: int) -> Iterator[float]:
-    """Heights in mm where persons with the other two kinds of tumour are sliced; then all of the brain's.
+    """Heights in mm at which patients with the other two kinds of tumour are sliced; then regular heights.
 
-    Over the collection the slices with and without tumour thus lie equally high. Pituitary tumours would otherwise be
-    known by the skull base, which is in all their slices.
+    Slices with and without tumour thus have the same distribution of heights. Otherwise pituitary tumours could be
+    recognised by the skull base in all their slices.
     """
     others = [kind for kind in KINDS if kind != subject.label]
     for turn in range(DRAWN):
         tumor = sample_tumor(rng, others[(number // len(KINDS) + turn) % len(others)], subject.atlas)
         site = subject.warp.from_atlas(tumor.center[None])[0]
-        yield session.height(site) + _miss(rng, tumor.radius, turn % SLICES)
+        yield session.height(site) + _offset(rng, tumor.radius, turn % SLICES)
     yield from np.arange(-45.0, 65.0, GAP + 1)
 
 
-def _miss(rng: np.random.Generator, radius: float, place: int) -> float:
-    """How many mm a slice passes above a tumour's middle; `place` 0 is below, 1 about there, 2 above."""
+def _offset(rng: np.random.Generator, radius: float, place: int) -> float:
+    """Offset of a slice above the tumour's centre in mm; `place` 0 is below, 1 near the centre, 2 above."""
     return radius * (0.4 * (place - 1) + rng.uniform(-0.15, 0.15))
 
 
 def _shift(rng: np.random.Generator) -> np.ndarray:
-    """How far the head moved before a slice, [2] mm."""
+    """Motion of the head before a slice, [2] mm."""
     return rng.normal(0, 0.7, 2)
 
 
 def _may_be_clear(subject: Subject, session: Session, height: float) -> bool:
-    """Whether a coarse look finds enough brain and no lesion, which spares most of the full ones."""
-    fractions = plane_tissues(subject, session.points(height, LOOK), LOOK).fractions
-    brain = fractions[:, BRAIN].sum() * (session.field / LOOK) ** 2
-    return brain >= LEAST_BRAIN and not fractions[:, LESION].any()
+    """Coarse check for enough brain and no lesion, which saves most full-resolution slices."""
+    fractions = plane_tissues(subject, session.points(height, COARSE), COARSE).fractions
+    brain = fractions[:, BRAIN].sum() * (session.field / COARSE) ** 2
+    return brain >= MIN_BRAIN and not fractions[:, LESION].any()
 
 
 def _cut(subject: Subject, session: Session, height: float, shift: np.ndarray, size: int) -> Cut:
@@ -252,11 +252,11 @@ def _cut(subject: Subject, session: Session, height: float, shift: np.ndarray, s
 
 
 def _scan(rng: np.random.Generator, session: Session, cuts: list[Cut]) -> list[Slice]:
-    """The slices as a viewer shows them, with one window for the whole stack."""
+    """The slices as displayed by a viewer, with one window for the whole stack."""
     shape = cuts[0].mask.shape
     shading = bias_field(np.random.default_rng(session.shading), shape, session.shade)
     scans = [_receive(rng, session, cut, shading) for cut in cuts]
-    # A window of each slice's own would be darker where a tumour is the brightest.
+    # A separate window per slice would be darker if a tumour is the brightest part.
     inside = [cut.mixture.fractions[:, INDEX["air"]].reshape(shape) < 0.5 for cut in cuts]
     brightest = np.percentile(np.concatenate([scan[head] for scan, head in zip(scans, inside, strict=True)]), 99.5)
     shown = session.shown(shape[1])
@@ -267,7 +267,7 @@ def _scan(rng: np.random.Generator, session: Session, cuts: list[Cut]) -> list[S
 
 
 def _receive(rng: np.random.Generator, session: Session, cut: Cut, shading: np.ndarray) -> np.ndarray:
-    """One slice [S, S] in the table's units: blur, shading, a gain a little off, and noise."""
+    """One slice [S, S] in the table's units, with blur, shading, slightly varying gain, and noise."""
     shape = cut.mask.shape
     ideal = cut.mixture.fractions @ session.table * coil(cut.points[:, 2], session.coil)
     seen = blur(ideal.reshape(shape), session.blur * shape[0] / session.field) * shading * rng.normal(1, 0.015)

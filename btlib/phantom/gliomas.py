@@ -1,12 +1,12 @@
-"""Gliomas of a known grade: what tells high from low grade on MRI, and how often it does not.
+"""Gliomas of a known grade, with typical and untypical appearance on MRI.
 
-High grade: a necrotic core in an enhancing rim, wide oedema, mass effect. Low grade: no enhancement, little oedema, and
-in many the T2-FLAIR mismatch: bright on T2, darker on FLAIR but for a rim. One in five of either grade looks much like
-the other. Places and sizes are drawn alike for both.
+High grade: a necrotic core in an enhancing rim, extensive oedema, mass effect. Low grade: no enhancement, little
+oedema, and often the T2-FLAIR mismatch: bright on T2, darker on FLAIR except for a rim. One in five of either grade
+resembles the other. Sites and sizes have the same distribution for both.
 
 Source: Louis et al., The 2021 WHO classification of tumors of the central nervous system; Patel et al., T2-FLAIR
 mismatch, an imaging biomarker for IDH and 1p/19q status in diffuse gliomas, Clinical Cancer Research, 2017. The numbers
-are ours.
+are our own.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ UNTYPICAL = 0.2  # share of each grade
 
 
 def sample_glioma(rng: np.random.Generator, grade: str, atlas: Atlas) -> Tumor:
-    """Draws a glioma of a grade, one of GRADES."""
+    """Draws a glioma of the given grade, one of GRADES."""
     center = pick(rng, white_matter_sites(atlas))
     radius = rng.uniform(11, 26)
     centers, radii = balls(rng, center, radius, int(rng.integers(0, 4)))

@@ -1,7 +1,7 @@
-"""Everything around the brain: skin, fat, muscle, skull, skull base, orbits, air spaces, jaw, neck and spine.
+"""Structures around the brain: skin, fat, muscle, skull, skull base, orbits, air spaces, jaw, neck and spine.
 
-The bundled MNI152 maps end at the brain, so these are solids placed at their usual MNI coordinates, painted in order.
-They are landmarks for the eye, not anatomy to measure on.
+The bundled MNI152 maps contain only the brain, so these are solids at their usual MNI coordinates, painted in order.
+They are visual landmarks, not anatomy for measurements.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Noise = Callable[[np.ndarray, float], np.ndarray]  # (points, scale in mm) -> [N
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What differs between heads; lengths in mm."""
+    """Individual parameters of a head; lengths in mm."""
 
     gap: float  # fluid between brain envelope and dura
     skull: float
@@ -50,11 +50,11 @@ def skin_distance(points: np.ndarray, depth: np.ndarray, shape: HeadShape) -> np
     """Distance in mm to the skin, negative inside the head; `depth` is the distance to the brain's envelope."""
     distance = depth - shape.thickness
     low = np.flatnonzero(points[:, 2] < 25)
-    distance[low] = _with_face(distance[low], points[low], shape)
+    distance[low] = _add_face(distance[low], points[low], shape)
     return distance
 
 
-def _with_face(distance: np.ndarray, points: np.ndarray, shape: HeadShape) -> np.ndarray:
+def _add_face(distance: np.ndarray, points: np.ndarray, shape: HeadShape) -> np.ndarray:
     half = mirrored(points)
     y, z = points[:, 1], points[:, 2]
     distance = smooth_union(distance, ellipsoid(half, (0, 28, -48), (75, 58, 46)), 14)
@@ -90,14 +90,14 @@ def paint_head(mixture: Mixture, points: np.ndarray, depth: np.ndarray, shape: H
 
 
 class _Painter:
-    """Paints solids over a subset of the points; `half` has the pairs folded together."""
+    """Paints solids over a subset of the points; `half`: points folded onto the right side."""
 
     def __init__(self, mixture: Mixture, points: np.ndarray, rows: np.ndarray, allowed: np.ndarray) -> None:
         self.mixture, self.points, self.rows, self.allowed = mixture, points, rows, allowed
         self.half = mirrored(points)
 
     def within(self, low: tuple, high: tuple) -> "_Painter":
-        """A painter of the points between two corners, to spare the others."""
+        """A painter of the points between two corners, to save time."""
         return self.at(in_box(self.points, low, high))
 
     def at(self, kept: np.ndarray) -> "_Painter":
@@ -113,21 +113,21 @@ def _soft_tissue(
 ) -> None:
     rows = np.flatnonzero((skin < -1) & (depth > 0))
     where = at_rows(points, rows)
-    # Muscles run up and down with fat between them.
+    # Muscles run vertically with fat between them.
     streaks = noise(where * (1.0, 1.0, 0.25), 4.0) + 0.6 * noise(where * (1.0, 1.0, 0.5), 11.0)
-    # The scalp is fat down to the skull; the face and neck carry `fat` mm of it under the skin, then muscle.
+    # The scalp is fat down to the skull; face and neck have `fat` mm of it under the skin, then muscle.
     low = np.clip((15 - where[:, 2]) / 30, 0, 1)
     layer = 2.5 + low * shape.fat + (1 - low) * shape.scalp
     mixture.paint("muscle", ramp(skin[rows] + layer + 2 * streaks, 2.5), rows)
     deep = ramp(skin[rows] + layer)
     mixture.paint("fat", np.clip(0.15 + 0.25 * streaks, 0, 0.7) * deep, rows)
-    # Fascia, vessels and small bones give the face and neck its fine grain.
+    # Fascia, vessels and small bones give face and neck their fine texture.
     grain, strands = noise(where, 4.5) + 0.5 * noise(where, 2.4), noise(where * (1.0, 1.0, 0.5) + 50, 5.0)
     mixture.paint("bone", 0.45 * np.clip(1 - np.abs(grain) / 0.22, 0, 1) * deep, rows)
     mixture.paint("mucosa", 0.7 * np.clip(1 - np.abs(strands) / 0.12, 0, 1) * deep, rows)
 
 
-# Start, end and radii of the larger muscles of the right side.
+# Start, end and radii of the larger right-sided muscles.
 MUSCLES = (
     ((62, 14, 5), (54, 22, -58), 6, 6),  # temporalis
     ((60, 22, -58), (54, 26, -110), 8, 9),  # masseter
@@ -136,7 +136,7 @@ MUSCLES = (
     ((60, -42, -62), (38, 6, -160), 8, 9),  # sternocleidomastoid
     ((20, -82, -46), (22, -78, -160), 11, 15),  # semispinalis and trapezius
     ((24, -58, -66), (26, -56, -160), 9, 11),  # deep muscles of the neck
-    ((12, -2, -72), (14, -4, -160), 6, 7),  # before the spine
+    ((12, -2, -72), (14, -4, -160), 6, 7),  # prevertebral
 )
 
 
@@ -173,7 +173,7 @@ def _jaw_and_mouth(face: _Painter, shape: HeadShape) -> None:
 
 def _neck(face: _Painter) -> None:
     half, z = face.half, face.points[:, 2]
-    # Vertebral bodies 16 mm apart from the dens downward, discs between them, and the canal with the cord.
+    # Vertebral bodies every 16 mm below the dens, discs between them, and the spinal canal with the cord.
     y_body = -20.0
     body = np.maximum(np.hypot(half[:, 0] / 11, (face.points[:, 1] - y_body) / 8.5) - 1, 0) * 9
     phase = np.abs((z + 84) % 16 - 8)

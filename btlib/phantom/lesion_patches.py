@@ -1,4 +1,4 @@
-"""Lesions cut out of phantom subjects, to be pasted into other images (`btlib.images.data.lesion_paste`)."""
+"""Lesions cut out of phantom subjects, for pasting into other images (`btlib.images.data.lesion_paste`)."""
 
 from dataclasses import dataclass, replace
 
@@ -19,17 +19,17 @@ BRAIN = [INDEX[name] for name in ("gm", "wm", "csf")]
 
 @dataclass(frozen=True)
 class LesionPatch:
-    """A lesion without the head around it, in a plane through its middle.
+    """A lesion without the surrounding head, in a plane through its centre.
 
-    The centre of the patch is the place to be put on its site: the dura that a meningioma grows from, else the middle
-    of the tumour. Up is out of the head for a meningioma, superior for a pituitary tumour, any direction for a glioma.
+    The centre of the patch is its anchor: the dura that a meningioma grows from, otherwise the tumour's centre. Up is
+    out of the head for a meningioma, superior for a pituitary tumour, and arbitrary for a glioma.
 
     Attributes:
-        difference: [P, P] float32, grey of the lesion less the median grey of the healthy brain in the plane, in units
-            of that brain's contrast (95th less 5th percentile of its greys); 0 where there is no lesion.
-        opacity: [P, P] float32 in 0..1, how much of the place is lesion, oedema included.
+        difference: [P, P] float32, grey of the lesion minus the median grey of healthy brain in the plane, in units of
+            the brain's contrast (95th minus 5th percentile of its greys); 0 where there is no lesion.
+        opacity: [P, P] float32 in 0..1, fraction of lesion including oedema.
         mask: [P, P] bool, the tumour without its oedema.
-        share: side of the patch over the width of the head.
+        share: side of the patch / width of the head.
         label: class.
     """
 
@@ -41,7 +41,7 @@ class LesionPatch:
 
 
 def lesion_patch(seed: int, label: str, number: int, modality: str, atlas: Atlas) -> LesionPatch:
-    """Cuts out the tumour of phantom subject `number` of a class, as `modality` shows it.
+    """Cuts out the tumour of phantom subject `number` of a class, in one modality.
 
     Args:
         label: glioma, meningioma or pituitary.
@@ -67,26 +67,26 @@ def lesion_patch(seed: int, label: str, number: int, modality: str, atlas: Atlas
 
 
 def _axes(rng: np.random.Generator, subject: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Middle of the patch in mm of the subject, and unit vectors up and to the right, [3] each."""
+    """Centre of the patch in mm of the subject, and unit vectors up and to the right, [3] each."""
     middle, up, across = subject.focus, *rng.standard_normal((2, 3))
     if subject.label == "meningioma":
         middle = subject.warp.from_atlas(subject.tumor.anchor[None])[0]
         up = middle - subject.focus
     if subject.label == "pituitary":
         up, across = np.array([0.0, 0, 1]), np.eye(3)[rng.integers(2)]  # coronal or sagittal
-    across = np.cross(np.cross(up, across), up)  # what of it is perpendicular to up
+    across = np.cross(np.cross(up, across), up)  # component perpendicular to up
     return middle, up / np.linalg.norm(up), across / np.linalg.norm(across)
 
 
 def _square(middle: np.ndarray, up: np.ndarray, across: np.ndarray, side: float, pixels: int) -> np.ndarray:
-    """Points [pixels², 3] in mm of a square of `side` mm, row by row from its upper left corner."""
+    """Points [pixels², 3] in mm of a square with `side` mm, row by row from the upper left corner."""
     steps = ((np.arange(pixels) + 0.5) / pixels - 0.5) * side
     grid = middle - steps[:, None, None] * up + steps[None, :, None] * across
     return grid.reshape(-1, 3).astype(np.float32)
 
 
 def _brain_grays(subject: Subject, points: np.ndarray, table: np.ndarray) -> tuple[float, float]:
-    """Median grey and contrast (see LesionPatch) of the brain at the points as it would be without the tumour."""
+    """Median grey and contrast (see LesionPatch) of the brain at the points, without the tumour."""
     healthy = replace(subject, tumor=None).tissues(points).fractions
     brain = (healthy @ table)[healthy[:, BRAIN].sum(axis=1) > 0.9]
     low, level, high = np.percentile(brain, (5, 50, 95))

@@ -1,3 +1,3 @@
-"""Where the phantom's sets lie, for stages that must know them from a user's own."""
+"""Paths of the phantom data sets, so that stages can distinguish them from a user's own."""
 
-PHANTOM_EXTERNAL = "data/raw/phantom_elsewhere"  # the set of the phantom hospital elsewhere
+PHANTOM_EXTERNAL = "data/raw/phantom_elsewhere"  # the phantom data set of another hospital

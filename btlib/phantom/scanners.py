@@ -1,6 +1,6 @@
-"""The few scanners that the volumes come from: each has its own contrasts, blur, shading, noise and scale.
+"""The few scanners of the volumes, each with its own contrasts, blur, shading, noise and scale.
 
-Which one a patient lies in has nothing to do with the grade.
+A patient's scanner is independent of the grade.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ SCANNERS = 5
 
 @dataclass(frozen=True)
 class Scanner:
-    """What a site does to its images; M modalities in the order of `contrasts.MODALITIES`, T tissues."""
+    """Imaging properties of a site; M modalities in the order of `contrasts.MODALITIES`, T tissues."""
 
     tables: np.ndarray  # [M, T] intensity of each tissue, white matter about 100 on T1
-    thickness: np.ndarray  # [M] mm, deviation of the blur from slice to slice
-    shading: float  # deviation of the logarithm of the coil's sensitivity over the brain
-    noise: float  # deviation, in the units of the tables
+    thickness: np.ndarray  # [M] mm, standard deviation of the blur across slices
+    shading: float  # standard deviation of the log sensitivity of the coil over the brain
+    noise: float  # standard deviation, in the units of the tables
     gain: np.ndarray  # [M] stored value per unit of the tables
 
 
 def sample_scanner(rng: np.random.Generator, seed: int) -> Scanner:
-    """One of the SCANNERS of a seed as it was on one patient's day: tables, noise and gain a little off."""
+    """One of the SCANNERS of a seed, with small variations of tables, noise and gain for one patient."""
     scanner = _scanner(seed, int(rng.integers(SCANNERS)))
     return Scanner(
         tables=scanner.tables * rng.normal(1, 0.02, len(TISSUES)).astype(np.float32),
@@ -39,7 +39,7 @@ def sample_scanner(rng: np.random.Generator, seed: int) -> Scanner:
 
 def _scanner(seed: int, number: int) -> Scanner:
     rng = keyed_rng(seed, "phantom scanner", number)
-    # T1 and T1ce are one sequence, before and after gadolinium: the same draw moves both.
+    # T1 and T1ce are one sequence, before and after gadolinium, and share their draws.
     sequences = [modality.removesuffix("ce") for modality in MODALITIES]
     return Scanner(
         tables=np.stack(
@@ -56,7 +56,7 @@ def _scanner(seed: int, number: int) -> Scanner:
 
 
 def _table(rng: np.random.Generator, modality: str) -> np.ndarray:
-    """Intensity of each tissue [T]: a few per cent off the usual, grey and white matter more or less apart."""
+    """Intensity of each tissue [T], varied by a few per cent, with varying contrast of grey and white matter."""
     table = intensities(modality)
     gray, white = table[[INDEX["gm"], INDEX["wm"]]]
     table *= rng.normal(1, 0.05, len(TISSUES)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Slices through a subject as a scanner and a viewer would give them."""
+"""Slices through a subject, as acquired by a scanner and displayed by a viewer."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 PLANES = ("axial", "coronal", "sagittal")
-# Image right and image down, and the middle of the head in the plane (mm of the subject).
+# Image right, image down, and the centre of the head in the plane (mm of the subject).
 AXES = {
     "axial": ((-1, 0, 0), (0, -1, 0), (0, -12, 0)),
     "coronal": ((-1, 0, 0), (0, 0, -1), (0, -15, -12)),
@@ -19,7 +19,7 @@ AXES = {
 }
 MODALITY_SHARES = (0.04, 0.88, 0.04, 0.04)  # of MODALITIES, the same in every class
 COARSE = 4
-SMALLEST_LESION = 0.0008  # share of the image that a lesion must cover to count as visible
+SMALLEST_LESION = 0.0008  # share of the image for a lesion to count as visible
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def plane_points(
     right, down = right + tilt[0] * down + tilt[1] * normal, down - tilt[0] * right + tilt[2] * normal
     field = rng.uniform(178, 205) if tight else rng.uniform(215, 275)
     aspect = np.exp(rng.normal(0, 0.05))
-    # In the plane the head is centred, more or less; along the normal the slice goes through the point.
+    # In the plane the head is roughly centred; along the normal the slice passes through the point.
     corner = middle + rng.normal(0, 5, 3) + (0 if not tight or plane == "axial" else np.array([0, -8, 14.0]))
     corner = corner + normal * ((through - corner) @ normal)
     offsets = (np.arange(size) + 0.5) / size - 0.5
@@ -53,10 +53,10 @@ def plane_points(
 
 
 def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: int) -> Slice:
-    """Draws a slice of a subject in which its tumour, if any, is visible.
+    """Draws a slice of a subject with its tumour, if any, visible.
 
-    The first try misses the tumour's centre by up to about half its radius; if too little of it shows, the
-    distance is halved, then zero.
+    The first attempt is off the tumour's centre by up to about half its radius; if too little of it is visible, the
+    offset is halved, then zero.
     """
     state = int(rng.integers(2**62))
     modality = str(rng.choice(MODALITIES, p=MODALITY_SHARES))
@@ -78,10 +78,10 @@ def sample_slice(rng: np.random.Generator, subject: Subject, plane: str, size: i
 
 
 def plane_tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
-    """What a slice goes through: air but where a look at every fourth row and column finds the head.
+    """Tissues of a slice: air except where a check of every fourth row and column finds the head.
 
     Args:
-        points: [size × size, 3] of `plane_points`.
+        points: [size × size, 3] from `plane_points`.
     """
     grid = points.reshape(size, size, 3)
     coarse = grid[::COARSE, ::COARSE]
@@ -97,19 +97,19 @@ def plane_tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
 def acquire(
     rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool
 ) -> np.ndarray:
-    """The slice as it would be found in a data set, uint8 [S, S]: blur, bias field, noise, window and JPEG.
+    """The slice as in a published data set, uint8 [S, S]: with blur, bias field, noise, window and JPEG compression.
 
     Args:
-        ideal: [S, S] signal without any of these.
-        fractions: [S × S, tissues] of `plane_tissues`; the window is set on what is not air.
+        ideal: [S, S] signal without these effects.
+        fractions: [S × S, tissues] from `plane_tissues`; the window is computed outside air.
         pixel: size in mm.
-        tight: the narrow field of view of a crop, shown brighter.
+        tight: whether the image has the narrow field of view of a crop, displayed brighter.
     """
     shape = ideal.shape
     seen = blur(ideal, rng.uniform(0.3, 0.6) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
     # The viewer's interpolation smooths the noise as well.
     noisy = blur(rician(rng, seen, rng.uniform(1.5, 6.0)), rng.uniform(0.5, 1.1))
-    # Viewers stretch the brightest of the head, which is fat or what enhances, to nearly white.
+    # Viewers display the brightest parts of the head, fat or enhancing tissue, as nearly white.
     inside = fractions[:, INDEX["air"]].reshape(shape) < 0.5
     brightest = np.percentile(noisy[inside], 99.5)
     level = rng.uniform(190, 270) if tight else rng.uniform(140, 235)

@@ -1,7 +1,7 @@
-"""One phantom subject: a deformed head with or without a tumour, which can be asked about any point.
+"""One phantom subject: a deformed head with or without a tumour, which can be evaluated at any point.
 
-Nothing here knows about slices or modalities: the tissue fractions at a grid of points make a volume, those at a
-plane of points make a slice, and a contrast table turns either into an image.
+It is independent of slices and modalities: tissue fractions on a grid of points form a volume, on a plane of points a
+slice, and a contrast table turns either into an image.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class Subject:
     head: HeadShape
     brain: BrainShape
     tumor: Tumor | None
-    focus: np.ndarray  # [3] the tumour's centre in the subject; where one might have been in the healthy
+    focus: np.ndarray  # [3] the tumour's centre in the subject, or a potential site in a healthy one
     texture: np.ndarray  # [3] offset into the noise lattice
 
     def near(self, points: np.ndarray, margin: float) -> np.ndarray:
-        """Whether points [N, 3] lie in the head or within about `margin` mm of it."""
+        """Whether points [N, 3] are in the head or within about `margin` mm of it."""
         where = self.warp.to_atlas(points)
         return skin_distance(where, self.atlas.envelope.at(where), self.head) < margin
 
@@ -44,7 +44,7 @@ class Subject:
         depth = self.atlas.envelope.at(where)
         noise = partial(self.atlas.noise, offset=self.texture)
         mixture = Mixture(len(points))
-        # Deeper than this the brain covers all of the head, which takes as long to paint.
+        # Further inside, the brain would cover the head, so painting it would waste time.
         shell = np.flatnonzero(depth > -1)
         around = Mixture(len(shell))
         paint_head(around, at_rows(where, shell), depth[shell], self.head, noise)
@@ -57,10 +57,10 @@ class Subject:
 
 
 def sample_subject(seed: int, label: str, number: int, atlas: Atlas) -> Subject:
-    """Draws subject `number` of a class; the same arguments give the same subject, whatever else is drawn.
+    """Draws subject `number` of a class; the same arguments always give the same subject.
 
     Args:
-        label: one of `tumours.LABELS`, or of `gliomas.GRADES` for a glioma of that grade.
+        label: one of `tumors.LABELS`, or of `gliomas.GRADES` for a glioma of that grade.
     """
     rng = keyed_rng(seed, "phantom", label, number)
     warp = sample_warp(rng)

@@ -1,6 +1,6 @@
-"""Tumours that look their class: where they sit, their shape, what they are made of and how they push.
+"""Tumours typical of their class: site, shape, composition and mass effect.
 
-A tumour lives in the mean head's coordinates; the subject's warp then deforms it together with the head.
+A tumour is defined in coordinates of the mean head; the subject's warp deforms it together with the head.
 """
 
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import INDEX, Mixture, ramp
 
 LABELS = ("glioma", "meningioma", "no_tumor", "pituitary")
-LESION_LABELS = {"none": 0, "necrotic_core": 1, "edema": 2, "enhancing": 3}  # as BraTS orders them
+LESION_LABELS = {"none": 0, "necrotic_core": 1, "edema": 2, "enhancing": 3}  # in the order of BraTS
 
 
 @dataclass(frozen=True)
 class Tumor:
     """One tumour; lengths in mm, positions in the mean head.
 
-    A bulk of one or more balls with a rough surface, necrotic inside `rim`, enhancing by `uptake`, with oedema
-    around it; `push` is the share of its radius by which brain gives way.
+    A bulk of one or more balls with a rough surface, necrotic inside `rim`, enhancing by `uptake`, surrounded by
+    oedema; `push` is the displacement of the brain relative to the radius.
     """
 
     kind: str  # glioma, meningioma or pituitary
     centers: np.ndarray  # [B, 3]
     radii: np.ndarray  # [B]
-    stretch: np.ndarray  # [3, 3] shape of the balls, volume kept
-    roughness: float  # share of the radius
+    stretch: np.ndarray  # [3, 3] volume-preserving deformation of the balls
+    roughness: float  # relative to the radius
     edge: float  # width of the border
-    rim: float  # thickness of the wall around necrosis; as much as the radius or more means none
-    uptake: float  # 0 does not enhance, 1 fully
+    rim: float  # thickness of the wall around necrosis; the radius or more: no necrosis
+    uptake: float  # enhancement: 0 none, 1 full
     patchiness: float
     edema: float  # reach
     push: float
     anchor: np.ndarray  # [3] the dura or sella point that it grows from; a glioma's centre
     tail: float  # reach of a dural tail
     cleft: float  # opacity of the rim of fluid between tumour and brain
-    core: float = 1.0  # opacity of what lies inside the wall: 1 is necrosis, less a matrix full of fluid
+    core: float = 1.0  # opacity of the interior: 1 is necrosis, less is a fluid-rich matrix
 
     @property
     def center(self) -> np.ndarray:
@@ -49,10 +49,10 @@ class Tumor:
         return float(self.radii[0])
 
     def sources(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Where the brain tissue now at `points` [N, 3] came from.
+        """Original position of the brain tissue now at `points` [N, 3].
 
-        The field of an incompressible medium in which a cavity of radius push × radius opened at the centre,
-        fading towards the skull, which does not give way.
+        The displacement of an incompressible medium by a cavity of radius push × radius at the centre, fading towards
+        the rigid skull.
         """
         offset = points - self.center
         distance = np.sqrt((offset * offset).sum(1)) + 1e-3
@@ -73,7 +73,7 @@ class Tumor:
 
     @property
     def reach(self) -> float:
-        """No point farther than this from the centre is touched, in mm."""
+        """Radius in mm around the centre that contains all of the tumour's effects."""
         spread = np.sqrt(((self.centers - self.center) ** 2).sum(1)).max()
         return float(spread + 2.0 * self.radii.max() + max(self.edema, self.tail) + 4)
 
@@ -86,7 +86,7 @@ def sample_tumor(rng: np.random.Generator, label: str, atlas: Atlas) -> Tumor | 
 
 
 def sample_site(rng: np.random.Generator, atlas: Atlas) -> np.ndarray:
-    """Where a tumour might have been, [3]: healthy subjects are sliced through such places."""
+    """A potential tumour site, [3], through which healthy subjects are sliced."""
     label = str(rng.choice(["glioma", "meningioma", "pituitary"], p=[0.4, 0.4, 0.2]))
     return sample_tumor(rng, label, atlas).center
 
@@ -120,7 +120,7 @@ def paint_tumor(mixture: Mixture, tumor: Tumor, points: np.ndarray, depth: np.nd
 
 
 def lesion_labels(mixture: Mixture) -> np.ndarray:
-    """Label [N] uint8 of each point as in LESION_LABELS: the largest lesion tissue where it is at least half."""
+    """Label [N] uint8 of each point as in LESION_LABELS: the largest lesion tissue if lesion is at least half."""
     parts = mixture.fractions[:, [INDEX[name] for name in ("necrosis", "tumor", "edema", "enhancing")]]
     core, enhancing, edema = parts[:, 0] + parts[:, 1], parts[:, 3], parts[:, 2]
     labels = np.zeros(len(parts), np.uint8)
@@ -135,7 +135,7 @@ def _follow_white_matter(distance: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def _limit(tumor: Tumor, depth: np.ndarray) -> np.ndarray:
-    """Where a tumour may be: a glioma inside the brain, a meningioma inside the dura, a pituitary one anywhere."""
+    """Allowed region of a tumour: inside the brain for a glioma, inside the dura for a meningioma, else anywhere."""
     if tumor.kind == "pituitary":
         return np.ones_like(depth)
     return ramp(depth - 1.5 if tumor.kind == "meningioma" else depth + 1.5, 1.5)
@@ -155,7 +155,7 @@ def _dural_tail(tumor: Tumor, where: np.ndarray, depth: np.ndarray) -> np.ndarra
 
 
 def random_stretch(rng: np.random.Generator, spread: float) -> np.ndarray:
-    """Symmetric matrix [3, 3] of determinant 1 that makes balls ellipsoids; `spread` of the logarithm of their axes."""
+    """Symmetric matrix [3, 3] of determinant 1 that turns balls into ellipsoids; `spread`: sigma of the log axes."""
     axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     scale = np.exp(rng.normal(0, spread, 3))
     return (axes * (scale / np.cbrt(scale.prod()))) @ axes.T
@@ -247,7 +247,7 @@ def pick(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
 
 
 def white_matter_sites(atlas: Atlas) -> np.ndarray:
-    """White matter of the hemispheres, well inside, off the midline: positions [M, 3]."""
+    """Positions [M, 3] in deep white matter of the hemispheres, off the midline."""
     step = max(1, round(3 / atlas.wm.spacing))
     index = np.argwhere(atlas.wm.values[::step, ::step, ::step] > 0.8 * 255) * step
     points = index * atlas.wm.spacing + atlas.wm.origin

@@ -1,4 +1,4 @@
-"""The phantom volumes on disk, in the folder form of BraTS 2020."""
+"""Writes the phantom volumes in the layout of BraTS 2020."""
 
 from functools import partial
 from pathlib import Path
@@ -29,13 +29,13 @@ COLUMNS = (
 def write_volume_set(
     folder: Path, seed: int, cases: int, spacing: float, atlas: Atlas | None = None, workers: int | None = None
 ) -> pd.DataFrame:
-    """Makes the whole set in `folder`, or leaves it as it was; the bytes do not depend on `workers`.
+    """Writes the data set to `folder` atomically; the bytes do not depend on `workers`.
 
-    Each patient has a folder with T1, T1ce, T2, FLAIR and seg as .nii.gz; `name_mapping.csv` gives the grades. More
-    cases leave the first ones as they were.
+    Each patient has a folder with T1, T1ce, T2, FLAIR and seg as .nii.gz; `name_mapping.csv` lists the grades. Adding
+    cases does not change the first ones.
 
     Args:
-        cases: how many patients; of each two that follow one another one is high-grade.
+        cases: number of patients; one of each consecutive pair is high-grade.
         spacing: side of the voxels in mm.
 
     Returns:
@@ -56,7 +56,7 @@ def write_volume_set(
 
 
 def case_grades(seed: int, cases: int) -> list[str]:
-    """The grade of each case: both grades in every pair, in a drawn order."""
+    """The grade of each case: both grades in every pair, in random order."""
     pairs = [keyed_rng(seed, "phantom grades", pair).permutation(GRADES) for pair in range((cases + 1) // 2)]
     return [str(grade) for pair in pairs for grade in pair][:cases]
 

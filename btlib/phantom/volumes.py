@@ -15,10 +15,10 @@ from btlib.phantom.tissues import INDEX
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
-CELL = 8.0  # mm, of a first look for the brain
-IN_PLANE = 0.5  # mm, deviation of the blur within an axial slice
+CELL = 8.0  # mm, spacing of the coarse search for the brain
+IN_PLANE = 0.5  # mm, standard deviation of the blur within an axial slice
 BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
-GRAIN, GRAIN_SIZE = 0.12, 8.0  # unevenness inside lesions, and the mm over which it varies
+GRAIN, GRAIN_SIZE = 0.12, 8.0  # amplitude and correlation length in mm of intensity variations in lesions
 LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 NOT_BRAIN = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
 
@@ -39,7 +39,7 @@ class Volumes:
 
 
 def make_volumes(seed: int, grade: str, number: int, spacing: float, atlas: Atlas) -> Volumes:
-    """Draws patient `number` with a glioma of a grade, and scans it with voxels of `spacing` mm."""
+    """Draws patient `number` with a glioma of the given grade, scanned with voxels of `spacing` mm."""
     subject = sample_subject(seed, grade, number, atlas)
     rng = keyed_rng(seed, "phantom scan", number)
     shape, affine = voxel_grid(spacing)
@@ -58,7 +58,7 @@ def make_volumes(seed: int, grade: str, number: int, spacing: float, atlas: Atla
 
 
 def voxel_grid(spacing: float) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Shape and affine of every patient's volumes; voxel 0 lies right, anterior and inferior, as BraTS has it."""
+    """Shape and affine of every patient's volumes; voxel 0 is right, anterior and inferior, as in BraTS."""
     shape = tuple(int(n) for n in np.ceil((HIGH - LOW) / spacing))
     affine = np.diag((-spacing, -spacing, spacing, 1.0))
     affine[:3, 3] = HIGH[0], HIGH[1], LOW[2]
@@ -77,7 +77,7 @@ def _brain_depth(subject: Subject, shape: tuple[int, int, int], affine: np.ndarr
 def _strip(
     subject: Subject, points: np.ndarray, fractions: np.ndarray, depth: np.ndarray, near: np.ndarray
 ) -> np.ndarray:
-    """The brain [X, Y, Z] bool as a skull-stripping tool finds it: one solid piece, its edge a few millimetres off."""
+    """Brain mask [X, Y, Z] bool like that of a skull-stripping tool: one solid piece, inaccurate by a few mm."""
     wobble = subject.atlas.noise(points, 15.0, subject.texture)
     brain = np.zeros(depth.shape, bool)
     brain.flat[near] = (depth.flat[near] + 2.5 + 2 * wobble < 0) & (fractions[:, NOT_BRAIN].sum(1) < 0.5)
@@ -90,7 +90,7 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray:
 
 
 def _grain(rng: np.random.Generator, subject: Subject, points: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Factor [4, N] about 1 by which lesions vary inside, in each modality by itself."""
+    """Factor [4, N] about 1 for intensity variations within lesions, independent in each modality."""
     share = fractions[:, LESION].sum(1)
     lesion = np.flatnonzero(share)
     grain = np.ones((len(MODALITIES), len(points)), np.float32)

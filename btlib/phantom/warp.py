@@ -1,4 +1,4 @@
-"""A subject's shape: a random affine and two scales of smooth elastic displacement of the mean head."""
+"""A subject's shape: a random affine map and smooth elastic displacement of the mean head at two scales."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SCALES = ((45.0, 2.2), (20.0, 0.6))  # (correlation length, standard deviation) 
 
 @dataclass(frozen=True)
 class Warp:
-    """Takes points of the subject's head, in mm, to points of the mean head."""
+    """Maps points of the subject's head, in mm, to points of the mean head."""
 
     matrix: np.ndarray
     displacement: tuple[Grid, Grid, Grid]
@@ -22,7 +22,7 @@ class Warp:
     def to_atlas(self, points: np.ndarray) -> np.ndarray:
         """Points [N, 3] of the subject -> points [N, 3] of the atlas."""
         moved = np.stack([grid.at(points) for grid in self.displacement])
-        center = CENTER[:, None]  # one coordinate of all points after another, which NumPy is faster with
+        center = CENTER[:, None]  # coordinate by coordinate, which is faster in NumPy
         return (self.matrix.astype(np.float32) @ (np.ascontiguousarray(points.T) - center) + center + moved).T
 
     def from_atlas(self, points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One slice in every contrast."""
+"""The same slices in every contrast."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def probe(atlas):
     return contrast_slices(0, 2, SIZE, atlas)
 
 
-def test_every_class_comes_in_every_contrast(probe):
+def test_every_class_has_every_contrast(probe):
     images, labels, contrasts = probe
     assert images.shape == (4 * 2 * 4, SIZE, SIZE, 3) and images.dtype == np.uint8
     assert (images == images[..., :1]).all()
@@ -32,14 +32,14 @@ def test_versions_of_a_slice_show_the_same_head(probe):
         assert len({version.tobytes() for version in versions}) == 4
 
 
-def test_healthy_slices_hardly_change_with_gadolinium_and_much_with_t2(probe):
+def test_healthy_slices_change_little_with_gadolinium_but_much_with_t2(probe):
     images, labels, contrasts = probe
     healthy = {name: images[(labels == "no_tumor") & (contrasts == name)][..., 0].astype(float) for name in MODALITIES}
     t1, t1ce, t2 = (healthy[name].ravel() for name in ("t1", "t1ce", "t2"))
     assert np.corrcoef(t1, t1ce)[0, 1] > 0.9 > np.corrcoef(t1, t2)[0, 1]
 
 
-def test_more_subjects_leave_the_first_ones_as_they_are(probe, atlas):
+def test_adding_subjects_does_not_change_the_first_ones(probe, atlas):
     images, labels, _ = probe
     fewer, of_them, _ = contrast_slices(0, 1, SIZE, atlas)
     for label in LABELS:

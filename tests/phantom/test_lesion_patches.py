@@ -10,7 +10,7 @@ TUMORS = ("glioma", "meningioma", "pituitary")
 
 
 @pytest.mark.parametrize("label", TUMORS)
-def test_a_patch_holds_the_lesion_and_nothing_else(label, atlas):
+def test_patch_contains_only_the_lesion(label, atlas):
     patch = lesion_patch(0, label, 0, "t1ce", atlas)
     assert patch.difference.shape == patch.opacity.shape == patch.mask.shape == (SIDE, SIDE)
     assert patch.label == label and 0.1 < patch.share < 2
@@ -20,13 +20,13 @@ def test_a_patch_holds_the_lesion_and_nothing_else(label, atlas):
     assert not patch.opacity[[0, -1]].any() and not patch.opacity[:, [0, -1]].any()
 
 
-def test_a_patch_follows_its_arguments_alone(atlas):
+def test_patch_depends_only_on_its_arguments(atlas):
     first, again = (lesion_patch(3, "glioma", 1, "flair", atlas) for _ in range(2))
     assert np.array_equal(first.difference, again.difference)
     assert not np.array_equal(first.difference, lesion_patch(4, "glioma", 1, "flair", atlas).difference)
 
 
-def test_contrast_changes_the_grays_and_not_the_shape(atlas):
+def test_contrast_changes_only_grey_values(atlas):
     """Enhancing tissue is a little darker than white matter on T1 and much brighter after gadolinium."""
     patches = {name: lesion_patch(0, "meningioma", 1, name, atlas) for name in ("t1", "t1ce")}
     assert np.array_equal(patches["t1"].opacity, patches["t1ce"].opacity)
@@ -35,7 +35,7 @@ def test_contrast_changes_the_grays_and_not_the_shape(atlas):
     assert grays["t1"] < 0.2 < grays["t1ce"]
 
 
-def test_a_meningioma_hangs_below_its_dura_and_a_pituitary_tumor_lies_in_the_middle(atlas):
+def test_meningioma_is_below_its_dura_and_pituitary_tumor_centred(atlas):
     rows = np.arange(SIDE)[:, None] - (SIDE - 1) / 2
     for number in range(4):
         meningioma = lesion_patch(1, "meningioma", number, "t1ce", atlas)
@@ -44,7 +44,7 @@ def test_a_meningioma_hangs_below_its_dura_and_a_pituitary_tumor_lies_in_the_mid
         assert pituitary.mask[SIDE // 2, SIDE // 2]
 
 
-def test_the_size_is_the_tumors_own(atlas):
+def test_patch_size_matches_the_tumor(atlas):
     """A pituitary tumour of radius r, in a square whose side is twice its reach, covers about π r² or more."""
     for number in range(3):
         radius = sample_subject(0, "pituitary", number, atlas).tumor.radius

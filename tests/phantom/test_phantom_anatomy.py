@@ -1,4 +1,4 @@
-"""Atlas, head, brain, warp: what lies where."""
+"""Atlas, head, brain, warp: positions of structures."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_points_in_a_box_and_around_a_rod_by_hand():
 
 
 @pytest.mark.parametrize("rod", [*VESSELS, *MUSCLES], ids=str)
-def test_a_box_around_a_rod_leaves_out_no_point_near_it(rod):
+def test_box_around_a_rod_contains_all_near_points(rod):
     start, end, radius, end_radius = rod
     ends = np.array([start, end], float)
     points = np.random.default_rng(0).uniform(ends.min(0) - 20, ends.max(0) + 20, (20000, 3))
@@ -43,7 +43,7 @@ def test_a_box_around_a_rod_leaves_out_no_point_near_it(rod):
     assert len(near) and np.isin(near, kept).all() and len(kept) < len(points)
 
 
-def test_points_of_rows_lie_one_coordinate_after_the_other_in_memory():
+def test_points_of_rows_are_stored_by_coordinate():
     points, rows = np.arange(12.0).reshape(4, 3), np.array([3, 1])
     for order in "CF":
         chosen = at_rows(np.array(points, order=order), rows)
@@ -84,7 +84,7 @@ def test_brain_tissue_at_known_places(atlas):
     assert gm + wm + csf == pytest.approx(1)
 
 
-def test_wider_ventricles_hold_more_fluid(atlas):
+def test_wider_ventricles_contain_more_fluid(atlas):
     points = np.stack(np.meshgrid(np.arange(-30, 30, 3), np.arange(-40, 30, 3), [18], indexing="ij"), -1)
     fluid = [
         brain_tissue(atlas, points.reshape(-1, 3).astype(float), BrainShape(1, extra, 0))[2].sum() for extra in (0, 3)
@@ -92,7 +92,7 @@ def test_wider_ventricles_hold_more_fluid(atlas):
     assert fluid[1] > 1.1 * fluid[0]
 
 
-def test_warp_inverts_and_moves_things(atlas):
+def test_warp_moves_points_and_is_invertible(atlas):
     warp = sample_warp(np.random.default_rng(3))
     points = np.array([[0, 0, 0], [40, -30, 20], [-35, 50, -40]], float)
     there = warp.from_atlas(points)
@@ -116,7 +116,7 @@ def test_head_has_eyes_sinuses_and_a_cord(atlas):
     assert share(subject, "wm", (0, -42, -100))[0] > 0.9
 
 
-def test_every_point_is_fully_accounted_for(atlas):
+def test_fractions_sum_to_one_at_every_point(atlas):
     subject = sample_subject(0, "glioma", 0, atlas)
     points = np.random.default_rng(0).uniform(-100, 100, (4000, 3)).astype(np.float32)
     fractions = subject.tissues(points).fractions

@@ -73,12 +73,12 @@ def test_duplicates_are_copies_without_a_patient(made):
             assert (turn(pixels(folder / row.mask_path)) == pixels(folder / original.mask_path)).all()
 
 
-def test_same_seed_same_bytes_whatever_the_workers(made, atlas, tmp_path):
+def test_same_seed_gives_same_bytes_for_any_number_of_workers(made, atlas, tmp_path):
     write_dataset(tmp_path / "again", PLAN, atlas, workers=2)
     assert digests(tmp_path / "again") == digests(made[0])
 
 
-def test_other_seed_other_images(made, atlas, tmp_path):
+def test_other_seed_gives_other_images(made, atlas, tmp_path):
     plan = Plan(seed=1, subjects_per_class=3, slices_per_subject=1, image_size=48, duplicates=0)
     write_dataset(tmp_path / "other", plan, atlas, workers=1)
     ours, theirs = digests(made[0]), digests(tmp_path / "other")
@@ -86,7 +86,7 @@ def test_other_seed_other_images(made, atlas, tmp_path):
     assert common and not any(ours[name] == theirs[name] for name in common)
 
 
-def test_more_subjects_leave_the_first_ones_as_they_were(made, atlas, tmp_path):
+def test_adding_subjects_does_not_change_the_first_ones(made, atlas, tmp_path):
     plan = Plan(seed=0, subjects_per_class=1, slices_per_subject=1, image_size=48, duplicates=0)
     write_dataset(tmp_path / "few", plan, atlas, workers=1)
     few, ours = digests(tmp_path / "few"), digests(made[0])

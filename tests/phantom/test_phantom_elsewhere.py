@@ -1,4 +1,4 @@
-"""The other hospital's set: both kinds of slice of every person, told apart by the tumour only."""
+"""The other hospital's data set: slices with and without tumour of every patient, which differ only by the tumour."""
 
 import hashlib
 from dataclasses import replace
@@ -31,7 +31,7 @@ PEOPLE = 24
 
 @pytest.fixture(scope="module")
 def scanned(atlas):
-    """What the slices go through, from below, and the pictures of them, for each of PEOPLE."""
+    """Cuts from below, and their images, for each of PEOPLE."""
     seen = []
     scan = elsewhere._scan
 
@@ -83,7 +83,7 @@ def test_layout_and_table(made):
     assert len(counts) == 6 and (counts == SLICES).all()
 
 
-def test_files_hold_the_stack(made, atlas):
+def test_files_contain_the_stack(made, atlas):
     folder, table = made
     rows = table[table.patient == "elsewhere-001"]
     for row, item in zip(rows.itertuples(), make_stack(0, 1, SIZE, atlas), strict=True):
@@ -93,7 +93,7 @@ def test_files_hold_the_stack(made, atlas):
             assert np.array_equal(pixels(folder / row.mask_path) > 0, item.mask)
 
 
-def test_every_person_has_slices_with_the_tumor_and_slices_without_any_lesion(scanned):
+def test_every_patient_has_slices_with_and_without_lesion(scanned):
     lesion = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
     brain = [INDEX[name] for name in ("gm", "wm")]
     for session, cuts, _ in scanned:
@@ -108,14 +108,14 @@ def test_every_person_has_slices_with_the_tumor_and_slices_without_any_lesion(sc
         assert heights == sorted(heights) and len(set(heights)) == len(heights)
 
 
-def test_masks_cover_what_is_mostly_tumor_and_the_picture_shows_it(scanned):
+def test_masks_match_the_tumor_in_the_image(scanned):
     bulk = [INDEX[name] for name in ("necrosis", "tumor", "enhancing")]
     shown = 0
     for number, (session, cuts, slices) in enumerate(scanned):
         for cut, item in zip(cuts, slices, strict=True):
             inside = cut.mixture.fractions[:, bulk].sum(1).reshape(SIZE, SIZE) >= 0.5
             assert np.array_equal(item.mask, inside)
-            # Meningiomas are bright but for plain T1.
+            # Meningiomas are bright except on native T1.
             if item.mask.any() and KINDS[number % 3] == "meningioma" and session.modality != "t1":
                 gray_and_white = cut.mixture.fractions[:, [INDEX["gm"], INDEX["wm"]]].sum(1).reshape(SIZE, SIZE) > 0.9
                 assert np.median(item.image[item.mask]) > np.median(item.image[gray_and_white])
@@ -123,7 +123,7 @@ def test_masks_cover_what_is_mostly_tumor_and_the_picture_shows_it(scanned):
     assert shown >= 2 * SLICES
 
 
-def test_a_person_is_scanned_and_framed_in_one_way(scanned):
+def test_each_patient_has_one_scan_and_framing(scanned):
     assert {session.modality for session, *_ in scanned} == set(MODALITIES)
     padded = 0
     for session, cuts, slices in scanned:
@@ -138,7 +138,7 @@ def test_a_person_is_scanned_and_framed_in_one_way(scanned):
 
 
 @pytest.mark.parametrize("measure", ["frame", "outside the tumour", "dark share"])
-def test_what_surrounds_the_tumor_does_not_tell_the_kinds_apart(scanned, measure):
+def test_surroundings_of_the_tumor_do_not_reveal_the_kind(scanned, measure):
     frame = np.ones((SIZE, SIZE), bool)
     border = round(0.06 * SIZE)
     frame[border:-border, border:-border] = False
@@ -156,14 +156,14 @@ def test_what_surrounds_the_tumor_does_not_tell_the_kinds_apart(scanned, measure
     assert 0.25 < (differences > 0).mean() < 0.75
 
 
-def test_slices_without_tumor_lie_as_high_as_those_with_one(scanned):
+def test_slices_with_and_without_tumor_have_similar_heights(scanned):
     with_tumor = [cut.height for _, cuts, _ in scanned for cut in cuts if cut.mask.any()]
     without = [cut.height for _, cuts, _ in scanned for cut in cuts if not cut.mask.any()]
     assert np.mean(with_tumor) == pytest.approx(np.mean(without), abs=10)  # mm; one kind's mean is 40 off another's
     assert 0.75 < np.std(with_tumor) / np.std(without) < 1.33
 
 
-def test_people_are_not_those_of_the_home_hospital(atlas):
+def test_patients_differ_from_the_main_set(atlas):
     home = [sample_subject(0, kind, number, atlas).warp.matrix for kind in KINDS for number in range(4)]
     for number in range(4):
         subject = elsewhere_subject(0, number, atlas)
@@ -171,20 +171,20 @@ def test_people_are_not_those_of_the_home_hospital(atlas):
         assert not any(np.allclose(subject.warp.matrix, matrix) for matrix in home)
 
 
-def test_the_hospital_differs_from_home():
+def test_hospital_differs_from_the_main_set():
     sessions = [sample_session(keyed_rng(number)) for number in range(300)]
     shares = [np.mean([session.modality == name for session in sessions]) for name in MODALITIES]
     assert max(shares) < 0.4 < 0.8 < max(MODALITY_SHARES)
     fields = np.array([session.field for session in sessions])
     assert [((low <= fields) & (fields <= high)).mean() > 0.2 for low, high in FIELDS.values()] == [True] * 3
-    assert min(session.noise for session in sessions) >= 6  # at home at most 6
+    assert min(session.noise for session in sessions) >= 6  # at most 6 in the main set
 
 
 def test_points_and_frame_of_a_straight_session():
     axes = np.array([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]])
     session = replace(sample_session(keyed_rng(0)), axes=axes, middle=np.array([0, -12.0, 3]), field=200.0, padding=0.1)
     points = session.points(30.0, 4, shift=np.array([1.0, 2.0]))
-    # A head that moved right and down shows what lay left and up of it: +x and +y in the subject.
+    # After a motion to the right and down, points are further left and up: +x and +y in the subject.
     assert points[0] == pytest.approx([75 + 1, -12 + 75 + 2, 30])
     assert points[-1] == pytest.approx([-75 + 1, -12 - 75 + 2, 30])
     assert session.shown(20).tolist() == [False] * 2 + [True] * 16 + [False] * 2
@@ -192,12 +192,12 @@ def test_points_and_frame_of_a_straight_session():
     assert session.frames(np.array([0.0, 68, 0]), 19) and not session.frames(np.array([0.0, 68, 0]), 21)
 
 
-def test_same_seed_same_bytes_whatever_the_workers(made, atlas, tmp_path):
+def test_same_seed_gives_same_bytes_for_any_number_of_workers(made, atlas, tmp_path):
     write_elsewhere(tmp_path / "again", 0, 3, SIZE, atlas, workers=2)
     assert digests(tmp_path / "again") == digests(made[0])
 
 
-def test_more_people_leave_the_first_ones_and_other_seeds_change_them(made, atlas, tmp_path):
+def test_first_patients_depend_on_the_seed_but_not_on_the_number(made, atlas, tmp_path):
     write_elsewhere(tmp_path / "few", 0, 1, SIZE, atlas, workers=1)
     write_elsewhere(tmp_path / "other", 1, 1, SIZE, atlas, workers=1)
     ours, few, other = digests(made[0]), digests(tmp_path / "few"), digests(tmp_path / "other")

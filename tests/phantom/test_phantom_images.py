@@ -30,7 +30,7 @@ def test_white_matter_is_brighter_than_gray_on_t1_only(tables):
     assert tables["t2"]["wm"] < tables["t2"]["gm"] and tables["flair"]["wm"] < tables["flair"]["gm"]
 
 
-def test_contrast_agent_brightens_what_enhances_and_nothing_else(tables):
+def test_contrast_agent_brightens_only_enhancing_tissue(tables):
     for tissue in ("enhancing", "dura", "blood", "gland", "mucosa"):
         assert tables["t1ce"][tissue] > 1.5 * tables["t1"][tissue]
     for tissue in ("gm", "wm", "csf", "edema", "necrosis", "fat"):
@@ -104,7 +104,7 @@ def test_slice_shows_its_tumor_inside_the_head(atlas, label, plane):
         assert (item.image[item.mask] > 3).mean() > 0.95
 
 
-def test_slice_depends_on_its_seed_only(atlas):
+def test_slice_depends_only_on_its_seed(atlas):
     subject = sample_subject(3, "glioma", 0, atlas)
     first, again = (sample_slice(keyed_rng(9), subject, "coronal", 48) for _ in range(2))
     other = sample_slice(keyed_rng(10), subject, "coronal", 48)

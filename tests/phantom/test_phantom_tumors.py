@@ -1,4 +1,4 @@
-"""Tumours sit where their class does, are made of what it is made of, and push."""
+"""Site, composition and mass effect of tumours."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def bulk(labels):
 
 
 @pytest.mark.parametrize("label", ["glioma", "meningioma", "pituitary"])
-def test_tumor_has_about_its_size_and_lies_in_the_head(atlas, label):
+def test_tumor_has_about_its_size_and_is_in_the_head(atlas, label):
     for number in SUBJECTS:
         subject = sample_subject(0, label, number, atlas)
         points, _, labels = volume(subject)
@@ -42,7 +42,7 @@ def test_healthy_subjects_have_no_lesion(atlas):
     assert mixture.fractions[:, INDEX["enhancing"]].max() == 0
 
 
-def test_glioma_sits_in_white_matter_with_edema(atlas):
+def test_glioma_is_in_white_matter_with_edema(atlas):
     edema = 0
     for number in SUBJECTS:
         subject = sample_subject(0, "glioma", number, atlas)
@@ -57,7 +57,7 @@ def test_glioma_sits_in_white_matter_with_edema(atlas):
     assert edema > 0
 
 
-def test_necrosis_lies_within_the_enhancing_rim(atlas):
+def test_necrosis_is_within_the_enhancing_rim(atlas):
     rings = [s for s in (sample_subject(0, "glioma", n, atlas) for n in range(20)) if s.tumor.rim < s.tumor.radius]
     assert rings
     for subject in rings[:3]:
@@ -88,21 +88,21 @@ def test_meningioma_touches_the_dura(atlas):
     assert convex
 
 
-def test_pituitary_tumor_sits_at_the_sella(atlas):
+def test_pituitary_tumor_is_at_the_sella(atlas):
     for number in range(12):
         tumor = sample_tumor(keyed_rng(6, number), "pituitary", atlas)
         assert np.linalg.norm(tumor.center - SELLA) < 8
         assert tumor.centers[:, 2].max() < SELLA[2] + 40
 
 
-def test_pushing_moves_brain_outward_and_leaves_the_skull(atlas):
+def test_mass_effect_moves_brain_outward_but_not_the_skull(atlas):
     tumor = sample_tumor(keyed_rng(7), "meningioma", atlas)
     points = tumor.center + np.array([[0, 0, 1.3 * tumor.radius], [0, 0, 4 * tumor.radius]])
     deep = np.array([-30.0, -30.0])
     moved = np.linalg.norm(points - tumor.sources(points, deep), axis=1)
     assert moved[0] > 3 * moved[1] > 0
     assert tumor.sources(points, np.zeros(2)) == pytest.approx(points)
-    # Incompressible: the ball that was there fills the shell that is there now.
+    # Incompressible: the original ball fills the resulting shell.
     before = np.linalg.norm(tumor.sources(points, deep) - tumor.center, axis=1)
     after = np.linalg.norm(points - tumor.center, axis=1)
     assert after**3 - before**3 == pytest.approx((tumor.push * tumor.radius) ** 3, rel=0.02)

@@ -1,4 +1,4 @@
-"""Volumes of patients with graded gliomas: what they show, and the set on disk."""
+"""Volumes of patients with graded gliomas: their content, and the data set on disk."""
 
 import hashlib
 import runpy
@@ -54,7 +54,7 @@ def median(image, where):
     return np.median(image[where])
 
 
-def test_all_modalities_show_the_same_solid_brain_and_nothing_else(everyone):
+def test_all_modalities_contain_only_the_same_solid_brain(everyone):
     for volumes in everyone:
         brain = volumes.images[0] > 0
         assert all(np.array_equal(image > 0, brain) for image in volumes.images)
@@ -65,7 +65,7 @@ def test_all_modalities_show_the_same_solid_brain_and_nothing_else(everyone):
             assert not brain.take([0, -1], axis).any()
 
 
-def test_every_patient_has_a_tumor_inside_the_brain_with_the_labels_of_brats(everyone):
+def test_every_patient_has_a_tumor_in_the_brain_with_brats_labels(everyone):
     for volumes in everyone:
         assert volumes.seg.dtype == np.uint8 and set(np.unique(volumes.seg)) <= {0, 1, 2, 4}
         assert (volumes.seg > 0).sum() * SPACING**3 > 2000  # mm³
@@ -87,7 +87,7 @@ def test_the_rim_surrounds_the_necrosis_and_the_edema_surrounds_both(atlas, pati
     assert rings > 1
 
 
-def test_the_grid_is_that_of_brats_and_the_tumor_lies_where_the_subject_has_it(atlas, patients):
+def test_grid_is_that_of_brats_and_tumor_is_at_the_subjects_site(atlas, patients):
     shape, affine = voxel_grid(SPACING)
     assert nib.aff2axcodes(affine) == ("L", "P", "S")
     assert np.abs(np.linalg.det(affine)) == pytest.approx(SPACING**3)
@@ -114,7 +114,7 @@ def test_high_grade_enhances_more_and_has_more_edema(patients):
 
 
 def test_mismatch_is_dark_on_flair_within_a_bright_rim(atlas):
-    """FLAIR over T2, in the middle of the tumour against its border: lower with a mismatch, alike without."""
+    """FLAIR / T2 at the tumour's centre against its border: lower with a mismatch, similar without."""
     quotients = {True: [], False: []}
     for number in range(1, 13):
         tumor = sample_subject(0, "LGG", number, atlas).tumor
@@ -128,7 +128,7 @@ def test_mismatch_is_dark_on_flair_within_a_bright_rim(atlas):
     assert np.mean(quotients[True]) < 0.85 < 0.93 < np.mean(quotients[False]) < 1.1
 
 
-def test_one_in_five_of_each_grade_is_untypical_and_sizes_are_alike(atlas):
+def test_one_in_five_of_each_grade_is_untypical_and_sizes_are_similar(atlas):
     tumors = {g: [sample_glioma(keyed_rng("untypical", g, n), g, atlas) for n in range(200)] for g in GRADES}
     faint = np.mean([t.uptake <= 0.45 for t in tumors["HGG"]])
     enhancing = np.mean([t.uptake >= 0.3 for t in tumors["LGG"]])
@@ -138,7 +138,7 @@ def test_one_in_five_of_each_grade_is_untypical_and_sizes_are_alike(atlas):
     assert radius["LGG"] == pytest.approx(radius["HGG"], rel=0.06)
 
 
-def test_a_few_scanners_each_a_little_different_from_day_to_day():
+def test_few_scanners_with_small_variations():
     days = [sample_scanner(keyed_rng("day", number), 0) for number in range(60)]
     assert len({tuple(day.thickness) for day in days}) == SCANNERS
     assert len({tuple(day.gain) for day in days}) == len(days)
@@ -150,7 +150,7 @@ def test_a_few_scanners_each_a_little_different_from_day_to_day():
         assert (np.sign(gray - white) == (-1, -1, 1, 1)).all()
 
 
-def test_the_scan_depends_on_the_number_and_not_on_the_grade(atlas, monkeypatch):
+def test_scan_depends_on_the_number_but_not_on_the_grade(atlas, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "btlib.phantom.volumes.sample_scanner", lambda *how: seen.append(sample_scanner(*how)) or seen[-1]
@@ -160,8 +160,8 @@ def test_the_scan_depends_on_the_number_and_not_on_the_grade(atlas, monkeypatch)
     assert np.array_equal(seen[0].tables, seen[1].tables) and np.array_equal(seen[0].gain, seen[1].gain)
 
 
-def test_leaving_out_the_head_deep_in_the_brain_changes_no_bit(atlas):
-    """`Subject.tissues` against the painting of every layer at every point."""
+def test_skipping_the_head_deep_in_the_brain_is_exact(atlas):
+    """`Subject.tissues` against painting every layer at every point."""
     points = np.random.default_rng(0).uniform(-100, 100, (6000, 3)).astype(np.float32)
     for label in ("glioma", "HGG", "meningioma"):
         subject = sample_subject(0, label, 1, atlas)
@@ -175,7 +175,7 @@ def test_leaving_out_the_head_deep_in_the_brain_changes_no_bit(atlas):
         assert np.array_equal(subject.tissues(points).fractions, full.fractions)
 
 
-def test_points_deep_in_the_brain_alone_can_be_asked_for(atlas):
+def test_only_points_deep_in_the_brain(atlas):
     subject = sample_subject(0, "LGG", 0, atlas)
     fractions = subject.tissues(subject.focus[None]).fractions
     assert fractions.sum() == pytest.approx(1)
@@ -200,7 +200,7 @@ def test_layout_is_that_of_brats_2020(made):
     assert (folder / "name_mapping.csv").read_text().splitlines()[1].endswith("GG,NA,NA,NA,NA,BraTS20_Training_001")
 
 
-def test_files_hold_the_volumes(made, atlas):
+def test_files_contain_the_volumes(made, atlas):
     folder, table = made
     name = "BraTS20_Training_002"
     volumes = make_volumes(0, table.Grade[1], 2, 8.0, atlas)
@@ -211,7 +211,7 @@ def test_files_hold_the_volumes(made, atlas):
         assert image.header.get_xyzt_units()[0] == "mm"
 
 
-def test_same_seed_same_bytes_whatever_the_workers_and_more_cases_change_none(made, atlas, tmp_path):
+def test_same_seed_gives_same_bytes_for_any_workers_and_cases(made, atlas, tmp_path):
     write_volume_set(tmp_path / "again", 0, 4, 8.0, atlas, workers=2)
     ours, again = files(made[0]), files(tmp_path / "again")
     volumes = [name for name in again if name.endswith(".nii.gz")]
@@ -222,7 +222,7 @@ def test_same_seed_same_bytes_whatever_the_workers_and_more_cases_change_none(ma
     assert len(digests) == len(volumes)
 
 
-def test_other_seed_other_patients(atlas, patients):
+def test_other_seed_gives_other_patients(atlas, patients):
     other = make_volumes(1, "HGG", 0, SPACING, atlas)
     assert not np.array_equal(other.seg, patients["HGG"][0].seg)
 
@@ -251,7 +251,7 @@ def test_contact_sheet_shows_both_grades(made):
 
 @pytest.fixture
 def stage(atlas, tmp_path, monkeypatch):
-    """Runs the stage in an empty project with a tiny demo set."""
+    """Runs the stage in an empty project with a tiny demo data set."""
     monkeypatch.chdir(tmp_path)
     here = partial(write_volume_set, atlas=atlas, workers=1)
     monkeypatch.setattr("btlib.phantom.volume_set.write_volume_set", here)
@@ -267,7 +267,7 @@ def stage(atlas, tmp_path, monkeypatch):
     return run
 
 
-def test_demo_volumes_have_the_number_that_params_ask_for(stage, capsys):
+def test_demo_volumes_have_the_number_in_params(stage, capsys):
     stage("phantom")
     assert len(list(Path("raw/volumes").glob("*/*_seg.nii.gz"))) == 10
     assert "10 patients, 5 of them high-grade" in capsys.readouterr().out
