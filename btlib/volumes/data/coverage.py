@@ -1,4 +1,4 @@
-"""How much of the brain each modality covers: a slab of it is no whole scan."""
+"""Share of the brain covered by each modality, to detect partial scans such as slabs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,22 +8,22 @@ from nibabel.affines import apply_affine
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.volume import Volume
 
-TISSUE = 0.1  # of a bright voxel (the 99th percentile): brighter than noise in the air
-POINTS = 20_000  # drawn from the tissue of a volume, so that a share of 95 % is right to 0.3 %
+TISSUE = 0.1  # of a bright voxel (the 99th percentile): above noise in the air
+POINTS = 20_000  # sampled from the tissue of a volume, so that a share of 95 % is accurate to 0.3 %
 
 
 def coverage(volumes: Mapping[str, Volume]) -> dict[str, float]:
-    """For each modality, of the tissue that another one shows, the smallest share that it covers.
+    """For each modality, the smallest share that it covers of any modality's tissue.
 
-    Volumes may lie on grids of their own: their affines tell where in space they meet.
+    Volumes may be on different grids, which are related by their affines.
     """
     names = [name for name in MODALITIES if name in volumes]
     places = [_tissue(volumes[name]) for name in names]
-    return {name: min(_covered(volumes[name], places)) for name in names}
+    return {name: min(_covered_shares(volumes[name], places)) for name in names}
 
 
 def _tissue(volume: Volume) -> np.ndarray:
-    """Places of voxels that are no background, [N, 3] in mm."""
+    """Positions of foreground voxels, [N, 3] in mm."""
     strength = np.abs(volume.values)
     found = np.flatnonzero(strength > TISSUE * np.percentile(strength[strength > 0], 99))
     if len(found) > POINTS:
@@ -31,11 +31,11 @@ def _tissue(volume: Volume) -> np.ndarray:
     return apply_affine(volume.affine, np.column_stack(np.unravel_index(found, strength.shape)))
 
 
-def _covered(volume: Volume, places: Sequence[np.ndarray]) -> list[float]:
-    """Of each of several sets of places [N, 3] in mm, the share that a volume covers.
+def _covered_shares(volume: Volume, places: Sequence[np.ndarray]) -> list[float]:
+    """Share of each set of positions [N, 3] in mm that a volume covers.
 
-    It covers what lies between two of its values along each of its three axes: so fluid of value 0 within a brain, but
-    no slice without values, and no oblique slab's outside.
+    A position is covered if it is between nonzero values along each of the three axes: this includes fluid of value 0
+    within the brain, but neither empty slices nor the outside of an oblique slab.
     """
     present = volume.values != 0
     first = [present.argmax(axis) for axis in range(3)]

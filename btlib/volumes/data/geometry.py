@@ -1,8 +1,8 @@
 """Voxel grids in space: orientation, bounding box, and resampling axis by axis.
 
 Voxel (i, j, k) of a grid has its centre at affine @ (i, j, k, 1), in mm, x to the right, y to the front, z up: RAS, as
-in NIfTI and nibabel. "To RAS" turns and mirrors axes; a grid that lies oblique stays oblique, and so no voxel is
-interpolated for it.
+in NIfTI and nibabel. Conversion to RAS permutes and mirrors axes; an oblique grid stays oblique, so no voxel is
+interpolated.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ RAS = orientations.axcodes2ornt("RAS")
 
 
 def to_ras(volumes: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turns and mirrors the axes so that they point right, front and up, as nearly as they can.
+    """Permutes and mirrors the axes so that they point right, front and up as closely as possible.
 
     Args:
         volumes: [..., X, Y, Z].
@@ -25,21 +25,21 @@ def to_ras(volumes: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndar
         The same voxels in the new order (a view), and the affine of the new grid.
     """
     turns = orientations.io_orientation(affine)
-    return _turned(volumes, turns), affine @ orientations.inv_ornt_aff(turns, volumes.shape[-3:])
+    return _reorient(volumes, turns), affine @ orientations.inv_ornt_aff(turns, volumes.shape[-3:])
 
 
 def from_ras(volumes: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Undoes `to_ras`: volumes [..., X, Y, Z] back in the order of axes of the grid with this affine."""
-    return _turned(volumes, orientations.ornt_transform(RAS, orientations.io_orientation(affine)))
+    """Inverse of `to_ras`: volumes [..., X, Y, Z] in the order of axes of the grid with this affine."""
+    return _reorient(volumes, orientations.ornt_transform(RAS, orientations.io_orientation(affine)))
 
 
-def _turned(volumes: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    front, back = (0, 1, 2), (-3, -2, -1)  # nibabel turns the first axes
+def _reorient(volumes: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    front, back = (0, 1, 2), (-3, -2, -1)  # nibabel reorients the first axes
     return np.moveaxis(orientations.apply_orientation(np.moveaxis(volumes, back, front), turns), front, back)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around the true voxels of a mask that has some, as slices."""
+    """The smallest box around the true voxels of a nonempty mask, as slices."""
     along = [mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)) for axis in range(mask.ndim)]
     return tuple(slice(hits[0], hits[-1] + 1) for hits in map(np.flatnonzero, along))
 
@@ -52,7 +52,7 @@ def cropped(affine: np.ndarray, box: Sequence[slice]) -> np.ndarray:
 def isotropic(
     shape: Sequence[int], affine: np.ndarray, spacing: float
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """A grid with the same axes, the same centre and cubic voxels, just large enough to cover the given one.
+    """A grid with the same axes and centre and isotropic voxels, just large enough to cover the given one.
 
     Args:
         shape: (X, Y, Z) of the given grid.
@@ -60,8 +60,8 @@ def isotropic(
         spacing: mm between the new centres.
 
     Returns:
-        For each axis the new centres in voxels of the given grid; how many given voxels there are to a new one [3];
-        the new affine [4, 4].
+        For each axis, the new centres in voxels of the given grid; the number of given voxels per new one [3]; the new
+        affine [4, 4].
     """
     shape, ratio = np.array(shape), spacing / voxel_sizes(affine)
     size = np.ceil(np.round(shape / ratio, 3)).astype(int)  # rounded: 40.0000001 voxels are 40
@@ -71,15 +71,15 @@ def isotropic(
 
 
 def axis_weights(centers: np.ndarray, size: int, ratio: float = 1.0) -> np.ndarray:
-    """What each voxel of an axis adds to each new one: linear interpolation, smoothed where the axis shrinks.
+    """Weights of an axis's voxels for each new one: linear interpolation, with smoothing if the axis shrinks.
 
-    The kernel is a triangle, as wide as the coarser of both spacings; the same anti-aliasing as in Pillow's BILINEAR
-    and in PyTorch's `interpolate(mode="bilinear", antialias=True)`. Beyond the outermost centres it fades to zero.
+    The kernel is a triangle as wide as the coarser of the two spacings; the same anti-aliasing as in Pillow's BILINEAR
+    and PyTorch's `interpolate(mode="bilinear", antialias=True)`. Beyond the outermost centres it decays to zero.
 
     Args:
-        centres: of the new voxels [M], in voxels of the axis.
+        centers: of the new voxels [M], in voxels of the axis.
         size: N, voxels on the axis.
-        ratio: voxels of the axis to a new one; 1 or less: no smoothing.
+        ratio: voxels of the axis per new one; 1 or less: no smoothing.
 
     Returns:
         float32 [M, N].
@@ -92,9 +92,9 @@ def axis_weights(centers: np.ndarray, size: int, ratio: float = 1.0) -> np.ndarr
 def resampled(volume: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:
     """[X, Y, Z] and weights [X', X], [Y', Y], [Z', Z] -> float32 [X', Y', Z'].
 
-    The trilinear kernel is a product, so that three matrix products do what a loop over all voxels would.
+    The trilinear kernel is separable, so three matrix products replace a loop over all voxels.
     """
     volume = np.asarray(volume, np.float32)
     for matrix in weights:
-        volume = np.tensordot(volume, matrix, axes=(0, 1))  # the new axis comes last: after three in the old order
+        volume = np.tensordot(volume, matrix, axes=(0, 1))  # the new axis is last; after three the order is restored
     return volume

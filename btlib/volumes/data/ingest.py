@@ -1,4 +1,4 @@
-"""Reads every case of the volumes' root once: its grade, patient and grid, or all that is wrong with it."""
+"""Reads every case of the volumes' root once: its grade, patient and grid, or all of its faults."""
 
 import hashlib
 import re
@@ -32,18 +32,18 @@ from btlib.volumes.data.reading import (
 from btlib.volumes.data.sources import recognize
 from btlib.volumes.data.sources.entry import Entry
 
-SECONDS = 300.0  # for a case of the largest volumes, resampled
-CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it becomes a file's name
+SECONDS = 300.0  # time limit for a case of the largest volumes, resampled
+CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # used for file names
 
 
 class Inspection(NamedTuple):
-    """What reading one case showed."""
+    """Result of reading one case."""
 
     faults: list[str]
     warnings: list[str]
-    conventions: list[str]  # that fit the segmentation's numbers; none without a segmentation
+    conventions: list[str]  # those that fit the segmentation's numbers; empty without a segmentation
     signs: dict[int, Signs]  # of the segmentation's numbers
-    content: str  # hash of T1ce's voxels; '' for a faulty case, as below
+    content: str  # hash of T1ce's voxels; '' for a faulty case, as are the next two
     shape: str
     spacing: str  # mm
 
@@ -54,30 +54,31 @@ def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFra
     Args:
         root: the volumes' folder, in one of the layouts of `recognise`.
         resample: volumes.resample, for cases whose volumes lie on different grids.
-        labels: the numbering of all segmentations, as the manifest says it; 'auto': that of the layout, where the
-            scans do not speak against it.
+        labels: the numbering of all segmentations, as in the manifest; 'auto': that of the layout, unless the scans
+            contradict it.
 
     Returns:
-        the manifest (COLUMNS), sorted by case, and warnings.
+        The manifest (COLUMNS), sorted by case, and warnings.
 
     Raises:
-        InputError: the layout is broken or cases are not fit for use; all faults are in one list.
+        InputError: the layout is broken or cases are unusable; lists all faults.
     """
     scan = recognize.scan(root)
     entries = sorted(scan.entries, key=lambda entry: entry.case)
     if labels != "auto":
         entries = [replace(entry, conventions=(labels,)) for entry in entries]
-    look = partial(_inspect, root, resample)
-    looks = in_isolation(look, entries, "check volumes", unit="case", batch=1, seconds=SECONDS)
-    inspected = [_found(entry, one) for entry, one in zip(entries, looks, strict=True)]
-    faults = scan.broken + [fault for entry in entries for fault in _name_faults(entry)] + _twice(entries, inspected)
+    inspect = partial(_inspect, root, resample)
+    outcomes = in_isolation(inspect, entries, "check volumes", unit="case", batch=1, seconds=SECONDS)
+    inspected = [_lost_as_fault(entry, one) for entry, one in zip(entries, outcomes, strict=True)]
+    faults = scan.broken + [fault for entry in entries for fault in _name_faults(entry)]
+    faults += _find_duplicates(entries, inspected)
     faults += [fault for inspection in inspected for fault in inspection.faults]
     warnings = recognize.unused(root, scan) + [text for one in inspected for text in one.warnings]
     numbered = dict.fromkeys((entry.conventions for entry in entries), "")
     for conventions in numbered:
         kind = [(e, one) for e, one in zip(entries, inspected, strict=True) if e.conventions == conventions]
         try:
-            numbered[conventions], doubts = _numbered(kind, labels != "auto")
+            numbered[conventions], doubts = _choose_numbering(kind, labels != "auto")
             warnings += doubts
         except InputError as error:
             faults.append(str(error))
@@ -93,7 +94,7 @@ def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFra
 
 
 def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
-    """Faults are gathered, so that one run names them all."""
+    """Inspects one case, collecting all of its faults."""
     volumes, faults = read_volumes(root, asdict(entry))
     faults += grid_faults(entry.case, volumes, resample)
     conventions: list[str] = []
@@ -115,8 +116,8 @@ def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
     return Inspection([], warnings, conventions, _signs(placed), *_fingerprint(volumes["t1ce"]))
 
 
-def _found(entry: Entry, one: Inspection | Lost) -> Inspection:
-    """A case that brought its process down is one with a fault."""
+def _lost_as_fault(entry: Entry, one: Inspection | Lost) -> Inspection:
+    """Turns a case that crashed its process into one with a fault."""
     return Inspection([f"case {entry.case}: {one.reason}"], [], [], {}, "", "", "") if isinstance(one, Lost) else one
 
 
@@ -132,13 +133,14 @@ def _warnings(entry: Entry, volumes: dict[str, Volume]) -> list[str]:
     found = []
     moved, full = off_grid(volumes), unstripped(volumes)
     if moved:
-        found.append(f"{', '.join(moved)} brought onto the grid of t1ce by headers, which know of no movement")
+        found.append(f"{', '.join(moved)} resampled to the grid of t1ce by headers, without motion correction")
     if full:
         found.append(
-            f"{', '.join(full)} hardly anywhere 0: with skull, or noise in the air? The net expects brain alone"
+            f"{', '.join(full)}: almost no background is 0: skull present, or noise in the air? The network expects "
+            "skull-stripped scans"
         )
     if not entry.seg and not entry.grade:
-        found.append("neither segmentation nor grade: nothing to learn from it")
+        found.append("neither segmentation nor grade: cannot be used for training")
     return [f"case {entry.case}: {text}" for text in found]
 
 
@@ -152,19 +154,19 @@ def _fingerprint(volume: Volume) -> tuple[str, str, str]:
 def _name_faults(entry: Entry) -> list[str]:
     if not CASE_NAME.fullmatch(entry.case):
         return [
-            f"case {brief(ascii(entry.case))}: its name becomes a file's: use letters, digits, '.', '_' and '-', at "
-            "most 100"
+            f"case {brief(ascii(entry.case))}: the name is used for a file, so rename it: at most 100 letters, digits, "
+            "'.', '_' and '-'"
         ]
     paths = [getattr(entry, name) for name in (*MODALITIES, "seg")]
-    odd = [path for path in paths if not path.isprintable()]  # nor is what stands for a byte that is not UTF-8
+    odd = [path for path in paths if not path.isprintable()]  # includes surrogates of bytes that are not UTF-8
     same = sorted({path for path in paths if path and paths.count(path) > 1})
     return [f"{brief(ascii(path))}: not UTF-8, or not printable; rename it" for path in odd] + [
-        f"case {entry.case}: {path} stands for more than one of {', '.join((*MODALITIES, 'seg'))}" for path in same
+        f"case {entry.case}: {path} is used for more than one of {', '.join((*MODALITIES, 'seg'))}" for path in same
     ]
 
 
-def _twice(entries: Sequence[Entry], inspected: Sequence[Inspection]) -> list[str]:
-    """Cases of one name, and cases of one content under different names, which would leak from split to split."""
+def _find_duplicates(entries: Sequence[Entry], inspected: Sequence[Inspection]) -> list[str]:
+    """Cases with the same name, and with the same content under different names, which would leak between splits."""
     by_name, by_content = defaultdict(list), defaultdict(set)
     for entry, inspection in zip(entries, inspected, strict=True):
         by_name[entry.case].append(entry.t1ce)
@@ -172,18 +174,18 @@ def _twice(entries: Sequence[Entry], inspected: Sequence[Inspection]) -> list[st
     by_content.pop("", None)
     faults = [f"case {name}: twice, {' and '.join(files)}; remove one" for name, files in by_name.items() if files[1:]]
     return faults + [
-        f"cases {', '.join(sorted(names))}: the same t1ce volume, so the same case under several names; keep one"
+        f"cases {', '.join(sorted(names))}: the same t1ce volume, so one case under several names; keep one"
         for names in by_content.values()
         if len(names) > 1
     ]
 
 
-def _numbered(kind: Sequence[tuple[Entry, Inspection]], is_stated: bool) -> tuple[str, list[str]]:
+def _choose_numbering(kind: Sequence[tuple[Entry, Inspection]], is_stated: bool) -> tuple[str, list[str]]:
     """The numbering of the cases of one kind of set, '' without segmentations, and warnings.
 
     Raises:
-        InputError: no numbering fits the whole set, or the scans speak against the one that would be taken; against
-            one that is stated they only warn.
+        InputError: no numbering fits the whole set, or the scans contradict the chosen one; contradicting a stated one
+            is only a warning.
     """
     fits = [(entry.seg, one.conventions) for entry, one in kind if one.conventions]
     if not fits:

@@ -1,4 +1,4 @@
-"""Which tissue each number of a segmentation stands for, by the family of sets that it comes from."""
+"""Label conventions: the tissue of each number in segmentations of different families of data sets."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.conventions import LABELS
 
 BACKGROUND, NECROTIC_CORE, EDEMA, ENHANCING = LABELS.values()
-# Number in the file to canonical label. The cavity that an operation leaves is no tumour: BraTS's regions leave it out.
+# Number in the file -> canonical label. A resection cavity is not tumour: BraTS's regions exclude it.
 CONVENTIONS = {
     "brats": {1: NECROTIC_CORE, 2: EDEMA, 4: ENHANCING},  # BraTS 2017 to 2021
     "canonical": {1: NECROTIC_CORE, 2: EDEMA, 3: ENHANCING},  # BraTS 2023 on
@@ -29,50 +29,50 @@ CONVENTIONS = {
     },  # up to 2015: 1 necrosis, 3 non-enhancing
 }
 TISSUE = {label: name for name, label in LABELS.items()}
-SPELLED = re.compile(rf"(\d+) ({'|'.join(LABELS)})")  # of a numbering without a name, in the manifest
-NEAR_WHOLE = 1e-3  # a header's scaling may turn 2 into 1.9999999
+SPELLED = re.compile(rf"(\d+) ({'|'.join(LABELS)})")  # in the manifest, for a numbering without a name
+NEAR_INTEGER = 1e-3  # a header's scaling may turn 2 into 1.9999999
 
 
 def numbering(labels: str) -> dict[int, int]:
-    """Number in the file to canonical label, 0 included.
+    """Number in the file -> canonical label, including 0.
 
     Args:
-        labels: as the manifest says it, a key of CONVENTIONS or what `named` spells out.
+        labels: as in the manifest: a key of CONVENTIONS or a list spelled out by `named`.
     """
     known = CONVENTIONS.get(labels) or {int(number): LABELS[name] for number, name in SPELLED.findall(labels)}
     return {0: BACKGROUND} | known
 
 
 def named(tissues: Mapping[int, int]) -> str:
-    """The inverse of `numbering`: the name of a convention, or '1 edema, 2 necrotic_core' where it has none."""
+    """The inverse of `numbering`: the name of a convention, or '1 edema, 2 necrotic_core' if it has none."""
     tissues = {number: label for number, label in tissues.items() if number}
     same = [name for name, convention in CONVENTIONS.items() if convention == tissues]
     return same[0] if same else spelled(tissues)
 
 
 def stated(labels: str | Mapping[int, str]) -> str:
-    """What volumes.labels says, in the words of the manifest; 'auto' stays."""
+    """Value of volumes.labels in the manifest's form; 'auto' is unchanged."""
     return labels if isinstance(labels, str) else named({number: LABELS[name] for number, name in labels.items()})
 
 
 def spelled(tissues: Mapping[int, int]) -> str:
-    """'1 necrotic_core, 2 edema, 4 enhancing'."""
+    """A numbering as text: '1 necrotic_core, 2 edema, 4 enhancing'."""
     return ", ".join(f"{number} {TISSUE[label]}" for number, label in sorted(tissues.items()) if number)
 
 
 def canonical(values: np.ndarray, labels: str, path: str) -> np.ndarray:
-    """Numbers of a file to canonical labels.
+    """Converts the numbers of a file to canonical labels.
 
     Args:
-        values: whole numbers [X, Y, Z], of any type.
+        values: integers [X, Y, Z], of any type.
         labels: their numbering, as in the manifest.
-        path: the file, for the message.
+        path: the file, for messages.
 
     Returns:
         uint8 [X, Y, Z].
 
     Raises:
-        InputError: a number that the numbering does not know, or that is not whole.
+        InputError: a number is not in the numbering, or not an integer.
     """
     fitting(values, (labels,), path)
     numbers, found = np.rint(values), np.zeros(values.shape, np.uint8)
@@ -82,11 +82,11 @@ def canonical(values: np.ndarray, labels: str, path: str) -> np.ndarray:
 
 
 def renumbered(labels: np.ndarray, convention: str) -> np.ndarray:
-    """Canonical labels to the numbers of another numbering, of several numbers for one tissue the first.
+    """Converts canonical labels to another numbering, using the first of several numbers for one tissue.
 
     Args:
         labels: uint8 of any shape, canonical.
-        convention: as the manifest says it; BraTS-PED's core becomes its 2, which is not its cyst.
+        convention: as in the manifest; BraTS-PED's core becomes its 2, not its cyst.
 
     Returns:
         uint8 of the same shape.
@@ -105,14 +105,14 @@ def renumbered(labels: np.ndarray, convention: str) -> np.ndarray:
 
 
 def numbers_in(values: np.ndarray) -> set[float]:
-    """The numbers of a segmentation but 0; those that are next to a whole number are that number."""
-    found = np.unique(values[values != 0])  # the background is most of a volume, and 0 everywhere
+    """The nonzero numbers of a segmentation; near-integers are rounded."""
+    found = np.unique(values[values != 0])  # skips the background, most of a volume
     whole = np.rint(found)
-    return set(np.where(np.abs(found - whole) < NEAR_WHOLE, whole, found).tolist()) - {0.0}
+    return set(np.where(np.abs(found - whole) < NEAR_INTEGER, whole, found).tolist()) - {0.0}
 
 
 def fitting(values: np.ndarray, conventions: Sequence[str], path: str) -> list[str]:
-    """Those of `conventions` that know every number of the file, in their order.
+    """Those of `conventions` that contain every number of the file, in their order.
 
     Raises:
         InputError: there is none.
@@ -126,15 +126,15 @@ def fitting(values: np.ndarray, conventions: Sequence[str], path: str) -> list[s
     others = [f"{name} ({spelled(tissues)})" for name, tissues in CONVENTIONS.items() if numbers <= set(tissues)]
     state = f", as {' or '.join(others)}" if others else ""
     raise InputError(
-        f"{path}: label {', '.join(f'{n:g}' for n in strange[:8])} found, but known are {known}; say in volumes.labels "
-        f"what the numbers stand for{state}, renumber the labels or remove the file"
+        f"{path}: unknown label {', '.join(f'{n:g}' for n in strange[:8])}, expected {known}; set volumes.labels to "
+        f"the meaning of the numbers{state}, renumber the labels or remove the file"
     )
 
 
 def common_convention(fits: Sequence[tuple[str, list[str]]]) -> str:
-    """The one convention of a set's segmentations: 3 is enhancing tumour only where 4 occurs nowhere in the set.
+    """The common convention of a set's segmentations: 3 is enhancing tumour only if 4 occurs nowhere in the set.
 
-    A file without enhancing tumour fits both 1-2-4 and 1-2-3, so the set decides and not the file.
+    A file without enhancing tumour fits both 1-2-4 and 1-2-3, so the whole set decides.
 
     Args:
         fits: path of each segmentation and the conventions that fit it, at least one segmentation.
@@ -148,6 +148,6 @@ def common_convention(fits: Sequence[tuple[str, list[str]]]) -> str:
     decided = {names[0]: path for path, names in reversed(fits) if len(names) == 1}
     examples = " and ".join(f"{path} {', '.join(map(str, numbering(name)))}" for name, path in sorted(decided.items()))
     raise InputError(
-        f"the segmentations of one set number their labels in two ways: {examples}; renumber one kind, so that the "
-        "same number means the same tissue everywhere"
+        f"the segmentations of one set use two numberings: {examples}; renumber one kind, so that every number means "
+        "the same tissue everywhere"
     )

@@ -1,4 +1,4 @@
-"""The manifest of the volumes: one row for each case, from the ingest on through every later stage."""
+"""The manifest of the volumes: one row per case, from ingest through every later stage."""
 
 from pathlib import Path
 

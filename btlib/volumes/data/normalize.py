@@ -1,4 +1,4 @@
-"""Makes cases comparable: one orientation, one voxel size, one scale of brightness."""
+"""Normalises cases to a common orientation, voxel size and intensity scale."""
 
 import hashlib
 import math
@@ -22,7 +22,7 @@ from btlib.volumes.data.store import Case, case_path, save_case
 from btlib.volumes.data.volume import Header
 
 FINISHED = Path(".btlib/resume/normalize_volumes")
-FLAT = 1e-5  # of the largest value; a spread below this is rounding
+FLAT = 1e-5  # of the largest value; a smaller spread is rounding
 
 
 def normalize(
@@ -34,24 +34,23 @@ def normalize(
     percentiles: Sequence[float],
     header: Header | None = None,
 ) -> Case:
-    """To RAS, cut to the brain, resampled, then clipped and z-scored inside the brain, each modality for itself.
+    """Reorients to RAS, crops to the brain, resamples, then clips and z-scores each modality inside the brain.
 
-    The brain of a modality is where it is not zero, its box where any modality is not. Labels are interpolated
-    without the smoothing that the images get when they shrink, and the strongest wins: smoothed, an enhancing rim of
-    1 mm would lose to its neighbours and vanish at 3 mm, while so it keeps its volume. Nearest neighbour keeps it too,
-    but puts borders less exactly.
+    A modality's brain is where it is nonzero; the box contains that of all modalities. Labels are interpolated without
+    the anti-aliasing of the images, and the strongest wins: with it, an enhancing rim of 1 mm would vanish at 3 mm,
+    without it keeps its volume. So it would with nearest neighbour, but with less accurate borders.
 
     Args:
         name: of the case.
         images: float [4, X, Y, Z] in the order of MODALITIES, any orientation, 0 outside the brain.
         seg: canonical labels [X, Y, Z], or None.
         affine: [4, 4] of their grid.
-        spacing: mm of the new, cubic voxels.
-        percentiles: two, of the brain's values; what lies beyond is clipped.
+        spacing: of the new isotropic voxels, mm.
+        percentiles: lower and upper clipping percentile of the brain's values.
         header: of the input files, see `Case`.
 
     Raises:
-        InputError: no brain, a modality without any contrast in it, or too many voxels of `spacing`.
+        InputError: there is no brain, a modality is constant in it, or there are too many voxels of `spacing`.
     """
     ras, ras_affine = to_ras(images, affine)
     brain = (ras != 0).any(axis=0)
@@ -69,19 +68,19 @@ def normalize(
     weights = [axis_weights(*axis) for axis in zip(centers, ras.shape[1:], ratio, strict=True)]
     image = np.empty((len(ras), *size), np.float16)
     for number, modality in enumerate(MODALITIES):
-        image[number] = _standardized(ras[number], weights, percentiles, f"case {name}: {modality}")
+        image[number] = _standardize(ras[number], weights, percentiles, f"case {name}: {modality}")
     if seg is not None:
-        seg = _resampled_labels(to_ras(seg, affine)[0][box], centers)
+        seg = _resample_labels(to_ras(seg, affine)[0][box], centers)
     return Case(name, image, seg, new_affine, np.array(affine, np.float64), images.shape[1:], header)
 
 
-def _standardized(
+def _standardize(
     volume: np.ndarray, weights: Sequence[np.ndarray], percentiles: Sequence[float], where: str
 ) -> np.ndarray:
     """One modality on the new grid, float64 with mean 0 and standard deviation 1 inside the brain, 0 outside."""
     share = resampled(volume != 0, weights)
     inside = share >= 0.5
-    values = resampled(volume, weights)[inside] / share[inside]  # so that the zeros outside do not darken the edge
+    values = resampled(volume, weights)[inside] / share[inside]  # compensates for the zeros outside at the edge
     values = np.clip(values, *np.percentile(values, percentiles)) if values.size else np.zeros(1)
     spread = values.std(dtype=np.float64)
     if spread <= FLAT * np.abs(values).max():
@@ -91,10 +90,10 @@ def _standardized(
     return standard
 
 
-def _resampled_labels(seg: np.ndarray, centers: Sequence[np.ndarray]) -> np.ndarray:
+def _resample_labels(seg: np.ndarray, centers: Sequence[np.ndarray]) -> np.ndarray:
     weights = [axis_weights(*axis) for axis in zip(centers, seg.shape, strict=True)]
-    # From the inside out, since the first of equals wins: half-way between two voxels there are many, and thin rims
-    # would lose them all to the background.
+    # Inner labels first, since the first of equals wins: half-way between voxels ties are common, and thin rims would
+    # lose them to the background.
     labels = np.array(sorted(LABELS.values(), reverse=True), np.uint8)
     return labels[np.stack([resampled(seg == label, weights) for label in labels]).argmax(axis=0)]
 
@@ -110,11 +109,11 @@ def write_normalized(
 ) -> None:
     """Normalises every case of the manifest into `folder`/<case>.npz and index.csv (see `load_case`, `load_index`).
 
-    A finished case is kept in the folder `finished` until all are, under a hash of what it depends on: a run that
-    was killed goes on with the missing ones, and one with other parameters, files or code starts anew.
+    Finished cases are kept in `finished` under a hash of everything they depend on, until all are done: a killed run
+    resumes with the missing ones, and one with other parameters, files or code starts over.
 
     Raises:
-        InputError: a case cannot be read or normalised, or the disk is full; `folder` is then left as it was.
+        InputError: a case cannot be read or normalised, or the disk is full; `folder` is left unchanged.
     """
     settings = (resample, spacing, tuple(percentiles), _code())
     rows = [row for _, row in manifest.iterrows()]
@@ -129,13 +128,13 @@ def write_normalized(
 
 
 def _finish(finished: Path, root: Path, settings: tuple, row: pd.Series) -> Path:
-    """The file of one normalised case, written now unless an earlier run did and it is as it was written."""
+    """The file of one normalised case, written unless an intact one of an earlier run exists."""
     path = case_path(finished, _case_hash(root, settings, row))
     checksum = path.with_suffix(".blake2b")
     if path.exists():
         if checksum.exists() and checksum.read_text() == _digest(path):
             return path
-        print(f"{path}: damaged or not finished; it was removed, case {row['case']} is normalised anew", flush=True)
+        print(f"{path}: damaged or unfinished; it was removed, case {row['case']} is normalised again", flush=True)
         path.unlink()
     resample, spacing, percentiles, _ = settings
     images, seg, affine, header = read_case(root, row, resample)
@@ -150,7 +149,7 @@ def _digest(path: Path) -> str:
 
 
 def _case_hash(root: Path, settings: tuple, row: pd.Series) -> str:
-    """Of the settings, the manifest's row and the bytes of its files."""
+    """A hash of the settings, the manifest's row and the bytes of its files."""
     digest = hashlib.blake2b(repr((settings, row.to_dict())).encode(), digest_size=16)
     paths = [row[name] for name in (*MODALITIES, "seg") if row[name]]
     channels = map(CHANNEL.fullmatch, paths)
@@ -160,6 +159,6 @@ def _case_hash(root: Path, settings: tuple, row: pd.Series) -> str:
 
 
 def _code() -> str:
-    """A hash of this package: other code may give other voxels."""
+    """A hash of this package, since other code may give other voxels."""
     modules = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.blake2b(b"".join(path.read_bytes() for path in modules), digest_size=16).hexdigest()

@@ -1,7 +1,7 @@
-"""Whether the numbers of a set's segmentations stand for the tissues that they are taken for, by what the scans show.
+"""Checks the assumed numbering of a set's segmentations against the scans.
 
-Oedema lies outside in the tumour and is bright in FLAIR; enhancing tumour takes up contrast and lies around the core.
-Each of these speaks for or against a numbering; what the cases of a set say together decides.
+Oedema is in the outer part of the tumour and bright on FLAIR; enhancing tumour takes up contrast and surrounds the
+core. Each of these is evidence for or against a numbering; the evidence of all cases of a set decides.
 """
 
 from collections.abc import Sequence
@@ -10,65 +10,67 @@ from itertools import permutations, product
 import numpy as np
 
 from btlib.core.runtime.errors import InputError
-from btlib.volumes.data.label_signs import FEWEST, Signs
+from btlib.volumes.data.label_signs import MIN_VOXELS, Signs
 from btlib.volumes.data.labels import CONVENTIONS, EDEMA, ENHANCING, NECROTIC_CORE, numbering, spelled
 
 Case = dict[int, Signs]
 TISSUES = (NECROTIC_CORE, EDEMA, ENHANCING)
-MOST = 4  # numbers in a set, of which every meaning is tried
-BRIGHT = 1.0  # standard deviations of the normal brain, from where on FLAIR and uptake speak for a tissue
-CLEAR = 0.25  # lead of one numbering over another, from where on it decides
+MAX_NUMBERS = 4  # in a set, for all meanings to be tried
+BRIGHT = 1.0  # standard deviations of the normal brain above which FLAIR and uptake are evidence for a tissue
+CLEAR = 0.25  # lead of one numbering over another that decides
 
 
 def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) -> list[str]:
-    """Compares the numbering that a set is taken to have with all others that its numbers could have.
+    """Compares the assumed numbering of a set with all other possible ones.
 
     Args:
         assumed: as in the manifest.
-        layout: the numberings that sets of this layout may have.
+        layout: numberings that sets of this layout may have.
         cases: the signs of each segmentation.
 
     Returns:
-        a warning where the scans do not tell, or nothing.
+        A warning if the scans are inconclusive, or nothing.
 
     Raises:
         InputError: another numbering fits better, or about as well.
     """
     cases = [case for case in cases if len(case) > 1]
     numbers = sorted(set().union(*cases))
-    taken = f"the labels are read as {_described(assumed)}"
+    reading = f"the labels are read as {_described(assumed)}"
     if not cases:
         return [
-            f"{taken}; no segmentation has two numbers with {FEWEST} voxels each, so the scans cannot tell whether "
-            "that is right: check it, and write it to volumes.labels in params.yaml"
+            f"{reading}; no segmentation has two numbers with {MIN_VOXELS} voxels each, so the scans cannot confirm "
+            "it: check it, and set volumes.labels in params.yaml"
         ]
-    if len(numbers) > MOST:
+    if len(numbers) > MAX_NUMBERS:
         return []
-    fits = {name: float(np.mean([fit(case, name) for case in cases])) for name in _others(assumed, layout, numbers)}
+    fits = {
+        name: float(np.mean([fit(case, name) for case in cases])) for name in _alternatives(assumed, layout, numbers)
+    }
     best = max(fits, key=fits.__getitem__)
     lead = fits[best] - float(np.mean([fit(case, assumed) for case in cases]))
     if lead < -CLEAR:
         return []
-    told = (
-        f"{taken}, but {_described(best)} fits the scans {'better' if lead > CLEAR else 'about as well'} "
-        f"({_seen(cases, numbers)}); write to params.yaml what is right, volumes.labels: {_written(best)} or "
-        f"{_written(assumed)}"
+    doubt = (
+        f"{reading}, but {_described(best)} fits the scans {'better' if lead > CLEAR else 'about as well'} "
+        f"({_summary(cases, numbers)}); set the right one in params.yaml, volumes.labels: {_in_params(best)} or "
+        f"{_in_params(assumed)}"
     )
     if lead > 0:
-        raise InputError(f"{told}. Where t1 and t1ce have changed places, correct that instead")
-    return [told]
+        raise InputError(f"{doubt}. If t1 and t1ce are swapped, correct that instead")
+    return [doubt]
 
 
 def fit(case: Case, labels: str) -> float:
-    """How well a case fits a numbering; of interest is the difference between two numberings."""
+    """Score of a numbering for a case; only differences between numberings are meaningful."""
     tissues = {number: _tissue(label) for number, label in numbering(labels).items()}
     bright = sum(np.tanh(signs.flair - BRIGHT) for number, signs in case.items() if tissues[number] == EDEMA)
-    pairs = (_of_two(case, one, other, tissues) for one, other in permutations(case, 2))
+    pairs = (_pair_score(case, one, other, tissues) for one, other in permutations(case, 2))
     return float(0.5 * bright + sum(pairs))
 
 
-def _of_two(case: Case, one: int, other: int, tissues: dict[int, int]) -> float:
-    """What number `one` says for its tissue beside number `other`."""
+def _pair_score(case: Case, one: int, other: int, tissues: dict[int, int]) -> float:
+    """Evidence of number `one`, relative to number `other`, for its tissue."""
     here, there = case[one], case[other]
     match tissues[one], tissues[other]:
         case first, second if first == second:
@@ -82,10 +84,10 @@ def _of_two(case: Case, one: int, other: int, tissues: dict[int, int]) -> float:
     return 0.0
 
 
-def _others(assumed: str, layout: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    """The layout's numberings, and all in which as many tissues occur as can."""
+def _alternatives(assumed: str, layout: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The layout's numberings, and all with as many different tissues as possible."""
     known = [name for name in (*layout, *CONVENTIONS) if set(numbers) <= set(numbering(name))]
-    names = {_meaning(name, numbers): name for name in reversed(known)}  # of one meaning the first
+    names = {_meaning(name, numbers): name for name in reversed(known)}  # the first of those with the same meaning
     tried = {_meaning(name, numbers) for name in known if name in layout}
     tried |= {
         meaning
@@ -103,12 +105,12 @@ def _meaning(labels: str, numbers: Sequence[int]) -> tuple[int, ...]:
 
 
 def _tissue(label: int) -> int:
-    """A cavity, which counts as background, lies and looks as a core does."""
+    """The tissue of a label; a cavity, which counts as background, looks like a core."""
     return label or NECROTIC_CORE
 
 
-def _seen(cases: Sequence[Case], numbers: Sequence[int]) -> str:
-    """The signs of each number, medians over the cases."""
+def _summary(cases: Sequence[Case], numbers: Sequence[int]) -> str:
+    """Median signs of each number over the cases."""
     found = []
     for number in numbers:
         signs = [case[number] for case in cases if number in case]
@@ -121,8 +123,8 @@ def _described(labels: str) -> str:
     return f"{labels} ({spelled(numbering(labels))})" if labels in CONVENTIONS else labels
 
 
-def _written(labels: str) -> str:
-    """As params.yaml has it."""
+def _in_params(labels: str) -> str:
+    """A numbering as in params.yaml."""
     if labels in CONVENTIONS:
         return labels
     return "{" + spelled(numbering(labels)).replace(" ", ": ").replace(",:", ",") + "}"

@@ -1,4 +1,4 @@
-"""Normalised cases in memory, as cubes of the network's field of view on the device."""
+"""Normalised cases in memory, delivered as cubes of the network's field of view on the device."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from btlib.volumes.data.store import Case, load_case, load_index
 
 
 class Cubes(NamedTuple):
-    """images [B, 4, F, F, F]; regions [B, 3, F, F, F] as 0 or 1, all 0 where unknown; segmented [B] bool; grade [B]
-    as a number in GRADES, −1 where unknown."""
+    """images [B, 4, F, F, F]; regions [B, 3, F, F, F] as 0 or 1, all 0 if unknown; segmented [B] bool; grade [B] as
+    index in GRADES, −1 if unknown."""
 
     images: Tensor
     regions: Tensor
@@ -28,7 +28,7 @@ class ResidentVolumes:
     They stay in main memory as float16, cropped to the brain; a batch goes to the device as float32.
 
     Args:
-        folder: what stage normalize_volumes wrote.
+        folder: output of stage normalize_volumes.
         cases: names of the cases to keep.
     """
 
@@ -44,8 +44,8 @@ class ResidentVolumes:
     def cubes(self, rows: np.ndarray, roi_size: int, rng: np.random.Generator | None = None) -> Cubes:
         """Cubes of `roi_size` voxels per side.
 
-        A brain that fits is centred, with zeros around it. Of a larger one a part is taken: anywhere by `rng`, in the
-        middle without.
+        A brain that fits is centred and padded with zeros. A larger one is cropped: at random by `rng`, centrally
+        without.
         """
         images = np.zeros((len(rows), 4, roi_size, roi_size, roi_size), np.float16)
         regions = np.zeros((len(rows), 3, roi_size, roi_size, roi_size), bool)
@@ -64,7 +64,7 @@ class ResidentVolumes:
 
 
 def _window(shape: Sequence[int], roi_size: int, rng: np.random.Generator | None) -> tuple[tuple, tuple]:
-    """Slices into the cube and into the volume that put one on the other."""
+    """Matching slices of the cube and of the volume."""
     target, source = [], []
     for length in shape:
         kept, spare = min(length, roi_size), max(0, length - roi_size)

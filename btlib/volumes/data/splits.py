@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests among the cases; a patient is in one split only."""
+"""Stratified train, validation and test splits of cases, by patient."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ def split_cases(
         manifest: `patient, grade, seg`.
         held_out: share of validation and test together; each gets half of it.
         seed: same seed, same split.
-        segments, grades: the tasks that the network will have.
+        segments, grades: the tasks of the network.
 
     Returns:
-        text [N].
+        Text [N].
 
     Raises:
-        InputError: a split would lack what one of the tasks needs: a grade, or segmented cases.
+        InputError: a split would lack cases for one of the tasks: a grade, or segmented cases.
     """
     strata = _grades(manifest) + np.where(manifest["seg"] == "", ", not segmented", "")
     assigned = by_group(pd.DataFrame({"label": strata, "group": manifest["patient"]}), seed, held_out)
@@ -54,7 +54,7 @@ def cases_of(splits: Path, cases: pd.DataFrame, part: str) -> list[str]:
         part: `train`, `val` or `test`.
 
     Raises:
-        InputError: the tables do not hold the same cases, or a patient is in two splits.
+        InputError: the tables list different cases, or a patient is in two splits.
     """
     assert part in SPLITS, part
     table = read_csv(splits, text=("case", "split"))
@@ -70,7 +70,7 @@ def cases_of(splits: Path, cases: pd.DataFrame, part: str) -> list[str]:
 
 
 def check_no_shared_patients(cases: pd.DataFrame, splits: pd.DataFrame) -> None:
-    """Raises InputError, naming them, when patients are in more than one split.
+    """Raises InputError, listing them, if patients are in more than one split.
 
     Args:
         cases: `case, patient`.
@@ -80,8 +80,8 @@ def check_no_shared_patients(cases: pd.DataFrame, splits: pd.DataFrame) -> None:
     shared = [f"{patient} in {' and '.join(sorted(found))}" for patient, found in parts.items() if len(found) > 1]
     if shared:
         raise InputError(
-            f"{len(shared)} patient(s) in more than one split, so that the test would be no test:\n{listed(shared)}\n"
-            "Run `dvc repro split_volumes`, which keeps patients whole"
+            f"{len(shared)} patient(s) in more than one split, which would invalidate the test:\n{listed(shared)}\n"
+            "Run `dvc repro split_volumes`, which assigns each patient to one split"
         )
 
 
@@ -90,7 +90,7 @@ def _grades(manifest: pd.DataFrame) -> pd.Series:
 
 
 def _check_tasks(manifest: pd.DataFrame, assigned: np.ndarray, segments: bool, grades: bool) -> None:
-    """Grading is learnt, chosen and measured on cases of both grades, and segmentation on segmented ones."""
+    """Every split needs cases of both grades for grading, and segmented ones for segmentation."""
     needed = {grade: manifest["grade"] == grade for grade in GRADES} if grades else {}
     needed |= {"segmented": manifest["seg"] != ""} if segments else {}
     faults = [
@@ -101,7 +101,7 @@ def _check_tasks(manifest: pd.DataFrame, assigned: np.ndarray, segments: bool, g
     ]
     if faults:
         raise InputError(
-            f"the cases cannot be dealt so that every split can learn or measure the tasks:\n{listed(faults)}\n"
-            "Add such cases, three patients of each kind at least (grades go into a cases.csv), or leave a task out: "
+            f"the cases cannot be split so that every split has cases for all tasks:\n{listed(faults)}\n"
+            "Add such cases, at least three patients of each kind (grades go into a cases.csv), or leave out a task: "
             "joint.grading: none, or joint.segmentation: false"
         )

@@ -1,4 +1,4 @@
-"""Normalised cases on disk, and the way from their grid back to the one that the scanner's files have."""
+"""Normalised cases on disk, and resampling back to the grid of the input files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +13,13 @@ from btlib.core.runtime.errors import InputError, guarded
 from btlib.volumes.data.geometry import axis_weights, from_ras, resampled, to_ras
 from btlib.volumes.data.volume import Header
 
-ARRAYS = ("image", "affine", "native_affine")  # of a case, always there
-# DVC may have cached the damaged file, and would bring it back where it is only deleted.
-REMEDY = "make it anew: `dvc repro -f -s normalize_volumes`, then `dvc repro`"
+ARRAYS = ("image", "affine", "native_affine")  # of every case
+# DVC may have cached the damaged file, and would restore it if it is only deleted.
+REMEDY = "recreate it: `dvc repro -f -s normalize_volumes`, then `dvc repro`"
 
 
 class Case(NamedTuple):
-    """One patient's visit on the normalised grid, with the geometry of the files that it came from."""
+    """One scan session of a patient on the normalised grid, with the geometry of its input files."""
 
     name: str
     image: np.ndarray  # float16 [4, X, Y, Z] in the order of MODALITIES, z-scored inside the brain, 0 outside
@@ -35,7 +35,7 @@ def case_path(folder: Path, name: str) -> Path:
 
 
 def save_case(path: Path, case: Case) -> None:
-    """Writes one case as a compressed .npz; one without segmentation or header has no entries of these."""
+    """Writes one case as a compressed .npz, omitting a missing segmentation or header."""
     arrays = {name: getattr(case, name) for name in (*ARRAYS, "seg", "native_shape") if getattr(case, name) is not None}
     if case.native_header:
         arrays |= case.native_header._asdict()
@@ -44,10 +44,10 @@ def save_case(path: Path, case: Case) -> None:
 
 
 def load_case(folder: Path, name: str) -> Case:
-    """Reads one case. Raises InputError when its file is missing, cut short or something else."""
+    """Reads one case. Raises InputError if its file is missing, truncated or invalid."""
     path = case_path(folder, name)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it")
+        raise InputError(f"{path}: no such file; run `dvc repro` to create it or `dvc pull` to fetch it")
     with guarded(str(path), "normalised case", REMEDY), np.load(path, allow_pickle=False) as file:
         return Case(
             name,
@@ -65,26 +65,25 @@ def _native_header(file: Mapping[str, np.ndarray]) -> Header | None:
 
 
 def load_index(folder: Path) -> pd.DataFrame:
-    """One row per case: `case, patient, grade` ('' unknown) and `has_seg`."""
+    """One row per case: `case, patient, grade` ('' if unknown) and `has_seg`."""
     return read_csv(Path(folder) / "index.csv", text=("case", "patient", "grade"))
 
 
 def to_native(maps: np.ndarray, case: Case, order: int = 1) -> np.ndarray:
-    """Maps on the normalised grid, resampled onto the grid of the input files.
+    """Resamples maps from the normalised grid to the grid of the input files.
 
-    Each voxel of that grid takes the value at its place in space. Outside of the brain's box there is nothing, so
-    that maps fade to 0 within one voxel of its faces and stay 0 beyond.
+    Outside the brain's box maps are 0, decaying within one voxel of its faces.
 
     Args:
         maps: [C, X, Y, Z].
-        case: where they lie.
+        case: of the maps.
         order: 1 linear, 0 nearest voxel (for labels).
 
     Returns:
         float32 [C, *native_shape].
     """
     native, native_affine = to_ras(np.broadcast_to(False, case.native_shape), case.native_affine)
-    # Both grids have the same axes by now, so that this matrix is diagonal: each axis has its own scale and shift.
+    # Both grids now have the same axes, so this matrix is diagonal: a scale and shift for each axis.
     between = np.linalg.solve(case.affine, native_affine)
     weights = []
     for axis, (count, size) in enumerate(zip(native.shape, maps.shape[1:], strict=True)):
@@ -94,13 +93,13 @@ def to_native(maps: np.ndarray, case: Case, order: int = 1) -> np.ndarray:
 
 
 def write_nifti(path: Path, native: np.ndarray, case: Case) -> None:
-    """Writes a map or a mask on the grid of the input files as NIfTI, placed as they are: with both forms of their
-    header, so that every program shows it where it shows them. No text about the patient goes there.
+    """Writes a map or mask on the grid of the input files as NIfTI, with both forms of their header, so that every
+    program displays it at the same position. No text about the patient is written.
 
     Args:
         path: `….nii.gz` or `….nii`.
-        native: [X, Y, Z] of the input grid; whole numbers and booleans become uint8, everything else float32.
-        case: whose input grid it is.
+        native: [X, Y, Z] on the input grid; integers and booleans become uint8, everything else float32.
+        case: provides the input grid.
     """
     if native.shape != case.native_shape:
         raise ValueError(f"{path}: {native.shape} voxels are not the input grid of {case.name}, {case.native_shape}")

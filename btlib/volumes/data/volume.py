@@ -1,4 +1,4 @@
-"""One volume, and what the header of its file says of the place of its voxels."""
+"""One volume, and the positions of its voxels by its file's header."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 class Header(NamedTuple):
-    """The two affines of a NIfTI file, [4, 4] from voxel to mm in RAS, and the codes that say in which space they lead.
+    """The two affines of a NIfTI file, [4, 4] from voxel to mm in RAS, and the codes of their target spaces.
 
-    sform is any affine, qform a rotation with the voxel sizes; a code of 0: the form says nothing (of qform the voxel
-    sizes hold nevertheless).
+    sform is any affine, qform a rotation with the voxel sizes; with code 0 a form is undefined (qform's voxel sizes are
+    still valid).
     """
 
     sform: np.ndarray
@@ -19,14 +19,14 @@ class Header(NamedTuple):
 
 
 class Volume(NamedTuple):
-    """One volume as its file holds it."""
+    """One volume as in its file."""
 
-    path: str  # as the manifest names it, relative to the root
+    path: str  # as in the manifest, relative to the root
     values: np.ndarray  # float32 [X, Y, Z]
     affine: np.ndarray  # float64 [4, 4], voxel to mm, RAS
-    positioned: bool  # whether the header says where in space the voxels are
-    header: Header | None = None  # as the file has it; None where the file is no NIfTI
-    remarks: tuple[str, ...] = ()  # what must be said of the header
+    positioned: bool  # whether the header defines the voxels' positions in space
+    header: Header | None = None  # of the file; None if it is not NIfTI
+    remarks: tuple[str, ...] = ()  # on the header
 
     @property
     def grid(self) -> tuple[tuple[int, ...], np.ndarray]:

@@ -1,4 +1,4 @@
-"""What networks say of cases, as rows of the tables that the evaluation reads (`evaluation.tables`)."""
+"""Predictions of networks for cases, as rows of the evaluation's tables (`evaluation.tables`)."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +22,7 @@ from btlib.volumes.nets.windows import Window
 
 
 class Asked(NamedTuple):
-    """A network of an ablation, and the modalities that it is shown, such as t1+flair."""
+    """A network of an ablation, and its input modalities, such as t1+flair."""
 
     arm: str
     seed: int
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 
 
 def predict_cases(net: JointNet, window: Window, cases: Sequence[Case], task: str) -> list[CasePrediction]:
-    """One pass over each case; `task` is what the progress bar says."""
+    """Predicts each case once; `task`: label of the progress bar."""
     found = side_by_side(partial(predict_case, net, window=window), cases)
     return list(tqdm(found, desc=task, total=len(cases), unit="case", mininterval=1))
 
@@ -59,10 +59,10 @@ def outlined(
     resample: bool,
     masks: Path,
 ) -> Iterator[Outlined]:
-    """Truth and prediction of each case on its input grid; writes the predicted masks into `masks` on the way.
+    """Truth and prediction of each case on its input grid; also writes the predicted masks to `masks`.
 
     Args:
-        manifest: of the volumes, which names the true segmentations below `root`.
+        manifest: of the volumes, with the true segmentations below `root`.
     """
     rows = manifest.set_index("case", drop=False)
     masks.mkdir()
@@ -77,7 +77,7 @@ def outlined(
 
 
 def modality_scores(asked: Sequence[Asked], cases: Sequence[Case], index: pd.DataFrame) -> pd.DataFrame:
-    """The table MODALITY_SCORES: of every network and case the grade's probability, and Dice on the normalised grid."""
+    """The table MODALITY_SCORES: grade probability and Dice on the normalised grid, for every network and case."""
     known = index.set_index("case")[["patient", "grade"]]
     parts = side_by_side(partial(_scores, cases=cases, known=known), asked)
     rows = [row for part in tqdm(parts, desc="test cases", total=len(asked), leave=False) for row in part]
@@ -95,8 +95,8 @@ def _scores(asked: Asked, cases: Sequence[Case], known: pd.DataFrame) -> list[di
 
 
 def _dice(case: Case, found: CasePrediction) -> list[float]:
-    """Of each region; NaN where truth or prediction is missing."""
+    """Dice of each region; NaN if truth or prediction is missing."""
     if case.seg is None or found.regions is None:
         return [np.nan] * len(DICE)
     pairs = zip(regions_of(case.seg), regions_of(labels_of(found.regions)), strict=True)
-    return [dice(truth, said) for truth, said in pairs]
+    return [dice(truth, predicted) for truth, predicted in pairs]

@@ -1,6 +1,6 @@
-"""How sure networks are of cases: one pass, Monte-Carlo dropout and ensembles, put together here for every use.
+"""Uncertainty of networks by a single pass, Monte Carlo dropout and ensembles.
 
-Evaluation and ablation count the doubts, explanations and new scans show them as maps.
+Evaluation and ablation score the uncertainty; explanations and predictions for new scans show it as maps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,30 +24,30 @@ Member = tuple[JointNet, Window]
 def network_doubts(
     member: Member, cases: Sequence[Case], predicted: Sequence[CasePrediction], samples: int, seed: int
 ) -> Doubts:
-    """Of one network: its one pass and MC dropout.
+    """Uncertainty of one network: by its single pass and by MC dropout.
 
     Args:
-        predicted: what the network says of each case without dropout.
+        predicted: the network's prediction for each case without dropout.
     """
-    methods = partial(_of_network, member=member, samples=samples, seed=seed)
-    return _counted(cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
+    methods = partial(_network_methods, member=member, samples=samples, seed=seed)
+    return _collect(cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
-    """Of the first network its one pass and MC dropout, and of all of them as an ensemble."""
-    methods = partial(_of_ensemble, members=members, samples=samples, seed=seed)
-    return _counted(cases, side_by_side(methods, cases))
+    """Uncertainty of the first network, by its single pass and by MC dropout, and of all networks as an ensemble."""
+    methods = partial(_ensemble_methods, members=members, samples=samples, seed=seed)
+    return _collect(cases, side_by_side(methods, cases))
 
 
 def explanation(
     member: Member, case: Case, predicted: CasePrediction, heat: np.ndarray | None, samples: int, seed: int
 ) -> Explanation:
-    """All maps of one case: what is predicted, where the network looks and where it is unsure.
+    """All maps of one case: prediction, attention, Grad-CAM and uncertainty.
 
-    Without dropout there is the entropy of the one pass and no mutual information.
+    Without dropout there is only the entropy of the single pass, and no mutual information.
 
     Args:
-        heat: Grad-CAM of the grade, where it is wanted.
+        heat: Grad-CAM of the grade, if requested.
     """
     if predicted.regions is None:
         return Explanation(None, predicted.attention, heat, None, None)
@@ -57,13 +57,13 @@ def explanation(
     return Explanation(predicted.regions, predicted.attention, heat, found.entropy, information)
 
 
-def _of_network(asked: tuple[Case, CasePrediction], member: Member, samples: int, seed: int) -> dict[str, Method]:
+def _network_methods(asked: tuple[Case, CasePrediction], member: Member, samples: int, seed: int) -> dict[str, Method]:
     (case, plain), (net, window) = asked, member
     return _methods({"softmax": [plain], "mc": mc_samples(net, case, window, samples, seed)})
 
 
-def _of_ensemble(case: Case, members: Sequence[Member], samples: int, seed: int) -> dict[str, Method]:
-    """The passes are made here, case by case: those of all cases together would fill the memory."""
+def _ensemble_methods(case: Case, members: Sequence[Member], samples: int, seed: int) -> dict[str, Method]:
+    """Predicts case by case, since the passes of all cases would not fit into memory."""
     every = [predict_case(net, case, window) for net, window in members]
     net, window = members[0]
     drawn = {"softmax": every[:1], "mc": mc_samples(net, case, window, samples, seed), "ensemble": every}
@@ -74,7 +74,7 @@ def _methods(drawn: Mapping[str, Sequence[CasePrediction]]) -> dict[str, Method]
     return all_methods({name: stacked(found) for name, found in drawn.items() if found})
 
 
-def _counted(cases: Sequence[Case], answers: Iterable[Mapping[str, Method]]) -> Doubts:
+def _collect(cases: Sequence[Case], answers: Iterable[Mapping[str, Method]]) -> Doubts:
     doubts = Doubts()
     for case, found in zip(tqdm(cases, desc="uncertainty", unit="case"), answers, strict=True):
         doubts.add_case(case, found)

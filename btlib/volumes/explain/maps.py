@@ -1,4 +1,4 @@
-"""The joint network's grade explained on a whole volume, and how much of the explanation is tumour."""
+"""Explanations of the joint network's grade on a whole volume, and their overlap with the tumour."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ from btlib.volumes.nets.windows import OVERLAP, Window, shrunk
 
 
 class Explanation(NamedTuple):
-    """What is shown of one case, on its normalised grid; None where the network lacks the part.
+    """Maps of one case on its normalised grid; None if the network lacks the head.
 
     regions: probabilities [3, X, Y, Z] of whole tumour, core and enhancing tumour; attention: coefficients [X, Y, Z] of
     the finest gate; gradcam: heat [X, Y, Z] of the predicted grade, 0 … 1; entropy and mutual_information: of the whole
@@ -36,7 +36,7 @@ class Explanation(NamedTuple):
 
 
 def write_maps(folder: Path, found: Explanation, case: Case) -> None:
-    """NIfTI on the input grid: one file for each map that there is, and the predicted segmentation."""
+    """Writes each available map and the predicted segmentation as NIfTI on the input grid."""
     maps = found._asdict()
     if (regions := maps.pop("regions")) is not None:
         write_nifti(folder / "segmentation.nii.gz", native_labels(regions, case), case)
@@ -46,19 +46,19 @@ def write_maps(folder: Path, found: Explanation, case: Case) -> None:
 
 
 def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) -> dict[str, np.ndarray]:
-    """3D Grad-CAM of a grade, on the grid of the image, through the same windows as the prediction.
+    """3D Grad-CAM of a grade on the grid of the image, using the same windows as prediction.
 
-    Where the brain needs several windows, each one's maps explain the grade of that window, and they are averaged with
-    the weights with which the logits are.
+    If the brain needs several windows, each window's maps explain its own grade and are averaged with the weights of
+    the logits.
 
     Args:
         net: in eval mode; moved to the GPU if there is one.
         image: [4, X, Y, Z] of a normalised case.
-        grade: number in GRADES.
+        grade: index in GRADES.
 
     Returns:
-        encoder, and with grading 'regions' decoder and fused -> float32 [X, Y, Z] in 0 … 1, the hottest voxel 1 unless
-        the map is all zero.
+        Encoder, and with grading 'regions' decoder and fused -> float32 [X, Y, Z] in 0 … 1, with maximum 1 unless the
+        map is all zero.
     """
     device = best_device()
     net.to(device)
@@ -75,15 +75,15 @@ def grade_heat(net: Explainable, image: np.ndarray, window: Window, grade: int) 
 
 
 def brain_of(image: np.ndarray) -> np.ndarray:
-    """bool [X, Y, Z]: where a normalised image [4, X, Y, Z] is not the zero that is put outside the brain."""
+    """Brain mask, bool [X, Y, Z], of a normalised image [4, X, Y, Z], which is 0 outside."""
     return (image != 0).any(axis=0)
 
 
 def heat_in_brain(case: Case, grade: str, heats: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """The rows of `faithfulness_table` for one case, of the brain's voxels alone; none where no tumour is known.
+    """The rows of `faithfulness_table` for one case, restricted to the brain; none if no tumour is known.
 
-    Heat outside the brain is left out, so that what a uniform map would have is the tumour's share of the brain. It is
-    the stricter yardstick: of the whole grid, the tumour is a smaller share, which any map that found the brain beats.
+    The baseline of a uniform map is then the tumour's share of the brain. This is stricter than its smaller share of
+    the whole grid, which any map confined to the brain would exceed.
 
     Args:
         grade: the true one, or 'ungraded'.
@@ -97,14 +97,14 @@ def heat_in_brain(case: Case, grade: str, heats: Mapping[str, np.ndarray]) -> pd
 
 
 def cases_to_explain(predictions: pd.DataFrame, count: int, *key: object) -> list[str]:
-    """Cases drawn by key: high and low grade in turn, of each a rightly and a wrongly graded one in turn.
+    """Cases drawn by key: alternating between high and low grade, and within each between correct and wrong.
 
-    What a grade lacks, the other one fills up; cases without a known grade come last. A network that does not grade is
-    right nowhere.
+    If a grade has too few cases, the other one fills up; cases of unknown grade come last. A network without grading is
+    never correct.
 
     Args:
-        predictions: case, grade ('' unknown), p_LGG, p_HGG; a row per case.
-        count: how many, at most.
+        predictions: case, grade ('' if unknown), p_LGG, p_HGG; one row per case.
+        count: maximum number.
 
     Returns:
         Names, sorted.

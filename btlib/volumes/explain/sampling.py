@@ -1,8 +1,8 @@
-"""How unsure sampled predictions are, and how much of that is disagreement between the samples.
+"""Uncertainty of sampled predictions, and the part of it due to disagreement between samples.
 
-Samples come from dropout at inference (Gal and Ghahramani 2016) or from the members of an ensemble. Their predictive
-entropy is high wherever the answer is open; the mutual information between answer and network is the part of it that
-another network would settle differently (BALD: Houlsby et al. 2011).
+Samples come from dropout at inference (Gal and Ghahramani 2016) or from the members of an ensemble. Predictive entropy
+is the total uncertainty; the mutual information between prediction and network is the part due to disagreement between
+networks (BALD: Houlsby et al. 2011).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ from scipy.special import entr
 
 
 class Uncertainty(NamedTuple):
-    """In nats: the entropy of the mean prediction, and the mutual information, 0 ≤ mutual_information ≤ entropy.
+    """Entropy of the mean prediction and mutual information, in nats, 0 ≤ mutual_information ≤ entropy.
 
-    Both are arrays [...] of one shape.
+    Both are arrays [...] of the same shape.
     """
 
     entropy: np.ndarray
@@ -23,18 +23,18 @@ class Uncertainty(NamedTuple):
 
 
 def binary_uncertainty(samples: np.ndarray) -> Uncertainty:
-    """Of sampled probabilities [T, ...] of yes or no, such as that a voxel is tumour; entropy at most log 2."""
+    """Uncertainty of sampled binary probabilities [T, ...], such as tumour in a voxel; entropy at most log 2."""
     return _uncertainty(samples, lambda p: entr(p) + entr(1 - p))
 
 
 def categorical_uncertainty(samples: np.ndarray) -> Uncertainty:
-    """Of sampled probabilities [T, ..., K] of K classes, which sum to 1; entropy at most log K."""
+    """Uncertainty of sampled probabilities [T, ..., K] of K classes, summing to 1; entropy at most log K."""
     return _uncertainty(samples, lambda p: entr(p).sum(axis=-1))
 
 
 def _uncertainty(samples: np.ndarray, entropy_of: Callable[[np.ndarray], np.ndarray]) -> Uncertainty:
     """H[E p] and H[E p] − E H[p], in float64; p · log p is 0 at p = 0."""
-    assert len(samples) and samples.min() >= 0 and samples.max() <= 1, "probabilities lie in 0 … 1"
+    assert len(samples) and samples.min() >= 0 and samples.max() <= 1, "probabilities must be in 0 … 1"
     probabilities = samples.astype(np.float64)
     entropy = entropy_of(probabilities.mean(axis=0))
     # entropy is concave, so only rounding makes the difference negative
@@ -42,10 +42,10 @@ def _uncertainty(samples: np.ndarray, entropy_of: Callable[[np.ndarray], np.ndar
 
 
 class Method(NamedTuple):
-    """One way to be unsure of one case, in bits, so that a yes or no has at most 1.
+    """One measure of uncertainty for one case, in bits, at most 1 for a binary prediction.
 
-    p_wt and voxels are [X, Y, Z]: the probability of tumour that the method decides by, and how unsure it is; p_hgg and
-    grade are numbers. Both pairs are None where the network lacks the part.
+    p_wt and voxels are [X, Y, Z]: the method's probability of tumour, and its uncertainty; p_hgg and grade are the same
+    as numbers. Either pair is None if the network lacks the head.
     """
 
     p_wt: np.ndarray | None
@@ -55,10 +55,10 @@ class Method(NamedTuple):
 
 
 def methods_of(name: str, tumor: np.ndarray | None, grade: np.ndarray | None) -> dict[str, Method]:
-    """`<name>_entropy` and, of more than one sample, `<name>_mutual_information`.
+    """`<name>_entropy` and, for more than one sample, `<name>_mutual_information`.
 
     Args:
-        tumour: sampled probabilities [T, X, Y, Z] of tumour, or None.
+        tumor: sampled probabilities [T, X, Y, Z] of tumour, or None.
         grade: sampled probabilities [T, 2] of LGG and HGG, or None.
     """
     voxels = None if tumor is None else binary_uncertainty(tumor)
@@ -78,7 +78,7 @@ def methods_of(name: str, tumor: np.ndarray | None, grade: np.ndarray | None) ->
 
 
 def all_methods(samples: Mapping[str, tuple[np.ndarray | None, np.ndarray | None]]) -> dict[str, Method]:
-    """`methods_of` every kind of samples.
+    """`methods_of` for every kind of samples.
 
     Args:
         samples: name -> sampled probabilities of tumour and of the grades.

@@ -1,4 +1,4 @@
-"""A normalised case to region probabilities, grade and attention."""
+"""Prediction of region probabilities, grade and attention for a normalised case."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from btlib.volumes.nets.windows import Whole, Window, see_samples
 
 
 class CasePrediction(NamedTuple):
-    """On the case's normalised grid; None where the network lacks the part.
+    """Prediction on the case's normalised grid; None if the network lacks the head.
 
     regions: float32 [3, X, Y, Z] probabilities of wt, tc, et; grade: float64 [2] probabilities of LGG and HGG;
     attention: float32 [X, Y, Z] coefficients of the finest gate.
@@ -27,29 +27,29 @@ class CasePrediction(NamedTuple):
 
 
 def predict_case(net: JointNet, case: Case, window: Window, modalities: Sequence[str] = MODALITIES) -> CasePrediction:
-    """One pass without dropout, in fp32, on the GPU if there is one.
+    """Predicts without dropout, in fp32, on the GPU if there is one.
 
     Args:
-        modalities: those that are there; the others are given as zeros, the mean of the brain.
+        modalities: those available; the others are replaced by zeros, the mean of the brain.
     """
     present = torch.tensor([name in modalities for name in MODALITIES])
     image = torch.from_numpy(case.image).float() * present[:, None, None, None]
-    return _predicted(net, image, window, [None])[0]
+    return _predict(net, image, window, [None])[0]
 
 
 def mc_samples(net: JointNet, case: Case, window: Window, samples: int, seed: int) -> list[CasePrediction]:
-    """Predictions with dropout left on (Gal and Ghahramani 2016), each under masks keyed by seed, case and number.
+    """Predictions with active dropout (Gal and Ghahramani 2016), each with masks keyed by seed, case and number.
 
-    A network without dropout says the same every time; then there are none.
+    Empty for a network without dropout, whose samples would be identical.
     """
     if net.architecture.dropout == 0:
         return []
     masks = [net.dropout_masks(1, (seed, "mc dropout", case.name, number)) for number in range(samples)]
-    return _predicted(net, torch.from_numpy(case.image).float(), window, masks)
+    return _predict(net, torch.from_numpy(case.image).float(), window, masks)
 
 
 @torch.inference_mode()
-def _predicted(net: JointNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
+def _predict(net: JointNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
     device = best_device()
     net = net.to(device).eval()
     masks = [sample and [mask.to(device) for mask in sample] for sample in dropout_masks]
@@ -65,7 +65,7 @@ def _prediction(seen: Whole) -> CasePrediction:
 
 
 def labels_of(regions: np.ndarray) -> np.ndarray:
-    """Region probabilities [3, ...] to labels uint8 [...]: enhancing within core within whole tumour."""
+    """Converts region probabilities [3, ...] to labels uint8 [...]: enhancing within core within whole tumour."""
     wt, tc, et = regions > 0.5
     labels = np.zeros(regions.shape[1:], np.uint8)
     labels[wt] = LABELS["edema"]
@@ -75,17 +75,17 @@ def labels_of(regions: np.ndarray) -> np.ndarray:
 
 
 def native_labels(regions: np.ndarray, case: Case) -> np.ndarray:
-    """Labels uint8 on the case's input grid; probabilities are brought there first, which keeps borders smooth."""
+    """Labels uint8 on the case's input grid; probabilities are resampled first, which keeps borders smooth."""
     return labels_of(to_native(regions, case))
 
 
 def grade_row(grade: np.ndarray | None) -> dict[str, float]:
-    """The columns p_LGG and p_HGG of a predictions table, empty (NaN) for a network that does not grade."""
+    """The columns p_LGG and p_HGG of a predictions table, empty (NaN) for a network without grading."""
     values = [np.nan] * len(GRADES) if grade is None else grade.tolist()
     return {f"p_{name}": value for name, value in zip(GRADES, values, strict=True)}
 
 
 def stacked(predictions: Sequence[CasePrediction]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Sampled probabilities of tumour [T, X, Y, Z] and of the grades [T, 2]; None where the network lacks the part."""
+    """Sampled probabilities of tumour [T, X, Y, Z] and of the grades [T, 2]; None if the network lacks the head."""
     tumor = None if predictions[0].regions is None else np.stack([p.regions[0] for p in predictions])
     return tumor, None if predictions[0].grade is None else np.stack([p.grade for p in predictions])

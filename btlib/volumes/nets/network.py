@@ -12,15 +12,15 @@ from torch.nn.functional import interpolate, leaky_relu
 from btlib.core.runtime.reproducibility import keyed_layers, keyed_seed
 
 MODALITIES, REGIONS, GRADES = 4, 3, 2
-# Instance normalisation would leave every channel the same mean, which is just what the grade is pooled from.
+# Instance normalisation would equalise the channel means, from which the grade is predicted.
 NORM = ("group", {"num_groups": 4})
-RATES = (1, 2, 4)  # dilations of the context block, beside a 1 × 1 × 1 convolution
+RATES = (1, 2, 4)  # dilations of the context block, besides a 1 × 1 × 1 convolution
 
 
 class JointArchitecture(NamedTuple):
-    """All that is needed to build the network again; it travels in the model's card.
+    """Everything needed to rebuild the network; stored in the model's card.
 
-    The bounds hold where a card is read: none may ask for more memory than a computer has.
+    The bounds apply when a card is read, to limit memory.
     """
 
     # channels of the first of three levels; each level doubles them
@@ -32,7 +32,7 @@ class JointArchitecture(NamedTuple):
 
 
 class JointOutput(NamedTuple):
-    """What the network says of volumes of S³ voxels.
+    """Output of the network for volumes of S³ voxels.
 
     regions: logits [B, 3, S, S, S] of whole tumour, core and enhancing tumour, or None without segmentation; grade:
     logits [B, 2] of LGG and HGG, or None without grading; attention: coefficients [B, 1, s, s, s] in 0..1 of each gate,
@@ -55,7 +55,7 @@ class Encoded(NamedTuple):
 class AttentionGate(nn.Module):
     """Additive attention (Oktay et al. 2018): α = σ(ψ(relu(W_g g + W_x x))), one coefficient per voxel of the skip x.
 
-    As MONAI's AttentionBlock, but with group normalisation, which fits batches of one, and with α returned.
+    Like MONAI's AttentionBlock, but with group normalisation, which suits batches of one, and returning α.
     """
 
     def __init__(self, gate_channels: int, skip_channels: int):
@@ -71,7 +71,7 @@ class AttentionGate(nn.Module):
 
 
 class Up(nn.Module):
-    """One decoder level: upsampled, joined with its (gated) skip, through a residual block."""
+    """One decoder level: upsampling, concatenation with the (gated) skip, and a residual block."""
 
     def __init__(self, channels: int, skip_channels: int, attention: bool):
         super().__init__()
@@ -88,12 +88,12 @@ class Up(nn.Module):
 
 
 class FullResolution(nn.Module):
-    """Region logits at S: the decoder's features, raised by sub-pixel convolution, tell where; the voxel's own
-    intensities, joined to them, where exactly."""
+    """Region logits at S: decoder features, upsampled by sub-pixel convolution, for the approximate position, and the
+    voxel's own intensities for the exact one."""
 
     def __init__(self, channels: int):
         super().__init__()
-        # without MONAI's smoothing of the result, whose pooling takes an eighth of a training step on a CPU
+        # without MONAI's smoothing, whose pooling takes an eighth of a training step on a CPU
         conv = nn.Conv3d(channels, channels // 2 * 8, 1)
         self.raise_ = SubpixelUpsample(
             3, channels, channels // 2, scale_factor=2, conv_block=conv, apply_pad_pool=False
@@ -109,13 +109,13 @@ class FullResolution(nn.Module):
 class JointNet(nn.Module):
     """Volumes [B, 4, S, S, S] (t1, t1ce, t2, flair, z-scored; S a multiple of 8) to regions and grade.
 
-    A strided stem halves the grid, two residual levels halve it again to S/8, where dilated convolutions see the whole
-    brain. The decoder climbs back to S/2 through attention-gated skips, each of its levels with region logits of its
-    own; `FullResolution` gives those at S. The head grades from the pooled bottleneck and, with grading 'regions', from
-    the decoder's features averaged under the predicted probability of each region, so that the grade's gradient
-    reaches the segmentation too.
+    A strided stem halves the grid, and two residual levels reduce it to S/8, where dilated convolutions cover the whole
+    brain. The decoder returns to S/2 through attention-gated skips, with region logits at each level; `FullResolution`
+    predicts those at S. The head grades from the pooled bottleneck and, with grading 'regions', from decoder features
+    averaged with the predicted probability of each region as weight, so that the grade's gradient also reaches the
+    segmentation.
 
-    There is no hidden randomness: dropout is a set of channel masks handed in, so that it can be keyed.
+    There is no hidden randomness: dropout masks are passed in, so that they can be keyed.
     """
 
     def __init__(self, architecture: JointArchitecture):
@@ -139,7 +139,7 @@ class JointNet(nn.Module):
 
     @property
     def backbone_names(self) -> tuple[str, ...]:
-        """The feature maps of `features`, as Grad-CAM names them."""
+        """Names of the feature maps of `features`, for Grad-CAM."""
         return ("encoder", "decoder") if self.architecture.grading == "regions" else ("encoder",)
 
     def encode(self, volumes: Tensor) -> Encoded:
@@ -150,16 +150,16 @@ class JointNet(nn.Module):
     def decode(
         self, encoded: Encoded, dropout_masks: Sequence[Tensor] | None = None
     ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        """Decoder features, coarse to fine, the bottleneck first, and the attention coefficients, coarse to fine."""
-        features, coefficients = [_kept(encoded.bottleneck, dropout_masks, 0)], []
+        """Decoder features (first the bottleneck) and attention coefficients, both coarse to fine."""
+        features, coefficients = [_apply_dropout(encoded.bottleneck, dropout_masks, 0)], []
         for level, (up, skip) in enumerate(zip(self.up, reversed(encoded.skips), strict=True), start=1):
             feature, found = up(features[-1], skip)
-            features.append(_kept(feature, dropout_masks, level))
+            features.append(_apply_dropout(feature, dropout_masks, level))
             coefficients += [] if found is None else [found]
         return tuple(features), coefficients
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """What the head grades from: bottleneck [B, 4w, S/8…] and, with 'regions', decoder [B, w, S/2…]."""
+        """Inputs of the grading head: bottleneck [B, 4w, S/8…] and, with 'regions', decoder [B, w, S/2…]."""
         encoded = self.encode(volumes)
         if self.architecture.grading != "regions":
             return (encoded.bottleneck,)
@@ -169,14 +169,14 @@ class JointNet(nn.Module):
         """Grade logits [B, 2] from `features`."""
         vector = features[0].mean(dim=(2, 3, 4))
         if self.architecture.grading == "regions":
-            vector = torch.cat([vector, _under_regions(features[1], self.deep[0](features[1]))], dim=1)
+            vector = torch.cat([vector, _pool_by_region(features[1], self.deep[0](features[1]))], dim=1)
         return self.grade(vector)
 
     def dropout_masks(self, batch: int, key: tuple) -> list[Tensor] | None:
-        """Channel masks [batch, C, 1, 1, 1] of bottleneck and coarse decoder level, over the share kept; None if off.
+        """Channel masks [batch, C, 1, 1, 1] of bottleneck and coarse decoder level, rescaled; None if dropout is off.
 
-        The finest level is left whole: with a few channels missing there, small networks did not learn to tell the
-        regions apart. The central levels are where MC dropout is worth most too (Kendall et al. 2015, Bayesian SegNet).
+        The finest level has no dropout: with channels missing there, small networks did not learn to distinguish the
+        regions. MC dropout is also most useful in the central levels (Kendall et al. 2015, Bayesian SegNet).
         """
         p, w = self.architecture.dropout, self.architecture.width
         if p == 0:
@@ -189,13 +189,13 @@ class JointNet(nn.Module):
         return self.outputs(volumes, self.encode(volumes), dropout_masks)
 
     def outputs(self, volumes: Tensor, encoded: Encoded, dropout_masks: Sequence[Tensor] | None = None) -> JointOutput:
-        """All that follows from `encode`, which dropout leaves alone: many samples need it only once.
+        """Everything after `encode`, which is independent of dropout and shared by all samples.
 
         Args:
-            dropout_masks: what the method gave, on the device of the volumes; None is no dropout.
+            dropout_masks: from the method of that name, on the device of the volumes; None: no dropout.
         """
         if not self.architecture.segmentation:
-            return JointOutput(None, self.head([_kept(encoded.bottleneck, dropout_masks, 0)]), (), ())
+            return JointOutput(None, self.head([_apply_dropout(encoded.bottleneck, dropout_masks, 0)]), (), ())
         levels, coefficients = self.decode(encoded, dropout_masks)
         grade = None if self.architecture.grading == "none" else self.head((levels[0], levels[-1]))
         deep = tuple(conv(level) for conv, level in zip(self.deep, reversed(levels), strict=True))
@@ -203,19 +203,19 @@ class JointNet(nn.Module):
 
 
 def build_joint(architecture: JointArchitecture, seed: int) -> JointNet:
-    """A network with freshly drawn weights; equal seeds and architectures give equal weights."""
+    """A network with random weights; equal seeds and architectures give equal weights."""
     with keyed_layers(seed, "init"):
         return JointNet(architecture).eval()
 
 
-def _under_regions(decoder: Tensor, regions: Tensor) -> Tensor:
-    """[B, 3w + 3]: decoder features averaged under each region's predicted probability, and the regions' sizes.
+def _pool_by_region(decoder: Tensor, regions: Tensor) -> Tensor:
+    """[B, 3w + 3]: decoder features averaged with each region's predicted probability as weight, and region sizes.
 
-    The probabilities count squared: else the many voxels that are almost surely healthy would outweigh a small lesion.
-    The sizes are logarithms of soft volumes: how much of the tumour enhances is what a reader grades by first.
+    Probabilities are squared, otherwise the many voxels of low probability would outweigh a small lesion. Sizes are
+    logarithms of soft volumes: the enhancing share of the tumour is a radiologist's first criterion for grading.
     """
     weight = torch.sigmoid(regions).square().flatten(2)
-    total = weight.sum(dim=2) + 1.0  # one voxel of doubt: an absent region gives nearly nothing, not noise
+    total = weight.sum(dim=2) + 1.0  # plus one voxel, so that an absent region gives nearly zero, not noise
     means = torch.einsum("bcn,brn->brc", decoder.flatten(2), weight) / total[:, :, None]
     return torch.cat([means.flatten(1), total.log()], dim=1)
 
@@ -224,5 +224,5 @@ def _pointwise(channels: int, out: int) -> Convolution:
     return Convolution(3, channels, out, kernel_size=1, act=None, norm=NORM)
 
 
-def _kept(feature: Tensor, dropout_masks: Sequence[Tensor] | None, level: int) -> Tensor:
+def _apply_dropout(feature: Tensor, dropout_masks: Sequence[Tensor] | None, level: int) -> Tensor:
     return feature if dropout_masks is None or level >= len(dropout_masks) else feature * dropout_masks[level]

@@ -11,20 +11,20 @@ from btlib.volumes.nets.windows import Window
 
 
 class Described(BaseModel):
-    """What the card of any joint network says."""
+    """Fields of every joint network's card."""
 
     architecture: JointArchitecture
     window: Window
 
 
 def save_joint(folder: Path, net: JointNet, window: Window, card: dict[str, Any]) -> None:
-    """Writes the network, how it looks at a volume, and its card (normalisation, settings, history) into `folder`."""
+    """Writes the network, its window and its card (normalisation, settings, history) into `folder`."""
     described = {"architecture": net.architecture._asdict(), "window": window._asdict()}
     write_network(folder, net.state_dict(), described | card)
 
 
 def load_joint(folder: Path) -> tuple[JointNet, Window]:
-    """Reads a network in eval mode, with the window that it was trained for.
+    """Reads a network in eval mode, with the window of its training.
 
     Raises:
         InputError: a file is missing or damaged, or the tensors do not fit the card's architecture.

@@ -1,4 +1,4 @@
-"""The joint network over a volume of any size: one window where the brain fits, a sliding one where it does not."""
+"""The joint network on a volume of any size: in one window if the brain fits, otherwise in sliding windows."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
@@ -12,18 +12,18 @@ from torch.nn.functional import interpolate, pad
 from btlib.volumes.nets.network import JointNet, JointOutput
 
 OVERLAP = 0.5
-Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked where a card is read
+Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked when a card is read
 
 
 class Window(NamedTuple):
-    """How the network looks at a volume: cubes of `roi_size` voxels per side, given to it shrunk to `size` per side."""
+    """Input cubes of the network: `roi_size` voxels per side, downsampled to `size` per side."""
 
     roi_size: Side
     size: Side
 
 
 class Whole(NamedTuple):
-    """What the network says of one volume of X × Y × Z voxels.
+    """Output of the network for one volume of X × Y × Z voxels.
 
     regions: logits [3, X, Y, Z] or None; grade: logits [2] or None; attention: the finest gate's coefficients
     [X, Y, Z] or None.
@@ -35,7 +35,7 @@ class Whole(NamedTuple):
 
 
 def shrunk(volumes: Tensor, size: int) -> Tensor:
-    """[B, C, F, F, F] to [B, C, size, size, size] by averaging; as it is when it has that size."""
+    """Downsamples [B, C, F, F, F] to [B, C, size, size, size] by averaging; unchanged if it has that size."""
     return volumes if volumes.shape[2] == size else interpolate(volumes, size=(size,) * 3, mode="area")
 
 
@@ -47,16 +47,16 @@ def see_whole(net: JointNet, volume: Tensor, window: Window) -> Whole:
 def see_samples(
     net: JointNet, volume: Tensor, window: Window, dropout_masks: Sequence[Sequence[Tensor] | None]
 ) -> list[Whole]:
-    """Runs the network over a volume [4, X, Y, Z]: in one window where it fits, with zeros around it, else by MONAI's
-    sliding window.
+    """Runs the network on a volume [4, X, Y, Z]: in one zero-padded window if it fits, otherwise by MONAI's sliding
+    window.
 
-    Each window is seen as it is and mirrored left to right, and the logits averaged. (On a CPU that takes less time
-    than one copy alone, for which PyTorch picks a slower convolution.) Where windows overlap, logits are averaged with
-    Gaussian weights. The grade's are averaged over the volume, each voxel counting as much as it is probably tumour: a
-    window without tumour has no say.
+    Test-time augmentation: logits are averaged over each window and its left-right mirror image. (On a CPU that takes
+    less time than a single copy, for which PyTorch picks a slower convolution.) Logits of overlapping windows are
+    averaged with Gaussian weights. Grade logits are averaged over the volume, weighted by the probability of tumour, so
+    that windows without tumour have no influence.
 
     Args:
-        dropout_masks: of one volume for each sample wanted (None: no dropout); the encoder runs once for all.
+        dropout_masks: of one volume for each sample (None: no dropout); the encoder runs once for all.
     """
     parts: list[tuple[int, str]] = []
 
@@ -73,7 +73,7 @@ def see_samples(
         return torch.cat(list(named.values()), dim=1)
 
     if max(volume.shape[1:]) <= window.roi_size:
-        (found,) = _in_one_window(maps, volume[None], window.roi_size)
+        (found,) = _run_one_window(maps, volume[None], window.roi_size)
     else:
         sides = (window.roi_size,) * 3
         (found,) = sliding_window_inference(volume[None], sides, 1, maps, overlap=OVERLAP, mode="gaussian")
@@ -84,8 +84,8 @@ def see_samples(
     ]
 
 
-def _in_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, roi_size: int) -> Tensor:
-    """The maps [1, C, X, Y, Z] of a volume in the middle of one cube. (MONAI's weights would cancel out, slowly.)"""
+def _run_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, roi_size: int) -> Tensor:
+    """The maps [1, C, X, Y, Z] of a volume centred in one cube. (MONAI's weights would only cancel out, slowly.)"""
     before = [(roi_size - side) // 2 for side in volume.shape[2:]]
     margins = [(low, roi_size - side - low) for low, side in zip(before, volume.shape[2:], strict=True)]
     cube = pad(volume, [margin for low_and_high in reversed(margins) for margin in low_and_high])
@@ -95,36 +95,36 @@ def _in_one_window(maps: Callable[[Tensor], Tensor], volume: Tensor, roi_size: i
 
 def _whole(maps: dict[str, Tensor]) -> Whole:
     regions = maps.get("regions")
-    grade = _weighted(maps["grade"], regions) if "grade" in maps else None
+    grade = _average_grade(maps["grade"], regions) if "grade" in maps else None
     return Whole(regions, grade, maps["attention"][0] if "attention" in maps else None)
 
 
 def _as_maps(out: JointOutput, grid: Sequence[int]) -> dict[str, Tensor]:
-    """Every output as maps [1, C, *grid], the grade as constant ones: the mean of the plain and the mirrored half."""
+    """Every output as maps [1, C, *grid] (the grade as constant maps), averaged over plain and mirrored half."""
     found = {}
     if out.regions is not None:
-        found["regions"] = _raised(_unmirrored(out.regions), grid)
+        found["regions"] = _upsample(_average_mirrored(out.regions), grid)
     if out.grade is not None:
         found["grade"] = out.grade.mean(dim=0, keepdim=True)[:, :, None, None, None].expand(-1, -1, *grid)
     if out.attention:
-        found["attention"] = _raised(_unmirrored(out.attention[-1]), grid)
+        found["attention"] = _upsample(_average_mirrored(out.attention[-1]), grid)
     return {name: value.float() for name, value in found.items()}
 
 
-def _unmirrored(maps: Tensor) -> Tensor:
-    """[1, C, …] from a map and one of the mirrored volume, [2, C, …]."""
+def _average_mirrored(maps: Tensor) -> Tensor:
+    """Averages the maps of a volume and of its mirror image, [2, C, …] to [1, C, …]."""
     plain, mirrored = maps.split(1)
     return (plain + mirrored.flip(2)) / 2
 
 
-def _raised(maps: Tensor, grid: Sequence[int]) -> Tensor:
+def _upsample(maps: Tensor, grid: Sequence[int]) -> Tensor:
     if tuple(maps.shape[2:]) == tuple(grid):
         return maps
     return interpolate(maps.float(), size=tuple(grid), mode="trilinear", align_corners=False)
 
 
-def _weighted(grade: Tensor, regions: Tensor | None) -> Tensor:
-    """[2] mean of the grade maps [2, X, Y, Z], weighted by the probability of tumour where that is known."""
+def _average_grade(grade: Tensor, regions: Tensor | None) -> Tensor:
+    """Mean [2] of the grade maps [2, X, Y, Z], weighted by the probability of tumour if available."""
     if regions is None:
         return grade.mean(dim=(1, 2, 3))
     weight = torch.sigmoid(regions[0]) + 1e-6

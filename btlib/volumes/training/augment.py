@@ -11,12 +11,12 @@ from btlib.core.runtime.reproducibility import keyed_seed
 
 
 class Strength(NamedTuple):
-    """How much of each kind of change; 0 is none.
+    """Strength of each kind of augmentation; 0 is none.
 
-    flip: probability of left-right; affine: probability that rotation (± degrees about each axis), zoom (share by which
-    size grows or shrinks) and shift (± share of the side) are drawn at all; brightness (± standard deviations) and
-    contrast (± share) of each modality by itself; noise: largest standard deviation; modality_dropout: probability that
-    a modality is left out.
+    flip: probability of a left-right flip; affine: probability of rotation (± degrees about each axis), zoom (fraction
+    by which size grows or shrinks) and shift (± fraction of the side); brightness (± standard deviations) and contrast
+    (± fraction), independent for each modality; noise: largest standard deviation; modality_dropout: probability that a
+    modality is left out.
     """
 
     flip: float
@@ -45,13 +45,13 @@ class Draws(NamedTuple):
 
 
 def draw(strength: Strength, batch: int, modalities: int, key: tuple) -> Draws:
-    """Draws for a batch, from a generator of their own keyed by `key` (seed, epoch, step)."""
+    """Draws for a batch, from a separate generator keyed by `key` (seed, epoch, step)."""
     generator = torch.Generator().manual_seed(keyed_seed(*key, "augment"))
     share = torch.rand(2, batch, generator=generator)
     u = 2 * torch.rand(7, batch, generator=generator) - 1
     per_modality = torch.rand(3, batch, modalities, generator=generator)
     kept = per_modality[0] >= strength.modality_dropout
-    # Where all would go, the one with the largest draw stays.
+    # If all would be dropped, the one with the largest draw is kept.
     kept |= ~kept.any(dim=1, keepdim=True) & (per_modality[0] == per_modality[0].amax(dim=1, keepdim=True))
     return Draws(
         flip=share[0] < strength.flip,
@@ -66,10 +66,10 @@ def draw(strength: Strength, batch: int, modalities: int, key: tuple) -> Draws:
 
 
 def apply(images: Tensor, regions: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Flip, affine movement, contrast, brightness and noise inside the brain, modalities left out.
+    """Applies flip, affine transform, contrast, brightness and noise inside the brain, and modality dropout.
 
     Args:
-        images: [B, M, F, F, F], the first axis from left to right, 0 outside the brain; stays 0 there.
+        images: [B, M, F, F, F], the first axis from left to right, 0 outside the brain, also afterwards.
         regions: [B, R, F, F, F], 0 or 1.
     """
     device = images.device
@@ -77,7 +77,7 @@ def apply(images: Tensor, regions: Tensor, draws: Draws) -> tuple[Tensor, Tensor
     flip = d.flip[:, None, None, None, None]
     images, regions = torch.where(flip, images.flip(2), images), torch.where(flip, regions.flip(2), regions)
     if d.moved.any():
-        images, regions = _moved(images, regions, d)
+        images, regions = _transform(images, regions, d)
     brain = images != 0
     images = images * d.contrast[:, :, None, None, None] + d.brightness[:, :, None, None, None]
     if d.deviation.any():
@@ -87,8 +87,8 @@ def apply(images: Tensor, regions: Tensor, draws: Draws) -> tuple[Tensor, Tensor
     return images * brain * d.kept[:, :, None, None, None], regions
 
 
-def _moved(images: Tensor, regions: Tensor, d: Draws) -> tuple[Tensor, Tensor]:
-    """The moved samples by trilinear interpolation (the only smooth one there is in 3D); the others stay sharp."""
+def _transform(images: Tensor, regions: Tensor, d: Draws) -> tuple[Tensor, Tensor]:
+    """Transforms the `moved` samples by trilinear interpolation (the only smooth one in 3D); others stay sharp."""
     rows = torch.nonzero(d.moved)[:, 0]
     both = torch.cat([images[rows], regions[rows]], dim=1)
     grid = affine_grid(d.matrix[rows], list(both.shape), align_corners=False)
@@ -100,7 +100,7 @@ def _moved(images: Tensor, regions: Tensor, d: Draws) -> tuple[Tensor, Tensor]:
 
 
 def _matrices(angles: Tensor, size: Tensor, shift: Tensor) -> Tensor:
-    """[B, 3, 4] for affine_grid: from [3, B] angles about the axes, [B] growth and [3, B] shifts in sides."""
+    """[B, 3, 4] for affine_grid, from angles about the axes [3, B], growth [B] and shifts [3, B] in sides."""
     cos, sin = torch.cos(angles), torch.sin(angles)
     one, nil = torch.ones_like(size), torch.zeros_like(size)
     about = [

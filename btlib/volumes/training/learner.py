@@ -1,4 +1,4 @@
-"""Joint networks as arms: regions and grade of the same augmented volumes."""
+"""Joint networks as arms: regions and grade from the same augmented volumes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from btlib.volumes.training.loss import grade_loss, segmentation_loss
 
 @dataclass(frozen=True, kw_only=True)
 class JointSettings(ArmSettings):
-    """What may differ between joint networks that see the same batches; grade_weight is λ."""
+    """Settings that may differ between joint networks trained on the same batches; grade_weight is λ."""
 
     grade_weight: float
     label_smoothing: float
@@ -35,10 +35,10 @@ class JointSettings(ArmSettings):
 
 @dataclass(frozen=True)
 class BatchSpec:
-    """What all arms of one call share: the batches that they see.
+    """Settings of the batches, shared by all arms of one call.
 
-    In the first coarse_epochs, volumes are given at half the window's size: a step then takes about an eighth of the
-    time, and where and what the tumour is can be learnt there (progressive resizing, as in EfficientNetV2's training).
+    In the first coarse_epochs, volumes have half the window's size, at which a step takes about an eighth of the time
+    and the tumour can be learnt approximately (progressive resizing, as in EfficientNetV2's training).
     """
 
     seed: int
@@ -54,7 +54,7 @@ class BatchSpec:
 
 
 class Batch(NamedTuple):
-    """This process's slice of a batch, as in `Cubes`, and where it lies in the whole."""
+    """This process's slice of a batch, as in `Cubes`, and its positions in the batch."""
 
     images: Tensor
     regions: Tensor
@@ -73,10 +73,10 @@ class ValidationCase(NamedTuple):
 
 
 class JointTask:
-    """Augmented cubes for all arms; whole cases to validate on.
+    """Augmented cubes for all arms; whole cases for validation.
 
     Args:
-        train_rows, val_rows: row numbers into `data`.
+        train_rows, val_rows: row numbers in `data`.
     """
 
     def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, spec: BatchSpec):
@@ -98,7 +98,7 @@ class JointLearner:
     """A joint network with its two losses.
 
     Args:
-        net: on its device already.
+        net: already on its device.
         counts_K: training cases per grade, for the class weights.
     """
 
@@ -106,13 +106,13 @@ class JointLearner:
         self.settings = settings
         self.net = net
         self.window = window
-        # A grade without cases has no loss to weigh.
+        # A grade without cases has no loss to weight.
         self.weights_K = class_weights("inverse_frequency", counts_K.clamp_min(1)).to(next(net.parameters()).device)
         self.trained = dict(net.named_parameters())
         self.score = "dice" if net.architecture.segmentation else "accuracy"
 
     def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
-        """Segmentation loss + λ · grade loss [b], each where its truth is known, and the summed score."""
+        """Segmentation loss + λ · grade loss [b], each if its truth is known, and the summed score."""
         s = self.settings
         masks = self.net.dropout_masks(batch.size, (*key, s.seed))
         masks = None if masks is None else [mask.to(batch.images.device)[batch.mine] for mask in masks]
@@ -127,10 +127,10 @@ class JointLearner:
         return loss, compute_dice(out.regions.detach() > 0, batch.regions, ignore_empty=False).mean(dim=1).sum()
 
     def validate(self, batches: Sequence[ValidationCase]) -> dict[str, float]:
-        """Whole cases: mean Dice of the regions, accuracy and log loss of the grade.
+        """Mean Dice of the regions, and accuracy and log loss of the grade, on whole cases.
 
-        `val_loss`, by which the best epoch is chosen and training stops early, is 1 − mean Dice + λ · log loss, of the
-        tasks that the network has.
+        `val_loss`, which determines the best epoch and early stopping, is 1 − mean Dice + λ · log loss, restricted to
+        the network's tasks.
         """
         seen = [(see_whole(self.net, case.image, self.window), case) for case in batches]
         found = {}
@@ -147,7 +147,7 @@ class JointLearner:
         return {"val_loss": loss + weight * found.get("val_grade_loss", 0.0), **found}
 
     def training_mode(self, on: bool) -> None:
-        """Nothing in the network has a mode: group normalisation keeps no statistics, dropout is handed in."""
+        """Does nothing: group normalisation has no statistics, and dropout masks are passed in."""
 
 
 def train_joint_arms(
@@ -157,10 +157,10 @@ def train_joint_arms(
     resume: ResumeState | None = None,
     on_epoch: OnEpoch = lambda arm, row: None,
 ) -> list[Arm]:
-    """Trains joint networks beside each other on the same augmented volumes; see `loop.fit`.
+    """Trains joint networks together on the same augmented volumes; see `loop.fit`.
 
     Raises:
-        InputError: fewer training cases than one batch, or nothing to learn for one of the tasks.
+        InputError: there are fewer training cases than one batch, or none for one of the tasks.
     """
     spec, cases = task.spec, len(task.train_rows)
     refuse_too_few(cases, spec.batch_size, "joint.batch_size", "cases")
@@ -175,7 +175,7 @@ def train_joint_arms(
 
 
 def _mean_dice(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    scores = [compute_dice(said[None], truth[None], ignore_empty=False) for said, truth in pairs]
+    scores = [compute_dice(predicted[None], truth[None], ignore_empty=False) for predicted, truth in pairs]
     return torch.cat(scores).mean().item()
 
 
@@ -187,13 +187,11 @@ def _validation_case(data: ResidentVolumes, row: int) -> ValidationCase:
 
 
 def _refuse_missing_truth(arms: Sequence, task: JointTask) -> None:
-    """An untrained task would still give an answer, and one without validation cases could not be judged."""
+    """Raises InputError if a task cannot be trained or validated: an untrained head would still predict something."""
     data = task.data
     for part, rows in (("training", task.train_rows), ("validation", task.val_rows)):
         if any(net.architecture.segmentation for _, net in arms) and not data.segmented[rows].any():
-            raise InputError(f"no {part} case has a segmentation; give some, or set joint.segmentation: false")
+            raise InputError(f"no {part} case has a segmentation; add some, or set joint.segmentation: false")
         lacking = [grade for number, grade in enumerate(GRADES) if number not in data.grades[rows]]
         if any(net.architecture.grading != "none" for _, net in arms) and lacking:
-            raise InputError(
-                f"no {part} case has grade {' or '.join(lacking)}; give grades, or set joint.grading: none"
-            )
+            raise InputError(f"no {part} case has grade {' or '.join(lacking)}; add grades, or set joint.grading: none")

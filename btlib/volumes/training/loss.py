@@ -15,11 +15,11 @@ _DICE = DiceLoss(sigmoid=True, reduction="none")
 def dice_ce(logits: Tensor, target: Tensor) -> Tensor:
     """1 − soft Dice, plus binary cross-entropy, plus half of `composition`, per sample [B].
 
-    Regions overlap (they are nested), so each is a binary task of its own; Dice and cross-entropy are means over them.
+    Regions are nested, so each is a separate binary task; Dice and cross-entropy are averaged over them.
 
     Args:
         logits: [B, R, X, Y, Z].
-        target: as `logits`, 0..1; its first region holds the others.
+        target: as `logits`, 0..1; its first region contains the others.
     """
     dice = _DICE(logits, target).flatten(1).mean(dim=1)
     entropy = binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -27,21 +27,21 @@ def dice_ce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def composition(entropy: Tensor, tumor: Tensor) -> Tensor:
-    """Cross-entropy of the inner regions inside the true tumour alone, per sample [B]: what is the tumour made of?
+    """Cross-entropy of the inner regions within the true tumour, per sample [B]: the tumour's composition.
 
-    Over a whole brain the mean hardly feels a tumour of one voxel in a hundred, and Dice does not feel false voxels of
-    a region that is absent. Without this term networks called every core enhancing, and could not grade.
+    The mean over a whole brain is insensitive to a tumour of one voxel in a hundred, and Dice to false voxels of an
+    absent region. Without this term networks predicted every core as enhancing, and could not grade.
 
     Args:
         entropy: [B, R, X, Y, Z] of each inner region.
-        tumour: [B, 1, X, Y, Z], 0..1.
+        tumor: [B, 1, X, Y, Z], 0..1.
     """
     total = tumor.flatten(1).sum(dim=1).clamp_min(torch.finfo(tumor.dtype).tiny)
     return (entropy * tumor).flatten(1).sum(dim=1) / (entropy.shape[1] * total)
 
 
 def segmentation_loss(logits: Tensor, deep: Sequence[Tensor], target: Tensor) -> Tensor:
-    """`dice_ce` at every level of the decoder, each coarser one counting half as much (deep supervision), [B].
+    """`dice_ce` at every level of the decoder, each coarser one with half the weight (deep supervision), [B].
 
     Args:
         logits: [B, R, S, S, S].
@@ -58,11 +58,11 @@ def segmentation_loss(logits: Tensor, deep: Sequence[Tensor], target: Tensor) ->
 
 
 def grade_loss(logits: Tensor, grade: Tensor, weights_K: Tensor, label_smoothing: float) -> Tensor:
-    """Class-weighted cross-entropy with label smoothing, per sample [B]; 0 where the grade is unknown.
+    """Class-weighted cross-entropy with label smoothing, per sample [B]; 0 if the grade is unknown.
 
     Args:
         logits: [B, K].
-        grade: [B] class number, −1 for unknown.
+        grade: [B] class index, −1 if unknown.
     """
     known = grade >= 0
     target = smooth(one_hot(grade.clamp_min(0), logits.shape[1]).float(), label_smoothing)

@@ -1,4 +1,4 @@
-"""The volumes of a study with their splits, and the training of the main joint network."""
+"""The study's volumes with their splits, and training of the main joint network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ class VolumeData:
     """Normalised training and validation cases with their row numbers.
 
     Args:
-        normalized: folder of stage normalize_volumes.
+        normalized: output folder of stage normalize_volumes.
         splits: splits.csv of the volumes.
     """
 
@@ -37,12 +37,12 @@ class VolumeData:
         self.val = len(self.train) + np.arange(len(names["val"]))
 
     def task(self, spec: BatchSpec) -> JointTask:
-        """What networks see that are trained on the training cases and watched on the validation cases."""
+        """The task of training on the training cases and validating on the validation cases."""
         return JointTask(self.resident, self.train, self.val, spec)
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """All that training depends on, for `run_hash`."""
+        """All data that training depends on, for `run_hash`."""
         images = [case.image for case in self.resident.cases]
         masks = [np.zeros(0) if case.seg is None else case.seg for case in self.resident.cases]
         return [*images, *masks, self.resident.grades, self.train, self.val]
@@ -55,7 +55,7 @@ def train_joint(
 
     Args:
         recipe: keys of section joint of params.yaml, and seed.
-        normalisation: spacing and percentiles of the volumes; they travel in the card.
+        normalization: spacing and percentiles of the volumes, for the card.
         out: folder for model.safetensors and card.json.
         curves: folder for DVCLive's files.
 

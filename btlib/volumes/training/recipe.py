@@ -1,6 +1,6 @@
-"""From the values of section joint of params.yaml, or an arm's overrides of them, to what the trainer takes.
+"""Converts section joint of params.yaml, or an arm's overrides, to the settings of the trainer.
 
-A recipe is a mapping of the section's dotted keys to values, and `seed`.
+A recipe maps the section's dotted keys, and `seed`, to values.
 """
 
 from btlib.core.training.recipe import Recipe
@@ -16,7 +16,7 @@ def joint_architecture(recipe: Recipe) -> JointArchitecture:
 
 
 def joint_settings(recipe: Recipe, name: str) -> JointSettings:
-    """What is the arm's own."""
+    """The arm's own settings."""
     return JointSettings(
         name=name,
         seed=recipe["seed"],
@@ -33,7 +33,7 @@ def joint_settings(recipe: Recipe, name: str) -> JointSettings:
 
 
 def batch_spec(recipe: Recipe, roi_size: int) -> BatchSpec:
-    """The batches of a recipe: cubes of `roi_size` voxels per side, shrunk to its own size."""
+    """The batches of a recipe: cubes of `roi_size` voxels per side, downsampled to its own size."""
     return BatchSpec(
         seed=recipe["seed"],
         epochs=recipe["epochs"],

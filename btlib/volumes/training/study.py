@@ -1,4 +1,4 @@
-"""Trains the arms of the joint network's ablation over seeds, those that see the same volumes beside each other."""
+"""Trains the arms of the joint network's ablation for several seeds, together if they use the same volumes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_
 
 @dataclass
 class TrainedJoint:
-    """One arm under one seed: its network, or why it failed, and its rows of training history."""
+    """One arm under one seed: its network, or why training failed, and its training history."""
 
     arm: str
     seed: int
@@ -29,7 +29,7 @@ class TrainedJoint:
 
 
 class Job(NamedTuple):
-    """Arms of one seed that see the same batches, with their networks before training."""
+    """Arms of one seed with the same batches, and their untrained networks."""
 
     spec: BatchSpec
     arms: list[tuple[JointSettings, JointNet]]
@@ -37,11 +37,11 @@ class Job(NamedTuple):
 
 
 class JointStudy:
-    """All arms of a seed start from the same draws as far as their networks agree.
+    """The joint network's ablation; arms of a seed start from the same draws as far as their networks agree.
 
     Args:
-        arms: arm name -> recipe, all keys but the seed filled in.
-        roi_size: voxels per side of the cubes seen; an arm's own `size` says how small they are given to it.
+        arms: arm name -> recipe with all keys but the seed.
+        roi_size: voxels per side of the input cubes, which are downsampled to an arm's own `size`.
     """
 
     def __init__(self, arms: Mapping[str, Recipe], data: VolumeData, roi_size: int, fabric: Fabric):
@@ -53,15 +53,15 @@ class JointStudy:
         self.resumable: list[ResumeState] = []
 
     def train(self, seeds: Sequence[int]) -> Iterator[TrainedJoint]:
-        """Yields each arm under each seed, seed by seed, in the order of the arms, once all are trained."""
+        """Trains all arms, then yields each under each seed, seed by seed, in the order of the arms."""
         jobs = [job for seed in seeds for job in self._jobs(seed)]
-        jobs.sort(key=lambda job: -len(job.arms))  # the longest first, so that no core is left idle at the end
+        jobs.sort(key=lambda job: -len(job.arms))  # longest first, so that no core is idle at the end
         self.resumable = [job.resume for job in jobs]
         trained = {(done.arm, done.seed): done for part in side_by_side(self._train, jobs) for done in part}
         yield from (trained[arm, seed] for seed in seeds for arm in self.arms)
 
     def forget(self) -> None:
-        """Deletes the resumable states, once the results are safe."""
+        """Deletes the resumable states, after the results are written."""
         for resume in self.resumable:
             resume.delete()
 

@@ -20,7 +20,7 @@ OBLIQUE = nib.eulerangles.euler2mat(0.3, -0.2, 0.25)
 
 
 def signed_permutations():
-    """All 48 ways in which the axes of a volume can point."""
+    """All 48 possible orientations of a volume's axes."""
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1, -1), repeat=3):
             yield np.eye(3)[:, order] * signs
@@ -40,7 +40,7 @@ def test_ras_is_nibabels_closest_canonical_grid(tilt):
         assert np.array_equal(from_ras(turned, affine), volumes)
 
 
-def test_bounding_box_and_the_affine_of_what_it_cuts_out():
+def test_bounding_box_and_affine_of_the_crop():
     mask = np.zeros((6, 5, 4), bool)
     mask[2, 1, 3] = mask[4, 1, 0] = True
     box = bounding_box(mask)
@@ -54,7 +54,7 @@ def test_isotropic_grid_by_hand():
     affine = nib.affines.from_matvec(np.diag([1.0, 1.0, 5.5]), [0, 0, 100])
     centers, ratio, new_affine = isotropic((31, 32, 4), affine, 3.0)
     assert np.array_equal(centers[0], 3 * np.arange(11))  # 31 mm need 11 voxels of 3 mm
-    assert np.array_equal(centers[1], 0.5 + 3 * np.arange(11))  # 32 mm too, and the middle stays where it was
+    assert np.array_equal(centers[1], 0.5 + 3 * np.arange(11))  # 32 mm too, with the same centre
     assert len(centers[2]) == 8  # 22 mm need 8
     np.testing.assert_allclose(centers[2], 1.5 + (np.arange(8) - 3.5) * 3 / 5.5)
     np.testing.assert_allclose(ratio, [3, 3, 3 / 5.5])
@@ -78,13 +78,13 @@ def test_weights_by_hand():
     # the triangle of half-width 2 around 0.5 gives 0.75, 0.75, 0.25
     expected = np.array([[3, 3, 1, 0], [0, 1, 3, 3]]) / 7
     np.testing.assert_allclose(axis_weights(np.array([0.5, 2.5]), 4, 2.0), expected, rtol=1e-6)
-    # without smoothing it is linear interpolation, which fades out beyond the outermost centre
+    # without smoothing it is linear interpolation, which decays beyond the outermost centre
     expected = [[0.5, 0, 0], [0.75, 0.25, 0], [0, 0, 0]]
     np.testing.assert_allclose(axis_weights(np.array([-0.5, 0.25, 3.0]), 3), expected)
 
 
 @pytest.mark.parametrize(("size", "count"), [(30, 10), (30, 20), (24, 6)])
-def test_smoothing_is_pytorchs_antialiasing(size, count):
+def test_smoothing_matches_pytorchs_antialiasing(size, count):
     row = torch.from_numpy(np.random.default_rng(1).normal(size=(1, 1, 1, size)))
     expected = torch.nn.functional.interpolate(row, (1, count), mode="bilinear", antialias=True)[0, 0, 0]
     centers, ratio, _ = isotropic((size, 1, 1), np.eye(4), size / count)
@@ -92,7 +92,7 @@ def test_smoothing_is_pytorchs_antialiasing(size, count):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_three_products_are_scipys_trilinear_interpolation():
+def test_three_products_match_scipys_trilinear_interpolation():
     volume = np.random.default_rng(2).normal(size=(9, 7, 8)).astype(np.float32)
     shift, scale, shape = np.array([0.4, -1.3, 2.5]), np.array([0.7, 1.1, 0.5]), (11, 10, 12)
     expected = ndimage.affine_transform(volume, scale, shift, output_shape=shape, order=1, mode="grid-constant")

@@ -15,7 +15,7 @@ PLAIN = nib.Nifti1Image(brain(0), AFFINE).to_bytes()
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads bytes as a file."""
+    """Returns a function that reads bytes as a file."""
 
     def of(content: bytes, orientation: str | None = None):
         path = tmp_path / "x.nii.gz"
@@ -26,14 +26,14 @@ def read(tmp_path):
 
 
 def with_header(**fields) -> bytes:
-    """The plain file with `fields` written into its header as they stand."""
+    """The uncompressed file with raw `fields` in its header."""
     header = nib.Nifti1Header.from_fileobj(io.BytesIO(PLAIN))
     for name, value in fields.items():
         header[name] = value
     return header.binaryblock + PLAIN[len(header.binaryblock) :]
 
 
-def test_packed_or_not_is_told_by_the_content(read):
+def test_compression_is_detected_by_content(read):
     for content in (PLAIN, gzip.compress(PLAIN)):
         found = read(content)
         assert_array_equal(found.values[..., 0], brain(0))
@@ -41,8 +41,8 @@ def test_packed_or_not_is_told_by_the_content(read):
         assert (found.values.dtype, found.positioned, found.remarks) == (np.float32, True, ())
 
 
-def test_values_are_those_of_nibabel(read):
-    """Also scaled ones and of the other byte order."""
+def test_values_match_nibabel(read):
+    """Also with scaling and in the other byte order."""
     for kind, values in {
         np.dtype(">i2"): brain(1),
         np.dtype("u1"): brain(1) // 5,
@@ -59,27 +59,27 @@ def test_values_are_those_of_nibabel(read):
     ("fields", "message"),
     [
         ({"dim": [3, 30000, 30000, 30000, 1, 1, 1, 1]}, "30000×30000×30000 voxels by its header, more than the"),
-        ({"dim": [4, 400, 400, 400, 32000, 1, 1, 1]}, r"4,096,000,000,000 bytes of voxels from byte 352 on by its"),
+        ({"dim": [4, 400, 400, 400, 32000, 1, 1, 1]}, r"4,096,000,000,000 bytes of voxels from byte 352 by its"),
         (
             {"dim": [4, 8, 9, 10, 32000, 1, 1, 1]},
-            r"not a whole NIfTI file \(ValueError: 1,792 bytes, but its header pro",
+            r"not a valid NIfTI file \(ValueError: 1,792 bytes, but .* by its header",
         ),
-        ({"dim": [4, 8, 9, 10, 0, 1, 1, 1]}, "8×9×10×0 voxels, expected one volume or a row of them"),
+        ({"dim": [4, 8, 9, 10, 0, 1, 1, 1]}, "8×9×10×0 voxels, expected one volume or a series of them"),
         ({"dim": [3, 8, 9, 0, 1, 1, 1, 1]}, "8×9×0 voxels, expected a volume of at least 8"),
         ({"dim": [3, 8, 9, -10, 1, 1, 1, 1]}, "8×9×-10 voxels, expected a volume of at least 8"),
-        ({"dim": [5, 8, 9, 10, 2, 3, 1, 1]}, "8×9×10×2×3 voxels, expected one volume or a row of them"),
+        ({"dim": [5, 8, 9, 10, 2, 3, 1, 1]}, "8×9×10×2×3 voxels, expected one volume or a series of them"),
         ({"dim": [0, 8, 9, 10, 1, 1, 1, 1]}, "voxels, expected a volume of at least 8"),
-        ({"datatype": 128, "bitpix": 24}, "expected whole or real numbers"),
+        ({"datatype": 128, "bitpix": 24}, "expected integers or real numbers"),
         ({"srow_x": [-1, 0, 0, np.nan]}, "the position in its header is NaN or infinite"),
         ({"quatern_b": np.nan, "qform_code": 1}, "sform or qform in its header is NaN or infinite"),
-        ({"quatern_b": 2, "qform_code": 1}, r"not a whole NIfTI file \(ValueError: "),
+        ({"quatern_b": 2, "qform_code": 1}, r"not a valid NIfTI file \(ValueError: "),
         ({"pixdim": [1, np.inf, 1, 1, 1, 1, 1, 1]}, "sform or qform in its header is NaN or infinite"),
-        ({"xyzt_units": 1}, "lengths in metres by its header, expected millimetres; mend xyzt_units"),
+        ({"xyzt_units": 1}, "lengths in metres by its header, expected millimetres; repair xyzt_units"),
         ({"xyzt_units": 3 + 8}, "lengths in micrometres by its header"),
-        ({"vox_offset": 0}, r"1,440 bytes of voxels from byte 0 on by its header, expected .* between 348 and"),
-        ({"vox_offset": 1e30}, r"1,440 bytes of voxels from byte 1,000,000,0\S* on by its header"),
+        ({"vox_offset": 0}, r"1,440 bytes of voxels from byte 0 by its header, expected .* between 348 and"),
+        ({"vox_offset": 1e30}, r"1,440 bytes of voxels from byte 1,000,000,0\S* by its header"),
         ({"magic": b"ni1"}, r"the header of a pair of files \(.hdr and .img\); convert the pair"),
-        ({"magic": b"xyz"}, r"not a whole NIfTI file \(HeaderDataError: "),
+        ({"magic": b"xyz"}, r"not a valid NIfTI file \(HeaderDataError: "),
     ],
 )
 def test_headers_are_not_trusted(read, fields, message):
@@ -87,15 +87,15 @@ def test_headers_are_not_trusted(read, fields, message):
         read(with_header(**fields))
 
 
-def test_nothing_is_read_far_beyond_what_the_header_promises(read):
-    """Some programs fill up to whole blocks; but a small packed file may hold zeros without end."""
+def test_nothing_is_read_far_beyond_the_declared_end(read):
+    """Some programs pad to whole blocks, but a small compressed file may contain endless zeros."""
     assert_array_equal(read(gzip.compress(PLAIN + bytes(1000))).values[..., 0], brain(0))
-    with pytest.raises(InputError, match=r"it goes on after the 1,792 bytes that its header promises\)"):
+    with pytest.raises(InputError, match=r"longer than the 1,792 bytes of its header\)"):
         read(gzip.compress(PLAIN + bytes(MAX_SPARE + 1)))
 
 
 def test_every_damaged_file_is_refused_or_read(read):
-    """Each byte of the header changed in two ways, packed and not: one kind of error, and no other."""
+    """Each byte of the header changed in two ways, compressed or not, raises only InputError."""
     for place in range(352):
         for flipped in (0x01, 0xFF):
             content = bytearray(PLAIN)
@@ -107,7 +107,7 @@ def test_every_damaged_file_is_refused_or_read(read):
 
 
 class TestForms:
-    """sform and qform, with codes, in one file."""
+    """sform and qform, with their codes, in one file."""
 
     @staticmethod
     def written(sform_code, qform_code, shift=0.0):
@@ -117,14 +117,14 @@ class TestForms:
         return image.to_bytes()
 
     @pytest.mark.parametrize(("sform_code", "qform_code", "used"), [(2, 0, 0), (0, 1, 30), (2, 1, 0), (4, 4, 0)])
-    def test_which_is_used(self, read, sform_code, qform_code, used):
+    def test_used_form(self, read, sform_code, qform_code, used):
         found = read(self.written(sform_code, qform_code, shift=30))
         assert found.affine[:3, 3].tolist() == [0, used, 0]
         assert (found.header.sform_code, found.header.qform_code) == (sform_code, qform_code)
-        both = ("sform and qform put a corner 30.0 mm apart; sform is used",)
+        both = ("corners by sform and qform are 30.0 mm apart; sform is used",)
         assert found.remarks == (both if sform_code and qform_code else ())
 
-    def test_rounding_is_no_contradiction(self, read):
+    def test_rounding_is_not_a_contradiction(self, read):
         assert read(self.written(1, 1, shift=0.09)).remarks == ()
         assert read(self.written(1, 1, shift=0.11)).remarks != ()
 
@@ -134,17 +134,15 @@ class TestForms:
 
     def test_neither_needs_stated_axes(self, read):
         content = self.written(0, 0)
-        with pytest.raises(
-            InputError, match=r"where the axes point .*; write one of them, or predict with --assume-or"
-        ):
+        with pytest.raises(InputError, match=r"no orientation .*; write one of them, or predict with --assume-or"):
             read(content)
         found = read(content, "LSP")
         assert (nib.aff2axcodes(found.affine), found.positioned) == (("L", "S", "P"), False)
         assert nib.affines.voxel_sizes(found.affine).tolist() == [1, 1, 1]
-        assert found.remarks == ("axes taken to point to LSP, as stated",)
+        assert found.remarks == ("axes assumed to be LSP, as stated",)
         assert read(PLAIN, "LSP").affine.tolist() == AFFINE.tolist()
 
     @pytest.mark.parametrize("orientation", ["", "RA", "RAR", "RLA", "ras", "RASI", "XYZ"])
-    def test_what_is_no_orientation(self, read, orientation):
+    def test_invalid_orientations(self, read, orientation):
         with pytest.raises(InputError, match=rf"^orientation {orientation}: expected L or R, A or P, and I or S, each"):
             read(self.written(0, 0), orientation)

@@ -59,7 +59,7 @@ def dice(a, b):
 
 
 @pytest.mark.parametrize("spacing", [1.0, 3.0])
-def test_zero_mean_and_unit_spread_inside_zero_outside(spacing):
+def test_zero_mean_and_unit_deviation_inside_zero_outside(spacing):
     case = normalize("c", brain_images(), None, affine_of(LPS), spacing, ALL)
     assert case.image.dtype == np.float16
     for channel in case.image.astype(np.float64):
@@ -73,10 +73,10 @@ def test_zero_mean_and_unit_spread_inside_zero_outside(spacing):
 
 
 @pytest.mark.parametrize(("spacing", "tolerance"), [(1.0, 0.002), (3.0, 0.1)])
-def test_monai_dictionary_transforms_do_the_same(spacing, tolerance):
-    """A brain that fills its box, so that MONAI's percentiles (of all voxels) are those of the brain.
+def test_matches_monai_dictionary_transforms(spacing, tolerance):
+    """A brain that fills its box, so that MONAI's percentiles (of all voxels) equal those of the brain.
 
-    At 1 mm only the rounding to float16 differs. MONAI does not smooth where it shrinks, hence the smooth texture and
+    At 1 mm only the rounding to float16 differs. MONAI does not smooth when shrinking, hence the smooth texture and
     the wider tolerance at 3 mm, in standard deviations of the brain.
     """
     images = np.zeros((4, 50, 52, 48), np.float32)
@@ -99,7 +99,7 @@ def test_monai_dictionary_transforms_do_the_same(spacing, tolerance):
     assert difference.max() < tolerance
 
 
-def test_an_outlier_does_not_set_the_scale():
+def test_outlier_does_not_determine_the_scale():
     images = brain_images()
     expected = normalize("c", images, None, affine_of(LPS), 1.0, (0.5, 99.5)).image.astype(np.float64)
     spoilt = images.copy()
@@ -110,7 +110,7 @@ def test_an_outlier_does_not_set_the_scale():
     assert normalize("c", spoilt, None, affine_of(LPS), 1.0, ALL).image.max() > 50
 
 
-def test_brightness_and_scanner_gain_do_not_matter():
+def test_invariance_to_brightness_and_scanner_gain():
     images = brain_images()
     brain = images != 0
     gains = np.array([3.0, 0.01, 100.0, 1.0]).reshape(4, 1, 1, 1)
@@ -122,7 +122,7 @@ def test_brightness_and_scanner_gain_do_not_matter():
 
 
 def test_the_edge_of_the_brain_is_not_darkened():
-    """Mixed with the zeros outside, a voxel at the edge would be up to 50 % too dark: here five deviations."""
+    """Mixed with zeros outside, a voxel at the edge would be up to 50 % too dark, here five standard deviations."""
     case = normalize("c", brain_images(), None, affine_of(LPS), 3.0, ALL)
     inside = case.image[0] != 0
     edge = inside & ~ndimage.binary_erosion(inside)
@@ -130,8 +130,8 @@ def test_the_edge_of_the_brain_is_not_darkened():
     assert case.image.min() > -5
 
 
-def test_a_thin_enhancing_rim_keeps_its_volume():
-    """1 mm at 3 mm; smoothed like the images, its labels would leave less than a tenth of it."""
+def test_thin_enhancing_rim_keeps_its_volume():
+    """1 mm at 3 mm; with the images' smoothing, less than a tenth of it would remain."""
     shape = (48, 48, 48)
     radius = np.sqrt(((np.indices(shape) - np.array([23.3, 24.1, 22.8]).reshape(3, 1, 1, 1)) ** 2).sum(axis=0))
     seg = np.select([radius < 11, radius < 12, radius < 18], [1, 3, 2], 0).astype(np.uint8)
@@ -142,8 +142,8 @@ def test_a_thin_enhancing_rim_keeps_its_volume():
         assert abs(share_kept - 1) < 0.15, label
 
 
-def test_of_equally_strong_labels_the_inner_one_wins():
-    """Each new voxel lies in the middle of eight: four of one label, four of another."""
+def test_inner_label_wins_ties():
+    """Each new voxel is at the centre of eight: four of one label, four of another."""
     for outer, inner in ((0, 1), (0, 2), (1, 3), (2, 3)):
         seg = np.full((8, 8, 8), outer, np.uint8)
         seg[::2] = inner
@@ -153,7 +153,7 @@ def test_of_equally_strong_labels_the_inner_one_wins():
 
 @pytest.mark.parametrize("axes", NATIVE_AXES.values(), ids=NATIVE_AXES)
 @pytest.mark.parametrize(("spacing", "bound"), [(1.0, 0.97), (2.0, 0.9)])
-def test_a_lesion_comes_back_to_its_place(axes, spacing, bound):
+def test_lesion_returns_to_its_place(axes, spacing, bound):
     shape = (40, 44, 18)
     affine = affine_of(axes, (1.0, 1.0, 2.0))
     blob = (ball(shape, 9, (16, 25, 8)) & ~ball(shape, 5, (20, 28, 9))) * np.uint8(3)
@@ -166,7 +166,7 @@ def test_a_lesion_comes_back_to_its_place(axes, spacing, bound):
 
 @pytest.mark.parametrize("axes", NATIVE_AXES.values(), ids=NATIVE_AXES)
 def test_orientation_is_exact(axes):
-    """At the spacing of the input nothing is interpolated: three marked voxels and the image come back to their own."""
+    """At the input's spacing nothing is interpolated: three marked voxels and the image are recovered exactly."""
     images, affine = brain_images((20, 24, 22), 9), affine_of(axes)
     seg = np.zeros(images.shape[1:], np.uint8)
     for label, voxel in enumerate([(6, 12, 11), (10, 17, 12), (9, 10, 15)], start=1):
@@ -182,7 +182,7 @@ def test_orientation_is_exact(axes):
 
 
 def test_thick_slices():
-    """5.5 mm between slices: the gaps are interpolated, in the plane it shrinks."""
+    """5.5 mm between slices: interpolated across slices, downsampled within."""
     shape = (60, 60, 14)
     affine = affine_of(LPS, (1.0, 1.0, 5.5))
     offsets = (np.indices(shape) - (np.array(shape) - 1).reshape(3, 1, 1, 1) / 2) * np.array([1, 1, 5.5]).reshape(
@@ -198,7 +198,7 @@ def test_thick_slices():
     assert dice(native, lesion) > 0.85
 
 
-def test_a_volume_smaller_than_the_networks_input():
+def test_volume_smaller_than_the_networks_input():
     case = normalize("c", textures((12, 10, 9), smooth=1.0), None, affine_of(LPS), 3.0, ALL)
     assert case.image.shape == (4, 4, 4, 3)
     assert np.isfinite(case.image).all()
@@ -220,7 +220,7 @@ def test_a_modality_without_contrast():
 
 @pytest.fixture
 def study(tmp_path):
-    """Two cases as files and their manifest; the second has neither segmentation nor grade."""
+    """Two cases as files, and their manifest; the second has neither segmentation nor grade."""
     rows = []
     for number, name in enumerate(("a", "b")):
         images = brain_images((20, 24, 22), 9, seed=number)
@@ -258,14 +258,14 @@ def test_a_whole_set(study, tmp_path):
     assert (out / "a.npz").read_bytes() == first
 
 
-def test_an_interrupted_run_goes_on_with_what_is_missing(study, tmp_path):
-    """The finished case is marked, so that it shows whether it is used or made anew."""
+def test_interrupted_run_resumes_with_missing_cases(study, tmp_path):
+    """The finished case is marked to show whether it is reused or recomputed."""
     root, _ = study
     out, finished = tmp_path / "normalized", tmp_path / "finished"
     damaged = root / "b/flair.nii.gz"
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-100])
-    with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a whole NIfTI file"):
+    with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a valid NIfTI file"):
         written(study, out, finished)
     assert not out.exists()
     (kept,), (checksum,) = finished.glob("*.npz"), finished.glob("*.blake2b")
@@ -285,12 +285,12 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(study, tmp_path):
     finished.mkdir()
     kept.write_bytes(backup[0])
     checksum.write_bytes(backup[1])
-    (root / "a/t1.nii.gz").write_bytes((root / "a/t2.nii.gz").read_bytes())  # other voxels: begun anew
+    (root / "a/t1.nii.gz").write_bytes((root / "a/t2.nii.gz").read_bytes())  # other voxels: started over
     assert first_value() != 42
 
 
-def test_a_damaged_finished_case_is_made_anew(study, tmp_path, capfd):
-    """One bit is enough, also where the archive's own checksums do not look; and so is a lost checksum."""
+def test_damaged_finished_case_is_recomputed(study, tmp_path, capfd):
+    """A single bit is enough, even outside the archive's own checksums, and so is a missing checksum."""
     root, _ = study
     out, finished = tmp_path / "normalized", tmp_path / "finished"
     written(study, out, finished)
@@ -300,7 +300,7 @@ def test_a_damaged_finished_case_is_made_anew(study, tmp_path, capfd):
 
     def interrupted():
         flair.write_bytes(content[:-100])
-        with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a whole NIfTI file"):
+        with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a valid NIfTI file"):
             written(study, out, finished)
         flair.write_bytes(content)
         return next(finished.glob("*.npz"))
@@ -318,11 +318,11 @@ def test_a_damaged_finished_case_is_made_anew(study, tmp_path, capfd):
         damage(interrupted())
         capfd.readouterr()
         written(study, out, finished)
-        assert "damaged or not finished; it was removed, case a is normalised anew\n" in capfd.readouterr().out
+        assert "damaged or unfinished; it was removed, case a is normalised again\n" in capfd.readouterr().out
         assert (out / "a.npz").read_bytes() == whole
 
 
-def test_a_grid_too_fine_for_the_memory(monkeypatch):
+def test_grid_too_fine_for_memory(monkeypatch):
     monkeypatch.setattr("btlib.volumes.data.normalize.MAX_VOXELS", 10_000)
     images, affine = brain_images((24, 20, 22), 9), affine_of(LPS)
     assert normalize("c", images, None, affine, 1.0, ALL).image[0].size < 10_000
@@ -332,7 +332,7 @@ def test_a_grid_too_fine_for_the_memory(monkeypatch):
         normalize("c", images, None, affine, 0.5, ALL)
 
 
-def test_other_parameters_begin_anew(study, tmp_path):
+def test_other_parameters_start_over(study, tmp_path):
     out, finished = tmp_path / "normalized", tmp_path / "finished"
     (study[0] / "b/t1.nii.gz").rename(tmp_path / "t1.nii.gz")
     with pytest.raises(InputError, match=r"b/t1\.nii\.gz: no such file"):
@@ -342,7 +342,7 @@ def test_other_parameters_begin_anew(study, tmp_path):
     assert nib.affines.voxel_sizes(load_case(out, "a").affine).tolist() == [2.0, 2.0, 2.0]
 
 
-def test_a_failure_leaves_the_earlier_output(study, tmp_path):
+def test_failure_keeps_the_earlier_output(study, tmp_path):
     out, finished = tmp_path / "normalized", tmp_path / "finished"
     written(study, out, finished)
     before = case_path(out, "a").read_bytes()

@@ -1,4 +1,4 @@
-"""What the scans say of a numbering: signs by hand, and every permutation of every numbering told from the others."""
+"""Check of numberings against scans: signs by hand, and every permutation of every numbering detected."""
 
 from itertools import permutations
 
@@ -10,25 +10,23 @@ from btlib.volumes.data.label_signs import Signs, signs_of
 from btlib.volumes.data.labels import CONVENTIONS, EDEMA, ENHANCING, NECROTIC_CORE, TISSUE, named, numbering
 from btlib.volumes.data.plausibility import check_numbering
 
-GLIOMA = {  # as real ones show: low-grade ones take up no contrast
+GLIOMA = {  # as in real ones: low-grade ones take up no contrast
     NECROTIC_CORE: Signs(depth=1.5, flair=4.0, uptake=0.0, touching={}),
     EDEMA: Signs(depth=0.7, flair=3.5, uptake=-0.2, touching={}),
     ENHANCING: Signs(depth=1.3, flair=4.5, uptake=2.0, touching={}),
 }
 LAYOUT = ("brats", "canonical")
-PERMUTATIONS = list(permutations((NECROTIC_CORE, EDEMA, ENHANCING)))  # of which the first is canonical
+PERMUTATIONS = list(permutations((NECROTIC_CORE, EDEMA, ENHANCING)))  # the first is canonical
 
 
 def case(labels, tissues=(NECROTIC_CORE, EDEMA, ENHANCING)):
-    """A glioma as a set with this numbering has it."""
-    seen = {
-        number: label or NECROTIC_CORE for number, label in numbering(labels).items() if number
-    }  # a cavity looks so too
+    """A glioma in a data set with this numbering."""
+    seen = {number: label or NECROTIC_CORE for number, label in numbering(labels).items() if number}  # also a cavity
     return {number: GLIOMA[label] for number, label in seen.items() if label in tissues}
 
 
 def slab():
-    """A tumour of 3 × 3 × 5 voxels: the middle layer in x is 7, the outer two are 2; and the scans around it."""
+    """A tumour of 3 × 3 × 5 voxels, 7 in the middle layer in x and 2 in the outer two, and its scans."""
     numbers = np.zeros((5, 5, 7), np.int32)
     numbers[1:4, 1:4, 1:6] = 2
     numbers[2, 1:4, 1:6] = 7
@@ -36,10 +34,10 @@ def slab():
     return numbers, {name: normal.copy() for name in ("t1", "t1ce", "flair")}
 
 
-def test_where_numbers_lie():
+def test_positions_of_numbers():
     numbers, images = slab()
     found = signs_of(images, numbers, np.ones(3))
-    # all 30 voxels of 2 are at the surface, and of 7 the 12 of its border; the other 3 are 2 voxels deep
+    # all 30 voxels of 2 and 12 of 7 are at the surface; the other 3 are 2 voxels deep
     mean = (30 + 12 + 3 * 2) / 45
     assert found[2].depth == pytest.approx(1 / mean)
     assert found[7].depth == pytest.approx((12 + 3 * 2) / 15 / mean)
@@ -48,7 +46,7 @@ def test_where_numbers_lie():
     assert found[2].touching == {7: pytest.approx(30 / (30 + 30 + 32))}
 
 
-def test_how_bright_numbers_are():
+def test_brightness_of_numbers():
     numbers, images = slab()
     images["flair"][numbers == 2] = 12
     images["t1ce"][numbers == 7] = 13
@@ -60,7 +58,7 @@ def test_how_bright_numbers_are():
     assert found[2].uptake == 0
 
 
-def test_few_voxels_tell_nothing():
+def test_few_voxels_are_not_informative():
     numbers, images = slab()
     numbers[numbers == 7] = 0
     numbers[2, 2, 1:6] = 7
@@ -69,12 +67,12 @@ def test_few_voxels_tell_nothing():
 
 
 @pytest.mark.parametrize("labels", [*CONVENTIONS, *(named(dict(zip((1, 2, 3), p, strict=True))) for p in PERMUTATIONS)])
-def test_a_right_numbering_is_taken_without_a_word(labels):
+def test_correct_numbering_is_accepted_silently(labels):
     assert check_numbering(labels, (labels,), [case(labels)]) == []
 
 
 @pytest.mark.parametrize("right", PERMUTATIONS[1:])
-def test_of_three_numbers_every_other_order_is_told(right):
+def test_every_other_order_of_three_numbers_is_detected(right):
     labels = named(dict(zip((1, 2, 3), right, strict=True)))
     pairs = ", ".join(f"{number}: {TISSUE[label]}" for number, label in enumerate(right, 1))
     state = labels if labels in CONVENTIONS else f"{{{pairs}}}"
@@ -89,12 +87,12 @@ def test_of_three_numbers_every_other_order_is_told(right):
     ("assumed", "right"),
     [("brats2015", "ped"), ("ped", "post_treatment"), ("post_treatment", "brats2015"), ("post_treatment", "ped")],
 )
-def test_of_four_numbers_the_other_convention_is_told(assumed, right):
+def test_other_convention_of_four_numbers_is_detected(assumed, right):
     with pytest.raises(InputError, match=rf"read as {assumed} .*, but {right} .* fits the scans better"):
         check_numbering(assumed, (assumed,), [case(right)])
 
 
-def test_a_newer_name_with_4_for_enhancing_tumor():
+def test_newer_file_names_with_4_for_enhancing_tumor():
     with pytest.raises(
         InputError, match=r"read as post_treatment .*, but brats \(1 necrotic_core, 2 edema, 4 enhancing\) fits"
     ):
@@ -108,16 +106,16 @@ def test_a_set_without_enhancing_tumor():
         check_numbering("msd", ("msd",), low_grade)
 
 
-def test_the_set_decides_and_not_the_case():
+def test_whole_set_decides():
     odd = {1: GLIOMA[EDEMA], 2: GLIOMA[NECROTIC_CORE], 3: GLIOMA[ENHANCING]}
     assert check_numbering("canonical", LAYOUT, [odd, *[case("canonical")] * 3]) == []
     with pytest.raises(InputError, match=r"but msd .* fits"):
         check_numbering("canonical", LAYOUT, [case("canonical"), *[odd] * 3])
 
 
-def test_what_the_scans_cannot_tell():
+def test_inconclusive_scans():
     alike = Signs(depth=1.0, flair=3.0, uptake=0.0, touching={})
-    with pytest.raises(InputError, match=r"fits the scans about as well .*write to params\.yaml what is right"):
+    with pytest.raises(InputError, match=r"fits the scans about as well .*set the right one in params\.yaml"):
         check_numbering("canonical", LAYOUT, [{1: alike, 2: alike._replace(depth=1.01)}])
     (warning,) = check_numbering("canonical", LAYOUT, [{1: alike, 2: alike._replace(depth=0.95)}])
     assert "fits the scans about as well" in warning

@@ -15,7 +15,7 @@ def changed(row: int, column: int, by: float) -> np.ndarray:
     return affine
 
 
-def test_which_grids_are_the_same():
+def test_same_grid():
     assert same_grid(SHAPE, THICK, SHAPE, THICK) and same_grid(SHAPE, THICK, SHAPE, changed(0, 3, 1e-3))
     assert not same_grid(SHAPE, THICK, SHAPE, changed(2, 3, 1))
     assert not same_grid(SHAPE, THICK, SHAPE, changed(0, 0, 1e-2))  # 2 mm at the far end
@@ -35,10 +35,10 @@ def test_which_grids_are_the_same():
             changed(2, 3, 2) * [[1], [1], [1.5], [1]],
             "voxels of 1×1×8.25 mm, not 1×1×5.5; origin (0.0, 0.0, 3.0) mm, not (0.0, 0.0, 0.0)",
         ),
-        (SHAPE, nib.affines.from_matvec(nib.eulerangles.euler2mat(0.01)) @ THICK, "its corners lie up to 2.81 mm off"),
+        (SHAPE, nib.affines.from_matvec(nib.eulerangles.euler2mat(0.01)) @ THICK, "its corners are up to 2.81 mm off"),
     ],
 )
-def test_only_what_differs_is_said(shape, affine, words):
+def test_only_differences_are_listed(shape, affine, words):
     assert differences(shape, affine, SHAPE, THICK) == words
 
 
@@ -60,11 +60,11 @@ def test_only_what_differs_is_said(shape, affine, words):
         (
             (64, 64, 64),
             np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
-            "two axes .* the same way",
+            "two axes .* are parallel",
         ),
     ],
 )
-def test_no_grid_of_a_head(shape, affine, message):
+def test_impossible_grids_of_a_head(shape, affine, message):
     with pytest.raises(InputError, match=f"^a.nii: .*{message}"):
         check_grid("a.nii", shape, affine)
 

@@ -21,7 +21,7 @@ from tests.volumes.data.volume_samples import (
     write_table,
 )
 
-UNTOLD = "the scans cannot tell whether that is right: check it, and write it to volumes.labels in params.yaml"
+UNCONFIRMED = "the scans cannot confirm it: check it, and set volumes.labels in params.yaml"
 
 
 def refusal(root, resample=False) -> str:
@@ -39,7 +39,7 @@ def test_the_manifest(tmp_path):
     assert warning.startswith(
         "the labels are read as brats (1 necrotic_core, 2 edema, 4 enhancing); no segmentation has two"
     )
-    assert warning.endswith(UNTOLD)
+    assert warning.endswith(UNCONFIRMED)
     assert manifest.iloc[0].to_dict() == {
         "case": names[0],
         "patient": names[0],
@@ -62,7 +62,7 @@ def test_every_row_can_be_read_again(tmp_path):
     assert seg[2, 4, 2] == 2
 
 
-def test_many_cases_in_processes_of_their_own(tmp_path):
+def test_many_cases_in_separate_processes(tmp_path):
     names = make_brats2020(tmp_path, "HLHLH")
     assert ingest(tmp_path, resample=False)[0]["case"].tolist() == names
     (tmp_path / names[3] / f"{names[3]}_t2.nii.gz").unlink()
@@ -93,24 +93,24 @@ def test_all_faults_of_all_cases_in_one_list(tmp_path):
         f"name_mapping.csv: case {names[6]}: grade '3' is neither HGG nor LGG",
         f"case {names[7]}: twice, {names[7]}/{names[7]}_t1ce.nii.gz and copy/{names[7]}/{names[7]}_t1ce.nii.gz",
         f"case {names[0]}: no t1ce volume",
-        f"case {names[1]}: not on one grid",
+        f"case {names[1]}: not on the grid of",
         f"{names[2]}_t1.nii.gz: 1 voxels are NaN or infinite",
-        f"{names[2]}_seg.nii.gz: label 9 found",
+        f"{names[2]}_seg.nii.gz: unknown label 9",
         f"{names[3]}_t2.nii.gz: blank, every voxel is 0",
-        f"{names[4]}_seg.nii.gz: label 7 found",
-        f"{names[5]}_t1.nii.gz: not a whole NIfTI file",
+        f"{names[4]}_seg.nii.gz: unknown label 7",
+        f"{names[5]}_t1.nii.gz: not a valid NIfTI file",
     ]
     assert [part for part in expected if part not in message] == []
     assert f"{len(expected)} fault(s)" in message
 
 
-def test_one_scan_under_two_names(tmp_path):
+def test_same_scan_under_two_names(tmp_path):
     first, second = make_brats2020(tmp_path, "HL")
     save(tmp_path / second / f"{second}_t1ce.nii.gz", brain(1))
-    assert f"cases {first}, {second}: the same t1ce volume, so the same case under several names" in refusal(tmp_path)
+    assert f"cases {first}, {second}: the same t1ce volume, so one case under several names" in refusal(tmp_path)
 
 
-def test_a_table_that_names_a_file_or_a_case_twice(tmp_path):
+def test_table_that_repeats_a_file_or_a_case(tmp_path):
     for key in range(5):
         save(tmp_path / f"{key}.nii", brain(key))
     files = {"t1": "0.nii", "t1ce": "1.nii", "t2": "2.nii", "flair": "3.nii"}
@@ -122,15 +122,15 @@ def test_a_table_that_names_a_file_or_a_case_twice(tmp_path):
     )
     message = refusal(tmp_path)
     assert "case a: twice, 1.nii and 4.nii; remove one" in message
-    assert "case 'b/c': its name becomes a file's" in message
+    assert "case 'b/c': the name is used for a file" in message
     write_table(tmp_path, {"case": "a", **files, "t2": "0.nii"}, {"case": "b", **files, "t1": "../0.nii"})
     message = refusal(tmp_path)
-    assert "case a: 0.nii stands for more than one of t1, t1ce, t2, flair, seg" in message
+    assert "case a: 0.nii is used for more than one of t1, t1ce, t2, flair, seg" in message
     assert "../0.nii: leads out of its root folder" in message
 
 
 @pytest.mark.parametrize(("numbers", "convention"), [((1, 2, 4), "brats"), ((1, 2, 3), "canonical"), ((1, 2), "brats")])
-def test_3_is_enhancing_where_the_set_has_no_4(tmp_path, numbers, convention):
+def test_3_is_enhancing_if_the_set_has_no_4(tmp_path, numbers, convention):
     names = make_brats2020(tmp_path, "HL", numbers=(1, 2))
     save(tmp_path / names[1] / f"{names[1]}_seg.nii.gz", labels(numbers))
     assert ingest(tmp_path, resample=False)[0]["labels"].tolist() == [convention] * 2
@@ -139,18 +139,18 @@ def test_3_is_enhancing_where_the_set_has_no_4(tmp_path, numbers, convention):
 def test_3_and_4_in_one_set_are_refused(tmp_path):
     names = make_brats2020(tmp_path, "HL")
     save(tmp_path / names[1] / f"{names[1]}_seg.nii.gz", labels((1, 2, 3)))
-    assert f"number their labels in two ways: {names[0]}/" in refusal(tmp_path)
+    assert f"use two numberings: {names[0]}/" in refusal(tmp_path)
 
 
-def test_two_kinds_of_sets_side_by_side(tmp_path):
+def test_two_kinds_of_sets_together(tmp_path):
     make_case(tmp_path / "BraTS2021_00000", 0)
     make_case(tmp_path / "BraTS-GLI-00003-000", 1, NEW, (1, 2, 3))
     make_case(tmp_path / "BraTS-GLI-00004-000", 2, NEW, numbers=())
     manifest, warnings = ingest(tmp_path, resample=False)
     assert manifest["labels"].tolist() == ["canonical", "", "brats"]
     assert manifest["patient"].tolist() == ["BraTS-GLI-00003", "BraTS-GLI-00004", "BraTS2021_00000"]
-    assert warnings[0] == "case BraTS-GLI-00004-000: neither segmentation nor grade: nothing to learn from it"
-    assert [warning.endswith(UNTOLD) for warning in warnings[1:]] == [True, True]
+    assert warnings[0] == "case BraTS-GLI-00004-000: neither segmentation nor grade: cannot be used for training"
+    assert [warning.endswith(UNCONFIRMED) for warning in warnings[1:]] == [True, True]
     save(tmp_path / "BraTS-GLI-00003-000/BraTS-GLI-00003-000-seg.nii.gz", labels((1, 2, 3, 4)))
     assert ingest(tmp_path, resample=False)[0]["labels"].tolist() == ["post_treatment", "", "brats"]
 
@@ -163,17 +163,18 @@ def test_raw_scans_with_skull_on_their_own_grids(tmp_path):
     files = {name: f"{name}.nii.gz" for name in ("t1", "t1ce", "t2", "flair")}
     write_table(tmp_path, {"case": "raw", **files, "grade": "LGG"})
     message = refusal(tmp_path)
-    assert "case raw: not on one grid" in message and "volumes.resample: true" in message
+    assert "case raw: not on the grid of" in message and "volumes.resample: true" in message
     manifest, warnings = ingest(tmp_path, resample=True)
     assert manifest.iloc[0][["shape", "spacing", "labels"]].tolist() == ["16x17x9", "0.900x0.900x5.500", ""]
     assert warnings == [
-        "case raw: flair brought onto the grid of t1ce by headers, which know of no movement",
-        "case raw: t1, t1ce, t2, flair hardly anywhere 0: with skull, or noise in the air? The net expects brain alone",
-        "case raw: t1, t1ce, t2: covers a part of what the others show (t1 70.2%, t1ce 70.2%, t2 70.2%, flair 100.0%)",
+        "case raw: flair resampled to the grid of t1ce by headers, without motion correction",
+        "case raw: t1, t1ce, t2, flair: almost no background is 0: skull present, or noise in the air? "
+        "The network expects skull-stripped scans",
+        "case raw: t1, t1ce, t2: covers only part of the others (t1 70.2%, t1ce 70.2%, t2 70.2%, flair 100.0%)",
     ]
 
 
-def test_a_brain_that_fills_half_of_its_box_is_no_skull(tmp_path):
+def test_brain_that_fills_half_of_its_box_is_not_reported_as_skull(tmp_path):
     radius = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0)
     for key, name in enumerate(("t1", "t1ce", "t2", "flair")):
         ball = np.where(radius < 8, 100 + key, 0).astype(np.int16)
@@ -184,21 +185,21 @@ def test_a_brain_that_fills_half_of_its_box_is_no_skull(tmp_path):
     assert ingest(tmp_path, resample=False)[1] == []
 
 
-def test_the_numbering_that_is_stated(tmp_path):
+def test_stated_numbering(tmp_path):
     make_brats2020(tmp_path, "HL", numbers=(1, 2, 3))
     manifest, warnings = ingest(tmp_path, resample=False, labels="msd")
     assert manifest["labels"].tolist() == ["msd", "msd"]
     assert warnings[0].startswith(
         "the labels are read as msd (1 edema, 2 necrotic_core, 3 enhancing); no segmentation has two"
     )
-    with pytest.raises(InputError, match=r"label 3 found, but known are 0, 1, 2 \(1 edema, 2 necrotic_core\); say in"):
+    with pytest.raises(InputError, match=r"unknown label 3, expected 0, 1, 2 \(1 edema, 2 necrotic_core\); set"):
         ingest(tmp_path, resample=False, labels="1 edema, 2 necrotic_core")
 
 
 def tumors(root, numbers: dict[str, int], count=3) -> None:
     """Cases with a ball of core within a shell of enhancing tumour within oedema, listed in cases.csv.
 
-    Oedema is bright in FLAIR, enhancing tumour is brighter in T1ce than in T1, all else is noise about one value.
+    Oedema is bright on FLAIR, enhancing tumour is brighter on T1ce than on T1, everything else is noise.
     """
     radius = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0)
     tissue = np.select(
@@ -218,7 +219,7 @@ def tumors(root, numbers: dict[str, int], count=3) -> None:
     write_table(root, *rows)
 
 
-def test_a_numbering_that_the_scans_bear_out_needs_no_word(tmp_path):
+def test_numbering_confirmed_by_the_scans_gives_no_warning(tmp_path):
     tumors(tmp_path, {"necrotic_core": 1, "edema": 2, "enhancing": 3})
     manifest, warnings = ingest(tmp_path, resample=False)
     assert (set(manifest["labels"]), warnings) == ({"canonical"}, [])
@@ -232,14 +233,14 @@ def test_a_numbering_that_the_scans_bear_out_needs_no_word(tmp_path):
         ({"enhancing": 1, "edema": 2, "necrotic_core": 3}, "{1: enhancing, 2: edema, 3: necrotic_core}"),
     ],
 )
-def test_a_numbering_that_fits_worse_than_another_is_refused(tmp_path, numbers, right):
+def test_worse_fitting_numbering_is_refused(tmp_path, numbers, right):
     tumors(tmp_path, numbers)
     message = refusal(tmp_path)
     assert "fits the scans better (in 3 case(s)" in message
-    assert f"write to params.yaml what is right, volumes.labels: {right} or " in message
+    assert f"set the right one in params.yaml, volumes.labels: {right} or " in message
 
 
-def test_a_stated_numbering_is_used_against_the_scans_with_a_warning(tmp_path):
+def test_stated_numbering_overrides_the_scans_with_a_warning(tmp_path):
     tumors(tmp_path, {"edema": 1, "necrotic_core": 2, "enhancing": 3}, count=1)
     manifest, (warning,) = ingest(tmp_path, resample=False, labels="canonical")
     assert manifest["labels"].tolist() == ["canonical"]
@@ -247,7 +248,7 @@ def test_a_stated_numbering_is_used_against_the_scans_with_a_warning(tmp_path):
     assert ingest(tmp_path, resample=False, labels="msd")[1] == []
 
 
-def test_a_case_that_brings_its_process_down_is_named(tmp_path, monkeypatch):
+def test_case_that_crashes_its_process_is_named(tmp_path, monkeypatch):
     names = make_brats2020(tmp_path, "HL")
     lost = [Lost("crashed the program that decodes it"), Lost("took more than 300 s")]
     monkeypatch.setattr("btlib.volumes.data.ingest.in_isolation", lambda *_, **__: lost)

@@ -12,7 +12,7 @@ from btlib.volumes.data.labels import CONVENTIONS, canonical, common_convention,
         ("canonical", [0, 1, 2, 3], [0, 1, 2, 3]),
         ("msd", [0, 1, 2, 3], [0, 2, 1, 3]),  # the Decathlon's 1 is oedema
         ("ped", [4, 3, 2, 1], [2, 1, 1, 3]),  # a cyst is core
-        ("post_treatment", [4, 1, 2, 3], [0, 1, 2, 3]),  # a cavity is no tumour
+        ("post_treatment", [4, 1, 2, 3], [0, 1, 2, 3]),  # a cavity is not tumour
         ("brats2015", [1, 2, 3, 4], [1, 2, 1, 3]),
         ("7 edema, 9 necrotic_core", [0, 7, 9, 7], [0, 2, 1, 2]),
     ],
@@ -24,12 +24,12 @@ def test_canonical_labels(convention, numbers, expected, kind):
     assert seg.ravel().tolist() == expected
 
 
-def test_numbers_that_scaling_has_bent():
+def test_numbers_altered_by_scaling():
     seg = canonical(np.float32([[[0, 1.0000001, 1.9999998, 3.9999995]]]), "brats", "a")
     assert seg.ravel().tolist() == [0, 1, 2, 3]
 
 
-def test_the_conventions_that_fit():
+def test_fitting_conventions():
     both = ("brats", "canonical")
     assert fitting(np.array([0, 1, 2]), both, "a") == ["brats", "canonical"]
     assert fitting(np.array([0, 2, 4]), both, "a") == ["brats"]
@@ -39,29 +39,33 @@ def test_the_conventions_that_fit():
 @pytest.mark.parametrize(
     ("numbers", "conventions", "message"),
     [
-        ([0, 1, 7], ("brats", "canonical"), r"^a_seg: label 7 found.*0, 1, 2, 4 \(brats\) or 0, 1, 2, 3 \(canonical\)"),
+        (
+            [0, 1, 7],
+            ("brats", "canonical"),
+            r"^a_seg: unknown label 7.*0, 1, 2, 4 \(brats\) or 0, 1, 2, 3 \(canonical\)",
+        ),
         (
             [0, 1, 3, 4],
             ("brats", "canonical"),
-            r"^a_seg: label 1, 3, 4 found.*say in volumes\.labels what the numbers stand for, as ped \(1 enhancing, "
+            r"^a_seg: unknown label 1, 3, 4.*set volumes\.labels to the meaning of the numbers, as ped \(1 enhancing, "
             r"2 necrotic_core, 3 necrotic_core, 4 edema\) or post_treatment \(.*4 background\) or brats2015",
         ),
-        ([0, -1], ("msd",), "label -1 found"),
-        ([0, 1.5], ("brats",), r"label 1\.5 found"),
-        ([0, np.nan], ("brats",), "label nan found.*renumber the labels or remove the file"),
+        ([0, -1], ("msd",), "unknown label -1"),
+        ([0, 1.5], ("brats",), r"unknown label 1\.5"),
+        ([0, np.nan], ("brats",), "unknown label nan.*renumber the labels or remove the file"),
     ],
 )
-def test_numbers_that_no_convention_knows(numbers, conventions, message):
+def test_numbers_in_no_convention(numbers, conventions, message):
     with pytest.raises(InputError, match=message):
         fitting(np.array(numbers, float), conventions, "a_seg")
 
 
-def test_the_set_decides_what_3_is():
+def test_set_decides_the_meaning_of_3():
     either, old, new = ["brats", "canonical"], ["brats"], ["canonical"]
     assert common_convention([("a", either), ("b", either)]) == "brats"
     assert common_convention([("a", either), ("b", new)]) == "canonical"
     assert common_convention([("a", old), ("b", either)]) == "brats"
-    with pytest.raises(InputError, match="in two ways: b 0, 1, 2, 4 and a 0, 1, 2, 3; renumber one kind"):
+    with pytest.raises(InputError, match="two numberings: b 0, 1, 2, 4 and a 0, 1, 2, 3; renumber one kind"):
         common_convention([("a", new), ("b", old), ("c", new), ("d", either)])
 
 
@@ -87,14 +91,14 @@ def test_a_numbering_without_a_name_is_spelled_out():
         ("5 enhancing, 6 edema, 8 necrotic_core", [0, 8, 6, 5]),
     ],
 )
-def test_canonical_labels_in_the_numbers_of_a_set(convention, expected):
+def test_renumbering_canonical_labels(convention, expected):
     labels = np.arange(4, dtype=np.uint8).reshape(2, 1, 2)
     numbers = renumbered(labels, convention)
     assert (numbers.dtype, numbers.ravel().tolist()) == (np.uint8, expected)
     assert (canonical(numbers, convention, "a") == labels).all()
 
 
-def test_a_tissue_that_a_numbering_has_no_number_for():
+def test_tissue_without_a_number():
     assert renumbered(np.uint8([0, 2]), "1 edema").tolist() == [0, 1]
     with pytest.raises(InputError, match="300 necrotic_core has no number up to 255 for necrotic_core and"):
         renumbered(np.uint8([1, 2, 3]), "1 edema, 300 necrotic_core")

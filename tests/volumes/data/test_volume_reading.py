@@ -36,7 +36,7 @@ def test_images_labels_and_affine(tmp_path, row):
     assert read_case(tmp_path, row | {"seg": ""}, resample=False)[1] is None
 
 
-def test_kinds_of_files_that_hold_the_same(tmp_path, row):
+def test_equivalent_kinds_of_files(tmp_path, row):
     values = brain(0)
     save(tmp_path / "t1.nii", values)
     nib.save(nib.Nifti2Image(values.astype(np.float64), AFFINE), tmp_path / "second.nii.gz")
@@ -49,7 +49,7 @@ def test_kinds_of_files_that_hold_the_same(tmp_path, row):
         assert_array_equal(images[0], values, err_msg=name)
 
 
-def test_volumes_of_a_4d_file_go_to_their_modalities(tmp_path):
+def test_volumes_of_a_4d_file_are_assigned_to_modalities(tmp_path):
     make_msd(tmp_path)
     channels = {"t1": 1, "t1ce": 2, "t2": 3, "flair": 0}
     row = {name: f"imagesTr/BRATS_002.nii.gz#{number}" for name, number in channels.items()}
@@ -59,8 +59,8 @@ def test_volumes_of_a_4d_file_go_to_their_modalities(tmp_path):
     assert [np.count_nonzero(seg == label) for label in (1, 2, 3)] == [3, 3, 3]
     assert seg[2, 4, 2] == 2, "the Decathlon's 1 is oedema"
     for path, message in {
-        "imagesTr/BRATS_002.nii.gz#4": "there is no volume 4; the file holds 4, counted from 0",
-        "imagesTr/BRATS_002.nii.gz": "holds 4 volumes; name one of them, as in imagesTr/BRATS_002.nii.gz#0",
+        "imagesTr/BRATS_002.nii.gz#4": "no volume 4; the file has 4, counted from 0",
+        "imagesTr/BRATS_002.nii.gz": "contains 4 volumes; name one of them, as in imagesTr/BRATS_002.nii.gz#0",
     }.items():
         assert f"{path}: {message}" in refusal(tmp_path, row | {"t2": path})
 
@@ -69,21 +69,21 @@ def test_a_truncated_file(tmp_path, row):
     whole = (tmp_path / "t2.nii.gz").read_bytes()
     for kept in (0, 30, len(whole) // 2, len(whole) - 1):
         (tmp_path / "t2.nii.gz").write_bytes(whole[:kept])
-        assert "t2.nii.gz: not a whole NIfTI file (" in refusal(tmp_path, row), kept
+        assert "t2.nii.gz: not a valid NIfTI file (" in refusal(tmp_path, row), kept
     plain = gzip.decompress(whole)
     (tmp_path / "t2.nii").write_bytes(plain[:-1])
-    assert "t2.nii: not a whole NIfTI file (" in refusal(tmp_path, row | {"t2": "t2.nii"})
+    assert "t2.nii: not a valid NIfTI file (" in refusal(tmp_path, row | {"t2": "t2.nii"})
 
 
-def test_a_bit_that_flipped_is_seen_by_the_checksum(tmp_path, row):
+def test_flipped_bit_is_detected_by_the_checksum(tmp_path, row):
     plain = gzip.decompress((tmp_path / "t1.nii.gz").read_bytes())
-    packed = bytearray(gzip.compress(plain, compresslevel=0, mtime=0))  # stored as it is: any change decodes
+    packed = bytearray(gzip.compress(plain, compresslevel=0, mtime=0))  # stored uncompressed: any change decodes
     packed[1200] ^= 8
     (tmp_path / "t1.nii.gz").write_bytes(packed)
-    assert "t1.nii.gz: not a whole NIfTI file (BadGzipFile: CRC check failed" in refusal(tmp_path, row)
+    assert "t1.nii.gz: not a valid NIfTI file (BadGzipFile: CRC check failed" in refusal(tmp_path, row)
 
 
-def test_values_that_are_none(tmp_path, row):
+def test_invalid_values(tmp_path, row):
     for name, value in {"t1": np.nan, "t1ce": np.inf}.items():
         values = brain(0).astype(np.float32)
         values[3, 3, 3:5] = value
@@ -97,7 +97,7 @@ def test_values_that_are_none(tmp_path, row):
     assert "flair.nii.gz: blank, every voxel is 7" in message
 
 
-def test_files_that_are_not_there_or_elsewhere(tmp_path, row):
+def test_missing_files_and_files_outside_the_root(tmp_path, row):
     root = tmp_path / "root"
     save(root / "t1.nii.gz", brain(0))
     (root / "t1ce.nii.gz").symlink_to(tmp_path / "t1ce.nii.gz")
@@ -113,7 +113,7 @@ def test_files_that_are_not_there_or_elsewhere(tmp_path, row):
     ]
 
 
-def test_names_that_say_nifti():
+def test_nifti_extensions():
     assert all(map(is_nifti, ("a.nii", "a.nii.gz", "A.NII.GZ", "b.Nii")))
     assert not any(map(is_nifti, ("a.gz", "nii", "a.nii.gz.part", "a.nii.txt")))
 
@@ -130,15 +130,15 @@ def shifted(x: float) -> np.ndarray:
 
 def test_another_grid_is_refused_or_resampled(tmp_path, row):
     wide, numbers = np.pad(brain(7), ((2, 2), (0, 0), (0, 0))), labels(shape=(12, 9, 10))
-    save(tmp_path / "flair.nii.gz", wide, shifted(2))  # x runs to the left: its third voxel lies at t1ce's first
+    save(tmp_path / "flair.nii.gz", wide, shifted(2))  # x points left: its third voxel is at t1ce's first
     save(tmp_path / "seg.nii.gz", numbers, shifted(2))
     message = refusal(tmp_path, row)
-    assert message.count("not on one grid") == 1
+    assert message.count("not on the grid of") == 1
     for part in (
-        "case A: not on one grid, that of t1ce.nii.gz: ",
+        "case A: not on the grid of t1ce.nii.gz: ",
         "flair.nii.gz (12×9×10 voxels, not 8×9×10; origin (2.0, 0.0, 0.0) mm, not (0.0, 0.0, 0.0)), seg.nii.gz (12×9×",
-        "co-register the scans and strip the skull, as BraTS does (where only a header is wrong, ",
-        "copy that of t1ce.nii.gz), or set volumes.resample: true to bring them there by their headers alone",
+        "co-register and skull-strip the scans, as in BraTS (if only a header is wrong, ",
+        "copy that of t1ce.nii.gz), or set volumes.resample: true to resample them by their headers alone",
     ):
         assert part in message
     images, seg, affine, _ = read_case(tmp_path, row, resample=True)
@@ -147,62 +147,60 @@ def test_another_grid_is_refused_or_resampled(tmp_path, row):
     assert_array_equal(affine, AFFINE)
 
 
-def test_grids_that_headers_cannot_bring_together(tmp_path, row):
+def test_grids_that_do_not_overlap(tmp_path, row):
     save(tmp_path / "t1.nii.gz", brain(0), shifted(300))
-    with pytest.raises(InputError, match=r"t1\.nii\.gz: by the headers it lies beside t1ce\.nii\.gz, not over it"):
+    with pytest.raises(InputError, match=r"t1\.nii\.gz: by the headers it does not overlap with t1ce\.nii\.gz"):
         read_case(tmp_path, row, resample=True)
 
 
-def test_axes_that_no_header_gives(tmp_path, row):
-    """Stated axes lead to no place: such a volume is compared with others of its grid, and never resampled."""
+def test_axes_missing_from_the_header(tmp_path, row):
+    """Stated axes define no position: such a volume is compared with others of its grid, and never resampled."""
     for key, name in enumerate(MODALITIES):
         nib.save(nib.Nifti1Image(brain(key), None), tmp_path / f"{name}.nii.gz")
     row["seg"] = ""
-    assert "t1.nii.gz: the header does not say where the axes point (sform and qform have code 0)" in refusal(
-        tmp_path, row
-    )
+    assert "t1.nii.gz: the header has no orientation (sform and qform have code 0)" in refusal(tmp_path, row)
     volumes, faults = read_volumes(tmp_path, row, "PSR")
     assert not faults and not grid_faults("A", volumes, resample=False)
     assert nib.aff2axcodes(volumes["t1"].affine) == ("P", "S", "R")
-    assert header_remarks(volumes) == ["t1, t1ce, t2, flair: axes taken to point to PSR, as stated"]
+    assert header_remarks(volumes) == ["t1, t1ce, t2, flair: axes assumed to be PSR, as stated"]
     save(tmp_path / "t2.nii.gz", brain(2))
     volumes, _ = read_volumes(tmp_path, row, "PSR")
     assert grid_faults("A", volumes, resample=True) == [
-        "t1ce.nii.gz: the header does not say where the volume lies; co-register the scans of A"
+        "t1ce.nii.gz: the header has no position; co-register the scans of A"
     ]
 
 
-def test_headers_that_contradict_themselves_are_remarked(tmp_path, row):
+def test_contradictory_headers_add_remarks(tmp_path, row):
     twofold = nib.Nifti1Image(brain(0), AFFINE)
     twofold.set_qform(shifted(25), 1)
     nib.save(twofold, tmp_path / "t1.nii.gz")
     nib.save(twofold, tmp_path / "flair.nii.gz")
     volumes, faults = read_volumes(tmp_path, row)
     assert not faults
-    assert header_remarks(volumes) == ["t1, flair: sform and qform put a corner 25.0 mm apart; sform is used"]
+    assert header_remarks(volumes) == ["t1, flair: corners by sform and qform are 25.0 mm apart; sform is used"]
     assert_array_equal(volumes["t1"].affine, AFFINE)
 
 
-def test_a_scan_of_a_part_is_refused(tmp_path, row):
-    """Of the brain, voxels 1 to 8 along z, the lower half is left, as zeros above it or as fewer slices."""
+def test_partial_scan_is_refused(tmp_path, row):
+    """Only the lower half of the brain (voxels 1 to 8 along z) is left, with zeros above it or with fewer slices."""
     half = brain(3)
     half[:, :, 5:] = 0
     save(tmp_path / "flair.nii.gz", half)
     message = (
-        r"^flair\.nii\.gz: covers a part of what the others show \(t1 100\.0%, t1ce 100\.0%, t2 100\.0%, flair 50\.0%\)"
-        r", expected 95% of the brain in each; take scans of the whole brain"
+        r"^flair\.nii\.gz: covers only part of the others \(t1 100\.0%, t1ce 100\.0%, t2 100\.0%, flair 50\.0%\)"
+        r", expected 95% of the brain in each; use scans of the whole brain"
     )
     with pytest.raises(InputError, match=message):
         read_case(tmp_path, row, resample=False)
     thick = np.zeros((8, 9, 8), np.int16)
-    thick[1:-1, 1:-1, 1:3] = 500  # of 2 mm, the last ends at 5
+    thick[1:-1, 1:-1, 1:3] = 500  # slices of 2 mm, the last ends at 5
     save(tmp_path / "flair.nii.gz", thick, np.diag([-1.0, -1, 2, 1]))
     with pytest.raises(InputError, match=message):
         read_case(tmp_path, row, resample=True)
 
 
 def test_scans_with_skull_may_end_at_different_heights(tmp_path, row):
-    """Then the shares are told, not refused: the neck is no brain."""
+    """Only a remark, since the neck is not brain."""
     for key, name in enumerate(MODALITIES):
         save(tmp_path / f"{name}.nii.gz", brain(key) + 20)
     short = brain(3) + 20
@@ -210,10 +208,10 @@ def test_scans_with_skull_may_end_at_different_heights(tmp_path, row):
     save(tmp_path / "flair.nii.gz", short)
     volumes = on_one_grid(read_volumes(tmp_path, row)[0])
     (remark,) = header_remarks(volumes)
-    assert remark.startswith("flair: covers a part of what the others show (t1 100.0%, ")
+    assert remark.startswith("flair: covers only part of the others (t1 100.0%, ")
     assert read_case(tmp_path, row, resample=False)[0].shape == (4, *SHAPE)
 
 
-def test_rounding_in_headers_is_no_other_grid(tmp_path, row):
+def test_rounding_in_headers_does_not_change_the_grid(tmp_path, row):
     save(tmp_path / "t1.nii.gz", brain(0), shifted(1e-4))
     assert_array_equal(read_case(tmp_path, row, resample=False)[0][0], brain(0))

@@ -38,7 +38,7 @@ def test_brats_2018_and_2019_grades_by_folder(tmp_path):
 
 
 def test_brats_2020_grades_by_table(tmp_path):
-    data = tmp_path / "MICCAI_BraTS2020_TrainingData"  # as unpacked: one folder down
+    data = tmp_path / "MICCAI_BraTS2020_TrainingData"  # as unpacked, one level down
     names = make_brats2020(data, "HL-", suffix=".nii")
     scan = recognize.scan(tmp_path)
     assert scan.broken == []
@@ -66,7 +66,7 @@ def test_brats_2021(tmp_path):
     ]
 
 
-def test_brats_2023_names_carry_the_patient(tmp_path):
+def test_brats_2023_names_contain_the_patient(tmp_path):
     for key, name in enumerate(("BraTS-GLI-00005-000", "BraTS-GLI-00005-001")):
         make_case(tmp_path / name, key, NEW)
     entries = recognize.scan(tmp_path).entries
@@ -80,7 +80,7 @@ def test_brats_2023_names_carry_the_patient(tmp_path):
 
 
 @pytest.mark.parametrize("files", ["*_seg.nii.gz", "*.nii.gz"])
-def test_names_in_capitals(tmp_path, files):
+def test_upper_case_names(tmp_path, files):
     case = make_case(tmp_path / "hgg/Brats18_X_2_1", 0)
     for path in case.glob(files):
         path.rename(path.with_name(path.name.upper()))
@@ -92,7 +92,7 @@ def test_names_in_capitals(tmp_path, files):
     assert (tmp_path / entry.t1ce).is_file()
 
 
-def test_grades_in_small_letters_for_cases_in_capitals(tmp_path):
+def test_lower_case_grades_for_upper_case_names(tmp_path):
     make_case(tmp_path / "BRATS20_TRAINING_001", 0)
     (tmp_path / "name_mapping.csv").write_text("grade;BraTS_2020_subject_ID\nlgg; BraTS20_Training_001\n")
     scan = recognize.scan(tmp_path)
@@ -114,13 +114,13 @@ def test_numberings_by_the_names_of_the_newer_sets(tmp_path, case, conventions):
     assert recognize.scan(tmp_path).entries[0].conventions == conventions
 
 
-def test_what_no_case_uses_is_told(tmp_path):
+def test_unused_files_are_reported(tmp_path):
     folder = make_case(tmp_path / "BraTS2021_00000", 0)
     for name in ("notes.txt", ".DS_Store", "BraTS2021_00000_t1.mha", "scan.dcm"):
         (folder / name).touch()
     assert recognize.unused(tmp_path, recognize.scan(tmp_path)) == [
-        "BraTS2021_00000/BraTS2021_00000_t1.mha: not used, no NIfTI file",
-        "BraTS2021_00000/scan.dcm: not used, no NIfTI file",
+        "BraTS2021_00000/BraTS2021_00000_t1.mha: not used, not a NIfTI file",
+        "BraTS2021_00000/scan.dcm: not used, not a NIfTI file",
     ]
     write_table(tmp_path, {"case": "a", "t1": "BraTS2021_00000/BraTS2021_00000_t1.nii.gz"})
     assert len(recognize.unused(tmp_path, recognize.scan(tmp_path))) == 2 + 4
@@ -132,23 +132,23 @@ def test_brats_faults(tmp_path):
     make_case(tmp_path / names[1], 1, suffix=".nii")
     mapping = (tmp_path / "name_mapping.csv").read_text()
     (tmp_path / "name_mapping.csv").write_text(mapping.replace("LGG", "IV") + f"LGG,NA,{names[2]}\n")
-    (tmp_path / names[2] / "W39_1998.09.19_Segm.nii").touch()  # as the public copy has it for case 355
+    (tmp_path / names[2] / "W39_1998.09.19_Segm.nii").touch()  # as in the public copy, for case 355
     (tmp_path / "other").mkdir()
     (tmp_path / "other/name_mapping.csv").write_text("Grade,BraTS_2020_subject_ID\nHGG,BraTS20_Training_999\n")
     (tmp_path / "third").mkdir()
     (tmp_path / "third/name_mapping.csv").write_text("grade,case\nHGG,1\n")
     broken = brats.scan(tmp_path).broken
     for part in (
-        f"{names[1]}/{names[1]}_t1.nii.gz: {names[1]}/{names[1]}_t1.nii is there too; keep one of them",
-        f"{names[2]}/W39_1998.09.19_Segm.nii: not a name that BraTS gives",
+        f"{names[1]}/{names[1]}_t1.nii.gz: {names[1]}/{names[1]}_t1.nii exists too; keep one of them",
+        f"{names[2]}/W39_1998.09.19_Segm.nii: not a BraTS name",
         f"name_mapping.csv: case {names[1]}: grade 'IV' is neither HGG nor LGG; correct it, or leave it empty",
         f"name_mapping.csv: case {names[2]}: graded HGG and LGG; correct one of them",
-        "other/name_mapping.csv: names none of the cases",
+        "other/name_mapping.csv: lists none of the cases",
         "third/name_mapping.csv: columns are grade, case; expected Grade, one of BraTS_2017_subject_ID",
         f"LGG/{names[0]}: HGG and LGG at once, by its folders and name_mapping.csv",
     ):
         assert sum(part in fault for fault in broken) == 1, part
-    assert len(broken) == 6 + 5, "each of the five volumes of one case is there twice"
+    assert len(broken) == 6 + 5, "each of the five volumes of one case exists twice"
 
 
 def test_the_decathlon(tmp_path):
@@ -174,12 +174,12 @@ def test_the_decathlon(tmp_path):
         ({"modality": {"0": "CT"}}, r"channels are \{0: 'CT'\}; expected 0 to 3, one each of T1, T1ce .*; correct the"),
         ({"modality": {"0": "T1", "1": "T1w", "2": "T2", "3": "FLAIR"}}, "channels are .*'T1w'"),
         ({"labels": {"0": "background", "1": "liver", "2": "edema"}}, "label liver: expected oedema, necrosis or"),
-        ({"training": ["./imagesTr/a.nii.gz"]}, r"not a table of contents of the Decathlon .*training\.0: "),
-        ({"modality": None}, r"not a table of contents .*modality: "),
-        ({"modality": [["a"] * 10000] * 100}, r"not a table of contents .{,300}; download"),
+        ({"training": ["./imagesTr/a.nii.gz"]}, r"not a dataset.json of the Decathlon .*training\.0: "),
+        ({"modality": None}, r"not a dataset.json .*modality: "),
+        ({"modality": [["a"] * 10000] * 100}, r"not a dataset.json .{,300}; download"),
     ],
 )
-def test_a_dataset_json_of_something_else(tmp_path, change, message):
+def test_dataset_json_of_another_kind(tmp_path, change, message):
     content = make_msd(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps(content | change))
     with pytest.raises(InputError, match=rf"dataset\.json: {message}"):
@@ -187,22 +187,22 @@ def test_a_dataset_json_of_something_else(tmp_path, change, message):
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"labels": {"1": "\\ud800"}}', "[1, 2]", "\xff\xfe"])
-def test_a_dataset_json_that_is_none(tmp_path, text):
+def test_invalid_dataset_json(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match=r"dataset\.json: not a table of contents.{,300}$"):
+    with pytest.raises(InputError, match=r"dataset\.json: not a dataset.json.{,300}$"):
         recognize.scan(tmp_path)
 
 
 def test_a_dataset_json_of_many_megabytes(tmp_path):
     (tmp_path / "dataset.json").write_text('{"name": "' + "a" * dataset_json.MAX_BYTES + '"}')
     with pytest.raises(
-        InputError, match=r"dataset\.json: larger than 16 MiB, which no such file is; download it again$"
+        InputError, match=r"dataset\.json: larger than 16 MiB, too large for such a file; download it again$"
     ):
         recognize.scan(tmp_path)
 
 
 def nnunet_set(root, **content):
-    """Two cases in files of their own for each channel, as nnU-Net has them."""
+    """Two cases with a separate file per channel, as in nnU-Net."""
     for case in ("B_000", "B_001"):
         for channel in range(4):
             save(root / f"imagesTr/{case}_{channel:04}.nii.gz", brain(channel))
@@ -223,7 +223,7 @@ def test_version_2_of_nnunet(tmp_path):
         "B_001",
         **{name: f"imagesTr/B_001_{channel:04}.nii.gz" for channel, name in enumerate(("t1", "t1ce", "t2", "flair"))},
         seg="labelsTr/B_001.nii.gz",
-        conventions=("msd",),  # whole tumour less core is oedema, core less enhancing tumour is core
+        conventions=("msd",),  # whole tumour minus core is oedema, core minus enhancing tumour is core
     )
     assert [entry.case for entry in scan.entries] == ["B_000", "B_001"]
     assert recognize.unused(tmp_path, scan) == [
@@ -231,7 +231,7 @@ def test_version_2_of_nnunet(tmp_path):
     ]
 
 
-def test_version_1_of_nnunet_lists_cases_that_it_has_split(tmp_path):
+def test_version_1_of_nnunet_with_files_by_channel(tmp_path):
     pairs = [{"image": "./imagesTr/B_000.nii.gz", "label": "./labelsTr/B_000.nii.gz"}]
     nnunet_set(
         tmp_path,
@@ -251,14 +251,14 @@ def test_version_1_of_nnunet_lists_cases_that_it_has_split(tmp_path):
     )
 
 
-def test_nnunet_files_that_lie_elsewhere(tmp_path):
+def test_nnunet_files_in_other_places(tmp_path):
     files = {"a": {"images": [f"raw\\a_{name}.nii.gz" for name in "xyzw"], "label": "./masks/a.nii.gz"}}
     nnunet_set(tmp_path, **NAMED, labels=REGIONS, dataset=files)
     (entry,) = recognize.scan(tmp_path).entries
     assert (entry.case, entry.t1, entry.flair, entry.seg) == ("a", "raw/a_x.nii.gz", "raw/a_w.nii.gz", "masks/a.nii.gz")
 
 
-def test_a_channel_or_a_mask_that_nnunet_lacks_is_not_passed_over(tmp_path):
+def test_missing_channel_or_mask_of_nnunet_is_reported(tmp_path):
     nnunet_set(tmp_path, **NAMED, labels=REGIONS)
     (tmp_path / "imagesTr/B_000_0001.nii.gz").unlink()
     (tmp_path / "labelsTr/B_001.nii.gz").rename(tmp_path / "labelsTr/B_001.NII.GZ")
@@ -283,7 +283,7 @@ def test_a_channel_or_a_mask_that_nnunet_lacks_is_not_passed_over(tmp_path):
         ),
     ],
 )
-def test_the_numbering_that_names_of_labels_and_regions_mean(tmp_path, names, conventions):
+def test_numbering_by_names_of_labels_and_regions(tmp_path, names, conventions):
     nnunet_set(tmp_path, **NAMED, labels=names)
     assert {entry.conventions for entry in recognize.scan(tmp_path).entries} == {(conventions,)}
 
@@ -293,14 +293,14 @@ def test_a_table_of_cases(tmp_path):
     write_table(
         tmp_path, {"case": "007", **files}, {"case": "b", **files, "seg": "s.nii", "grade": "HGG", "patient": "01"}
     )
-    make_case(tmp_path / "HGG/x", 0)  # the table rules
+    make_case(tmp_path / "HGG/x", 0)  # the table takes precedence
     assert recognize.scan(tmp_path).entries == [
         Entry("007", **files),
         Entry("b", **files, seg="s.nii", grade="HGG", patient="01"),
     ]
 
 
-def test_a_table_as_a_spreadsheet_writes_it(tmp_path):
+def test_table_from_a_spreadsheet(tmp_path):
     (tmp_path / "cases.csv").write_text(
         "case; t1; t1ce; t2; flair; seg; grade; patient\na; x\\1.nii; x\\2.nii; x\\3.nii; x\\4.nii; ; hgg; p1\n"
     )
@@ -329,7 +329,7 @@ def test_folders_without_a_known_layout(tmp_path):
     with pytest.raises(InputError, match="no case found, and no NIfTI file at all; known layouts are:\n  - BraTS 2018"):
         recognize.scan(tmp_path / "empty")
     make_case(tmp_path / "strange/p1", 0, names=("-T1W", "-POST", "-AXT2", "-FLR", "-MASK"))
-    with pytest.raises(InputError, match=r"no case found:\n  - p1/p1-AXT2\.nii\.gz: not a name that BraTS gives"):
+    with pytest.raises(InputError, match=r"no case found:\n  - p1/p1-AXT2\.nii\.gz: not a BraTS name"):
         recognize.scan(tmp_path / "strange")
 
 

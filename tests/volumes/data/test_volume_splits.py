@@ -20,7 +20,7 @@ def cases(lgg, hgg, ungraded=0, per_patient=1, without_seg=0) -> pd.DataFrame:
     return table.assign(seg=np.where(bare, "", table["case"] + "_seg.nii.gz"))
 
 
-def test_the_share_held_out_is_halved():
+def test_held_out_share_is_halved():
     table = cases(40, 40)
     assert grade_counts(table, split_cases(table, 0.4, 0)) == {
         "train": {"LGG": 24, "HGG": 24, "ungraded": 0},
@@ -30,7 +30,7 @@ def test_the_share_held_out_is_halved():
     assert grade_counts(table, split_cases(table, 0.2, 0))["test"] == {"LGG": 4, "HGG": 4, "ungraded": 0}
 
 
-def test_a_stratum_for_the_ungraded_and_for_those_without_segmentation():
+def test_strata_for_ungraded_and_unsegmented_cases():
     table = cases(30, 50, ungraded=20, without_seg=4)
     assigned = split_cases(table, 0.4, 1)
     counts = grade_counts(table, assigned)
@@ -39,7 +39,7 @@ def test_a_stratum_for_the_ungraded_and_for_those_without_segmentation():
     assert bare["train"] == pytest.approx(15, abs=2) and bare["test"] == pytest.approx(5, abs=2)
 
 
-def test_the_seed_decides():
+def test_split_depends_on_the_seed():
     table = cases(20, 20)
     assert (split_cases(table, 0.4, 3) == split_cases(table, 0.4, 3)).all()
     assert (split_cases(table, 0.4, 3) != split_cases(table, 0.4, 4)).any()
@@ -47,7 +47,7 @@ def test_the_seed_decides():
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(3, 30), st.integers(3, 30), st.integers(0, 10), st.integers(1, 4), st.sampled_from([0.2, 0.4, 0.5]))
-def test_patients_stay_whole_and_every_split_has_both_grades(lgg, hgg, ungraded, per_patient, held_out):
+def test_patients_stay_together_and_every_split_has_both_grades(lgg, hgg, ungraded, per_patient, held_out):
     table = cases(lgg, hgg, ungraded, per_patient)
     assigned = split_cases(table, held_out, 0)
     assert pd.Series(assigned).groupby(table["patient"]).nunique().max() == 1
@@ -63,12 +63,12 @@ def test_patients_stay_whole_and_every_split_has_both_grades(lgg, hgg, ungraded,
         (cases(9, 9, without_seg=1), r"no segmented case in train \(0 patient\(s\) in all\)"),
     ],
 )
-def test_splits_that_could_not_measure_both_tasks(table, fault):
-    with pytest.raises(InputError, match=rf"cannot be dealt so that every split [\s\S]*{fault}"):
+def test_splits_without_cases_for_both_tasks(table, fault):
+    with pytest.raises(InputError, match=rf"cannot be split so that every split [\s\S]*{fault}"):
         split_cases(table, 0.4, 0)
 
 
-def test_a_set_without_grades_serves_a_network_that_does_not_grade():
+def test_set_without_grades_suffices_without_grading():
     assigned = split_cases(cases(0, 0, ungraded=30), 0.4, 0, grades=False)
     assert [int((assigned == part).sum()) for part in ("train", "val", "test")] == [18, 6, 6]
     with pytest.raises(InputError, match=r"no segmented case"):
@@ -84,7 +84,7 @@ def test_cases_of_a_split_in_the_order_of_the_index(tmp_path):
     assert cases_of(path, table, "train") == ["c006", "c005", "c004", "c003", "c002", "c001"]
 
 
-def test_a_split_table_of_other_cases(tmp_path):
+def test_split_table_of_other_cases(tmp_path):
     table = cases(4, 4)
     write_csv(tmp_path / "splits.csv", table.assign(split="train")[["case", "split"]].iloc[1:])
     with pytest.raises(InputError, match=r"splits\.csv: other cases than those ingested, 1 in all, for example 'c000'"):

@@ -21,7 +21,7 @@ NATIVE_AFFINES = {
 
 
 def a_case(native="LPS", seg=True):
-    """A case whose normalised grid has the axes of the native one in RAS, as `normalize` makes it."""
+    """A case whose normalised grid has the native axes in RAS, as from `normalize`."""
     rng = np.random.default_rng(0)
     native_affine = nib.affines.from_matvec(NATIVE_AFFINES[native], [30, -20, 10])
     image = nib.as_closest_canonical(nib.Nifti1Image(np.zeros((13, 12, 10), np.uint8), native_affine))
@@ -38,7 +38,7 @@ def a_case(native="LPS", seg=True):
 
 
 @pytest.mark.parametrize("seg", [True, False])
-def test_a_case_comes_back_as_it_was(tmp_path, seg):
+def test_case_round_trip(tmp_path, seg):
     case = a_case(seg=seg)
     save_case(tmp_path / "case_1.npz", case)
     loaded = load_case(tmp_path, "case_1")
@@ -53,7 +53,7 @@ def test_a_case_comes_back_as_it_was(tmp_path, seg):
     assert (tmp_path / "case_1.npz").read_bytes() == first
 
 
-def test_both_forms_of_the_header_come_back(tmp_path):
+def test_both_forms_of_the_header_round_trip(tmp_path):
     header = Header(np.diag([1.0, 2, 3, 1]), 2, np.diag([3.0, 2, 1, 1]), 1)
     save_case(tmp_path / "case_1.npz", a_case()._replace(native_header=header))
     loaded = load_case(tmp_path, "case_1").native_header
@@ -61,44 +61,44 @@ def test_both_forms_of_the_header_come_back(tmp_path):
     assert np.array_equal(loaded.sform, header.sform) and np.array_equal(loaded.qform, header.qform)
 
 
-def test_a_missing_case(tmp_path):
+def test_missing_case(tmp_path):
     with pytest.raises(InputError, match=r"nobody\.npz: no such file; run `dvc repro`"):
         load_case(tmp_path, "nobody")
 
 
 @pytest.mark.parametrize("kept", [0, 10, 500, 0.5, 0.99])
-def test_a_damaged_case(tmp_path, kept):
+def test_damaged_case(tmp_path, kept):
     path = tmp_path / "case_1.npz"
     save_case(path, a_case())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
     with pytest.raises(
-        InputError, match=r"case_1\.npz: not a whole normalised case \(.*\); make it anew: `dvc repro -f -s norm"
+        InputError, match=r"case_1\.npz: not a valid normalised case \(.*\); recreate it: `dvc repro -f -s norm"
     ):
         load_case(tmp_path, "case_1")
 
 
 @pytest.mark.parametrize("place", [4, 6, 8, 200, 500])  # version, flags, compression, content
-def test_a_flipped_byte_is_noticed(tmp_path, place):
+def test_flipped_byte_is_detected(tmp_path, place):
     path = tmp_path / "case_1.npz"
     save_case(path, a_case())
     content = bytearray(path.read_bytes())
-    directory = content.index(b"PK\x01\x02")  # the archive's list of contents, which zipfile goes by
+    directory = content.index(b"PK\x01\x02")  # the archive's central directory, used by zipfile
     content[place if place > 8 else directory + place + 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"case_1\.npz: not a whole normalised case"):
+    with pytest.raises(InputError, match=r"case_1\.npz: not a valid normalised case"):
         load_case(tmp_path, "case_1")
 
 
 def test_other_archives_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", image=np.zeros(3))
     with pytest.raises(
-        InputError, match=r"other\.npz: not a whole normalised case \(KeyError: 'native_shape is not a file"
+        InputError, match=r"other\.npz: not a valid normalised case \(KeyError: 'native_shape is not a file"
     ):
         load_case(tmp_path, "other")
     np.savez(tmp_path / "objects.npz", native_shape=np.array([{}], dtype=object))
     with pytest.raises(
-        InputError, match=r"objects\.npz: not a whole normalised case \(ValueError: Object arrays cannot"
+        InputError, match=r"objects\.npz: not a valid normalised case \(ValueError: Object arrays cannot"
     ):
         load_case(tmp_path, "objects")
 
@@ -114,7 +114,7 @@ def test_index_keeps_unknown_grades_as_empty_text(tmp_path):
 
 
 @pytest.mark.parametrize("native", NATIVE_AFFINES)
-def test_to_native_is_interpolation_at_the_same_places_in_space(native):
+def test_to_native_interpolates_at_the_same_positions(native):
     case = a_case(native)
     maps = np.random.default_rng(3).normal(size=(2, 7, 6, 8)).astype(np.float32)
     matrix = np.linalg.inv(case.affine) @ case.native_affine
@@ -135,7 +135,7 @@ def test_nearest_voxel_keeps_labels():
     assert np.array_equal(mask == 1, labels == 3)
 
 
-def test_outside_the_box_there_is_nothing():
+def test_maps_are_0_outside_the_box():
     case = a_case("RAS")
     native = to_native(np.ones((1, 7, 6, 8)), case)[0]
     voxels = np.indices(case.native_shape).reshape(3, -1).T
@@ -150,7 +150,7 @@ def test_outside_the_box_there_is_nothing():
 
 
 @pytest.mark.parametrize("native", NATIVE_AFFINES)
-def test_nifti_has_the_input_grid_and_no_words(tmp_path, native):
+def test_nifti_has_the_input_grid_and_no_text(tmp_path, native):
     case = a_case(native)
     mask = np.random.default_rng(0).random(case.native_shape) > 0.5
     write_nifti(tmp_path / "case_1_mask.nii.gz", mask, case)
@@ -168,7 +168,7 @@ def test_nifti_has_the_input_grid_and_no_words(tmp_path, native):
 
 
 def scan_of(path, affine, sform_code, qform_code, shift=0.0):
-    """A scan of 13×12×10 voxels as a NIfTI file; its qform lies `shift` mm from its sform."""
+    """A scan of 13×12×10 voxels as a NIfTI file; its qform is `shift` mm off its sform."""
     image = nib.Nifti1Image(np.zeros((13, 12, 10), np.int16), affine)
     image.set_sform(affine, sform_code)
     image.set_qform(nib.affines.from_matvec(np.eye(3), [0, shift, 0]) @ affine, qform_code)
@@ -176,7 +176,7 @@ def scan_of(path, affine, sform_code, qform_code, shift=0.0):
 
 
 def shown_at(path):
-    """Where ITK, and so ITK-SNAP and Slicer, shows an image."""
+    """Position of an image in ITK, hence in ITK-SNAP and Slicer."""
     image = sitk.ReadImage(str(path))
     return [*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()]
 
@@ -185,7 +185,7 @@ def shown_at(path):
 @pytest.mark.parametrize(
     ("sform_code", "qform_code", "shift"), [(2, 0, 0), (0, 1, 0), (1, 1, 0), (2, 1, 25), (1, 4, 25), (0, 0, 0)]
 )
-def test_every_program_shows_a_mask_on_its_scan(tmp_path, native, sform_code, qform_code, shift):
+def test_mask_and_scan_have_the_same_position_in_every_program(tmp_path, native, sform_code, qform_code, shift):
     case = a_case(native)
     scan, mask = tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz"
     scan_of(scan, case.native_affine, sform_code, qform_code, shift)
@@ -202,8 +202,8 @@ def test_every_program_shows_a_mask_on_its_scan(tmp_path, native, sform_code, qf
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_mask_of_a_dicom_study_has_both_forms(tmp_path):
-    """ITK counts to the left and to the back, as DICOM does."""
+def test_mask_of_a_dicom_study_has_both_forms(tmp_path):
+    """ITK's axes point left and back, as in DICOM."""
     case = a_case("LPS")
     write_nifti(tmp_path / "mask.nii.gz", np.ones((13, 12, 10), bool), case)
     image = nib.load(tmp_path / "mask.nii.gz")
@@ -215,7 +215,7 @@ def test_a_mask_of_a_dicom_study_has_both_forms(tmp_path):
     )
 
 
-def test_the_same_map_gives_the_same_bytes(tmp_path):
+def test_same_map_gives_the_same_bytes(tmp_path):
     case = a_case()
     written = []
     for folder in ("a", "b"):
@@ -224,7 +224,7 @@ def test_the_same_map_gives_the_same_bytes(tmp_path):
     assert written[0] == written[1]
 
 
-def test_a_map_on_the_wrong_grid_is_a_bug(tmp_path):
+def test_map_on_the_wrong_grid_is_a_bug(tmp_path):
     with pytest.raises(ValueError, match=r"map\.nii: \(7, 6, 8\) voxels are not the input grid of case_1"):
         write_nifti(tmp_path / "map.nii", np.zeros((7, 6, 8)), a_case())
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Tiny NIfTI cases in the forms that the sets come in."""
+"""Tiny NIfTI cases in the layouts of the data sets."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ NEW = ("-t1n", "-t1c", "-t2w", "-t2f", "-seg")
 
 
 def brain(key: int, shape=SHAPE) -> np.ndarray:
-    """int16 [X, Y, Z] of its own: positive in a box in the middle, 0 around it."""
+    """Distinct int16 [X, Y, Z]: positive in a central box, 0 around it."""
     inside = tuple(slice(1, side - 1) for side in shape)
     values = np.zeros(shape, np.int16)
     values[inside] = np.random.default_rng(key).integers(100, 1000, values[inside].shape)
@@ -74,7 +74,7 @@ def make_msd(root: Path, names=("BRATS_001", "BRATS_002")) -> dict:
 
 
 def write_table(root: Path, *rows: dict) -> None:
-    """cases.csv; what a row leaves out is empty."""
+    """Writes cases.csv; missing cells of a row are empty."""
     columns = ["case", "t1", "t1ce", "t2", "flair", "seg", "grade", "patient"]
     root.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).reindex(columns=columns).to_csv(root / "cases.csv", index=False)

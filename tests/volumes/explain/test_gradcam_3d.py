@@ -1,4 +1,4 @@
-"""3D Grad-CAM against MONAI, on the joint network; and which cases and voxels of volumes count."""
+"""3D Grad-CAM of the joint network against MONAI, and selection of cases and voxels."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def volumes():
 
 
 class Whole(nn.Module):
-    """One stream alone as a plain network, for MONAI's hooks."""
+    """One stream as a plain network, for MONAI's hooks."""
 
     def __init__(self, net, stream):
         super().__init__()
@@ -39,7 +39,7 @@ class Whole(nn.Module):
 
 @pytest.mark.parametrize("stream", [0, 1])
 def test_monai_agrees(volumes, stream):
-    net, volumes = joint().double(), volumes.double()  # else the sums' rounding would set the tolerance
+    net, volumes = joint().double(), volumes.double()  # otherwise rounding of the sums would determine the tolerance
     monai = GradCAM(Whole(net, stream).eval(), target_layers="layer")
     hottest = 0.0
     for grade in (0, 1):
@@ -50,7 +50,7 @@ def test_monai_agrees(volumes, stream):
     assert hottest > 0 and ours.shape[1:] == ((2, 2, 2), (8, 8, 8))[stream]
 
 
-def test_resizing_is_trilinear_as_monai_upsamples():
+def test_resizing_matches_monais_trilinear_upsampling():
     maps = torch.rand(2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
     theirs = functional.interpolate(maps[:, None], size=(6, 5, 9), mode="trilinear", align_corners=False)[:, 0]
     torch.testing.assert_close(resized(maps, (6, 5, 9)), theirs)
@@ -58,8 +58,8 @@ def test_resizing_is_trilinear_as_monai_upsamples():
     assert normalized(torch.stack([maps[0], 0 * maps[0]])).amax(dim=(1, 2, 3)).tolist() == [1, 0]
 
 
-def test_a_single_window_is_the_cube_around_the_volume():
-    """A brain smaller than the window stands in its middle, and comes back in its own shape."""
+def test_single_window_is_the_cube_around_the_volume():
+    """A brain smaller than the window is centred in it, and its maps have the original shape."""
     net, image = joint(), np.random.default_rng(1).normal(size=(4, 12, 16, 10)).astype(np.float16)
     cube = functional.pad(torch.from_numpy(image).float()[None], (3, 3, 0, 0, 2, 2))
     expected = resized(raw_maps(net, cube, torch.tensor([1])).fused, (16, 16, 16))[:, 2:14, :, 3:13]
@@ -70,7 +70,7 @@ def test_a_single_window_is_the_cube_around_the_volume():
     assert {float(heat.max()) for heat in found.values()} <= {0.0, 1.0}
 
 
-def test_a_network_of_global_features_has_one_map():
+def test_network_with_global_features_has_one_map():
     image = np.random.default_rng(1).normal(size=(4, 16, 16, 16)).astype(np.float16)
     assert set(grade_heat(joint("global", segmentation=False), image, Window(16, 16), 0)) == {"encoder"}
 
@@ -89,8 +89,8 @@ class Corner(nn.Module):
 
 
 @pytest.mark.parametrize("window", [Window(32, 32), Window(32, 16), Window(16, 16)])
-def test_the_heat_lies_where_the_evidence_is(window):
-    """In one window, in one that is shrunk, and in several."""
+def test_heat_is_at_the_evidence(window):
+    """In one window, in a downsampled one, and in several."""
     image = np.zeros((4, 24, 32, 20), np.float16)
     image[0, 16:24, 4:12, 8:16] = 1
     heat = grade_heat(Corner().eval(), image, window, 1)["pool"]
@@ -120,7 +120,7 @@ def test_only_heat_in_the_brain_counts():
     assert (brain_of(case(seg, brain).image) == brain).all()
 
 
-def test_cases_without_a_known_tumor_have_no_row():
+def test_cases_without_known_tumor_have_no_row():
     seg = np.zeros((2, 2, 2), np.uint8)
     heats = {"encoder": np.ones(seg.shape)}
     for unknown in (case(seg), case(seg)._replace(seg=None)):
@@ -156,7 +156,7 @@ def test_grades_and_verdicts_are_mixed(table, count, expected):
     assert {kind: kinds.count(kind) for kind in kinds} == expected and chosen == sorted(set(chosen))
 
 
-def test_the_draw_depends_on_the_key_alone():
+def test_draw_depends_only_on_the_key():
     table = predictions(HGG_right=20, LGG_right=20)
     draws = [cases_to_explain(table, 4, seed, "x") for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]

@@ -10,8 +10,8 @@ LOG2 = np.log(2)
 @pytest.mark.parametrize(
     ("samples", "entropy", "mutual_information"),
     [
-        ([0.5, 0.5], LOG2, 0),  # every sample is undecided: no sample knows
-        ([0.0, 1.0], LOG2, LOG2),  # every sample is sure, of different answers
+        ([0.5, 0.5], LOG2, 0),  # every sample is undecided
+        ([0.0, 1.0], LOG2, LOG2),  # every sample is certain, but they disagree
         ([0.0, 0.0], 0, 0),
         ([1.0, 1.0], 0, 0),
         ([0.25, 0.75], LOG2, LOG2 + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)),
@@ -23,7 +23,7 @@ def test_binary_by_hand(samples, entropy, mutual_information):
     assert found.entropy == pytest.approx(entropy) and found.mutual_information == pytest.approx(mutual_information)
 
 
-def test_a_binary_answer_is_one_of_two_classes():
+def test_binary_equals_two_classes():
     p = np.random.default_rng(0).random((6, 3, 4)).astype(np.float32)
     for binary, categorical in zip(
         binary_uncertainty(p), categorical_uncertainty(np.stack([p, 1 - p], -1)), strict=True
@@ -42,7 +42,7 @@ def test_categorical_agrees_with_scipy():
     np.testing.assert_allclose(found.mutual_information, divergence)
 
 
-def test_bounds_hold_up_to_certainty_and_for_equal_samples():
+def test_bounds_for_certain_and_equal_samples():
     rng = np.random.default_rng(2)
     p = rng.choice([0, 1e-300, 1e-9, 0.1, 0.5, 1 - 1e-9, 1], size=(10, 1000))
     same = np.repeat(p[:1], 10, axis=0)
@@ -53,18 +53,18 @@ def test_bounds_hold_up_to_certainty_and_for_equal_samples():
     assert binary_uncertainty(same).mutual_information.max() < 1e-12
 
 
-def test_the_order_of_samples_does_not_matter():
+def test_order_of_samples_has_no_effect():
     p = np.random.default_rng(3).random((5, 8))
     for a, b in zip(binary_uncertainty(p), binary_uncertainty(p[::-1]), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 def test_logits_are_refused():
-    with pytest.raises(AssertionError, match="probabilities lie in"):
+    with pytest.raises(AssertionError, match="probabilities must be in"):
         binary_uncertainty(np.array([[-0.3], [1.2]]))
 
 
-def test_methods_are_in_bits_and_one_sample_has_no_disagreement():
+def test_methods_are_in_bits_and_one_sample_has_no_mutual_information():
     tumor, grade = np.array([[0.0, 0.5], [1.0, 0.5]]), np.array([[1.0, 0.0], [0.5, 0.5]])
     found = methods_of("mc", tumor, grade)
     assert list(found) == ["mc_entropy", "mc_mutual_information"]

@@ -38,7 +38,7 @@ def test_labels_are_nested():
     assert (tc <= wt).all()
 
 
-def test_a_prediction_is_the_windows_as_probabilities():
+def test_prediction_is_the_window_output_as_probabilities():
     case = make_case()
     found = predict_case(NET, case, WINDOW)
     with torch.inference_mode():
@@ -57,7 +57,7 @@ def test_a_missing_modality_is_zero():
     assert not np.array_equal(found.regions, predict_case(NET, case, WINDOW).regions)
 
 
-def test_samples_differ_and_are_keyed_by_seed_case_and_number():
+def test_samples_are_keyed_by_seed_case_and_number():
     case = make_case()
     first, again = mc_samples(NET, case, WINDOW, 2, seed=0), mc_samples(NET, case, WINDOW, 3, seed=0)
     np.testing.assert_allclose(first[1].regions, again[1].regions, atol=1e-6)
@@ -68,12 +68,12 @@ def test_samples_differ_and_are_keyed_by_seed_case_and_number():
     assert grade.shape == (2, 2)
 
 
-def test_without_dropout_there_is_nothing_to_sample():
+def test_no_samples_without_dropout():
     plain = build_joint(NET.architecture._replace(dropout=0.0), 0)
     assert mc_samples(plain, make_case(), WINDOW, 2, seed=0) == []
 
 
-def test_labels_come_back_on_the_input_grid():
+def test_labels_are_on_the_input_grid():
     case = make_case()
     regions = np.zeros((3, *case.image.shape[1:]), np.float32)
     regions[:2, 4:8, 4:8, 4:8] = 1
@@ -83,6 +83,6 @@ def test_labels_come_back_on_the_input_grid():
     assert labels[0, 0, 0] == 0
 
 
-def test_a_network_that_does_not_grade_leaves_the_columns_empty():
+def test_columns_are_empty_without_grading():
     assert np.isnan(list(grade_row(None).values())).all()
     assert grade_row(np.array([0.25, 0.75])) == {"p_LGG": 0.25, "p_HGG": 0.75}

@@ -1,4 +1,4 @@
-"""The joint network against MONAI's attention block, hand-made pooling, and what each architecture should have."""
+"""The joint network against MONAI's attention block and manual pooling, and the parts of each architecture."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_parts_that_are_off_have_no_weights(changes, missing):
     assert out.attention == () or changes.get("attention", True)
 
 
-def test_gate_is_monais_attention_block_with_another_normalization():
+def test_gate_equals_monais_attention_block_with_other_normalization():
     gate, block = AttentionGate(6, 8), AttentionBlock(3, f_int=4, f_g=6, f_l=8)
     pairs = [
         (gate.of_gate.conv, block.W_g[0].conv),
@@ -61,7 +61,7 @@ def test_gate_is_monais_attention_block_with_another_normalization():
     torch.testing.assert_close(x * gate(g, x), block(g, x))
 
 
-def test_grade_sees_the_decoder_only_under_the_predicted_regions():
+def test_grade_depends_on_the_decoder_only_in_predicted_regions():
     net = build_joint(FULL, 0)
     bottleneck, decoder = (f.detach() for f in net.features(volumes(1)))
     torch.nn.init.constant_(net.deep[0].bias, -400.0)  # no region anywhere: no features, and log 1 voxel
@@ -82,7 +82,7 @@ def test_the_grades_gradient_reaches_the_segmentation():
     assert net.up[0].gate.psi.weight.grad.abs().sum() > 0
 
 
-def test_dropout_is_handed_in_and_keyed():
+def test_dropout_is_passed_in_and_keyed():
     net, x = build_joint(FULL, 0), volumes()
     masks = net.dropout_masks(2, (0, "a"))
     assert [tuple(m.shape) for m in masks] == [(2, 32, 1, 1, 1), (2, 16, 1, 1, 1)]
@@ -93,27 +93,27 @@ def test_dropout_is_handed_in_and_keyed():
     assert build_joint(FULL._replace(dropout=0.0), 0).dropout_masks(2, (0,)) is None
 
 
-def test_features_and_head_are_the_forward_pass():
+def test_features_and_head_equal_the_forward_pass():
     for grading in ("regions", "global"):
         net = build_joint(FULL._replace(grading=grading), 0)
         torch.testing.assert_close(net.head(net.features(volumes())), net(volumes()).grade)
         assert len(net.features(volumes())) == len(net.backbone_names)
 
 
-def test_seed_decides_the_weights():
+def test_weights_depend_on_the_seed():
     a, b, c = (build_joint(FULL, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["stem.conv1.conv.weight"], c["stem.conv1.conv.weight"])
 
 
 def both_ways(net, volume, dropout_masks=None):
-    """The mean of what the network says of a volume [4, S, S, S] and of its mirror image, mirrored back."""
+    """Mean output for a volume [4, S, S, S] and its mirror image, mirrored back."""
     plain, mirrored = (net(x[None], dropout_masks) for x in (volume, volume.flip(1)))
     regions = (plain.regions + mirrored.regions.flip(2)) / 2
     return plain._replace(regions=regions[0], grade=((plain.grade + mirrored.grade) / 2)[0])
 
 
-def test_a_volume_that_fits_is_padded_and_one_of_the_fields_size_is_seen_as_it_is():
+def test_small_volume_is_padded_and_one_of_the_window_size_is_not():
     net, volume = build_joint(FULL, 0), volumes(1)[0]
     whole = see_whole(net, volume, Window(16, 16))
     torch.testing.assert_close(whole.regions, both_ways(net, volume).regions, atol=1e-5, rtol=1e-5)
@@ -128,18 +128,18 @@ def test_a_volume_that_fits_is_padded_and_one_of_the_fields_size_is_seen_as_it_i
     torch.testing.assert_close(seen.regions, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_larger_volume_is_seen_through_sliding_windows():
+def test_larger_volume_uses_sliding_windows():
     net, volume = build_joint(FULL, 0), volumes(1, 24)[0]
     seen = see_whole(net, volume, Window(16, 16))
     assert seen.regions.shape == (3, 24, 24, 24)
     assert torch.isfinite(seen.regions).all()
     assert torch.isfinite(seen.grade).all()
-    # one corner is covered by one window alone
+    # one corner is covered by a single window
     alone = both_ways(net, volume[:, :16, :16, :16])
     torch.testing.assert_close(seen.regions[:, 0, 0, 0], alone.regions[:, 0, 0, 0], atol=1e-4, rtol=1e-4)
 
 
-def test_samples_share_one_encoding_and_are_those_of_their_masks():
+def test_samples_share_one_encoding_and_use_their_masks():
     net, volume = build_joint(FULL, 0), volumes(1)[0]
     masks = [net.dropout_masks(1, (0, number)) for number in range(3)]
     together = see_samples(net, volume, Window(16, 16), masks)
@@ -162,14 +162,14 @@ def test_shrunk_averages():
         ("architecture", {"width": 12}, r"wrong: architecture\.width;"),
         ("architecture", {"width": {"a": 1}}, r"wrong: architecture\.width;"),
         ("architecture", {"grading": "all"}, r"wrong: architecture\.grading;"),
-        ("architecture", {"segmentation": False}, "describes no network .*grading 'regions' without segmentation"),
+        ("architecture", {"segmentation": False}, "invalid architecture .*grading 'regions' without segmentation"),
         ("architecture", {"segmentation": False, "grading": "none"}, "grading 'none' without segmentation"),
         ("window", {"roi_size": "a"}, r"wrong: window\.roi_size;"),
         ("window", {"size": 2**40}, r"wrong: window\.size;"),
         ("window", 3, "wrong: window;"),
     ],
 )
-def test_a_card_of_the_wrong_form_is_named_with_its_key(part, value, message, tmp_path):
+def test_invalid_card_is_named_with_its_key(part, value, message, tmp_path):
     save_joint(tmp_path, build_joint(FULL, 0), Window(32, 16), {})
     card = json.loads((tmp_path / "card.json").read_text())
     card[part] = card[part] | value if isinstance(value, dict) else value
@@ -178,7 +178,7 @@ def test_a_card_of_the_wrong_form_is_named_with_its_key(part, value, message, tm
         load_joint(tmp_path)
 
 
-def test_a_saved_network_comes_back_and_a_wrong_one_is_refused(tmp_path):
+def test_saved_network_round_trip_and_mismatch(tmp_path):
     net, window = build_joint(FULL, 0), Window(32, 16)
     save_joint(tmp_path / "a", net, window, {"stage": "test"})
     again, found = load_joint(tmp_path / "a")

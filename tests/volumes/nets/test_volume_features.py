@@ -1,4 +1,4 @@
-"""A volume as one vector of the encoder's means."""
+"""Encoder features of a volume as one vector of means."""
 
 import numpy as np
 import torch
@@ -31,13 +31,13 @@ def test_means_of_every_level_of_the_encoder():
     np.testing.assert_allclose(found, (means[0] + means[1]) / 2, atol=1e-5)
 
 
-def test_a_mirrored_head_has_the_same_features():
+def test_mirrored_head_has_the_same_features():
     image = noise(16)
     mirrored = encoder_features(NET, make_case(image[:, ::-1]), Window(16, 16))
     np.testing.assert_allclose(mirrored, encoder_features(NET, make_case(image), Window(16, 16)), atol=1e-5)
 
 
-def test_a_large_head_is_the_mean_of_its_windows():
+def test_large_head_is_the_mean_of_its_windows():
     image = np.tile(noise(8), (1, 3, 1, 1))  # five windows along x, half overlapping
     halves = [image[:, start : start + 8] for start in range(0, 17, 4)]
     each = [encoder_features(NET, make_case(half), Window(8, 8)) for half in halves]

@@ -35,7 +35,7 @@ def test_quarter_turn_and_shift_are_exact():
     angles = torch.tensor([[math.pi / 2], [0.0], [0.0]])
     matrix = augment3d._matrices(angles, torch.ones(1), torch.zeros(3, 1))
     new, moved = augment3d.apply(images, regions, still._replace(matrix=matrix, moved=torch.tensor([True])))
-    # affine_grid's first coordinate is the last axis: turning about it mixes the first two spatial axes
+    # affine_grid's first coordinate is the last axis: rotation about it mixes the first two spatial axes
     assert any(torch.allclose(new, images.rot90(k, (2, 3)), atol=1e-4) for k in (1, 3))
     assert any(torch.equal(moved, regions.rot90(k, (2, 3))) for k in (1, 3))
     matrix = augment3d._matrices(torch.zeros(3, 1), torch.ones(1), torch.tensor([[0.0], [0.0], [0.25]]))
@@ -55,7 +55,7 @@ def test_size_grows():
     assert moved[0, 0].sum().item() == 12**3
 
 
-def test_intensity_changes_each_modality_inside_the_brain_only():
+def test_intensity_changes_only_inside_the_brain():
     images, regions = cubes()
     new, same = changed(images, regions, brightness=0.3, contrast=0.2, noise=0.1)
     assert torch.equal(same, regions)
@@ -69,7 +69,7 @@ def test_intensity_changes_each_modality_inside_the_brain_only():
         torch.testing.assert_close(y, slope * x + (y[0] - slope * x[0]), atol=1e-4, rtol=1e-4)
 
 
-def test_modality_dropout_leaves_one_at_least():
+def test_modality_dropout_keeps_at_least_one():
     draws = augment3d.draw(STILL._replace(modality_dropout=0.9), 500, 4, (0,))
     assert draws.kept.any(dim=1).all()
     assert abs(draws.kept.float().sum(1).mean() - (4 * 0.1 + 0.9**4)) < 0.15

@@ -1,4 +1,4 @@
-"""The joint loss by hand, against MONAI's and PyTorch's pieces, and where truth is missing."""
+"""The joint loss by hand, against parts of MONAI and PyTorch, and with missing truth."""
 
 import pytest
 import torch
@@ -19,16 +19,16 @@ def test_dice_and_cross_entropy_by_hand():
     assert dice_ce(-sure, target).item() == pytest.approx(1 + 40 + 20, abs=1e-3)
 
 
-def test_without_the_composition_it_is_monais_dice_and_torchs_entropy():
+def test_without_composition_it_is_monais_dice_and_torchs_entropy():
     logits, target = torch.randn(3, 3, 4, 4, 4), (torch.rand(3, 3, 4, 4, 4) > 0.6).float()
-    target[:, 0] = 1  # all is tumour: the composition is the mean entropy of the inner regions
+    target[:, 0] = 1  # all tumour: the composition is the mean entropy of the inner regions
     entropy = binary_cross_entropy_with_logits
     theirs = DiceLoss(sigmoid=True)(logits, target) + entropy(logits, target)
     inner = entropy(logits[:, 1:], target[:, 1:])
     torch.testing.assert_close(dice_ce(logits, target).mean(), theirs + inner / 2)
 
 
-def test_false_voxels_in_an_absent_region_cost_much_inside_the_tumor():
+def test_false_voxels_of_an_absent_region_are_costly_in_the_tumor():
     target = torch.zeros(1, 3, 10, 10, 10)
     target[:, :2, :2, :2, :2] = 1  # no enhancing tumour
     right = 10 * (2 * target - 1)
@@ -37,7 +37,7 @@ def test_false_voxels_in_an_absent_region_cost_much_inside_the_tumor():
     assert (dice_ce(wrong, target) - dice_ce(right, target)).item() == pytest.approx(10 / 4, abs=0.05)
 
 
-def test_a_sample_without_tumor_has_a_finite_loss():
+def test_sample_without_tumor_has_a_finite_loss():
     loss = dice_ce(torch.randn(1, 3, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4))
     assert torch.isfinite(loss).all()
 

@@ -1,4 +1,4 @@
-"""Joint networks in training: alone or among others, killed and resumed, with missing truth, and learning."""
+"""Training of joint networks: alone or with others, killed and resumed, with missing truth, and learning."""
 
 from types import SimpleNamespace
 
@@ -95,7 +95,7 @@ def assert_same(a, b):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_an_arm_ends_the_same_alone_and_among_others(volumes, fabric):
+def test_arm_is_the_same_alone_and_with_others(volumes, fabric):
     data = volumes()
     plain = ARCHITECTURE._replace(attention=False)
     others = [
@@ -109,7 +109,7 @@ def test_an_arm_ends_the_same_alone_and_among_others(volumes, fabric):
     assert among.readouts[0].progress == alone.readouts[0].progress
 
 
-def test_a_killed_run_resumes_to_the_same_numbers(volumes, fabric, tmp_path, monkeypatch):
+def test_killed_run_resumes_to_the_same_results(volumes, fabric, tmp_path, monkeypatch):
     data, arms = volumes(), [(settings(), ARCHITECTURE)]
     (whole,) = train(arms, data, fabric, epochs=3)
     state, left = ResumeState("t", "hash", tmp_path / "resume"), iter([True, True, False])
@@ -129,7 +129,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(volumes, fabric, tmp_path, mon
     assert resumed.readouts[0].progress == whole.readouts[0].progress
 
 
-def test_it_learns_both_tasks(volumes, fabric):
+def test_both_tasks_are_learnt(volumes, fabric):
     eager, still = settings(ema_decays=(0.0,), learning_rate=1e-2), Strength(*[0.0] * 9)
     (arm,) = train([(eager, ARCHITECTURE)], volumes(), fabric, epochs=40, augmentation=still)
     best = max(arm.readouts[0].progress.history, key=lambda row: -row["val_loss"])
@@ -137,7 +137,7 @@ def test_it_learns_both_tasks(volumes, fabric):
     assert best["val_accuracy"] == 1.0
 
 
-def test_cases_without_a_truth_train_the_other_task(volumes, fabric):
+def test_cases_with_partial_truth_train_the_other_task(volumes, fabric):
     data = volumes(("LGG", "HGG", "", "", "LGG", "HGG", "LGG", "HGG"), without_seg=(0, 1))
     (arm,) = train([(settings(), ARCHITECTURE)], data, fabric)
     assert not arm.failed
@@ -152,7 +152,7 @@ def test_cases_without_a_truth_train_the_other_task(volumes, fabric):
     assert segmentation[1] == both[1] > 0
 
 
-def test_validation_score_is_dice_and_grade_as_stated(volumes, fabric):
+def test_validation_score_is_dice_and_grade(volumes, fabric):
     for change, keys in (
         ({}, {"val_dice", "val_grade_loss", "val_accuracy"}),
         ({"grading": "none"}, {"val_dice"}),
@@ -166,7 +166,7 @@ def test_validation_score_is_dice_and_grade_as_stated(volumes, fabric):
         assert row["val_loss"] == pytest.approx(dice + weight * row.get("val_grade_loss", 0))
 
 
-def test_a_diverging_arm_leaves_the_others_alone(volumes, fabric):
+def test_diverging_arm_does_not_affect_others(volumes, fabric):
     data = volumes()
     bad = settings(name="bad", learning_rate=1e18, clip_norm=0.0)
     lost, good = train([(bad, ARCHITECTURE), (settings(), ARCHITECTURE)], data, fabric)
@@ -175,7 +175,7 @@ def test_a_diverging_arm_leaves_the_others_alone(volumes, fabric):
     assert_same(weights(good), weights(alone))
 
 
-def test_a_study_gives_the_same_networks_side_by_side_and_one_after_another(volumes, fabric, tmp_path, monkeypatch):
+def test_study_gives_the_same_networks_in_parallel_and_sequentially(volumes, fabric, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     resident = volumes()
     data = SimpleNamespace(resident=resident, arrays=[], task=lambda spec: JointTask(resident, TRAIN, VAL, spec))
@@ -203,7 +203,7 @@ def test_a_study_gives_the_same_networks_side_by_side_and_one_after_another(volu
         assert one.history == other.history
 
 
-def test_what_cannot_be_learnt_is_refused(volumes, fabric):
+def test_missing_training_data_is_refused(volumes, fabric):
     arms = [(settings(), ARCHITECTURE)]
     with pytest.raises(InputError, match=r"joint\.batch_size: 9 is more than the 6 training cases"):
         train(arms, volumes(), fabric, batch_size=9)
@@ -213,7 +213,7 @@ def test_what_cannot_be_learnt_is_refused(volumes, fabric):
         train(arms, volumes(without_seg=(6, 7)), fabric)
 
 
-def test_a_brain_larger_than_the_field_is_cropped_by_key_and_in_the_middle_without(volumes):
+def test_large_brain_is_cropped_by_key_or_centrally(volumes):
     data = volumes()
     case = data.cases[0].image.astype(np.float32)
     middle = data.cubes(np.array([0]), 8).images[0].numpy()

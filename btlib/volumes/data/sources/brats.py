@@ -1,9 +1,8 @@
-"""The BraTS sets from 2018 on, by the names of their files; what the phantom writes is BraTS 2020's form.
+"""BraTS data sets from 2018 on, by file names; the phantom has the layout of BraTS 2020.
 
 2018, 2019: HGG/<case>/<case>_t1ce.nii.gz, LGG/…; the folder is the grade. 2020: <case>/<case>_t1ce.nii(.gz), grades in
 name_mapping.csv. 2021: the same names without grades. 2023 on: <case>/<case>-t1c.nii.gz, where BraTS-GLI-00000-000 is
-the first scan of patient BraTS-GLI-00000. Segmentations are <case>_seg or <case>-seg. Small and capital letters are
-the same in all names.
+the first scan of patient BraTS-GLI-00000. Segmentations are <case>_seg or <case>-seg. Names are case-insensitive.
 """
 
 import re
@@ -22,7 +21,7 @@ NAME = re.compile(
     r"(?P<case>.+)(_(?P<old>t1|t1ce|t2|flair|seg)|-(?P<new>t1n|t1c|t2w|t2f|seg))\.nii(\.gz)?", re.IGNORECASE
 )
 TIMEPOINT = re.compile(r"(?P<patient>BraTS-(?P<set>[A-Z]+)-\d+)-\d+", re.IGNORECASE)
-# How the sets from 2023 on number their labels: by 4, the newer ones
+# Numberings of the sets from 2023 on; only the newer ones use 4
 NUMBERED_BY_NAME = {"PED": ("canonical", "ped"), "MEN": ("canonical",), "SSA": ("canonical",)}
 NUMBERED_SINCE_2023 = ("canonical", "post_treatment")
 MAPPING = "name_mapping.csv"
@@ -32,8 +31,8 @@ ID_COLUMNS = tuple(f"BraTS_{year}_subject_ID" for year in range(2017, 2022))
 def scan(root: Path) -> Scan:
     """Lists the cases below `root` at any depth.
 
-    Layout faults: a NIfTI file that no BraTS set would name so, two files for one volume, a grade in name_mapping.csv
-    that is none or that contradicts the folder, a name_mapping.csv for other cases.
+    Layout faults: a NIfTI file without a BraTS name, two files for one volume, a grade in name_mapping.csv that is
+    invalid or contradicts the folder, a name_mapping.csv for other cases.
     """
     found = Scan()
     cases: dict[tuple[PurePosixPath, str], dict[str, str]] = {}
@@ -46,13 +45,13 @@ def scan(root: Path) -> Scan:
                 key = (place, match["case"].casefold())
                 files = cases.setdefault(key, {})
                 if kind in files:
-                    found.broken.append(f"{place / name}: {files[kind]} is there too; keep one of them")
+                    found.broken.append(f"{place / name}: {files[kind]} exists too; keep one of them")
                 files[kind] = str(place / name)
                 names_of[key] = match
             elif is_nifti(name):
                 found.broken.append(
-                    f"{place / name}: not a name that BraTS gives (<case>_t1, _t1ce, _t2, _flair, _seg or <case>-t1n, "
-                    "-t1c, -t2w, -t2f, -seg); rename it or move it out of volumes.root"
+                    f"{place / name}: not a BraTS name (<case>_t1, _t1ce, _t2, _flair, _seg or <case>-t1n, -t1c, -t2w, "
+                    "-t2f, -seg); rename it or move it out of volumes.root"
                 )
     grades = _mapped_grades(root, {key[1]: match["case"] for key, match in names_of.items()}, found)
     for key, files in sorted(cases.items()):
@@ -77,10 +76,10 @@ def _conventions(name: re.Match, scanned: re.Match | None) -> tuple[str, ...]:
 
 
 def _grade(place: PurePosixPath, case: str, mapped: dict[str, str], found: Scan) -> str:
-    """By the folder HGG or LGG around, or by name_mapping.csv.
+    """Grade by an enclosing folder HGG or LGG, or by name_mapping.csv.
 
     Args:
-        case: its name in small letters.
+        case: its name in lower case.
     """
     folders = [part.upper() for part in place.parts if part.upper() in GRADES]
     grades = sorted({*folders, mapped.get(case, "")} - {""})
@@ -92,10 +91,10 @@ def _grade(place: PurePosixPath, case: str, mapped: dict[str, str], found: Scan)
 
 
 def _mapped_grades(root: Path, cases: Mapping[str, str], found: Scan) -> dict[str, str]:
-    """Grades by case from every name_mapping.csv below `root`; a case stands there under its name of each year.
+    """Lower-case name -> grade, from every name_mapping.csv below `root`, which lists a case's name of each year.
 
     Args:
-        cases: names by the same in small letters, which are also what the grades are by.
+        cases: lower-case name -> name.
     """
     grades: dict[str, str] = {}
     for path in sorted(root.rglob(MAPPING)):
@@ -118,5 +117,7 @@ def _mapped_grades(root: Path, cases: Mapping[str, str], found: Scan) -> dict[st
                     f"{where}: case {cases[case]}: graded {grades[case]} and {grade}; correct one of them"
                 )
         if not cases.keys() & {case for case, _ in named}:
-            found.broken.append(f"{where}: names none of the cases; put the set's own {MAPPING} there, or remove it")
+            found.broken.append(
+                f"{where}: lists none of the cases; replace it by the set's own {MAPPING}, or remove it"
+            )
     return grades

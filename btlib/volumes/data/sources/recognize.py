@@ -1,4 +1,4 @@
-"""Which layout a folder of volumes has."""
+"""Detects the layout of a folder of volumes."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from btlib.volumes.data.reading import is_nifti
 from btlib.volumes.data.sources import brats, dataset_json, table
 from btlib.volumes.data.sources.entry import Scan
 
-LISTS = (table.NAME, dataset_json.NAME)  # of cases; the first that is there decides
+LISTS = (table.NAME, dataset_json.NAME)  # of cases; the first one present is used
 LAYOUTS = """\
   - BraTS 2018 to 2021: <case>/<case>_t1.nii.gz, _t1ce, _t2, _flair, _seg; grades by folders HGG/ and LGG/ or in
     name_mapping.csv
@@ -19,15 +19,15 @@ LAYOUTS = """\
 
 
 def scan(root: Path) -> Scan:
-    """The cases below `root`, listed by the layout that the folder has.
+    """Lists the cases below `root` by the folder's layout.
 
     Raises:
-        InputError: `root` is no folder, holds no volumes, or has none of the known layouts.
+        InputError: `root` is not a folder, contains no volumes, or has none of the known layouts.
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "no such folder"
         raise InputError(
-            f"volumes.root: {root}: {what}; set volumes.root in params.yaml to the folder that holds the volumes "
+            f"volumes.root: {root}: {what}; set volumes.root in params.yaml to the folder with the volumes "
             "(for the demo's volumes, run `dvc repro`)"
         )
     if (root / table.NAME).is_file():
@@ -44,16 +44,16 @@ def scan(root: Path) -> Scan:
 
 
 def unused(root: Path, found: Scan) -> list[str]:
-    """Every file below the root that no case uses, with the reason; but for text and what file managers leave.
+    """Every unused file below the root with the reason, except text and files left by file managers.
 
-    NIfTI files are left over where a list names the cases; where their own names do, `found` says what is wrong.
+    NIfTI files are included only if a list names the cases; otherwise their faults are in `found`.
     """
     used = {getattr(entry, name).split("#")[0] for entry in found.entries for name in (*MODALITIES, "seg")}
     by_list = next((name for name in LISTS if (root / name).is_file()), None)
     reasons = []
     for path in (str(place / name) for place, names in walk(root, []) for name in names):
         if path not in used and not is_nifti(path):
-            reasons.append(f"{brief(path)}: not used, no NIfTI file")
+            reasons.append(f"{brief(path)}: not used, not a NIfTI file")
         elif path not in used and by_list:
             reasons.append(f"{brief(path)}: not used, in no case of {by_list}")
     return reasons

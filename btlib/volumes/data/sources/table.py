@@ -1,4 +1,4 @@
-"""Any other set, listed in <root>/cases.csv: one row for each case, paths relative to the root."""
+"""Any other data set, listed in <root>/cases.csv: one row per case, paths relative to the root."""
 
 from pathlib import Path
 
