@@ -109,12 +109,12 @@ def score_table(
 
 def _row(row: Mapping, score: Score, name: str, paper: float | None, tests: Mapping[str, str]) -> tuple[str, ...]:
     failed = [seed for seed in row["seeds"] if "failed" in seed]
-    mean, ends = row["mean"][name], row["ci95"][name]
+    mean, ends = row["mean"].get(name), row["ci95"].get(name)
     found = row["tests"] or {}
     return (
         spoken(row["arm"]),
         f"{len(row['seeds'])}" + (f", {len(failed)} failed" if failed else ""),
-        score.spread(mean, row["sd"][name]),
+        score.spread(mean, row["sd"].get(name)),
         score.interval(ends),
         score.said(paper),
         score.difference(mean, paper, ends),

