@@ -1,7 +1,7 @@
 """The metrics of the classification study. To add one, write its function on a `Sample` and its entry in METRICS.
 
-Estimates, intervals, tables, figures and reports all read METRICS; `tests/core/metrics/test_classification.py` compares
-each with scikit-learn.
+Estimates, intervals, tables, figures and reports all read METRICS; `tests/core/metrics/oracle.py` computes each with
+scikit-learn for comparison.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import interval, stratified_weights
 from btlib.core.metrics.sample import Sample, expected_calibration_error, ratio
 
-CHUNK = 250  # resamples at a time: 250 × 7,000 rows × 4 classes of float64 are 56 MB
-SCALED = "_temperature_scaled"  # ends the name of a metric of the temperature-scaled probabilities
+CHUNK = 250  # resamples per chunk: 250 × 7,000 rows × 4 classes in float64 take 56 MB
+SCALED = "_temperature_scaled"  # suffix of metrics on temperature-scaled probabilities
 
 
 def accuracy(sample: Sample) -> np.ndarray:
@@ -28,7 +28,7 @@ def macro_f1(sample: Sample) -> np.ndarray:
 
 
 def f1_of_classes(sample: Sample) -> np.ndarray:
-    """[B, K]."""
+    """[B, K] F1 of each class."""
     true, predicted = sample.confusion.sum(axis=2), sample.confusion.sum(axis=1)
     return ratio(2 * np.diagonal(sample.confusion, axis1=1, axis2=2), true + predicted)
 
@@ -64,7 +64,7 @@ def ece(sample: Sample) -> np.ndarray:
 
 
 def nll(sample: Sample) -> np.ndarray:
-    """Finite where the probability of the true class underflowed to 0."""
+    """Finite even where the probability of the true class underflowed to 0."""
     log_p = calibration.log_probabilities(sample.probabilities)
     return sample.mean(-np.take_along_axis(log_p, sample.truth[:, None], axis=1)[:, 0])
 
@@ -134,12 +134,12 @@ COMPARED = names(METRICS.values(), Shown.EVERYWHERE)
 
 
 def scores(predictions: Predictions, temperature: float | np.ndarray, bins: int) -> dict[str, float]:
-    """Every metric of N images.
+    """All metrics of N images.
 
     Args:
-        temperature: by which logits are divided for the temperature-scaled metrics, fitted on other images than these;
-            one, or one for each image [N].
-        bins: bins of the ECE.
+        temperature: divisor of the logits for the temperature-scaled metrics, fitted on other images; a scalar, or one
+            per image [N].
+        bins: number of ECE bins.
     """
     found = resampled_scores(predictions, temperature, bins, np.ones((1, len(predictions.labels))))
     return {name: float(values[0]) for name, values in found.items()}
@@ -166,13 +166,13 @@ def ci95(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> dict[str, list[float]]:
-    """Percentile intervals of every metric, resampling images within their true class.
+    """95 % percentile intervals of every metric, from a bootstrap of images within their true class.
 
-    They say how the scores vary with the choice of test images, for this one trained network. The ECE is biased upwards
+    They show how the scores of this one trained network vary with the choice of test images. The ECE is biased upwards
     in small samples, so its interval may lie above the estimate.
 
     Args:
-        groups: [N] group of each image; images of one group are drawn together. None: each image by itself.
+        groups: [N] group of each image; images of a group are drawn together. None: each image on its own.
     """
     sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
     chunks = [
@@ -183,7 +183,7 @@ def ci95(
 
 
 def per_class(predictions: Predictions) -> dict[str, dict[str, float | int]]:
-    """Class name -> precision, recall, f1, support, roc_auc, ap (one versus rest); precision 0 if never predicted."""
+    """Class name -> precision (0 if never predicted), recall, f1, support, roc_auc and ap (one versus rest)."""
     sample = Sample(predictions.labels, predictions.probabilities, np.ones((1, len(predictions.labels))))
     counts, (auc, ap) = sample.confusion[0], sample.ranked
     columns = {
@@ -201,7 +201,7 @@ def per_class(predictions: Predictions) -> dict[str, dict[str, float | int]]:
 
 
 def _agreement(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the confusion matrices, each [B]: hits, Σ_k true_k · predicted_k, and the denominator of the MCC."""
+    """Hits, Σ_k true_k · predicted_k and the denominator of the MCC of the confusion matrices, each [B]."""
     true, predicted = sample.confusion.sum(axis=2), sample.confusion.sum(axis=1)
     spread = (sample.total**2 - (predicted**2).sum(axis=1)) * (sample.total**2 - (true**2).sum(axis=1))
     return np.trace(sample.confusion, axis1=1, axis2=2), (true * predicted).sum(axis=1), np.sqrt(spread)

@@ -1,4 +1,4 @@
-"""Does the heat of an explanation lie in the lesion? Scores of the table that `core.explain.faithfulness` makes."""
+"""Overlap of heat maps with the lesion, scored from the table made by `core.explain.faithfulness`."""
 
 import numpy as np
 import pandas as pd
@@ -9,20 +9,20 @@ MEASURES = ("pointing_hit", "heat_share", "lesion_share")
 
 
 def localization_scores(table: pd.DataFrame, names: list[str], resamples: int, rng: np.random.Generator) -> dict:
-    """Means with 95 % intervals, per kind of map, over all images and per true class.
+    """Means with 95 % intervals per kind of map, over all images and by true class.
 
     Args:
-        table: one row per image and map: image_id, label, map, and per image pointing_hit (is the hottest pixel in the
-            lesion), heat_share (share of the heat inside the lesion), lesion_share (what a uniform map would have:
-            the lesion's share of the area), group (images of one patient, or near copies, drawn together). No rows
-            where there are no masks.
+        table: one row per image and map: image_id, label, map, pointing_hit (whether the hottest pixel is in the
+            lesion), heat_share (share of the heat inside the lesion), lesion_share (the lesion's share of the area,
+            which is the heat share of a uniform map), group (images of one patient, or near copies, drawn together).
+            Empty if there are no masks.
         names: the kinds of map.
         resamples: bootstrap resamples of groups within their class.
 
     Returns:
         {map: {"all" or class: {n, pointing_hit, heat_share, lesion_share, heat_over_uniform, ci95}}}; only
-        {"all": nulls} without rows. heat_over_uniform is the mean heat share over the mean lesion share: 1 is what a
-        map that knows nothing gets.
+        {"all": nulls} without rows. heat_over_uniform is the mean heat share divided by the mean lesion share: 1 for
+        an uninformative map.
     """
     return {name: _scores_of_map(table[table["map"] == name], resamples, rng) for name in names}
 

@@ -1,4 +1,4 @@
-"""One entry for each metric: how it is computed, what it is called, how it is written and where it comes from."""
+"""Metric entries: function, titles, number format and source."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ class Shown(IntEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A score that carries a confidence interval.
+    """A score with a confidence interval.
 
     Attributes:
         name: its key in metrics/ and data/tables/.
         function: takes data in which row n counts weights[b, n] times and returns [B] values, NaN where undefined.
-        title: as in a table's header.
+        title: for table headers.
         source: the paper, equation or table that defines it.
-        short: as in a figure; the title where empty.
-        digits: after the point.
-        unit: '%' for a share in 0 … 1 that is written as a percentage, 'mm', or '' for none.
+        short: for figures; if empty, the title is used.
+        digits: decimal places.
+        unit: '%' for a share in 0 … 1 that is shown as a percentage, 'mm', or '' for none.
         higher_is_better: False for errors and losses.
     """
 
@@ -42,12 +42,12 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The short title."""
+        """The short title, or the full one if there is none."""
         return self.short or self.title
 
 
 def registry(metrics: Iterable[Metric]) -> dict[str, Metric]:
-    """Name -> metric, in the given order. Raises ValueError where two have one name."""
+    """Name -> metric, in the given order. Raises ValueError if two share a name."""
     found: dict[str, Metric] = {}
     for metric in metrics:
         if metric.name in found:
@@ -57,5 +57,5 @@ def registry(metrics: Iterable[Metric]) -> dict[str, Metric]:
 
 
 def names(metrics: Iterable[Metric], shown: Shown) -> tuple[str, ...]:
-    """Names of the metrics that are shown at this level."""
+    """Names of the metrics shown at this level."""
     return tuple(metric.name for metric in metrics if metric.shown <= shown)

@@ -1,4 +1,4 @@
-"""The predictions table: the only thing that a metric is computed from."""
+"""The predictions table, the only input of every metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Predictions:
 def predictions_table(
     image_ids: Sequence[str], labels: Sequence[str], probabilities: np.ndarray, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """The table as it is written: image_id, label, and one p_<class> column per class.
+    """The table as written to disk: image_id, label, and one p_<class> column per class.
 
     Args:
         image_ids: N names.
@@ -66,19 +66,19 @@ def predictions_table(
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
-    """Reads and checks a table written from `predictions_table`; raises as `checked_predictions`."""
+    """Reads and checks a table from `predictions_table`; raises the same errors as `checked_predictions`."""
     return checked_predictions(read_csv(path, text=("image_id", "label")), classes, str(path))
 
 
 def checked_predictions(table: pd.DataFrame, classes: Sequence[str], origin: str) -> Predictions:
-    """A table of `predictions_table`, checked.
+    """Checks a table from `predictions_table`.
 
     Args:
-        origin: where it comes from, for messages.
+        origin: source of the table, for messages.
 
     Raises:
         InputError: missing columns, duplicate or empty ids, unknown labels, a class without images, or probabilities
-            that are no numbers, lie outside 0 … 1, or do not sum to 1. All faults are named at once.
+            that are not numbers, are outside 0 … 1, or do not sum to 1. All faults are listed at once.
     """
     columns = [f"p_{name}" for name in classes]
     missing = [name for name in ("image_id", "label", *columns) if name not in table.columns]
@@ -97,27 +97,27 @@ def checked_predictions(table: pd.DataFrame, classes: Sequence[str], origin: str
 
 
 def classes_in(table: pd.DataFrame) -> list[str]:
-    """The classes that a predictions table has columns for, in the order of these."""
+    """The classes that have a column in a predictions table, in column order."""
     return [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
 
 
 def groups_of(manifest: Path, image_ids: Sequence[str]) -> np.ndarray:
-    """[N] number of the group of near copies that each image belongs to, from the manifest."""
+    """[N] group number of each image, from the manifest."""
     group_of = read_csv(manifest, text=("image_id",)).set_index("image_id")["group"]
     return group_of[list(image_ids)].to_numpy()
 
 
 def mismatch(first: Predictions, other: Predictions) -> str | None:
-    """Why two tables cannot be compared image by image; None when they can."""
+    """The reason that two tables cannot be compared image by image; None if they can."""
     if first.classes != other.classes:
         return f"the classes are {', '.join(other.classes)}, not {', '.join(first.classes)}"
     strays = sorted(set(first.image_ids) ^ set(other.image_ids))
     if strays:
-        return f"{len(strays)} image ids are in one of the two only, such as '{strays[0]}'"
+        return f"{len(strays)} image ids are in only one of the two, such as '{strays[0]}'"
     if not np.array_equal(first.image_ids, other.image_ids):
-        return "the images stand in another order"
+        return "the images are in a different order"
     if not np.array_equal(first.labels, other.labels):
-        return f"{(first.labels != other.labels).sum()} images have another label"
+        return f"{(first.labels != other.labels).sum()} images have a different label"
     return None
 
 
@@ -128,14 +128,14 @@ def _label_faults(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
     return (
         [f"image_id '{name}' occurs more than once" for name in repeated]
         + [f"unknown label '{name}'; the classes are {', '.join(classes)}" for name in unknown]
-        + [f"class '{name}' has no image here, so its recall and AUC are undefined; add images" for name in absent]
+        + [f"class '{name}' has no images, so its recall and AUC are undefined; add images" for name in absent]
     )
 
 
 def _probability_faults(table: pd.DataFrame, columns: list[str]) -> list[str]:
     words = [name for name in columns if not pd.api.types.is_numeric_dtype(table[name])]
     if words:
-        return [f"column {name} holds something that is no number" for name in words]
+        return [f"column {name} is not numeric" for name in words]
     values = table[columns].to_numpy(dtype=np.float64)
     not_finite = ~np.isfinite(values).all(axis=1)
     outside = ~not_finite & ((values < 0) | (values > 1)).any(axis=1)

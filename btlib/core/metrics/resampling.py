@@ -1,4 +1,4 @@
-"""Confidence intervals of 95 %: stratified bootstrap and exact binomial."""
+"""95 % confidence intervals: stratified bootstrap and exact binomial."""
 
 import numpy as np
 from scipy.stats import binomtest
@@ -7,15 +7,15 @@ from scipy.stats import binomtest
 def stratified_weights(
     strata: np.ndarray, resamples: int, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """How often each row is drawn, with replacement within its stratum.
+    """Row counts of a bootstrap that draws rows with replacement within their stratum.
 
-    Rows of one group are drawn together (a cluster bootstrap): near copies and slices of one patient tell less than
-    as many images of different patients, and drawing them one by one would make intervals too narrow.
+    Rows of a group are drawn together (cluster bootstrap): near copies and slices of one patient carry less information
+    than as many images of different patients, and drawing them separately would make intervals too narrow.
 
     Args:
-        strata: [N] stratum of each row, such as its class number. Its number of groups stays as it is.
+        strata: [N] stratum of each row, such as its class number. Resamples keep each stratum's number of groups.
         resamples: B.
-        groups: [N] group of each row; None: every row is its own. Members of a group in two strata count as two.
+        groups: [N] group of each row; None: each row on its own. A group with rows in two strata counts as two.
 
     Returns:
         [B, N] float64 counts.
@@ -36,6 +36,6 @@ def interval(values: np.ndarray) -> list[float]:
 
 
 def exact_ci95(successes: int, trials: int) -> list[float]:
-    """Clopper–Pearson interval of a share: it stays honest at 0 or all successes, where a bootstrap has no width."""
+    """Clopper–Pearson interval of a proportion; at 0 or all successes it keeps its width, unlike a bootstrap."""
     found = binomtest(successes, trials).proportion_ci(0.95, method="exact")
     return [float(found.low), float(found.high)]

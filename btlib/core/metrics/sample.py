@@ -1,6 +1,6 @@
-"""Answers of a classifier in which each row counts as often as a bootstrap resample drew it.
+"""A classifier's predictions with bootstrap weights: how often each resample drew each row.
 
-Every score is a ratio of weighted sums over rows in a fixed order, so one matrix product or cumulative sum serves all
+Every score is a ratio of weighted sums over rows in a fixed order, so one matrix product or cumulative sum covers all
 resamples at once.
 """
 
@@ -14,13 +14,13 @@ from btlib.core.metrics.calibration import bin_numbers
 
 @dataclass(frozen=True)
 class Sample:
-    """B weighted copies of N answers.
+    """N predictions under B sets of weights.
 
     Attributes:
         truth: [N] class numbers, 0 … K-1.
         probabilities: [N, K] rows sum to 1.
-        weights: [B, N] how often each row counts.
-        bins: bins of the expected calibration error.
+        weights: [B, N] count of each row.
+        bins: number of bins for the expected calibration error.
     """
 
     truth: np.ndarray
@@ -30,7 +30,7 @@ class Sample:
 
     @cached_property
     def total(self) -> np.ndarray:
-        """[B] sums of the weights."""
+        """[B] sum of the weights."""
         return self.weights.sum(axis=1)
 
     @cached_property
@@ -45,7 +45,7 @@ class Sample:
 
     @cached_property
     def onehot(self) -> np.ndarray:
-        """[N, K] true classes as 0/1."""
+        """[N, K] true classes, one-hot."""
         return np.eye(self.probabilities.shape[1], dtype=int)[self.truth]
 
     @cached_property
@@ -72,11 +72,11 @@ class Sample:
         return ranking_scores(self.onehot.ravel(), self.probabilities.ravel(), weights)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """[B] weighted means of one value per row [N]."""
+        """[B] weighted means of `values` [N]."""
         return self.weights @ values / self.total
 
     def recall(self, number: int) -> np.ndarray:
-        """[B] share of class `number` that is predicted as such; NaN without a row of it."""
+        """[B] recall of class `number`; NaN if no row has that class."""
         hits, true = self.confusion[:, number, number], self.confusion[:, number].sum(axis=1)
         return np.divide(hits, true, out=np.full(len(hits), np.nan), where=true > 0)
 
@@ -120,5 +120,5 @@ def expected_calibration_error(
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """numerator / denominator, and 0 where the denominator is 0."""
+    """numerator / denominator; 0 where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator, dtype=float), where=denominator != 0)

@@ -1,6 +1,7 @@
-"""Scores of any depth as a table of one number a row, for people, plots and the report, and back again without loss.
+"""Nested scores as a table with one number per row, and back without loss.
 
-`metrics/` holds the headlines, which git and `dvc metrics diff` show; all the rest lies in such tables.
+`metrics/` holds the headline numbers, for git and `dvc metrics diff`; these tables hold all others, for people, plots
+and the report.
 """
 
 import csv
@@ -19,7 +20,7 @@ ENDS = ("low", "high")
 
 
 class _Leaf(NamedTuple):
-    """One number: where it lies, what the levels above it are called, and the rest of its path, its name."""
+    """One number: its path, column -> value for the levels above it, and its score name (the rest of the path)."""
 
     path: tuple[str, ...]
     named: dict[str, str]
@@ -28,16 +29,16 @@ class _Leaf(NamedTuple):
 
 
 def score_table(scores: Mapping[str, Any], levels: Mapping[str, str | Sequence[str]]) -> pd.DataFrame:
-    """The scores as columns `key, <levels>, score, value, low, high`: a number, or the ends of its 95 % interval.
+    """The scores in columns `key, <levels>, score, value, low, high`: a row has a value or a 95 % interval.
 
     Args:
-        scores: nested mappings and lists of numbers, texts and None; intervals lie under `ci95`.
-        levels: what becomes a column of its own. Key of a mapping -> column for the keys below it, of which a column
-            may stand for a key again: {"maps": "map", "map": "class"}. Key of a list of mappings -> the items' fields
-            that are columns: {"rows": ["arm"]}.
+        scores: nested mappings and lists of numbers, strings and None; intervals are under `ci95`.
+        levels: the levels that become columns. Key of a mapping -> column for the keys below it; the column may itself
+            be a key: {"maps": "map", "map": "class"}. Key of a list of mappings -> the items' fields that become
+            columns: {"rows": ["arm"]}.
 
     Returns:
-        Text throughout; `key` is the path in the scores, and the last three are JSON, so that nothing is lost.
+        All strings; `key` is the path in the scores, and the last three columns are JSON, so nothing is lost.
     """
     leaves = list(_leaves(scores, levels, "", (), {}, ()))
     columns = list(dict.fromkeys(name for leaf in leaves for name in leaf.named))
@@ -49,12 +50,12 @@ def score_table(scores: Mapping[str, Any], levels: Mapping[str, str | Sequence[s
 
 
 def write_scores(path: Path, scores: Mapping[str, Any], levels: Mapping[str, str | Sequence[str]]) -> None:
-    """Writes the `score_table`."""
+    """Writes the `score_table` as CSV."""
     write_csv(path, score_table(scores, levels))
 
 
 def read_scores(path: Path) -> dict[str, Any]:
-    """The scores of a file of `write_scores`."""
+    """Reads scores written by `write_scores`."""
     scores: dict[str, Any] = {}
     with (
         guarded(str(path), "table of scores", "delete it and run `dvc repro` again"),
@@ -72,7 +73,7 @@ def read_scores(path: Path) -> dict[str, Any]:
 def _leaves(
     part: Any, levels: Mapping, name: str, path: tuple[str, ...], named: dict[str, str], score: tuple[str, ...]
 ) -> Iterator[_Leaf]:
-    """Depth first; `name` is the key that leads to `part`, or the column that this key is in."""
+    """Leaves in depth-first order; `name` is the key of `part`, or the column that holds this key."""
     column = levels.get(name)
     if isinstance(part, Mapping) and part:
         for key, below in part.items():
@@ -109,7 +110,7 @@ def _split(key: str) -> list[str]:
 
 
 def _with_lists(part: Any) -> Any:
-    """Mappings whose keys are #0, #1, … as the lists that they were."""
+    """Turns mappings with keys #0, #1, … back into lists."""
     if not isinstance(part, dict):
         return part
     whole = {key: _with_lists(below) for key, below in part.items()}

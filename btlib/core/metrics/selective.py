@@ -1,4 +1,4 @@
-"""Answer or say "unsure": the confidence from which on answers are given (selective prediction; Chow 1970)."""
+"""Selective prediction (Chow 1970): the confidence below which the answer is "unsure"."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ EVERYTHING_UNSURE = 2.0  # no confidence reaches it
 def unsure_threshold(confidence: np.ndarray, correct: np.ndarray, error_rate: float) -> dict[str, float]:
     """The smallest confidence at or above which at most `error_rate` of the validation answers are wrong.
 
-    It is one of the confidences given: below the lowest of them nothing is known. The share of wrong answers need not
-    fall steadily with the threshold, so it may be above `error_rate` again at higher thresholds; what counts is the
-    share among all answers that are given. Measured on the set that chose it, it is a little too good on new data.
+    It is one of the given confidences, since nothing is known below the lowest. The error rate is not monotonic in the
+    threshold, so it may exceed `error_rate` again at higher ones; what counts is the rate among all kept answers. The
+    threshold is slightly optimistic, since the same answers are used to choose and to measure it.
 
     Args:
         confidence: [N] calibrated probability of the predicted class.
@@ -18,9 +18,9 @@ def unsure_threshold(confidence: np.ndarray, correct: np.ndarray, error_rate: fl
         error_rate: in 0 … 1.
 
     Returns:
-        For a model's card: `error_rate`, `threshold`, and of the validation answers how many there are
-        (`validation_answers`), have at least that confidence (`validation_kept`) and are wrong among those
-        (`validation_errors`). Where no threshold will do, it is above 1, so that every answer is unsure.
+        For the model card: `error_rate`, `threshold`, and the numbers of validation answers (`validation_answers`), of
+        those at or above the threshold (`validation_kept`) and of errors among these (`validation_errors`). If no
+        confidence meets the error rate, the threshold is above 1, so that every answer is unsure.
     """
     order = np.argsort(-confidence, kind="stable")
     descending, wrong = confidence[order], ~correct[order].astype(bool)

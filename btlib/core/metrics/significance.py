@@ -1,7 +1,7 @@
-"""Does an arm differ from the proposed model? Three paired tests over seeds, and Holm's adjustment over the arms.
+"""Paired tests of an arm against the proposed model over seeds, and Holm's adjustment over the arms.
 
-No test here is beyond doubt: each answers its own question under its own assumption, which `ASSUMPTIONS` puts in words
-for the report. A test that is undefined gives None, since JSON has no NaN.
+Each test answers a different question under different assumptions, which `ASSUMPTIONS` states for the report. Undefined
+tests give None, since JSON has no NaN.
 """
 
 from collections.abc import Sequence
@@ -11,41 +11,42 @@ from scipy import stats
 
 ASSUMPTIONS = {
     "paired_t": (
-        "The seeds vary initialisation, data order and augmentation, not the split. The paired t-test (the paper's, "
-        "section 5.7) therefore speaks of training noise on this one test set only, and assumes that the seeds' "
-        "differences in accuracy are independent and normal."
+        "The seeds vary initialisation, data order and augmentation, not the split. The paired t-test (section 5.7 of "
+        "the paper) therefore covers training noise on this one test set only, and assumes that the seeds' differences "
+        "in accuracy are independent and normally distributed."
     ),
     "corrected_paired_t": (
-        "The corrected t-test (Nadeau and Bengio, 2003) assumes that every run drew its train and test images anew, "
-        "and widens the variance because such draws overlap. Here the split is fixed, so the test is conservative."
+        "The corrected t-test (Nadeau and Bengio, 2003) assumes that every run draws new train and test images, and "
+        "inflates the variance because such draws overlap. Here the split is fixed, so the test is conservative."
     ),
     "mcnemar": (
         "McNemar's exact test counts the test images that only one of the two models gets right, pooled over seeds. "
-        "It takes the same image under different seeds as independent, so with several seeds its p is optimistic "
+        "It treats the same image under different seeds as independent, so with several seeds its p is optimistic "
         "(too small)."
     ),
     "holm": (
-        "Holm's adjustment bounds the chance of any false claim among the arms of one table, per kind of test. "
-        "Undefined tests claim nothing and are not counted; other tables are not counted either."
+        "Holm's adjustment controls the family-wise error rate over the arms of one table, for each kind of test. "
+        "Undefined tests and other tables are not counted."
     ),
 }
 
-# accuracies are multiples of 1/N, so a true spread is far above this and rounding far below
+# accuracies are multiples of 1/N, so a true spread is far above this and rounding error far below
 NO_SPREAD = 1e-12
 
 
 def paired_t(proposed: Sequence[float], arm: Sequence[float]) -> dict[str, float | None]:
     """Student's paired t-test of the seeds' accuracies (section 5.7 of the paper), two-sided.
 
-    Assumes independent, normal differences. The seeds share one split, so it speaks of training noise on this test set
-    and says nothing about other images.
+    Assumes independent, normal differences. The seeds share one split, so the test covers training noise on this test
+    set, not other images.
 
     Args:
         proposed: S accuracies in 0 … 1, one per seed.
         arm: S accuracies of the same seeds, in the same order.
 
     Returns:
-        statistic (negative where the arm is worse) and p; both None below two seeds or where all differences are equal.
+        statistic (negative if the arm is worse) and p; both None with fewer than two seeds or if all differences are
+        equal.
     """
     if not _has_spread(proposed, arm):
         return {"statistic": None, "p": None}
@@ -58,8 +59,8 @@ def corrected_paired_t(
 ) -> dict[str, float | None]:
     """The corrected resampled t-test, two-sided (Nadeau and Bengio 2003, "Inference for the Generalization Error").
 
-    The variance of the mean difference is s²·(1/S + n_test/n_train) in place of s²/S. Assumes that train and test
-    images were drawn anew in every run; on one fixed split it is conservative.
+    The variance of the mean difference is s²·(1/S + n_test/n_train) instead of s²/S. Assumes that every run draws new
+    train and test images; on a fixed split the test is conservative.
 
     Args:
         proposed: S accuracies in 0 … 1, one per seed.
@@ -81,14 +82,14 @@ def corrected_paired_t(
 def mcnemar(proposed_right: np.ndarray, arm_right: np.ndarray) -> dict[str, int | float | None]:
     """McNemar's exact test (McNemar 1947, with binomial p), two-sided.
 
-    Assumes independent decisions. Pooled over seeds it counts one image several times, so its p is optimistic.
+    Assumes independent decisions. Pooled over seeds, it counts each image several times, so its p is optimistic.
 
     Args:
         proposed_right: [S, N] bool, whether the proposed model is right, per seed and test image.
         arm_right: [S, N] bool of the same seeds and images.
 
     Returns:
-        only_proposed_right, only_arm_right, and p; None where both counts are 0, as nothing tells the models apart.
+        only_proposed_right, only_arm_right, and p (None if both counts are 0).
     """
     only_proposed = int((proposed_right & ~arm_right).sum())
     only_arm = int((arm_right & ~proposed_right).sum())
@@ -98,7 +99,7 @@ def mcnemar(proposed_right: np.ndarray, arm_right: np.ndarray) -> dict[str, int 
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's (1979) step-down adjustment: the largest of min(1, (m − i)·p_(i)) so far, i = 0 … m − 1 in order of p.
+    """Holm's (1979) step-down adjustment: the running maximum of min(1, (m − i)·p_(i)), i = 0 … m − 1 in order of p.
 
     Args:
         p_values: one per arm; None (undefined) stays None and does not count among the m.

@@ -1,4 +1,4 @@
-"""`dvc exp run` after a look at the keys: DVC refuses a mistyped one too, but does not say which was meant."""
+"""`dvc exp run` with checked keys: DVC rejects mistyped keys too, but does not suggest the right one."""
 
 import argparse
 import os
@@ -11,10 +11,10 @@ from btlib.core.settings.schema import PARAMS_FILE, check_params, read_yaml
 
 
 def check_keys(overrides: Sequence[str], params: Path = PARAMS_FILE) -> None:
-    """Checks params.yaml as it would be with the keys of `key=value` overrides in it, whatever their values.
+    """Checks the keys of `key=value` overrides against params.yaml, whatever their values.
 
     Raises:
-        InputError: a key is unknown; the nearest right one is named.
+        InputError: a key is unknown; the message suggests the closest one.
     """
     raw = read_yaml(params)
     for override in overrides:
@@ -24,13 +24,13 @@ def check_keys(overrides: Sequence[str], params: Path = PARAMS_FILE) -> None:
         for name in sections:
             section = section.setdefault(name, {})
             if not isinstance(section, dict):
-                raise InputError(f"-S {override}: '{key}' is not a key, since '{name}' is no section")
+                raise InputError(f"-S {override}: '{key}' is not a key, since '{name}' is not a section")
         section.setdefault(last, None)
     check_params(raw, "-S")
 
 
 def run_experiment(options: Sequence[str]) -> None:
-    """Becomes `dvc exp run` with these options, once their keys are checked; raises as `check_keys`."""
+    """Checks the options with `check_keys`, then replaces this process by `dvc exp run`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-S", "--set-param", action="append", default=[])
     check_keys(parser.parse_known_args(options)[0].set_param)

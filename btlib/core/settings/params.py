@@ -1,4 +1,4 @@
-"""How a stage reads params.yaml: the keys that it declares, and no others. Only stages read params."""
+"""Stages' access to params.yaml, limited to the keys that they declare."""
 
 from types import SimpleNamespace
 
@@ -6,13 +6,13 @@ from btlib.core.settings.schema import read_params
 
 
 def load_params(*keys: str) -> SimpleNamespace:
-    """The declared keys of params.yaml, and no others: reading an undeclared one fails.
+    """The declared keys of params.yaml; reading an undeclared one fails.
 
     Args:
         keys: dotted names, the same as the stage's `params:` in dvc.yaml (a test compares them).
 
     Returns:
-        Nested attributes, so `load_params("images.clahe").images.clahe.tiles`. A section comes as its frozen model.
+        Nested attributes, as in `load_params("images.clahe").images.clahe.tiles`. A section is its frozen model.
     """
     params = read_params()
     view = SimpleNamespace()
@@ -29,5 +29,5 @@ def load_params(*keys: str) -> SimpleNamespace:
 
 
 def data_note(source: str) -> str:
-    """What figures say of the data behind them: phantoms are named as such, real images need no words."""
+    """Label of the data that a figure shows: 'phantom data', or '' for real data."""
     return "phantom data" if source == "phantom" else ""

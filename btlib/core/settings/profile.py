@@ -1,7 +1,7 @@
 """Applies an overlay such as profiles/paper.yaml to params.yaml, or prints it as flags for `dvc exp run`.
 
-An overlay holds only the keys that differ from the committed params.yaml. With `extends: plain_finetune.yaml` it lies
-on top of another one in its folder.
+An overlay holds only the keys that differ from the committed params.yaml. With `extends: plain_finetune.yaml` it builds
+on another overlay in its folder.
 """
 
 import re
@@ -17,18 +17,18 @@ from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.nested import flatten
 from btlib.core.settings.schema import PARAMS_FILE, check_params, read_yaml
 
-# text that DVC's override grammar reads as text without quotes
+# strings that need no quotes in DVC's override grammar
 PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_./][\w./+-]*", re.ASCII | re.IGNORECASE)
 
 
 def apply(profile: Path, params: Path = PARAMS_FILE) -> int:
-    """Writes the overlay's values into `params`; its comments, order and other values stay.
+    """Writes the overlay's values into `params`, keeping its comments, order and other values.
 
     Returns:
-        How many keys the overlay holds.
+        The number of keys in the overlay.
 
     Raises:
-        InputError: a file is missing or no YAML, or the result would not be valid; `params` is then unchanged.
+        InputError: a file is missing or not YAML, or the result would be invalid; `params` is then unchanged.
     """
     yaml = YAML()
     yaml.width = 10_000
@@ -41,20 +41,20 @@ def apply(profile: Path, params: Path = PARAMS_FILE) -> int:
 
 
 def flags(profile: Path, params: Path = PARAMS_FILE) -> str:
-    """The overlay as `-S key=value` options, quoted for a POSIX shell; checked like `apply`."""
+    """The overlay as `-S key=value` options, quoted for a POSIX shell; checked as in `apply`."""
     overlay = read_overlay(profile)
     check_params(merged(read_yaml(params), overlay), f"{profile} on top of {params}")
     return " ".join(f"-S {shlex.quote(f'{key}={_hydra(value)}')}" for key, value in flatten(overlay).items())
 
 
 def read_overlay(profile: Path, above: tuple[str, ...] = ()) -> dict:
-    """The overlay's plain nested values, those of the overlay that it extends below them, and so on.
+    """The overlay's nested values, merged over those of the overlays that it extends.
 
     Args:
         above: names of the overlays that extend this one.
 
     Raises:
-        InputError: one of them is missing or not a mapping, or extends itself.
+        InputError: an overlay is missing, not a mapping, or extends itself.
     """
     overlay = _read_mapping(profile)
     base = overlay.pop("extends", None)
@@ -64,7 +64,7 @@ def read_overlay(profile: Path, above: tuple[str, ...] = ()) -> dict:
         raise InputError(f"{profile}: extends: should be the name of a file beside it, found {base!r}")
     above += (profile.name,)
     if base in above:
-        raise InputError(f"{profile}: extends: '{base}' extends this file already")
+        raise InputError(f"{profile}: extends: '{base}' already extends this file")
     return merged(read_overlay(profile.with_name(base), above), overlay)
 
 
@@ -76,7 +76,7 @@ def _read_mapping(profile: Path) -> dict:
 
 
 def merged(base: MutableMapping, overlay: Mapping) -> MutableMapping:
-    """`base` itself, with the overlay's values put in place, section by section."""
+    """Merges the overlay into `base`, section by section, and returns `base`."""
     for key, value in overlay.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), MutableMapping):
             merged(base[key], value)
@@ -86,7 +86,7 @@ def merged(base: MutableMapping, overlay: Mapping) -> MutableMapping:
 
 
 def _hydra(value: Any) -> str:
-    """A value in the override grammar that DVC reads after `-S key=`."""
+    """A value in DVC's override grammar, as it follows `-S key=`."""
     if value is None:
         return "null"
     if isinstance(value, list):

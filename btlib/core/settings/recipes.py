@@ -1,7 +1,7 @@
-"""From params.yaml to what each training is told: the main model's recipe, and those of every table's arms.
+"""Training recipes from params.yaml: the main model's, and those of all ablation arms.
 
-A recipe is a mapping of dotted keys of params.yaml to values. Stage `check` writes them out, so that a table is trained
-anew where one of its arms changes, and not where a value changes that all of them override.
+A recipe maps dotted keys of params.yaml to values. Stage `check` writes the recipes out, so that a table is retrained
+if one of its arms changes, but not if a value changes that all of them override.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ OF_A_CLASSIFIER = tuple(key for key in Params.model_fields if key not in NOT_OF_
 
 
 def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
-    """What stage `check` writes, name of the file -> content.
+    """The files that stage `check` writes: name -> content.
 
-    `main`: the recipe of the main classifier. Each of `TABLES`, and `joint`: `seeds`, `arms` (of each `arm`, its name,
-    and `recipe`; the reference first, none where the table is switched off) and, of the classifier's, `keep_networks`,
-    names of arms. `backbones`: `names` of all that occur.
+    `main`: the main classifier's recipe. Each of `TABLES`, and `joint`: `seeds`, `arms` (a list of `arm`, the name, and
+    `recipe`, the reference first; empty if the table is switched off) and, except for `joint`, `keep_networks` (names
+    of arms). `backbones`: `names` of all backbones in use.
     """
     values = params.model_dump()
     main = flatten({key: values[key] for key in OF_A_CLASSIFIER})
@@ -44,7 +44,10 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
 def _arms(
     reference: str, recipe: Mapping[str, Any], common: Mapping[str, Any] | None, entries: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """`arm` and `recipe` of each entry `{arm: name, key: value, …}`, keys nested or dotted; no entries, no arms."""
+    """`arm` and `recipe` of the reference and each entry `{arm: name, key: value, …}`; empty without entries.
+
+    An entry's keys may be nested or dotted.
+    """
     base = {**recipe, **flatten(common or {})}
     arms = [{"arm": reference, "recipe": base}]
     for entry in entries:

@@ -1,4 +1,4 @@
-"""The schema of params.yaml: every key, its type and range, and what is wrong with a file that breaks it."""
+"""The schema of params.yaml: every key with its type and range, and messages for invalid files."""
 
 import difflib
 import re
@@ -22,7 +22,7 @@ Rate = Annotated[float, Field(gt=0, lt=10)]
 
 
 class Section(BaseModel):
-    """Refuses unknown keys and silent conversions such as '5e-05' (a string) to a number."""
+    """Rejects unknown keys and implicit conversions, such as the string '5e-05' to a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -115,7 +115,7 @@ class Evaluation(Section):
 
 
 class ExternalSet(Section):
-    """One set of another hospital; its name is a part of paths."""
+    """A test set from another hospital; its name becomes part of paths."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     root: str
@@ -143,7 +143,7 @@ class Shortcuts(Section):
     contrast_subjects: Count
 
 
-# Of segmentations: by the name of a convention, or by each number's tissue; a test compares the names with the code's
+# Label numbers of segmentations: the name of a convention, or number -> tissue; a test compares the names with the code
 Numbering = (
     Literal["auto", "brats", "canonical", "msd", "ped", "post_treatment", "brats2015"]
     | Annotated[
@@ -182,7 +182,7 @@ class JointAugment(Section):
 
 
 class JointAblation(Section):
-    """Arms of the 3D network, each a list entry `{arm: name, key of joint: value, …}`; no arms: not run."""
+    """Arms of the 3D network, each a list entry `{arm: name, key of joint: value, …}`; an empty list is not run."""
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     common: dict[str, Any] | None
@@ -216,7 +216,7 @@ class Joint(Section):
 
 
 class Ablations(Section):
-    """The paper's Tables 4, 5, 6 and 8: each a list of arms, `{arm: name, key: value, …}`; empty: not run."""
+    """The paper's Tables 4, 5, 6 and 8, each a list of arms, `{arm: name, key: value, …}`; an empty list is not run."""
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     common: dict[str, Any] | None
@@ -249,7 +249,7 @@ NOT_OF_ONE_JOINT_ARM = ("joint.precision", "joint.mc_samples", "joint.explained_
 
 
 class Params(Section):
-    """The whole of params.yaml; the keys at the top are the paper's Table 3."""
+    """All of params.yaml; the keys at the top are the paper's Table 3."""
 
     seed: Annotated[int, Field(ge=0)]
     image_size: Annotated[int, Field(ge=32, le=4096)]
@@ -286,8 +286,8 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     """Reads and checks the whole file.
 
     Raises:
-        InputError: the file is missing, is no YAML, or has faults; all of them are named at once, unknown keys with
-            the nearest right one.
+        InputError: the file is missing, not YAML or invalid; all faults are listed at once, unknown keys with the
+            closest valid one.
     """
     return check_params(read_yaml(path), str(path))
 
@@ -304,7 +304,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def check_params(raw: Any, origin: str) -> Params:
-    """Validates plain values read from `origin` (named in the error)."""
+    """Validates plain values; errors name `origin` as their source."""
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
@@ -326,7 +326,7 @@ def known_keys(model: type[BaseModel] = Params) -> list[str]:
 
 
 def _faults(error: ValidationError) -> list[str]:
-    """One line per key, although pydantic reports every branch of a union by itself."""
+    """One line per key, although pydantic reports every branch of a union separately."""
     by_key: dict[str, list[dict]] = {}
     for fault in error.errors():
         by_key.setdefault(_key(fault["loc"]), []).append(fault)
@@ -361,7 +361,7 @@ def _expected(fault: dict) -> str:
 
 
 def _nearest(found: Any, choices: list[str]) -> str:
-    """A hint at the choice that was probably meant; a key in the wrong section is found by its last part."""
+    """A hint with the closest choice, or ''; a key in the wrong section is matched by its last part."""
     if not isinstance(found, str):
         return ""
     last = {choice.rpartition(".")[2]: choice for choice in choices}
@@ -375,9 +375,9 @@ def _cross_checks(params: Params) -> list[str]:
     if params.model.width % params.model.heads:
         faults.append(f"model.width: {params.model.width} is not a multiple of model.heads ({params.model.heads})")
     if params.fusion != "none" and len(params.backbones) == 1:
-        faults.append(f"fusion: '{params.fusion}' with 1 backbone; it takes two, and one goes with 'none'")
+        faults.append(f"fusion: '{params.fusion}' needs 2 backbones, found 1; add one, or set fusion: none")
     if len(set(params.backbones)) < len(params.backbones):
-        faults.append(f"backbones: '{params.backbones[0]}' twice; name two that differ")
+        faults.append(f"backbones: '{params.backbones[0]}' is listed twice; use two different ones")
     if params.epochs_stage1 + params.epochs_stage2 == 0:
         faults.append("epochs_stage1 and epochs_stage2: both are 0, so nothing would be trained")
     if params.training.train_batchnorm and params.training.devices > 1:
@@ -400,11 +400,11 @@ def _split_checks(split_by: str, split: Split) -> list[str]:
             f"split.folds: a test fold of 1/{split.folds} and split.val {split.val} leave nothing to train on"
         )
     if split.folds > 1 and split_by in ("folder", "file"):
-        faults.append(f"split.folds: split_by: {split_by} names one test set; set split.folds: 1, or split_by: group")
+        faults.append(f"split.folds: split_by: {split_by} has one test set; set split.folds: 1, or split_by: group")
     if split.fold >= split.folds:
-        faults.append(f"split.fold: {split.fold} of split.folds ({split.folds}); they are counted from 0")
+        faults.append(f"split.fold: {split.fold} is not below split.folds ({split.folds}); folds are counted from 0")
     if (split_by == "file") != (split.file is not None):
-        faults.append("split.file: goes with split_by: file, and names a table below images.root")
+        faults.append("split.file: required with split_by: file, else null; the path of a table below images.root")
     return faults
 
 
@@ -413,7 +413,7 @@ def _image_checks(images: Images, external: list[ExternalSet]) -> list[str]:
     try:
         re.compile(images.reference.same_patient)
     except re.error as error:
-        faults.append(f"images.reference.same_patient: no regular expression ({error})")
+        faults.append(f"images.reference.same_patient: not a valid regular expression ({error})")
     names = [one.name for one in external]
     faults += [
         f"external: '{name}' is the name of more than one set" for name in sorted(set(names)) if names.count(name) > 1
@@ -430,14 +430,14 @@ def _joint_checks(joint: Joint) -> list[str]:
     if not joint.segmentation and joint.grading == "none":
         faults.append("joint.segmentation and joint.grading: both are off, so nothing would be trained")
     if not joint.segmentation and joint.attention:
-        faults.append("joint.attention: the gates are in the segmentation's decoder; set it to false without one")
+        faults.append("joint.attention: needs the segmentation decoder; set it to false, or joint.segmentation to true")
     if not joint.segmentation and joint.grading == "regions":
         faults.append("joint.grading: 'regions' needs the segmentation; use 'global' without it")
     return faults
 
 
 def _ablation_faults(params: Params) -> list[str]:
-    """What is wrong with the arms: each one's overrides are put into the whole file, which is then checked as such."""
+    """Faults of the arms: each arm's overrides are applied to the whole file, which is then checked."""
     faults = [f"ablations.common: {fault}" for fault in _arm_faults(params, {})]
     if faults:
         return faults  # each arm would repeat them
@@ -460,7 +460,7 @@ def _ablation_faults(params: Params) -> list[str]:
 
 
 def _joint_ablation_faults(params: Params) -> list[str]:
-    """As `_ablation_faults`, of the joint network's arms, whose keys are those of section joint."""
+    """Like `_ablation_faults`, for the joint network's arms, whose keys are those of section joint."""
     ablation = params.joint.ablation
     common = _under_joint(ablation.common or {})
     faults = [f"joint.ablation.common: {fault}" for fault in _override_faults(params, common, NOT_OF_ONE_JOINT_ARM)]
@@ -486,18 +486,18 @@ def _name_faults(place: str, names: list[str]) -> list[str]:
 
 
 def _arm_faults(params: Params, overrides: dict[str, Any]) -> list[str]:
-    """Faults of `params` with an arm's overrides and the common ones."""
+    """Faults of `params` with the common overrides and an arm's own."""
     return _override_faults(params, flatten(params.ablations.common or {}) | flatten(overrides), NOT_OF_ONE_ARM)
 
 
 def _override_faults(params: Params, overrides: dict[str, Any], fixed_keys: Sequence[str]) -> list[str]:
-    """Faults of `params` with these dotted keys put in; none of `fixed_keys` may be among them."""
+    """Faults of `params` with these dotted keys applied; `fixed_keys` may not be overridden."""
     raw = params.model_dump()
     raw["ablations"] |= {"common": None, "keep_networks": {}} | {table: [] for table in TABLES}
     raw["joint"]["ablation"] |= {"common": None, "arms": []}
     for key, value in overrides.items():
         if any(key == fixed or key.startswith(f"{fixed}.") for fixed in fixed_keys):
-            return [f"'{key}' is the same for all arms; change it at its place in params.yaml"]
+            return [f"'{key}' is the same for all arms; change it outside the ablation in params.yaml"]
         *sections, last = key.split(".")
         section = raw
         for name in sections:
@@ -511,7 +511,7 @@ def _override_faults(params: Params, overrides: dict[str, Any], fixed_keys: Sequ
         return _faults(error)
     faults = _cross_checks(changed)
     if changed.image_size > params.image_size:
-        faults.append("image_size: more than the images are stored with")
+        faults.append(f"image_size: {changed.image_size} is above that of the stored images ({params.image_size})")
     if changed.joint.size > params.joint.size:
         faults.append("size: more than joint.size, which decides how much of the volume is seen")
     return faults

@@ -1,4 +1,4 @@
-"""The metrics of the classification study once more, by scikit-learn and from their definitions."""
+"""Reference values of the classification metrics, from scikit-learn and from their definitions."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ SMALLEST = 1e-45
 
 
 def ece(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
-    """Bin by bin, open below and closed above."""
+    """The ECE bin by bin, with bins open below and closed above."""
     edges, total = np.linspace(0, 1, bins + 1), 0.0
     for low, high in pairwise(edges):
         inside = (confidence > low) & (confidence <= high)

@@ -39,8 +39,8 @@ def test_images_of_one_group_are_drawn_together():
     assert (stratified_weights(strata, 9, rng(), split)[:, 30:].max(axis=1) > 1).all()
 
 
-def test_intervals_of_copied_images_are_those_of_the_images():
-    """Each image three times, as one group: the interval stays; without groups it shrinks by √3."""
+def test_copies_of_images_do_not_change_the_interval():
+    """With each image three times as one group the interval stays; without groups it shrinks by √3."""
     single = two_classes(160, 200)
     copies = Predictions(
         np.arange(1200).astype(object),
@@ -57,11 +57,11 @@ def test_intervals_of_copied_images_are_those_of_the_images():
     assert width(copies) == pytest.approx(width(single) / np.sqrt(3), rel=0.08)
 
 
-def test_the_scores_are_those_of_scikit_learn(predictions):
+def test_the_scores_match_scikit_learn(predictions):
     assert scores(predictions, 1.7, 15) == pytest.approx(expected_scores(predictions, 1.7, 15))
 
 
-def test_weights_are_the_same_as_repeated_rows(predictions):
+def test_weights_are_equivalent_to_repeated_rows(predictions):
     weights = stratified_weights(predictions.labels, 6, rng())
     found = resampled_scores(predictions, 0.6, 15, weights)
     for b, row_weights in enumerate(weights):
@@ -75,7 +75,7 @@ def test_weights_are_the_same_as_repeated_rows(predictions):
 
 
 def two_classes(hits: int, size: int) -> Predictions:
-    """Two classes of `size` images, `hits` of each predicted rightly."""
+    """Two classes of `size` images, `hits` of each predicted correctly."""
     said = np.where(np.arange(size) < hits, 0.9, 0.2)
     probabilities = np.concatenate([np.stack([said, 1 - said], axis=1), np.stack([1 - said, said], axis=1)])
     return Predictions(np.arange(2 * size).astype(object), np.repeat([0, 1], size), probabilities, ("a", "b"))
@@ -99,7 +99,7 @@ def test_intervals_contain_the_scores_and_are_keyed(predictions):
     assert ci95(predictions, 1.3, 15, 400, np.random.default_rng(1)) != found
 
 
-def test_the_number_of_resamples_is_exact_over_chunks(predictions, monkeypatch):
+def test_the_number_of_resamples_is_exact_across_chunks(predictions, monkeypatch):
     counted = []
     original = classification.resampled_scores
     monkeypatch.setattr(
@@ -113,7 +113,7 @@ def test_interval_is_the_central_95_percent():
     assert interval(np.arange(1001.0)) == [25.0, 975.0]
 
 
-def test_exact_interval_is_honest_without_errors():
+def test_the_exact_interval_keeps_its_width_without_errors():
     assert exact_ci95(50, 50) == pytest.approx([0.025 ** (1 / 50), 1.0])
     assert ci95(two_classes(25, 25), 1.0, 15, 100, rng())["accuracy"] == [1.0, 1.0]
 

@@ -39,7 +39,7 @@ def test_torchmetrics_agrees_away_from_one(bins):
     assert ece(confidence, correct, bins) == pytest.approx(float(theirs), abs=1e-6)
 
 
-def test_a_calibrated_predictor_has_small_ece_and_an_overconfident_one_its_gap():
+def test_ece_is_small_if_calibrated_and_the_gap_if_overconfident():
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.3, 1, 200_000)
     correct = rng.random(200_000) < confidence
@@ -74,7 +74,7 @@ def test_temperature_is_recovered(known):
     assert found == pytest.approx(known, rel=0.03)
 
 
-def test_temperature_is_the_minimum_of_the_likelihood(predictions):
+def test_temperature_minimises_the_negative_log_likelihood(predictions):
     probabilities, labels = predictions.probabilities * 0.97 + 0.0075, predictions.labels
     n = len(labels)
 
@@ -86,7 +86,7 @@ def test_temperature_is_the_minimum_of_the_likelihood(predictions):
     assert fit_temperature(probabilities, labels, np.arange(n)) == pytest.approx(reference, rel=1e-3)
 
 
-def test_a_picture_counts_once_however_many_copies_it_has(predictions):
+def test_an_image_counts_once_however_many_copies_it_has(predictions):
     probabilities, labels = predictions.probabilities * 0.97 + 0.0075, predictions.labels
     alone = np.arange(len(labels))
     rows = np.concatenate([alone, np.repeat(np.flatnonzero(~predictions.correct)[:1], 30)])
@@ -95,7 +95,7 @@ def test_a_picture_counts_once_however_many_copies_it_has(predictions):
     assert fit_temperature(probabilities[rows], labels[rows], np.arange(len(rows))) > 1.1 * once
 
 
-def test_without_an_error_the_temperature_keeps_some_doubt():
+def test_without_errors_the_temperature_stays_above_its_bound():
     labels = np.arange(40) % 4
     logits = 3 * np.eye(4)[labels] + np.random.default_rng(0).normal(size=(40, 4)) * 0.1
     temperature = fit_temperature(softmax(logits, axis=1), labels, np.arange(40))
@@ -114,7 +114,7 @@ def test_scaling_keeps_the_ranking_and_one_changes_nothing(predictions):
         assert (top == scaled.max(axis=1)).all()
 
 
-def test_rows_may_have_temperatures_of_their_own(predictions):
+def test_rows_may_have_their_own_temperatures(predictions):
     probabilities = predictions.probabilities
     each = np.random.default_rng(0).choice([0.5, 1.0, 3.0], len(probabilities))
     scaled = scale(probabilities, each)

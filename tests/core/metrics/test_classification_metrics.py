@@ -1,4 +1,4 @@
-"""Each score against a second way to compute it: its formula, a count over pairs, or torchmetrics."""
+"""Each score against a second implementation: its formula, a count over pairs, or torchmetrics."""
 
 import itertools
 
@@ -125,7 +125,7 @@ def test_a_class_never_predicted_has_precision_zero():
 
 
 def test_proper_scores(predictions, scores):
-    # scikit-learn's log loss clips at the float's epsilon and so does ours far below it: compare without zeros
+    # scikit-learn's log loss clips at the float epsilon and ours far below it: compare without zeros
     safe = scale(predictions.probabilities + 0.01, 1.0)
     sample = Sample(predictions.labels, safe, np.ones((1, len(safe))))
     assert nll(sample)[0] == pytest.approx(log_loss(predictions.labels, safe))
@@ -134,7 +134,7 @@ def test_proper_scores(predictions, scores):
     assert scores["brier"] == pytest.approx(by_hand)
 
 
-def test_temperature_changes_calibration_and_nothing_else(predictions, scores):
+def test_temperature_changes_only_calibration(predictions, scores):
     warm = all_scores(predictions, temperature=2.0, bins=15)
     changed = {name for name in scores if scores[name] != warm[name]}
     assert changed == {"ece_temperature_scaled", "nll_temperature_scaled"}

@@ -39,10 +39,10 @@ def test_images_of_one_patient_are_drawn_together():
     few = table().assign(group=lambda rows: rows["group"] % 4)  # 40 gliomas of four patients; two are always hit
     together = localization_scores(few, ["fused"], 5000, np.random.default_rng(0))["fused"]["glioma"]
     assert together["pointing_hit"] == 0.5
-    assert together["ci95"]["pointing_hit"] == [0, 1]  # of four patients drawn again, all four may be hit, or none
+    assert together["ci95"]["pointing_hit"] == [0, 1]  # a resample of four patients may have only hits, or none
 
 
-def test_without_masks_everything_is_null():
+def test_without_masks_every_score_is_null():
     scores = localization_scores(pd.DataFrame(columns=COLUMNS), ["net_a", "fused"], 200, np.random.default_rng(0))
     assert set(scores) == {"net_a", "fused"}
     assert scores["fused"]["all"] == {

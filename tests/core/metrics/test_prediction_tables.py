@@ -27,7 +27,7 @@ def test_round_trip_keeps_every_digit_and_leading_zeros(tmp_path):
     np.testing.assert_array_equal(read.probabilities, written.filter(like="p_").to_numpy())
 
 
-def test_column_order_is_by_name_not_by_place(tmp_path):
+def test_columns_are_matched_by_name_not_by_position(tmp_path):
     written = table()
     read = read_back(tmp_path, written[["p_pituitary", "label", "p_no_tumor", "p_glioma", "image_id", "p_meningioma"]])
     np.testing.assert_array_equal(read.probabilities[:, 3], written["p_pituitary"])
@@ -75,19 +75,19 @@ def test_all_faults_are_named_at_once(tmp_path):
         read_back(tmp_path, broken)
 
 
-def test_words_among_probabilities_are_refused(tmp_path):
+def test_text_among_probabilities_is_refused(tmp_path):
     broken = table().astype({"p_glioma": object})
     broken.loc[0, "p_glioma"] = "high"
-    with pytest.raises(InputError, match="column p_glioma holds something that is no number"):
+    with pytest.raises(InputError, match="column p_glioma is not numeric"):
         read_back(tmp_path, broken)
 
 
 def test_a_class_without_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match="class 'pituitary' has no image here"):
+    with pytest.raises(InputError, match="class 'pituitary' has no images"):
         read_back(tmp_path, table().query("label != 'pituitary'"))
 
 
-def test_missing_and_surplus_columns_are_refused(tmp_path):
+def test_missing_and_unexpected_columns_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"missing columns \['p_glioma'\], unexpected columns \['p_gliom'\]"):
         read_back(tmp_path, table().rename(columns={"p_glioma": "p_gliom"}))
 

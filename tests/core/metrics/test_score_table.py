@@ -1,4 +1,4 @@
-"""Scores as a table: nothing is lost on the way there and back, and what stands in which column."""
+"""Scores as a table: the columns, and a round trip without loss."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ LEVELS = {
 }
 
 
-def test_what_stands_in_which_column():
+def test_columns_hold_the_levels():
     table = score_table(SCORES, LEVELS)
     levels = ["model", "corruption", "severity", "arm", "modalities", "seed"]
     assert list(table) == ["key", *levels, "score", "value", "low", "high"]

@@ -11,7 +11,7 @@ def chosen(confidence, correct, error_rate):
     return found["threshold"], found["validation_kept"], found["validation_errors"]
 
 
-def test_the_smallest_threshold_that_keeps_errors_rare_enough():
+def test_the_smallest_threshold_that_meets_the_error_rate():
     confidence = [0.9, 0.8, 0.7, 0.6, 0.5]
     assert chosen(confidence, [1, 1, 1, 0, 0], 0.0) == (0.7, 3, 0)
     assert chosen(confidence, [1, 1, 1, 0, 0], 0.25) == (0.6, 4, 1)  # 1 of 4
@@ -19,8 +19,8 @@ def test_the_smallest_threshold_that_keeps_errors_rare_enough():
     assert chosen(confidence[::-1], [0, 0, 1, 1, 1], 0.25) == (0.6, 4, 1)  # in any order
 
 
-def test_it_may_lie_below_thresholds_that_will_not_do():
-    """The surest answer is wrong: alone 1 of 1, among ten 1 of 10."""
+def test_it_may_be_below_thresholds_that_exceed_the_error_rate():
+    """The most confident answer is wrong: 1 of 1 alone, 1 of 10 among ten."""
     confidence, correct = np.linspace(0.99, 0.9, 10), [0] + 9 * [1]
     assert chosen(confidence, correct, 0.1) == (pytest.approx(0.9), 10, 1)
     assert chosen(confidence, correct, 0.09) == (2.0, 0, 0)
@@ -31,13 +31,13 @@ def test_equal_confidences_are_kept_or_dropped_together():
     assert chosen([0.9, 0.8, 0.8], [1, 1, 0], 0.34) == (0.8, 3, 1)
 
 
-def test_without_errors_everything_seen_is_kept_and_with_errors_only_nothing():
+def test_everything_is_kept_without_errors_and_nothing_with_errors_only():
     assert chosen([0.3, 0.4], [1, 1], 0.05) == (0.3, 2, 0)
     assert chosen([0.3, 0.4], [0, 0], 0.05) == (2.0, 0, 0)
 
 
-def test_the_counts_are_those_of_the_rule_that_prediction_applies():
-    """Unsure: confidence < threshold. And no smaller threshold of the table would have done."""
+def test_the_counts_match_the_rule_that_prediction_applies():
+    """Unsure means confidence < threshold, and no smaller threshold in the table meets the error rate."""
     rng = np.random.default_rng(0)
     confidence = np.round(rng.uniform(0.25, 1, 500), 2)
     correct = rng.random(500) < confidence

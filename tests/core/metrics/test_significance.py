@@ -30,7 +30,7 @@ def test_the_corrected_t_test_reduces_to_the_one_sample_test_without_test_images
     assert corrected_paired_t(proposed, arm, n_test=1, n_train=10)["p"] > expected["p"]
 
 
-def test_swapping_the_models_turns_the_sign_only():
+def test_swapping_the_models_only_changes_the_sign():
     for test in (paired_t, lambda *given: corrected_paired_t(*given, n_test=1, n_train=8)):
         there, back = test(PROPOSED, ARM), test(ARM, PROPOSED)
         assert there["statistic"] == pytest.approx(-back["statistic"]) and there["p"] == pytest.approx(back["p"])
@@ -46,7 +46,7 @@ def test_without_spread_the_t_tests_are_undefined(proposed, arm):
 
 
 def right(only_proposed: int, only_arm: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two seeds of 20 images: so many that one model alone gets right, 7 that both do, the others wrong in both."""
+    """Two seeds of 20 images: the given numbers right for one model only, 7 for both, the others for neither."""
     cells = np.repeat([[1, 0], [0, 1], [1, 1], [0, 0]], (only_proposed, only_arm, 7, 33 - only_proposed - only_arm), 0)
     shuffled = np.random.default_rng(0).permutation(cells).astype(bool)
     return shuffled[:, 0].reshape(2, 20), shuffled[:, 1].reshape(2, 20)
@@ -65,12 +65,12 @@ def test_mcnemar_is_the_doubled_binomial_tail(only_proposed, only_arm):
     assert mcnemar(*right(only_proposed, only_arm))["p"] == pytest.approx(min(1, 2 * tail))
 
 
-def test_mcnemar_is_undefined_where_nothing_tells_the_models_apart():
+def test_mcnemar_is_undefined_if_the_models_never_differ():
     assert mcnemar(*right(0, 0)) == {"only_proposed_right": 0, "only_arm_right": 0, "p": None}
 
 
 def test_holm_by_hand():
-    # sorted 0.01·4, 0.02·3, 0.03·2, 0.04·1; the last is raised to the one before
+    # sorted 0.01·4, 0.02·3, 0.03·2, 0.04·1; the last is raised to the previous one
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.6, 0.5]) == [1.0, 1.0]
     assert holm([]) == []
@@ -82,8 +82,8 @@ def test_holm_leaves_undefined_tests_out_of_the_count():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.5))
-def test_adjusted_values_decide_as_the_step_down_procedure_does(p_values, level):
-    """Reject in order of p while p_(i) ≤ level / (m − i), stop at the first that is not (Holm 1979)."""
+def test_adjusted_values_decide_like_the_step_down_procedure(p_values, level):
+    """Rejects in order of p while p_(i) ≤ level / (m − i), and stops at the first that is larger (Holm 1979)."""
     rejected = set()
     for i, place in enumerate(np.argsort(p_values, kind="stable")):
         if (len(p_values) - i) * p_values[place] > level:
@@ -92,6 +92,6 @@ def test_adjusted_values_decide_as_the_step_down_procedure_does(p_values, level)
     assert {place for place, p in enumerate(holm(p_values)) if p <= level} == rejected
 
 
-def test_every_test_states_its_assumption():
+def test_every_test_states_its_assumptions():
     assert list(ASSUMPTIONS) == ["paired_t", "corrected_paired_t", "mcnemar", "holm"]
     assert all(sentence.endswith(".") for sentence in ASSUMPTIONS.values())

@@ -1,4 +1,4 @@
-"""Sweeps: a mistyped key is refused with the right one, and a queue runs what it was given."""
+"""Sweeps: mistyped keys are refused with a suggestion, and queued experiments run."""
 
 import csv
 import io
@@ -21,16 +21,16 @@ PARAMS = ROOT / "params.yaml"
         ("+mixup_alfa=0.4", r"unknown key 'mixup_alfa' \(did you mean 'mixup_alpha'\?\)"),
         ("images.clahe.tile=4", r"unknown key 'images.clahe.tile' \(did you mean 'images.clahe.tiles'\?\)"),
         ("dropout=0.1", r"unknown key 'dropout' \(did you mean '\w+.dropout'\?\)"),
-        ("seed.first=1", "'seed.first' is not a key, since 'seed' is no section"),
+        ("seed.first=1", "'seed.first' is not a key, since 'seed' is not a section"),
     ],
 )
-def test_a_mistyped_key_is_refused_with_the_nearest(override, message):
+def test_a_mistyped_key_is_refused_with_a_suggestion(override, message):
     with pytest.raises(InputError, match=message):
         check_keys(["lr_stage1=1e-4", override], PARAMS)
 
 
-def test_right_keys_pass_whatever_the_value():
-    """Values and sweeps of values are for DVC and stage check."""
+def test_valid_keys_pass_whatever_the_value():
+    """DVC and stage check validate values and sweeps of values."""
     check_keys(["mixup_alpha=0.1,0.2", "images.clahe.tiles=choice(4,8)", "backbones=[a,b]", "model={width: 8}"], PARAMS)
 
 
@@ -40,7 +40,7 @@ def project(tmp_path):
 
 
 def finished(project, count):
-    """Waits until the queue has that many successes; a worker that quits early is started again."""
+    """Waits until the queue has that many successes, restarting a worker that quits early."""
     deadline = time.monotonic() + 540
     while (status := dvc(project, "queue", "status")).count("Success") < count:
         assert "Failed" not in status and time.monotonic() < deadline, status
@@ -50,7 +50,7 @@ def finished(project, count):
 
 
 def test_a_sweep_of_stage_check_alone(project):
-    """The command of the README, down to the stage that costs nothing."""
+    """The command of the README, for a stage that costs nothing."""
     call = ("python", "-m", "btlib.cli", "experiment", "--queue", "-S")
     refused = run(project, *call, "mixup_alfa=0.1,0.2", "check", ok=False)
     assert refused.stdout.strip() == "btlib: -S:\n  - unknown key 'mixup_alfa' (did you mean 'mixup_alpha'?)"

@@ -1,4 +1,4 @@
-"""params.yaml: what is refused, and in which words."""
+"""params.yaml: rejected content and its messages."""
 
 import re
 from copy import deepcopy
@@ -45,7 +45,7 @@ def faults(raw):
 
 
 def test_committed_file_is_valid_and_holds_every_known_key(committed):
-    # their keys are keys of others, or names
+    # their keys are keys of other sections, or names
     free = {"ablations.common", "ablations.keep_networks", "joint.ablation.common"}
 
     def dotted(section, prefix=""):
@@ -102,33 +102,33 @@ def test_one_fault_is_one_line(committed, change, line):
     ("change", "start"),
     [
         ({"model__heads": 3}, "model.width: 256 is not a multiple of model.heads (3)"),
-        ({"backbones": ["tf_efficientnet_lite0"]}, "fusion: 'gated_cross_attention' with 1 backbone; it"),
-        ({"backbones": ["tf_efficientnet_lite0"] * 2}, "backbones: 'tf_efficientnet_lite0' twice"),
+        ({"backbones": ["tf_efficientnet_lite0"]}, "fusion: 'gated_cross_attention' needs 2 backbones, found 1"),
+        ({"backbones": ["tf_efficientnet_lite0"] * 2}, "backbones: 'tf_efficientnet_lite0' is listed twice"),
         ({"epochs_stage1": 0, "epochs_stage2": 0}, "epochs_stage1 and epochs_stage2: both are 0"),
         ({"weights__source": "file"}, "weights.folder: name the folder"),
         ({"training__train_batchnorm": True, "training__devices": 2}, "training.train_batchnorm: batch statistics"),
-        ({"split__fold": 1}, "split.fold: 1 of split.folds (1); they are counted from 0"),
-        ({"split__folds": 5, "split__fold": 5}, "split.fold: 5 of split.folds (5); they"),
+        ({"split__fold": 1}, "split.fold: 1 is not below split.folds (1); folds are counted from 0"),
+        ({"split__folds": 5, "split__fold": 5}, "split.fold: 5 is not below split.folds (5)"),
         (
             {"split__folds": 5, "split_by": "folder"},
-            "split.folds: split_by: folder names one test set; set split.folds: 1",
+            "split.folds: split_by: folder has one test set; set split.folds: 1",
         ),
         (
             {"split__folds": 5, "split_by": "file", "split__file": "s.csv"},
-            "split.folds: split_by: file names one test set",
+            "split.folds: split_by: file has one test set",
         ),
         ({"split__val": 0.5, "split__test": 0.5}, "split.val and split.test: 0.5 and 0.5 leave nothing to train on"),
         ({"split__folds": 2, "split__val": 0.5}, "split.folds: a test fold of 1/2 and split.val 0.5 leave nothing"),
-        ({"split_by": "file"}, "split.file: goes with split_by: file, and names a table"),
-        ({"split__file": "s.csv"}, "split.file: goes with split_by: file, and names a table"),
+        ({"split_by": "file"}, "split.file: required with split_by: file, else null"),
+        ({"split__file": "s.csv"}, "split.file: required with split_by: file, else null"),
         ({"external": [EXTERNAL, EXTERNAL | {"root": "b"}]}, "external: 'far' is the name of more than one set"),
         (
             {"images__reference__same_patient": "[a"},
-            "images.reference.same_patient: no regular expression (unterminated",
+            "images.reference.same_patient: not a valid regular expression (unterminated",
         ),
     ],
 )
-def test_values_that_do_not_go_together(committed, change, start):
+def test_incompatible_values(committed, change, start):
     (line,) = faults(changed(committed, **change))
     assert line.startswith(start)
 
@@ -137,7 +137,7 @@ def test_values_that_do_not_go_together(committed, change, start):
     "change",
     [
         {"split__folds": 5, "split__fold": 4},
-        {"split__folds": 5, "split__test": 0.8},  # folds do not look at it
+        {"split__folds": 5, "split__test": 0.8},  # ignored with folds
         {"split__folds": 5, "split_by": "image"},
         {"split_by": "file", "split__file": "s.csv"},
         {"external": []},
@@ -145,7 +145,7 @@ def test_values_that_do_not_go_together(committed, change, start):
         {"images__reference__same_patient": ""},
     ],
 )
-def test_values_that_go_together(committed, change):
+def test_compatible_values(committed, change):
     check_params(changed(committed, **change), "params.yaml")
 
 
@@ -208,13 +208,13 @@ def test_load_params_gives_the_declared_keys_and_no_others(monkeypatch):
         ),
         ("fusion", {"arm": "x", "fusion": "gatd"}, "arm x: fusion: should be .* found 'gatd'"),
         ("fusion", {"arm": "x", "training": {"los": "focal"}}, "arm x: unknown key 'training.los'"),
-        ("fusion", {"arm": "x", "backbones": ["tf_efficientnet_lite0"]}, "arm x: fusion: .* with 1 backbone"),
+        ("fusion", {"arm": "x", "backbones": ["tf_efficientnet_lite0"]}, "arm x: fusion: .* needs 2 backbones"),
         ("fusion", {"fusion": "gated"}, "ablations.fusion: an arm has no name"),
         ("fusion", {"arm": "proposed", "fusion": "gated"}, "'proposed' is the name of more than one arm"),
         ("sensitivity", {"arm": "x", "seed": 3}, "arm x: 'seed' is the same for all arms"),
         ("sensitivity", {"arm": "x", "images": {"root": "/"}}, "arm x: 'images.root' is the same for all arms"),
         ("sensitivity", {"arm": "x", "split": {"val": 0.2}}, "arm x: 'split.val' is the same for all arms"),
-        ("sensitivity", {"arm": "x", "image_size": 512}, "arm x: image_size: more than the images are stored with"),
+        ("sensitivity", {"arm": "x", "image_size": 512}, "arm x: image_size: 512 is above that of the stored images"),
     ],
 )
 def test_faulty_arms_are_named(committed, table, arm, message):
@@ -240,7 +240,7 @@ def test_networks_to_keep_must_be_arms(committed):
             {"joint__grading": "none", "joint__segmentation": False},
             "joint.segmentation and joint.grading: both are off",
         ),
-        ({"joint__segmentation": False}, "joint.attention: the gates are in the segmentation's decoder"),
+        ({"joint__segmentation": False}, "joint.attention: needs the segmentation decoder"),
         ({"joint__segmentation": False}, "joint.grading: 'regions' needs the segmentation"),
         ({"joint__size": 24}, r"joint.coarse_epochs: half of joint.size \(24\) is too small"),
         ({"joint__attenton": True}, r"unknown key 'joint.attenton' \(did you mean 'joint.attention'\?\)"),
@@ -249,7 +249,7 @@ def test_networks_to_keep_must_be_arms(committed):
         ({"joint__ablation__arms": [{"arm": "full"}]}, "'full' is the name of more than one arm"),
         ({"joint__ablation__arms": [{"arm": "x", "gradin": "none"}]}, "arm x: unknown key 'joint.gradin' .*grading"),
         ({"joint__ablation__arms": [{"arm": "x", "mc_samples": 3}]}, "arm x: 'joint.mc_samples' is the same for all"),
-        ({"joint__ablation__arms": [{"arm": "x", "segmentation": False}]}, "arm x: joint.attention: the gates"),
+        ({"joint__ablation__arms": [{"arm": "x", "segmentation": False}]}, "arm x: joint.attention: needs"),
         ({"joint__ablation__common": {"size": 128}}, "joint.ablation.common: size: more than joint.size"),
     ],
 )
@@ -258,13 +258,13 @@ def test_faults_of_the_joint_study_are_named(committed, values, message):
         check_params(changed(committed, **values), "params.yaml")
 
 
-def test_the_numberings_that_may_be_stated_are_those_that_are_known():
+def test_the_schema_offers_every_known_numbering():
     names, _ = get_args(Volumes.model_fields["labels"].annotation)
     assert get_args(names) == ("auto", *CONVENTIONS)
 
 
 @pytest.mark.parametrize("numbering", ["msd", {1: "edema", 2: "necrotic_core", 9: "background"}])
-def test_a_numbering_by_name_or_number_by_number(numbering):
+def test_a_numbering_may_be_a_name_or_a_mapping(numbering):
     raw = changed(read_yaml(ROOT / "params.yaml"), volumes__labels=numbering)
     assert check_params(raw, "p").volumes.labels == numbering
 
@@ -281,6 +281,6 @@ def test_a_numbering_by_name_or_number_by_number(numbering):
         ({}, r"volumes\.labels: should be .*at least 1 item"),
     ],
 )
-def test_a_numbering_that_is_none(committed, numbering, message):
+def test_invalid_numberings_are_refused(committed, numbering, message):
     with pytest.raises(InputError, match=message):
         check_params(changed(committed, volumes__labels=numbering), "p")

@@ -1,4 +1,4 @@
-"""Overlays: comments kept, faults refused before anything is written, flags that DVC reads back the same."""
+"""Overlays: comments are kept, faults refused before writing, and DVC reads flags back as the same values."""
 
 import shlex
 import shutil
@@ -33,12 +33,12 @@ def overlay(tmp_path):
     return write
 
 
-def test_there_are_profiles():
+def test_the_profiles_are_found():
     assert "paper" in [path.stem for path in PROFILES]
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
-def test_every_profile_is_valid_and_holds_only_what_differs(profile, params):
+def test_every_profile_is_valid_and_holds_only_differences(profile, params):
     committed = flatten(read_yaml(params))
     overlay = flatten(read_overlay(profile))
     own = dict(read_yaml(profile))
@@ -60,8 +60,7 @@ def test_flags_give_dvc_the_same_values_as_apply(profile, params, tmp_path):
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_tables_of_a_profile_keep_no_setting_of_the_demo(profile, params):
-    """What the demo's tables have to be quick must not reach a study's: each key is the profile's own, or the main
-    model's."""
+    """Settings that make the demo's tables fast must not reach a study: each is the profile's or the main model's."""
     overlay = read_overlay(profile)
     if "ablations" not in overlay:
         return
@@ -88,7 +87,7 @@ def test_only_the_named_values_change(params, overlay):
 @pytest.mark.parametrize(
     "value", ["/data/my images", "../a=b", 'say "x", y', "it's", "", "null", "/data/Größe", "1e3", "true", "a[0]"]
 )
-def test_awkward_text_survives_both_ways(value, params, overlay, tmp_path):
+def test_awkward_text_survives_apply_and_flags(value, params, overlay, tmp_path):
     profile = overlay(f"images:\n  source: folder\n  root: '{value.replace(chr(39), chr(39) * 2)}'\n")
     by_dvc = Path(shutil.copy(params, tmp_path / "by_dvc.yaml"))
     apply_overrides(by_dvc, shlex.split(flags(profile, params))[1::2])
@@ -117,7 +116,7 @@ def test_a_faulty_overlay_changes_nothing(text, message, params, overlay):
     assert params.read_bytes() == before
 
 
-def test_an_overlay_lies_on_top_of_the_one_that_it_extends(overlay, tmp_path):
+def test_an_overlay_overrides_the_one_that_it_extends(overlay, tmp_path):
     (tmp_path / "below.yaml").write_text("image_size: 64\nimages:\n  clahe: {enabled: false, tiles: 4}\n")
     above = overlay("extends: below.yaml\nimages:\n  clahe:\n    tiles: 6\n")
     assert read_overlay(above) == {"image_size": 64, "images": {"clahe": {"enabled": False, "tiles": 6}}}
@@ -133,8 +132,8 @@ def test_an_overlay_lies_on_top_of_the_one_that_it_extends(overlay, tmp_path):
         ("''", "extends: should be the name of a file beside it, found ''"),
         ("[below.yaml]", "extends: should be the name of a file beside it"),
         ("absent.yaml", "absent.yaml: no such file"),
-        ("overlay.yaml", "overlay.yaml: extends: 'overlay.yaml' extends this file already"),
-        ("circle.yaml", "circle.yaml: extends: 'overlay.yaml' extends this file already"),
+        ("overlay.yaml", "overlay.yaml: extends: 'overlay.yaml' already extends this file"),
+        ("circle.yaml", "circle.yaml: extends: 'overlay.yaml' already extends this file"),
     ],
 )
 def test_only_another_overlay_beside_it_can_be_extended(base, message, params, overlay, tmp_path):

@@ -1,4 +1,4 @@
-"""What each training is told: every arm with all its values, in the order of params.yaml."""
+"""Training recipes: every arm with all its values, in the order of params.yaml."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def recipes_of(raw):
     return all_recipes(check_params(raw, "params.yaml"))
 
 
-def test_an_arm_has_the_values_of_the_file_the_common_ones_and_its_own(raw):
+def test_an_arm_combines_the_main_the_common_and_its_own_values(raw):
     raw["ablations"] |= {"common": {"image_size": 40, "training": {"patience": 3}}}
     raw["ablations"]["fusion"] = [{"arm": "b", "fusion": "gated"}, {"arm": "a", "training.loss": "cross_entropy"}]
     found = recipes_of(raw)
@@ -44,8 +44,8 @@ def test_a_table_without_entries_is_switched_off(raw):
     assert found["backbones"] == {"names": sorted(raw["backbones"])}
 
 
-def test_a_table_changes_only_with_what_its_arms_use(raw):
-    """So that DVC trains no table anew for a value that all its arms override."""
+def test_a_table_changes_only_with_the_values_that_its_arms_use(raw):
+    """So that DVC does not retrain a table for a value that all its arms override."""
     before = recipes_of(raw)
     raw["image_size"], raw["lr_stage2"] = 128, 0.5
     raw["joint"] |= {"mc_samples": 33, "explained_cases": 9}
