@@ -12,17 +12,17 @@ from btlib.core.metrics.significance import ASSUMPTIONS, corrected_paired_t, hol
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.core.runtime.errors import InputError, listed
 
-AS_PREDICTED = 1.0  # temperature; none of the metrics compared looks at scaled probabilities
+AS_PREDICTED = 1.0  # temperature; none of the compared metrics uses scaled probabilities
 
 READING = {
     "ci95": (
-        "The intervals resample the test images within their class (near copies together, where groups are known) and "
-        "keep the trained nets: they say how the mean over these seeds varies with the choice of test images, not how "
-        "it varies with other seeds. The ECE is biased upwards in resamples."
+        "The intervals come from resampling the test images within their class (near copies together, where groups are "
+        "known), with the trained networks fixed: they show how the mean over these seeds varies with the choice of "
+        "test images, not of seeds. The ECE is biased upwards in resamples."
     ),
     "failed": (
-        "Failed runs have no scores: means and tests rest on the other seeds, so an arm with failures looks better "
-        "than it is."
+        "Failed runs have no scores: means and tests use the other seeds, so an arm with failures looks better than "
+        "it is."
     ),
 }
 
@@ -50,20 +50,20 @@ def ablation_table(
 
     A row holds arm; seeds (seed with the scores COMPARED, or with failed: the reason); mean, sd (sample, null with one
     seed) and ci95 per score; tests (paired_t, corrected_paired_t, mcnemar, each with p and p_holm; null for the
-    proposed model), made on the seeds that the arm and the proposed model both have; p_value, the Holm-adjusted p of
+    proposed model) over the seeds that the arm shares with the proposed model; p_value, the Holm-adjusted p of
     corrected_paired_t; paper, the paper's scores or null.
 
     Args:
-        arms: arm -> seed -> test predictions or why there are none. The proposed model is the arm of that name, or
-            else the first.
+        arms: arm -> seed -> test predictions, or the reason for having none. The proposed model is the arm of that
+            name, or else the first.
         paper: arm -> score -> value, a table of `btlib.report.figures.paper.TABLES`.
         n_train: training images, the same for every arm.
-        bins: bins of the ECE.
+        bins: number of ECE bins.
         resamples: bootstrap resamples; every arm and seed gets the same ones.
-        groups: [N] group of each test image, drawn together; None: each image by itself.
+        groups: [N] group of each test image, drawn together; None: each image on its own.
 
     Raises:
-        InputError: no run has predictions, or two were not made for the same images, labels and classes.
+        InputError: no run has predictions, or two runs differ in images, labels or classes.
     """
     finished = {name: _finished(runs) for name, runs in arms.items()}
     labels = _common_labels(arms, finished)
@@ -89,7 +89,7 @@ def seed_mean_ci95(runs: Finished, bins: int, weights: np.ndarray) -> dict[str, 
 
     Args:
         runs: seed -> predictions of N images.
-        bins: bins of the ECE.
+        bins: number of ECE bins.
         weights: [B, N] how often each resample drew each image.
     """
     chunks = [weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK)]
@@ -105,7 +105,7 @@ def _finished(runs: Mapping[int, Predictions | Failed]) -> dict[int, Predictions
 
 
 def _common_labels(arms: Mapping[str, Mapping], finished: Mapping[str, Finished]) -> np.ndarray:
-    """[N] true class numbers, once every run has proved to be about the same images."""
+    """[N] true class numbers, after checking that all runs cover the same images."""
     runs = {f"{name}, seed {seed}": run for name, by_seed in finished.items() for seed, run in by_seed.items()}
     if not runs:
         raise InputError(f"none of the arms ({', '.join(arms)}) has predictions, so there is nothing to compare")
@@ -113,8 +113,8 @@ def _common_labels(arms: Mapping[str, Mapping], finished: Mapping[str, Finished]
     faults = [f"{name}: {fault}" for name in others if (fault := mismatch(runs[first], runs[name]))]
     if faults:
         raise InputError(
-            f"the arms were not tested on the same images; other than in {first}, in\n{listed(faults)}\n"
-            "Train and evaluate every arm on one split."
+            f"the arms were not tested on the same images; compared with {first}:\n{listed(faults)}\n"
+            "Train and evaluate every arm on the same split."
         )
     return runs[first].labels
 
@@ -159,7 +159,7 @@ def _tests(proposed: Finished, arm: Finished, n_train: int) -> dict[str, dict]:
 
 
 def _with_holm(tests: dict[str, dict[str, dict]]) -> dict[str, dict[str, dict]]:
-    """The tests of every arm with p_holm, one family of arms per kind of test."""
+    """Adds p_holm to the tests of every arm; the arms form one family per kind of test."""
     adjusted = {
         kind: dict(zip(tests, holm([found[kind]["p"] for found in tests.values()]), strict=True))
         for kind in ("paired_t", "corrected_paired_t", "mcnemar")

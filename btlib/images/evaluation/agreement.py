@@ -1,4 +1,4 @@
-"""Scores of the table that `btlib.images.explain.consistency` makes: agreement of heat maps over seeds, by class."""
+"""Agreement of heat maps between seeds, by class, from the table made by `btlib.images.explain.consistency`."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ def agreement_scores(table: pd.DataFrame, resamples: int, rng: np.random.Generat
     """{map: {"all" or class: {n, agreement, shuffled, ci95}}}: mean correlations with 95 % bootstrap intervals.
 
     Args:
-        table: image_id, label, map, agreement, shuffled; rows with an empty cell are left out and not counted in n.
+        table: image_id, label, map, agreement, shuffled; rows with an empty cell are dropped and not counted in n.
         resamples: bootstrap resamples of images within their class.
     """
     known = table.dropna(subset=list(MEASURES))

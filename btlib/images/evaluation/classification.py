@@ -1,4 +1,4 @@
-"""metrics/classification.json: all scores of the test table with their intervals."""
+"""metrics/classification.json: all scores on the test images, with intervals."""
 
 import numpy as np
 
@@ -10,15 +10,14 @@ from btlib.core.metrics.resampling import exact_ci95
 def classification_metrics(
     test: Predictions, groups: np.ndarray, temperature: float, bins: int, resamples: int, rng: np.random.Generator
 ) -> dict:
-    """Every metric, per_class, ci95, and what they rest on: n_test, n_groups, errors, temperature.
+    """Every metric, per_class, ci95, accuracy_ci95_exact, n_test, n_groups, errors and temperature.
 
-    accuracy_ci95_exact stands beside the bootstrap interval because the latter shrinks to a point, and so promises too
-    much, when a small test set holds no error.
+    The exact interval is added because the bootstrap interval shrinks to a point if a small test set has no errors.
 
     Args:
         groups: [N] the manifest's group of each test image, drawn together by the bootstrap.
         temperature: fitted on the validation predictions.
-        bins: bins of the ECE.
+        bins: number of ECE bins.
         resamples: bootstrap resamples.
     """
     errors = int((~test.correct).sum())

@@ -1,4 +1,4 @@
-"""metrics/cross_validation.json: every image predicted by the network that saw neither it nor its patient."""
+"""metrics/cross_validation.json: every image predicted by a network trained without its group of images."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ OF_A_FOLD = (*COMPARED, f"ece{SCALED}")
 
 
 class Fold(NamedTuple):
-    """The answers of one fold's network for its validation and test images."""
+    """Predictions of one fold's network for its validation and test images."""
 
     val: Predictions
     test: Predictions
@@ -24,17 +24,17 @@ class Fold(NamedTuple):
 def cross_validation_metrics(
     folds: Mapping[int, Fold], manifest: pd.DataFrame, bins: int, resamples: int, rng: np.random.Generator
 ) -> dict:
-    """The scores of each fold, of all test predictions pooled, and of those images whose patient is known.
+    """Scores of each fold, of all test predictions pooled, and of the images whose patient is known.
 
     Args:
-        folds: number -> answers; the test images of different folds are different ones.
+        folds: number -> predictions; the test images of different folds do not overlap.
         manifest: `image_id, group, patient`.
-        bins: bins of the ECE.
+        bins: number of ECE bins.
         resamples: bootstrap resamples of groups within their class, over the pooled images.
 
     Returns:
-        `folds`, a list with scores, temperature and sizes of each; `mean` and `sd` of their scores; `pooled`, as
-        metrics/classification.json; `known_patients`. No folds: an empty list and nulls.
+        `folds`, a list with scores, temperature and sizes of each; `mean` and `sd` of their scores; `pooled`, as in
+        metrics/classification.json; `known_patients`. Without folds: an empty list and nulls.
     """
     if not folds:
         return {"folds": [], "mean": None, "sd": None, "pooled": None, "known_patients": None}
@@ -73,7 +73,7 @@ def cross_validation_metrics(
 
 
 def pooled(tables: list[Predictions]) -> Predictions:
-    """Several tables as one, one after the other."""
+    """The tables concatenated."""
     first = tables[0]
     assert all(table.classes == first.classes for table in tables)
     ids, labels, probabilities = zip(*((t.image_ids, t.labels, t.probabilities) for t in tables), strict=True)
@@ -81,7 +81,7 @@ def pooled(tables: list[Predictions]) -> Predictions:
 
 
 def known_patients(test: Predictions, facts: pd.DataFrame, resamples: int, rng: np.random.Generator) -> dict | None:
-    """Accuracy on the images whose patient is known, with an interval over patients; None where there are none.
+    """Accuracy on the images whose patient is known, with an interval over patients; None if there are none.
 
     Args:
         facts: `group, patient` by image_id.

@@ -1,7 +1,7 @@
-"""Scores of the packaged classifier on a set of another hospital: is tumour told from none, within one patient too?
+"""Scores of the packaged classifier on images from another hospital: tumour against none, also within patients.
 
-Over all images, scanner, framing and the shape of a head may tell who has a tumour. Between a patient's own slices
-they cannot: they are the same in all. The AUC within patients therefore measures what is left, the lesion.
+Over all images, the scanner, framing or head shape may reveal who has a tumour. Within a patient they are constant, so
+the AUC within patients measures what is left: the lesion.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from btlib.core.runtime.errors import InputError
 from btlib.images.data.tumor_or_none import NONE, TUMOR
 
 WITHIN = "auc_within_patients"
-OF_CLASSES = ("accuracy", "macro_f1")  # where the set says which tumour it is
+OF_CLASSES = ("accuracy", "macro_f1")  # for sets that label the tumour type
 OF_DOUBT = ("unsure", "unfamiliar")
 TUMOR_OR_NONE = ("sensitivity", "specificity", "auc", WITHIN)
 COLUMNS = ("path", "label", "patient", "unsure", "unfamiliar")
@@ -28,15 +28,15 @@ COLUMNS = ("path", "label", "patient", "unsure", "unfamiliar")
 
 @dataclass(frozen=True)
 class External:
-    """The answers for one set, at least one.
+    """The classifier's predictions for one set of at least one image.
 
     Attributes:
-        labels: [N] class names, or 'tumor' and 'no_tumor' where the set says no more.
-        patients: [N] number of each image's patient; an image of an unknown one is a patient by itself.
+        labels: [N] class names, or 'tumor' and 'no_tumor' if the set has no tumour types.
+        patients: [N] number of each image's patient; an image of unknown patient has a number of its own.
         known: [N] bool, whether the patient is known.
         probabilities: [N, K] calibrated.
-        classes: K names, 'no_tumor' among them.
-        unsure, unfamiliar: [N] bool, as the classifier says.
+        classes: K names, including 'no_tumor'.
+        unsure, unfamiliar: [N] bool, the classifier's flags.
     """
 
     labels: np.ndarray
@@ -59,12 +59,12 @@ class External:
 
     @property
     def suspicion(self) -> np.ndarray:
-        """[N], orders images as 1 - p(no tumour) does, without its ties where p is below 1e-16."""
+        """[N] scores that rank images like 1 - p(no tumour), but without ties where p is below 1e-16."""
         return -self.probabilities[:, self.classes.index(NONE)]
 
 
 def read_external(path: Path) -> External | None:
-    """A table of `btlib.app.predict.external`; None for one without rows, of a set that was left out.
+    """Reads a table from `btlib.app.predict.external`; None if it has no rows, as for a set that was skipped.
 
     Raises:
         InputError: the table is missing or lacks columns.
@@ -79,7 +79,7 @@ def read_external(path: Path) -> External | None:
 
 
 def external_of(table: pd.DataFrame) -> External:
-    """From a table with rows and all columns."""
+    """Converts a table that has rows and all columns."""
     classes = [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
     known = (table["patient"] != "").to_numpy()
     own = pd.Series([f"image {row}" for row in range(len(table))], index=table.index)
@@ -96,17 +96,17 @@ def external_of(table: pd.DataFrame) -> External:
 
 
 def external_scores(answers: External, resamples: int, rng: np.random.Generator) -> dict:
-    """Scores of one set with 95 % intervals, which say how they vary with the choice of its patients.
+    """Scores of one set with 95 % intervals over its patients.
 
-    A patient's images are drawn together, and patients within those who have images of the same labels: what is
-    defined for the set is then defined for every resample.
+    A patient's images are drawn together, and patients are stratified by the labels of their images, so that a score
+    that is defined for the set is defined for every resample.
 
     Returns:
-        n, n_tumour, n_none (images); patients (known ones, 0 where none is) and patients_with_both (images with and
-        without tumour); sensitivity and specificity of "some tumour" at the most probable class; auc; the mean over
-        patients of their own auc_within_patients, ties counting one half; accuracy and macro_f1 over the classes of
-        the set; shares unsure and unfamiliar; ci95: score -> [low, high]; undefined: score -> why it is, and its
-        interval, null. The interval of auc_within_patients is null with a single such patient, too.
+        n, n_tumour, n_none (images); patients (known ones) and patients_with_both (with images of both kinds);
+        sensitivity and specificity of "any tumour" by the most probable class; auc; auc_within_patients, the mean of
+        the patients' own AUC, ties counting one half; accuracy and macro_f1 over the classes of the set; shares unsure
+        and unfamiliar; ci95: score -> [low, high]; undefined: score -> the reason that it and its interval are null.
+        The interval of auc_within_patients is also null with a single such patient.
     """
     undefined = undefined_scores(answers)
     estimates = _weighted(answers, np.ones((1, len(answers.labels))), undefined)
@@ -130,7 +130,7 @@ def external_scores(answers: External, resamples: int, rng: np.random.Generator)
 
 
 def undefined_scores(answers: External) -> dict[str, str]:
-    """Score -> why it is undefined for this set."""
+    """Scores that are undefined for this set -> the reason."""
     reasons = {}
     if not answers.tumor.any():
         reasons |= dict.fromkeys(("sensitivity", "auc", WITHIN), "the set has no image with a tumour")
@@ -145,35 +145,35 @@ def undefined_scores(answers: External) -> dict[str, str]:
 
 
 def patient_aucs(answers: External) -> tuple[np.ndarray, np.ndarray]:
-    """The AUC of each patient who has images with and without tumour, from their own images alone.
+    """The AUC of each patient who has images with and without tumour, from that patient's images alone.
 
     Returns:
-        [P] AUC and [P] the number of one of the patient's images; P may be 0.
+        [P] AUC and [P] row of one of the patient's images; P may be 0.
     """
     aucs, rows = [], []
     for _, own in pd.Series(range(len(answers.labels))).groupby(answers.patients):
         tumor = answers.tumor[own]
         with_tumor, without = int(tumor.sum()), int((~tumor).sum())
         if with_tumor and without:
-            ranks = rankdata(answers.suspicion[own])[tumor]  # tied ones share their mean rank
+            ranks = rankdata(answers.suspicion[own])[tumor]  # ties share their mean rank
             aucs.append((ranks.sum() - with_tumor * (with_tumor + 1) / 2) / (with_tumor * without))
             rows.append(own.iloc[0])
     return np.array(aucs, dtype=float), np.array(rows, dtype=int)
 
 
 def _why_no_classes(answers: External) -> str:
-    """Why the classes cannot be scored, or nothing."""
+    """The reason that the classes cannot be scored, or ''."""
     present = sorted(set(answers.labels))
     strangers = [name for name in present if name not in answers.classes]
     if TUMOR in strangers:
         return "the set does not say which tumour it is"
     if strangers:
-        return f"the classifier knows no class '{strangers[0]}'"
-    return "" if len(present) > 1 else "the set has one class only"
+        return f"the classifier has no class '{strangers[0]}'"
+    return "" if len(present) > 1 else "the set has only one class"
 
 
 def _strata(answers: External) -> np.ndarray:
-    """[N] which labels the image's patient has images of: both kinds, tumour only or none only, and which tumours."""
+    """[N] stratum of each image: all the labels of its patient's images, joined."""
     labels = pd.Series(answers.labels)
     return labels.groupby(answers.patients).transform(lambda own: " ".join(sorted(set(own)))).to_numpy(dtype=str)
 
@@ -230,8 +230,8 @@ def _f1(true: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 METRICS = registry(
     (
-        Metric("sensitivity", sensitivity, "sensitivity", "some tumour, at the most probable class", "", 1, "%"),
-        Metric("specificity", specificity, "specificity", "no tumour, at the most probable class", "", 1, "%"),
+        Metric("sensitivity", sensitivity, "sensitivity", "any tumour, by the most probable class", "", 1, "%"),
+        Metric("specificity", specificity, "specificity", "no tumour, by the most probable class", "", 1, "%"),
         Metric("auc", auc, "AUC", "Hanley and McNeil 1982"),
         Metric(
             WITHIN,

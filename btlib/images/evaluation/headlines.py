@@ -1,7 +1,9 @@
-"""What of the scores of the 2D study stands in metrics/; the rest lies in data/tables/, with levels as columns."""
+"""Headline numbers of the 2D study for metrics/; all others go to data/tables/, with levels as columns."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from btlib.core.metrics.headlines import arm_rows
 
 ABLATION_LEVELS = {"rows": ["arm"], "seeds": ["seed"]}
 ABLATION_SCORES = ("accuracy", "macro_f1")
@@ -17,25 +19,12 @@ SHORTCUT_LEVELS = {
 
 
 def ablation_headline(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Of each arm mean and standard deviation over the seeds, the seeds' accuracies and the p-value.
-
-    Args:
-        table: from `ablation.ablation_table`.
-    """
-    rows = [
-        {
-            "arm": row["arm"],
-            "seeds": [{key: run[key] for key in ("seed", "accuracy", "failed") if key in run} for run in row["seeds"]],
-            **{of: row[of] and {score: row[of][score] for score in ABLATION_SCORES} for of in ("mean", "sd")},
-            "p_value": row["p_value"],
-        }
-        for row in table["rows"]
-    ]
-    return {"rows": rows}
+    """The `arm_rows` of a table from `ablation.ablation_table`, with the seeds' accuracies."""
+    return {"rows": arm_rows(table["rows"], "accuracy", ABLATION_SCORES)}
 
 
 def robustness_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Of each model the clean accuracy, and accuracy, its drop and ECE over all corruptions."""
+    """Each model's clean accuracy, and its accuracy, drop and ECE over all corruptions."""
     models = {
         name: {"clean": found["clean"]["accuracy"], **{key: found[key] for key in ("mca", "drop", "mean_ece")}}
         for name, found in scores["models"].items()
@@ -44,7 +33,7 @@ def robustness_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shortcut_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """The accuracy on each view, who is called a tumour where lesions are pasted or contrasts change, matched pairs."""
+    """Accuracy by view, shares called a tumour by pasted lesion and contrast, and scores of matched images."""
     return {
         "views": {
             model: {view: found["accuracy"] for view, found in views.items()}

@@ -1,4 +1,4 @@
-"""How much of a model's accuracy, calibration and sensitivity is left when the images are corrupted."""
+"""Accuracy, calibration and sensitivity of models on corrupted images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,22 +18,22 @@ KEYS = ("model", "corruption", "severity")
 
 READING = {
     "mca": "Mean corruption accuracy: the mean over corruptions of the mean over severities.",
-    "drop": "Clean accuracy minus mCA; its interval rests on the same resampled images for both.",
+    "drop": "Clean accuracy minus mCA; the interval uses the same resampled images for both.",
     "ci95": (
-        "The intervals resample the test images within their class (near copies together, where groups are known) and "
-        "keep the trained net and the drawn corruptions. The ECE is biased upwards in resamples."
+        "The intervals come from resampling the test images within their class (near copies together, where groups are "
+        "known), with the trained network and the drawn corruptions fixed. The ECE is biased upwards in resamples."
     ),
 }
 
 
 def read_runs(path: Path) -> dict[str, dict[Case, Predictions]]:
-    """Reads predictions tables of the same classes, stacked under each other with the columns `KEYS` before them.
+    """Reads concatenated predictions tables with the same classes and the extra columns `KEYS`.
 
     Returns:
-        model -> (corruption, severity) -> predictions, in the order of the file; CLEAN is one of the cases.
+        model -> (corruption, severity) -> predictions, in file order.
 
     Raises:
-        InputError: a column is missing, or a part is no predictions table.
+        InputError: a column is missing, or a part is not a predictions table.
     """
     table = read_csv(path, text=("model", "corruption", "image_id", "label"))
     missing = [name for name in KEYS if name not in table.columns]
@@ -55,7 +55,7 @@ def robustness_table(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> dict:
-    """The table as JSON: {"models": model -> its rows, "reading": name -> sentence}.
+    """The table as JSON: {"models": model -> rows, "reading": name -> sentence}.
 
     A model's rows hold clean; corruptions: name -> severities ("1" …), mean (over the severities) and its ci95; mca,
     drop and mean_ece over all corruptions; ci95 of clean, mca, drop and mean_ece. Scores are accuracy, ece and
@@ -63,13 +63,13 @@ def robustness_table(
 
     Args:
         runs: model -> (corruption, severity) -> predictions, with CLEAN among the cases.
-        bins: bins of the ECE.
+        bins: number of ECE bins.
         resamples: bootstrap resamples; every model and case gets the same ones, so that differences are paired.
-        groups: [N] group of each test image, drawn together; None: each image by itself.
+        groups: [N] group of each test image, drawn together; None: each image on its own.
 
     Raises:
-        InputError: the models differ in their cases, there is no clean one or nothing else, or predictions are not
-            for the same images.
+        InputError: the models have different cases, the clean case or all corruptions are missing, or predictions are
+            not for the same images.
     """
     first = _checked(runs)
     drawn = stratified_weights(first.labels, resamples, rng, groups)
@@ -83,17 +83,17 @@ def robustness_table(
 
 
 def _checked(runs: Mapping[str, Mapping[Case, Predictions]]) -> Predictions:
-    """One of the predictions, once all of them have proved to be for the same cases and images."""
+    """One of the predictions, after checking that all are for the same cases and images."""
     name, cases = next(iter(runs.items()))
     if CLEAN not in cases or len(cases) < 2:
         raise InputError(f"{name}: found {len(cases)} cases, expected {CLEAN} and at least one corruption")
     first, faults = cases[CLEAN], []
     for other, made in runs.items():
         odd = sorted(set(made) ^ set(cases))
-        faults += [f"{other}: {case} is there for it or for {name}, but not for both" for case in odd]
+        faults += [f"{other}: {case} is missing from it or from {name}" for case in odd]
         faults += [f"{other}, {case}: {fault}" for case in made if (fault := mismatch(first, made[case]))]
     if faults:
-        raise InputError(f"not comparable with {name}, clean:\n{listed(faults)}\nRun `dvc repro` to make them anew.")
+        raise InputError(f"not comparable with {name}, clean:\n{listed(faults)}\nRun `dvc repro` to write them again.")
     return first
 
 
@@ -105,7 +105,7 @@ def _scores(predictions: Predictions, bins: int, weights: np.ndarray) -> np.ndar
 
 
 def _model_rows(scores: dict[Case, np.ndarray], classes: Sequence[str]) -> dict:
-    """The rows of one model from its case -> [1 + B, 2 + K], row 0 the estimate."""
+    """The rows of one model, from case -> scores [1 + B, 2 + K], whose row 0 is the estimate."""
     clean = scores[CLEAN]
     corruptions = list(dict.fromkeys(name for name, _ in scores if name != CLEAN[0]))
     severities = {name: sorted(severity for other, severity in scores if other == name) for name in corruptions}
@@ -132,11 +132,11 @@ def _model_rows(scores: dict[Case, np.ndarray], classes: Sequence[str]) -> dict:
 
 
 def _intervals(scores: np.ndarray) -> list[list[float]]:
-    """For each of the scores [1 + B, 2 + K] the interval over the resamples."""
+    """The interval over the resamples for each column of scores [1 + B, 2 + K]."""
     return [interval(column) for column in scores[1:].T]
 
 
 def _named(values: Sequence, classes: Sequence[str]) -> dict:
-    """2 + K values (numbers or intervals) under the names of the scores."""
+    """2 + K values (numbers or intervals) by score name."""
     right, error, *sensitivity = values.tolist() if isinstance(values, np.ndarray) else values
     return {"accuracy": right, "ece": error, "sensitivity": dict(zip(classes, sensitivity, strict=True))}

@@ -1,4 +1,4 @@
-"""Which test images a figure shows."""
+"""Selection of the test images shown in a figure."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from btlib.core.runtime.reproducibility import keyed_rng
 
 
 def shown_rows(predictions: Predictions, per_class: int, *key: object) -> dict[str, np.ndarray]:
-    """Rows to show for each true class, drawn by key: errors first, at most half of the places while right ones last.
+    """Rows to show for each true class, drawn by key: errors first, at most half of them unless few rows are right.
 
-    A plain draw from an accurate net would show no error at all, and a figure of errors alone would hide the rule.
+    A plain draw from an accurate network would show no errors, and errors alone would hide that they are rare.
 
     Args:
-        per_class: how many rows of each class, at most.
+        per_class: maximum number of rows of each class.
         key: what the draw depends on, e.g. (seed, "figure").
 
     Returns:

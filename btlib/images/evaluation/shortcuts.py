@@ -1,7 +1,7 @@
-"""Does a classifier read the lesion, or what comes with it? Scores of four experiments, from predictions tables.
+"""Shortcut learning: does a classifier use the lesion or its context? Scores of four experiments.
 
 Views that hide the lesion (brain blacked out, background or border alone), lesions pasted into images without tumour,
-one slice shown in every MRI contrast, and images with and without tumour whose grey levels are alike.
+the same slice in every MRI contrast, and images with and without tumour matched by grey level.
 """
 
 from collections.abc import Mapping
@@ -17,33 +17,33 @@ NO_TUMOR = "no_tumor"
 
 READING = {
     "views": (
-        "Accuracy above chance on a view without the lesion is what a net can get from the rest: outline, margins, "
-        "scalp, marks. `main` saw whole images in training; `probe` was trained for the view."
+        "Accuracy above chance on a view without the lesion comes from the rest of the image: outline, margins, scalp, "
+        "marks. `main` was trained on whole images, `probe` on the view."
     ),
-    "chance": "The share of the largest class, which always guessing it would get.",
+    "chance": "The share of the largest class, which is the accuracy of always guessing it.",
     "pasted": (
-        "Test images without tumour, before and after a phantom lesion of a class is pasted in. A net that reads "
-        "lesions calls them tumours afterwards; but a pasted lesion pushes nothing aside, and a pituitary one is out "
-        "of place on slices above the sella, so it is a bright mass in the midline and no more. The control is pasted "
-        "like a glioma but as grey as the brain: what it changes, pasting itself changes. It too wipes out the anatomy "
-        "below, so it is more than an edge and grain, and a net may rightly take it for a mass."
+        "Test images without tumour, before and after a phantom lesion of a class is pasted in. A network that reads "
+        "lesions should then call them tumours; but a pasted lesion has no mass effect, and a pituitary one is only a "
+        "bright midline mass on slices above the sella. The control is pasted like a glioma but has the grey level of "
+        "the brain, so any change that it causes is due to pasting itself. It also erases the anatomy beneath it, so a "
+        "network may rightly take it for a mass."
     ),
     "contrasts": (
-        "Phantom slices, alike but for the contrast. A net that reads the lesion calls a healthy slice no tumour in "
-        "every contrast, and one with a tumour in none."
+        "Phantom slices that differ only in contrast. A network that reads the lesion never calls a healthy slice a "
+        "tumour, and always calls one with a tumour a tumour, whatever the contrast."
     ),
     "matched": (
-        "`grey_level_auc`: how well the histogram of grey levels alone tells tumour from none. Matched images come in "
-        "pairs, one with and one without a tumour, whose grey levels say the same, so that there it is about one half: "
-        "a net that goes by the contrast is right on half of them. A bright lesion is among the grey levels, so pairs "
-        "lean to lesions that show little; and source, plane and outline are not matched."
+        "`grey_level_auc`: AUC of tumour against none from the grey-level histogram alone. Matched images come in "
+        "pairs, one with and one without a tumour, with equal scores from their histograms, so there it is about one "
+        "half, and a network that relies on contrast is right on half of them. Bright lesions change the histogram, so "
+        "the pairs favour inconspicuous lesions; source, plane and outline are not matched."
     ),
     "ci95": (
-        "Of views and of `grey_level_auc`, a bootstrap that draws near copies and slices of one patient (a group) "
-        "together. Of all other shares, exact binomial: it keeps its width at none or all, but takes every image for "
-        "itself, so for `pasted` and `matched` it is too narrow, the more so the fewer `groups` there are to the `n` "
-        "images. Of `contrasts` every image is another subject, so there it holds. Pasted lesions are a few that take "
-        "turns: the interval speaks of these."
+        "For views and `grey_level_auc`, a bootstrap that draws near copies and slices of one patient (a group) "
+        "together. For all other shares, exact binomial: it keeps its width at 0 and 100 %, but treats images as "
+        "independent, so for `pasted` and `matched` it is too narrow, increasingly so as `groups` falls below `n`. For "
+        "`contrasts` every image is of a different subject, so there it is valid. Only a few lesions are pasted, in "
+        "turn, and the interval covers only these."
     ),
 }
 
@@ -58,7 +58,7 @@ def view_scores(
 
     Args:
         runs: model -> view -> predictions of the same images.
-        resamples: bootstrap resamples within the classes, the same for all.
+        resamples: bootstrap resamples within the classes, the same for all views.
         groups: [N] group of each image, drawn together.
     """
     first = next(iter(next(iter(runs.values())).values()))
@@ -86,10 +86,10 @@ def _view(made: Predictions, weights: np.ndarray) -> dict:
 def pasted_scores(table: pd.DataFrame, groups: np.ndarray) -> dict:
     """{pasted class or control: {n, groups, called_tumor, called_so, ci95}}: shares of images.
 
-    The intervals are exact binomial and take each image for itself; `groups` says how many independent ones there are.
+    The intervals are exact binomial and treat images as independent; `groups` is the number of independent ones.
 
     Args:
-        table: `pasted` (a class, or '' for the image as it was) and p_<class> columns; every image without a tumour.
+        table: `pasted` (a class, or '' for the unchanged image) and p_<class> columns; no image has a tumour itself.
         groups: [N] group of each row's image.
     """
     if table.empty:
@@ -112,10 +112,10 @@ def pasted_scores(table: pd.DataFrame, groups: np.ndarray) -> dict:
 def contrast_scores(table: pd.DataFrame) -> dict:
     """{healthy or with_tumor: {contrast: {n, called_tumor, ci95, p_no_tumor}}}, with exact binomial intervals.
 
-    In one contrast every image is of another subject, so that they are independent, as the intervals assume.
+    Within a contrast every image is of a different subject, so images are independent, as the intervals assume.
 
     Args:
-        table: `contrast`, `label` and p_<class> columns; without p_no_tumor there is nothing to ask.
+        table: `contrast`, `label` and p_<class> columns; without p_no_tumor the result is empty.
     """
     if f"p_{NO_TUMOR}" not in table.columns:
         return {}
@@ -137,12 +137,12 @@ def matched_scores(
 ) -> dict:
     """{all or matched: {n, groups, grey_level_auc, tumor_or_none, class}}, each {value, chance, ci95} or None (n = 0).
 
-    Shares right on tumour or none and on the class have exact intervals, which take each image for itself; `groups`
-    says how many independent ones there are. The AUC's is a bootstrap. Empty when there is no class without tumour.
+    Accuracies on tumour or none and on the class have exact intervals, which treat images as independent; `groups` is
+    the number of independent ones. The AUC has a bootstrap interval. Empty if there is no class without tumour.
 
     Args:
         table: image_id, label, `score` (of `btlib.images.explain.contrast_match`), `matched`; the images of `whole`.
-        whole: the main model's predictions of the unchanged images.
+        whole: the main model's predictions for the unchanged images.
         resamples: bootstrap resamples within the classes.
         groups: [N] group of each image, drawn together.
     """
@@ -164,7 +164,7 @@ def _gray_levels(
     rng: np.random.Generator,
     groups: np.ndarray,
 ) -> dict:
-    """What `matched_scores` gives for the rows."""
+    """The entry of `matched_scores` for these rows."""
     if not len(rows):
         return {"n": 0, "groups": 0, **dict.fromkeys(("grey_level_auc", "tumor_or_none", "class"))}
     none = whole.classes.index(NO_TUMOR)
@@ -181,7 +181,7 @@ def _gray_levels(
 
 
 def _share(labels: np.ndarray, said: np.ndarray) -> dict:
-    """Share of what was said that is right, and what always saying the most frequent label would get."""
+    """Accuracy, and the accuracy of always predicting the most frequent label."""
     hits = int((said == labels).sum())
     chance = np.unique(labels, return_counts=True)[1].max() / len(labels)
     return {"value": hits / len(labels), "chance": float(chance), "ci95": exact_ci95(hits, len(labels))}

@@ -19,7 +19,7 @@ SEEDS = (11, 12, 13)
 
 
 def noisy(predictions, noise: float, seed: int):
-    """The same images, seen by a net whose probabilities are mixed with random ones."""
+    """The same images, with probabilities mixed with random ones."""
     random = np.random.default_rng(seed).dirichlet(np.ones(4), len(predictions.labels))
     return replace(predictions, probabilities=(1 - noise) * predictions.probabilities + noise * random)
 
@@ -45,7 +45,7 @@ def accuracies(runs) -> np.ndarray:
     return np.array([(run.probabilities.argmax(axis=1) == run.labels).mean() for run in runs.values()])
 
 
-def test_scores_mean_and_spread_are_those_of_scikit_learn(arms):
+def test_scores_mean_and_spread_match_scikit_learn(arms):
     row, runs = rows(arms)["gated"], arms["gated"]
     assert row["seeds"] == [
         {
@@ -63,7 +63,7 @@ def test_scores_mean_and_spread_are_those_of_scikit_learn(arms):
         assert row["sd"][name] == pytest.approx(stats.tstd(values))
 
 
-def test_the_tests_are_those_of_scipy_and_adjusted_over_the_arms(arms):
+def test_the_tests_match_scipy_and_are_adjusted_over_the_arms(arms):
     found = rows(arms)
     p = {}
     for name in ("gated", "pooled"):
@@ -83,7 +83,7 @@ def test_the_tests_are_those_of_scipy_and_adjusted_over_the_arms(arms):
     assert found["proposed"]["tests"] is None and found["proposed"]["p_value"] is None
 
 
-def test_with_one_seed_the_interval_is_that_of_the_single_net(arms, monkeypatch):
+def test_with_one_seed_the_interval_is_that_of_the_single_network(arms, monkeypatch):
     monkeypatch.setattr(ablation, "CHUNK", 60)
     run = arms["gated"][11]
     weights = stratified_weights(run.labels, 60, np.random.default_rng(5))
@@ -101,7 +101,7 @@ def test_the_interval_resamples_the_same_images_for_every_seed(arms, monkeypatch
     assert seed_mean_ci95(runs, 15, weights)["accuracy"] == pytest.approx(list(expected))
 
 
-def test_copies_of_one_seed_leave_the_interval_as_it_is(arms):
+def test_copies_of_one_seed_do_not_change_the_interval(arms):
     run = arms["gated"][11]
     one, copies = rows({"proposed": {1: run}}), rows({"proposed": {1: run, 2: run, 3: run}})
     for name in COMPARED:
@@ -116,7 +116,7 @@ def test_one_seed_has_no_spread_and_no_t_test(arms):
     assert row["tests"]["mcnemar"]["p"] is not None
 
 
-def test_a_failed_run_is_kept_and_the_tests_use_the_seeds_that_both_have(arms):
+def test_a_failed_run_is_kept_and_the_tests_use_the_shared_seeds(arms):
     arms["gated"][12] = Failed("diverged in epoch 3")
     row = rows(arms)["gated"]
     assert row["seeds"][1] == {"seed": 12, "failed": "diverged in epoch 3"}
@@ -127,7 +127,7 @@ def test_a_failed_run_is_kept_and_the_tests_use_the_seeds_that_both_have(arms):
         assert row["tests"][kind]["p"] == without["tests"][kind]["p"]
 
 
-def test_an_arm_without_any_run_has_a_row_of_nulls_and_does_not_count_in_the_adjustment(arms):
+def test_an_arm_without_finished_runs_has_a_row_of_nulls_and_is_not_counted_in_the_adjustment(arms):
     arms["gated"] = dict.fromkeys(SEEDS, Failed("out of memory"))
     found = rows(arms)
     row = found["gated"]
@@ -137,7 +137,7 @@ def test_an_arm_without_any_run_has_a_row_of_nulls_and_does_not_count_in_the_adj
         assert test["p_holm"] == test["p"]
 
 
-def test_the_first_arm_is_the_proposed_one_where_none_has_the_name(arms):
+def test_the_first_arm_is_the_proposed_one_if_none_has_that_name(arms):
     renamed = {"batch_size_32": arms.pop("proposed"), **arms}
     assert rows(renamed)["batch_size_32"]["tests"] is None
     later = {"gated": arms["gated"], "proposed": renamed["batch_size_32"]}
@@ -145,13 +145,13 @@ def test_the_first_arm_is_the_proposed_one_where_none_has_the_name(arms):
 
 
 def test_an_arm_with_the_proposed_settings_is_not_tested(arms):
-    """The same predictions again, as in a sensitivity table: nothing to test, so Holm counts the other arms only."""
+    """Identical predictions, as in a sensitivity table: nothing to test, so Holm counts only the other arms."""
     found = rows({**arms, "batch_size_32": arms["proposed"]})
     assert {test["p"] for test in found["batch_size_32"]["tests"].values()} == {None}
     assert found["gated"]["p_value"] == rows(arms)["gated"]["p_value"]
 
 
-def test_the_table_is_json_with_its_assumptions_and_the_paper_s_values(arms):
+def test_the_table_is_json_with_its_assumptions_and_the_papers_values(arms):
     arms["pooled"] = {11: Failed("diverged")}
     found = table(arms)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -160,28 +160,28 @@ def test_the_table_is_json_with_its_assumptions_and_the_paper_s_values(arms):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda run: replace(run, image_ids=np.where(run.image_ids == "i4", "x", run.image_ids)), "2 image ids are in"),
-        (lambda run: replace(run, image_ids=run.image_ids[::-1]), "the images stand in another order"),
-        (lambda run: replace(run, labels=np.roll(run.labels, 1)), "images have another label"),
+        (lambda run: replace(run, image_ids=run.image_ids[::-1]), "the images are in a different order"),
+        (lambda run: replace(run, labels=np.roll(run.labels, 1)), "images have a different label"),
         (lambda run: replace(run, classes=("a", "b", "c", "d")), "the classes are a, b, c, d, not glioma, "),
     ],
 )
-def test_other_test_images_are_refused(arms, change, said):
+def test_different_test_images_are_refused(arms, change, message):
     arms["gated"][12] = change(arms["gated"][12])
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         table(arms)
     assert "gated, seed 12" in str(error.value) and "proposed, seed 11" in str(error.value)
 
 
-def test_a_table_without_a_single_run_is_refused():
+def test_a_table_without_finished_runs_is_refused():
     with pytest.raises(InputError, match=r"none of the arms \(proposed, gated\) has predictions"):
         table({"proposed": {1: Failed("diverged")}, "gated": {}})
 
 
 def test_images_of_one_group_are_resampled_together(arms):
-    """Each class one group: every resample is the test set itself, so the intervals have no width."""
+    """With one group per class every resample is the test set itself, so the intervals have no width."""
     labels = arms["proposed"][11].labels
     found = ablation_table(arms, PAPER, 628, 15, 20, np.random.default_rng(0), groups=labels)
     for row in found["rows"]:

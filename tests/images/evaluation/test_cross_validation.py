@@ -10,7 +10,7 @@ from btlib.images.evaluation.cross_validation import Fold, cross_validation_metr
 
 
 def answers(prefix, count, seed):
-    """Predictions that are right more often than not."""
+    """Predictions that are mostly right."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 4
     probabilities = rng.dirichlet(np.ones(4), size=count) + 0.5 * np.eye(4)[labels]
@@ -20,7 +20,7 @@ def answers(prefix, count, seed):
 
 @pytest.fixture
 def study():
-    """Two folds of 40 test images; every second image has a patient, who has four of them."""
+    """Two folds of 40 test images; every second image has a known patient, four images each."""
     folds = {0: Fold(answers("v", 24, 0), answers("a", 40, 1)), 1: Fold(answers("w", 24, 2), answers("b", 40, 3))}
     ids = np.concatenate([part.image_ids for fold in folds.values() for part in fold])
     known = np.arange(len(ids)) % 2 == 0
@@ -34,7 +34,7 @@ def metrics(study):
     return cross_validation_metrics(folds, manifest, 15, 200, np.random.default_rng(0))
 
 
-def test_pooled_scores_are_those_of_all_test_images_together(study):
+def test_pooled_scores_cover_all_test_images(study):
     found, (folds, _) = metrics(study), study
     labels = np.concatenate([fold.test.labels for fold in folds.values()])
     probabilities = np.concatenate([fold.test.probabilities for fold in folds.values()])
@@ -73,7 +73,7 @@ def test_mean_and_spread_over_folds_and_known_patients_by_hand(study):
     assert found["known_patients"]["errors"] == len(right) - sum(right)
 
 
-def test_no_known_patient_and_no_folds(study):
+def test_without_known_patients_or_folds(study):
     folds, manifest = study
     assert metrics((folds, manifest.assign(patient="")))["known_patients"] is None
     assert metrics(({}, manifest)) == {"folds": [], "mean": None, "sd": None, "pooled": None, "known_patients": None}

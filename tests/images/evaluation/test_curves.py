@@ -6,7 +6,7 @@ from btlib.core.metrics.classification import per_class, scores
 from btlib.images.evaluation.curves import confusion_rows, pr_curves, roc_curves
 
 
-def test_area_under_each_roc_curve_is_its_auc(predictions):
+def test_the_area_under_each_roc_curve_is_its_auc(predictions):
     curves, found = roc_curves(predictions), scores(predictions, 1.0, 15)
     areas = {name: auc(points["fpr"], points["tpr"]) for name, points in curves.items()}
     for name, row in per_class(predictions).items():
@@ -23,15 +23,15 @@ def test_roc_curves_run_from_corner_to_corner(predictions):
         assert (points.diff().dropna() >= 0).all(axis=None)
 
 
-def test_steps_under_each_pr_curve_are_its_ap(predictions):
+def test_the_steps_under_each_pr_curve_sum_to_its_ap(predictions):
     curves = pr_curves(predictions)
     for name, row in per_class(predictions).items():
         recall, precision = curves[name]["recall"].to_numpy(), curves[name]["precision"].to_numpy()
-        # dropped points lie on vertical steps of equal recall, which carry no area
+        # dropped points are on vertical steps of equal recall, which have no area
         assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(row["ap"], abs=1e-9)
 
 
-def test_confusion_rows_are_names_in_order(predictions):
+def test_confusion_rows_are_class_names_in_order(predictions):
     rows = confusion_rows(predictions)
     assert (rows["actual"] == rows["predicted"]).mean() == pytest.approx(predictions.correct.mean())
     assert rows["actual"][0] == predictions.classes[predictions.labels[0]]

@@ -1,4 +1,4 @@
-"""Scores of sets of other hospitals: against scikit-learn, by hand, and where they are undefined."""
+"""Scores of sets from other hospitals: against scikit-learn, by hand, and undefined ones."""
 
 import time
 
@@ -24,7 +24,7 @@ from btlib.report.figures.external import external_figure
 
 
 def table(labels, p_none, patients, said="glioma", **columns):
-    """Rows whose tumour probability is all of one class; columns in another order than the classes' usual one."""
+    """Rows with the whole tumour probability on one class; the columns are not in the usual order of classes."""
     probabilities = {f"p_{name}": np.zeros(len(labels)) for name in CLASSES[::-1]}
     probabilities["p_no_tumor"] = np.array(p_none, dtype=float)
     said = [said] * len(labels) if isinstance(said, str) else said
@@ -71,23 +71,23 @@ def test_by_hand():
     assert scores["ci95"]["accuracy"] is None
 
 
-def test_a_patient_who_tells_apart_what_the_set_does_not():
-    """Two hospitals' scanners: within each patient tumour has the lower p(no tumour), across patients nothing does."""
+def test_patients_may_be_separable_where_the_set_is_not():
+    """Two hospitals' scanners: tumour has the lower p(no tumour) within each patient, but not across patients."""
     answers = external_of(table(["tumor", "no_tumor"] * 2, [0.1, 0.2, 0.8, 0.9], ["A", "A", "B", "B"]))
     scores = external_scores(answers, 100, rng())
     assert scores["auc_within_patients"] == 1 and scores["auc"] == 0.75
 
 
-def test_probabilities_below_the_resolution_of_one_minus_p_are_no_ties():
+def test_probabilities_below_the_resolution_of_one_minus_p_are_not_ties():
     scores = external_scores(external_of(table(["tumor", "no_tumor"], [1e-20, 1e-18], ["A", "A"])), 100, rng())
     assert scores["auc"] == 1
 
 
-def test_estimates_against_scikit_learn():
+def test_estimates_match_scikit_learn():
     frame = random_set()
     scores = external_scores(external_of(frame), 100, rng())
     tumor = frame.label != "no_tumor"
-    said = frame.filter(like="p_").idxmax(axis=1).str.removeprefix("p_")  # the first column wins a tie, too
+    said = frame.filter(like="p_").idxmax(axis=1).str.removeprefix("p_")  # the first column wins ties, too
     assert scores["auc"] == pytest.approx(roc_auc_score(tumor, -frame.p_no_tumor))
     own = [
         roc_auc_score(part.label != "no_tumor", -part.p_no_tumor)
@@ -108,7 +108,7 @@ def test_estimates_against_scikit_learn():
         assert low <= scores[name] <= high, name
 
 
-def test_resamples_are_the_scores_with_rows_repeated():
+def test_resampled_scores_match_those_of_repeated_rows():
     answers = external_of(random_set(120, 25))
     weights = stratified_weights(_strata(answers), 5, rng(), answers.patients)
     resampled = _weighted(answers, weights, {})
@@ -125,7 +125,7 @@ def test_resamples_are_the_scores_with_rows_repeated():
         assert resampled["auc_within_patients"][b] == pytest.approx(within)
 
 
-def test_slices_of_a_patient_are_drawn_together_and_kinds_of_patients_keep_their_number():
+def test_slices_of_a_patient_are_drawn_together_and_strata_keep_their_size():
     answers = external_of(random_set(120, 60))
     weights = stratified_weights(_strata(answers), 50, rng(), answers.patients)
     for patient in np.unique(answers.patients):
@@ -158,7 +158,7 @@ def test_copies_of_a_patients_images_do_not_narrow_the_interval():
         (["no_tumor"] * 4, "sensitivity", "the set has no image with a tumour"),
     ],
 )
-def test_one_kind_only_is_said_and_no_crash(labels, lost, reason):
+def test_sets_with_or_without_tumour_only_give_a_reason(labels, lost, reason):
     scores = external_scores(external_of(table(labels, [0.1, 0.7, 0.2, 0.3], ["A", "A", "", ""])), 100, rng())
     for name in (lost, "auc", "auc_within_patients"):
         assert scores[name] is None and scores["ci95"][name] is None
@@ -168,7 +168,7 @@ def test_one_kind_only_is_said_and_no_crash(labels, lost, reason):
     assert {name: scores[name] for name in kept} == kept
 
 
-def test_why_there_is_nothing_within_patients():
+def test_reasons_for_an_undefined_auc_within_patients():
     unknown = external_of(table(["tumor", "no_tumor"], [0.1, 0.7], ["", ""]))
     assert undefined_scores(unknown)["auc_within_patients"] == "no image's patient is known"
     apart = external_of(table(["tumor", "no_tumor"], [0.1, 0.7], ["A", "B"]))
@@ -183,12 +183,12 @@ def test_one_patient_with_both_kinds_has_an_auc_but_no_interval():
 
 def test_classes_that_cannot_be_scored():
     one = external_of(table(["glioma", "glioma"], [0.1, 0.7], ["A", "B"]))
-    assert undefined_scores(one)["accuracy"] == "the set has one class only"
+    assert undefined_scores(one)["accuracy"] == "the set has only one class"
     frame = table(["pituitary", "glioma"], [0.1, 0.7], ["A", "B"]).drop(columns="p_pituitary")
-    assert undefined_scores(external_of(frame))["macro_f1"] == "the classifier knows no class 'pituitary'"
+    assert undefined_scores(external_of(frame))["macro_f1"] == "the classifier has no class 'pituitary'"
 
 
-def test_tables_come_back_as_they_were_written(tmp_path):
+def test_tables_survive_a_round_trip(tmp_path):
     frame = random_set(60, 9)
     frame["patient"] = frame.patient.str.replace("P", "00")  # text, not numbers
     write_csv(tmp_path / "full.csv", frame)
@@ -202,7 +202,7 @@ def test_tables_come_back_as_they_were_written(tmp_path):
         read_external(tmp_path / "cut.csv")
 
 
-def test_two_thousand_resamples_of_five_hundred_images_take_seconds():
+def test_two_thousand_resamples_of_five_hundred_images_are_fast():
     answers = external_of(random_set(500, 80))
     started = time.process_time()
     external_scores(answers, 2000, rng())

@@ -1,4 +1,4 @@
-"""The robustness table against scores computed by hand, its pairing, its faults, and what the figures show."""
+"""The robustness table: scores against hand-computed ones, pairing, faults, and the figures."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def says(predicted: np.ndarray, sure: float = 0.7) -> Predictions:
 
 
 def wrong_in(rows: list[int]) -> Predictions:
-    """Right everywhere but in `rows`, where the next class is said."""
+    """Right everywhere except in `rows`, which get the next class."""
     predicted = LABELS.copy()
     predicted[rows] = (LABELS[rows] + 1) % 4
     return says(predicted)
@@ -65,13 +65,13 @@ def test_scores_and_means(runs):
     assert rows["clean"]["ece"] == pytest.approx(0.25)  # 0.95 right, 0.7 sure
 
 
-def test_the_ece_is_the_one_of_the_other_tables(predictions):
+def test_the_ece_matches_that_of_the_other_tables(predictions):
     rows = table({"main": {CLEAN: predictions, ("blur", 1): predictions}})["models"]["main"]
     expected = ece(predictions.confidence, predictions.correct, 15)
     assert rows["clean"]["ece"] == pytest.approx(expected) and rows["mean_ece"] == pytest.approx(expected)
 
 
-def test_intervals_are_those_of_the_resampled_means(runs):
+def test_intervals_match_the_resampled_means(runs):
     rows = table(runs)["models"]["main"]
     weights = stratified_weights(LABELS, 200, np.random.default_rng(0))
     cases = runs["main"]
@@ -84,7 +84,7 @@ def test_intervals_are_those_of_the_resampled_means(runs):
 
 
 def test_the_drop_is_paired(predictions):
-    """Corruption that changes nothing costs exactly nothing, whatever the choice of images."""
+    """A corruption that changes nothing has a drop of exactly 0, whatever the resample."""
     rows = table({"main": {CLEAN: predictions, ("blur", 1): predictions}})["models"]["main"]
     assert rows["drop"] == 0 and rows["ci95"]["drop"] == [0, 0]
     low, high = rows["ci95"]["mca"]
@@ -98,14 +98,14 @@ def test_groups_widen_the_intervals(runs):
     assert width[1] > width[0]
 
 
-def test_what_cannot_be_compared_is_named(runs):
+def test_runs_that_cannot_be_compared_are_named(runs):
     other = dict(runs["main"])
     del other["noise", 2]
-    with pytest.raises(InputError, match=r"slow: \('noise', 2\) is there for it or for main, but not for both"):
+    with pytest.raises(InputError, match=r"slow: \('noise', 2\) is missing from it or from main"):
         table(runs | {"slow": other})
     strange = wrong_in([0])
     strange.image_ids[0] = "elsewhere"
-    with pytest.raises(InputError, match=r"main, \('blur', 1\): 2 image ids are in one of the two only"):
+    with pytest.raises(InputError, match=r"main, \('blur', 1\): 2 image ids are in only one of the two"):
         table({"main": runs["main"] | {("blur", 1): strange}})
     with pytest.raises(InputError, match="found 1 cases, expected"):
         table({"main": {CLEAN: wrong_in([])}})
@@ -131,7 +131,7 @@ def test_a_fault_in_one_part_names_it(runs, tmp_path):
     part = predictions_table(made.image_ids, ["glioma"] * 20, made.probabilities, CLASSES)
     keys = pd.DataFrame({"model": "main", "corruption": "clean", "severity": 0}, part.index)
     write_csv(tmp_path / "predictions.csv", keys.join(part))
-    with pytest.raises(InputError, match=r"predictions.csv, main, clean 0:(.|\n)*class 'pituitary' has no image"):
+    with pytest.raises(InputError, match=r"predictions.csv, main, clean 0:(.|\n)*class 'pituitary' has no images"):
         read_runs(tmp_path / "predictions.csv")
 
 
@@ -139,7 +139,7 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def test_curves_start_at_the_clean_accuracy_and_end_in_their_mean(runs):
+def test_curves_start_at_the_clean_accuracy_and_their_mean_is_drawn(runs):
     figure = accuracy_figure(table(runs))
     drawn = {axes.get_title(): axes.lines[0].get_xydata() for axes in figure.axes if axes.lines}
     assert list(drawn) == ["blur", "noise", "mean of all"]

@@ -18,11 +18,11 @@ def rng():
 
 
 def sure(said):
-    """A table's p_ columns for a list of class names."""
+    """The p_ columns of a table for a list of predicted classes."""
     return pd.DataFrame({f"p_{name}": [0.7 if s == name else 0.1 for s in said] for name in CLASSES})
 
 
-def test_views_by_scikit_learn(predictions):
+def test_views_match_scikit_learn(predictions):
     blind = Predictions(
         predictions.image_ids, predictions.labels, np.tile([0.4, 0.3, 0.2, 0.1], (157, 1)), predictions.classes
     )
@@ -73,7 +73,7 @@ def test_matched_images_by_hand():
     )
     given = (whole, 200, rng(), np.arange(4))
     scores = matched_scores(table, *given)
-    # of four pairs three in order, one tied; resamples have c twice (0.75), both, or d twice (1)
+    # three of four pairs in order, one tied; resamples have c twice (0.75), both, or d twice (1)
     assert scores["all"]["grey_level_auc"] == {"value": 3.5 / 4, "chance": 0.5, "ci95": [0.75, 1]}
     assert scores["matched"]["grey_level_auc"]["value"] == 0.5
     together = matched_scores(table, whole, 200, rng(), np.array([0, 1, 2, 2]))
