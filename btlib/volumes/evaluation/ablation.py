@@ -1,4 +1,4 @@
-"""Does joint help? The arms of the 3D network over seeds, and each against the full one on the same cases."""
+"""Does joint training help? Arms of the 3D network over seeds, each against the full network on the same cases."""
 
 from collections.abc import Mapping
 
@@ -12,25 +12,25 @@ from btlib.volumes.evaluation.metrics import COMPARED, METRICS, grade_scores
 from btlib.volumes.evaluation.scores import HGG
 from btlib.volumes.evaluation.tables import DICE, Runs
 
-ROUNDING = 12  # decimals; what differs by less differs by the order of summation only
+ROUNDING = 12  # decimals; smaller differences come from the order of summation
 
 READING = {
     "ci95": (
-        "The intervals resample the test cases within their grade, a patient's together, and keep the trained "
-        "networks: they say how the mean over these seeds varies with the choice of cases, not how with other seeds."
+        "The intervals come from resampling the test cases within their grade, a patient's together, with the trained "
+        "networks fixed: they show how the mean over these seeds varies with the choice of cases, not of seeds."
     ),
     "difference": (
-        "The arm minus the full network, over the seeds that both have, on the same resampled cases: below 0 the full "
-        "network has more."
+        "The arm minus the full network, over the seeds that both have, on the same resampled cases; negative if the "
+        "full network scores higher."
     ),
-    "dice": "Tested with Wilcoxon's signed ranks over patients, each with its mean difference over seeds and cases.",
+    "dice": "Tested with Wilcoxon's signed-rank test over patients, on their mean difference over seeds and cases.",
     "grade_accuracy": ASSUMPTIONS["mcnemar"].replace("image", "case"),
     "grade_auc": (
-        "Tested with the paired bootstrap: twice the share of resamples on the rarer side of 0, so p is at least "
+        "Tested with the paired bootstrap: p is twice the share of resamples on the rarer side of 0, and so at least "
         "2 / (resamples + 1)."
     ),
-    "holm": "Holm's adjustment bounds the chance of any false claim among the arms, per score; intervals have none.",
-    "p_value": "The adjusted p of the whole tumour's Dice; of the grade's AUC for an arm that does not segment.",
+    "holm": "Holm's adjustment controls the family-wise error rate over the arms, per score; intervals are unadjusted.",
+    "p_value": "The adjusted p of the Dice of the whole tumour, or of the grade AUC for an arm that does not segment.",
 }
 
 
@@ -42,17 +42,17 @@ def joint_ablation_table(
     resamples: int,
     rng: np.random.Generator,
 ) -> dict:
-    """The table as JSON: {"rows": one per arm}; READING says what the numbers mean.
+    """The table as JSON: {"rows": one per arm}; READING explains the numbers.
 
-    A row holds arm; seeds (seed with the COMPARED, or with failed: the reason); mean, sd (sample) and ci95 per score;
-    difference, per score value, ci95, p and p_holm (None for the full network, and for all when it failed); p_value.
-    What is undefined is None.
+    A row holds arm; seeds (seed with the scores COMPARED, or with failed: the reason); mean, sd (sample) and ci95 per
+    score; difference, with value, ci95, p and p_holm per score (None for the full network, and for all arms if it
+    failed); p_value. Undefined values are None.
 
     Args:
         cohort: the test cases.
-        arms: arm -> runs, without the arms of which every seed failed.
-        failures: arm -> seed -> why it failed, '' where it did not; in the order of the rows.
-        bins: bins of the ECE.
+        arms: arm -> runs, without arms whose seeds all failed.
+        failures: arm -> seed -> reason for the failure, or ''; in the order of the rows.
+        bins: number of ECE bins.
         resamples: bootstrap resamples; every arm and seed gets the same ones.
     """
     weights = cohort.weights(resamples, rng)
@@ -71,11 +71,11 @@ def joint_ablation_table(
 
 
 def run_scores(runs: Runs, cohort: Cohort, bins: int, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """The COMPARED of every seed, each [S, B]; NaN where undefined.
+    """The scores COMPARED of every seed, each [S, B]; NaN where undefined.
 
     Args:
-        bins: bins of the ECE.
-        weights: [B, N] how often each case counts.
+        bins: number of ECE bins.
+        weights: [B, N] count of each case.
     """
     segmented, graded = cohort.segmented, cohort.graded
     high = cohort.grades[graded] == HGG
@@ -140,14 +140,14 @@ def _difference(full: Runs, arm: Runs, cohort: Cohort, bins: int, weights: np.nd
 
 
 def _signed_rank_p(differences: np.ndarray, patients: np.ndarray) -> float | None:
-    """Wilcoxon's two-sided p over the patients' mean differences; None where nothing differs."""
+    """Wilcoxon's two-sided p over the patients' mean differences; None if all are 0."""
     _, patient = np.unique(patients, return_inverse=True)
     means = np.round(np.bincount(patient, differences) / np.bincount(patient), ROUNDING)
     return float(wilcoxon(means).pvalue) if means.any() else None
 
 
 def _bootstrap_p(differences: np.ndarray) -> float | None:
-    """Two-sided p of [B] resampled differences; None where nothing differs."""
+    """Two-sided p of [B] resampled differences; None if all are 0."""
     rounded = np.round(differences, ROUNDING)
     if not rounded.any():
         return None
@@ -156,7 +156,7 @@ def _bootstrap_p(differences: np.ndarray) -> float | None:
 
 
 def _with_holm(differences: dict[str, dict[str, dict]]) -> dict[str, dict[str, dict]]:
-    """The differences with p_holm, adjusted over the arms, for each score by itself."""
+    """Adds p_holm, adjusted over the arms, to the differences in each score."""
     adjusted = {
         name: dict(zip(differences, holm([found[name]["p"] for found in differences.values()]), strict=True))
         for name in COMPARED

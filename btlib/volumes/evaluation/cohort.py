@@ -1,4 +1,4 @@
-"""The cases that the scores of the 3D study rest on, and how they are drawn again for intervals."""
+"""The cases behind the scores of the 3D study, and their bootstrap weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Cohort:
     Attributes:
         cases: [N] unique names.
         patients: [N] name of the patient; a patient's cases are drawn together.
-        grades: [N] LGG, HGG, or '' where unknown.
+        grades: [N] LGG, HGG, or '' if unknown.
         segmented: [N] bool, whether there is a true segmentation.
     """
 
@@ -30,10 +30,10 @@ class Cohort:
         return self.grades != ""
 
     def weights(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
-        """[1 + resamples, N] how often each case counts: once in row 0, in the others as drawn.
+        """[1 + resamples, N] count of each case: 1 in row 0, as drawn in the others.
 
-        Cases are drawn within their grade, and with and without segmentation apart, so that no resample lacks what a
-        score needs: what is defined for the cases themselves is so for every resample.
+        Cases are stratified by grade and by whether they have a segmentation, so that a score that is defined for the
+        cohort is defined for every resample.
         """
         strata = np.array([f"{grade} {there}" for grade, there in zip(self.grades, self.segmented, strict=True)])
         drawn = stratified_weights(strata, resamples, rng, self.patients)
@@ -47,10 +47,10 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def estimates(drawn: Mapping[str, np.ndarray]) -> dict[str, float | None]:
-    """Score -> the first of its [1 + B] values, the estimate; None where undefined, since JSON has no NaN."""
+    """Score -> the estimate, the first of its [1 + B] values; None if undefined, since JSON has no NaN."""
     return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in drawn.items()}
 
 
 def intervals(drawn: Mapping[str, np.ndarray]) -> dict[str, list[float] | None]:
-    """Score -> the central 95 % of its resampled values; None where one is undefined."""
+    """Score -> the central 95 % of its resampled values; None if any is undefined."""
     return {name: None if np.isnan(values).any() else interval(values[1:]) for name, values in drawn.items()}

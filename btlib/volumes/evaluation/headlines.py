@@ -1,8 +1,9 @@
-"""What of the scores of the 3D study stands in metrics/; the rest lies in data/tables/, with levels as columns."""
+"""Headline numbers of the 3D study for metrics/; all others go to data/tables/, with levels as columns."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from btlib.core.metrics.headlines import arm_rows
 from btlib.volumes.evaluation.tables import DICE
 
 COMPARISON_LEVELS = {"rows": ["arm", "modalities"], "seeds": ["seed"], "uncertainty": ["method"], "average": "arm"}
@@ -13,7 +14,7 @@ DOUBT = ("voxel_error_auroc", "grade_error_auroc")
 
 
 def score_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything over all test cases, with its intervals.
+    """Scores over all test cases, with their intervals.
 
     Args:
         scores: from `scores.joint_metrics`.
@@ -22,22 +23,12 @@ def score_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparison_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Of each arm mean and standard deviation over the seeds, the seeds' grade accuracies and the p-value; averages.
+    """The `arm_rows` with the seeds' grade accuracies, averages over missing modalities, and scores of uncertainty.
 
     Args:
         scores: `rows` of the arms, `missing_modalities`, and `uncertainty`, a row for each method.
     """
-    rows = [
-        {
-            "arm": row["arm"],
-            "seeds": [
-                {key: run[key] for key in ("seed", "grade_accuracy", "failed") if key in run} for run in row["seeds"]
-            ],
-            **{of: row[of] and {score: row[of][score] for score in COMPARED} for of in ("mean", "sd")},
-            "p_value": row["p_value"],
-        }
-        for row in scores["rows"]
-    ]
+    rows = arm_rows(scores["rows"], "grade_accuracy", COMPARED)
     averages = {
         arm: {score: found["mean"][score] for score in COMPARED}
         for arm, found in scores["missing_modalities"]["average"].items()

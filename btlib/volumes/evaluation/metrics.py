@@ -1,6 +1,6 @@
 """The metrics of the 3D study. To add one, write its function and its entry in OUTLINES or GRADES.
 
-Estimates, intervals, arms of the ablation, tables and figures all read these entries;
+Estimates, intervals, ablation arms, tables and figures all read these entries;
 `tests/volumes/evaluation/test_joint_metrics.py` compares them with scikit-learn.
 """
 
@@ -16,7 +16,7 @@ from btlib.volumes.data.conventions import REGIONS
 from btlib.volumes.evaluation.cohort import weighted_mean
 from btlib.volumes.evaluation.uncertainty import voxel_error_auroc
 
-LOW, HIGH = range(2)  # class numbers of LGG and HGG in a Sample; HGG is positive, called where its p is above one half
+LOW, HIGH = range(2)  # class numbers of LGG and HGG in a Sample; HGG is the positive class, predicted if p_HGG > 0.5
 REGION_TITLES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 
 
@@ -38,7 +38,7 @@ def specificity(sample: Sample) -> np.ndarray:
 
 
 def of_both_grades(function: Callable[[Sample], np.ndarray]) -> Callable[[Sample], np.ndarray]:
-    """The function where cases of both grades are there, else NaN."""
+    """Wraps a function to return NaN unless both grades occur."""
 
     def checked(sample: Sample) -> np.ndarray:
         both = len(np.unique(sample.truth)) == 2
@@ -109,12 +109,12 @@ COMPARED = names(METRICS.values(), Shown.EVERYWHERE)
 def grade_scores(
     high: np.ndarray, p_hgg: np.ndarray, bins: int, weights: np.ndarray, p_scaled: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """The metrics GRADES, each [B]; NaN where undefined, as all are for a network that does not grade.
+    """The metrics GRADES, each [B]; NaN where undefined, such as for a network that does not grade.
 
     Args:
-        high: [n] bool, the true grade is HGG.
-        p_hgg: [n] probability of HGG, all NaN from a network that does not grade.
-        bins: bins of the ECE.
+        high: [n] bool, whether the true grade is HGG.
+        p_hgg: [n] probability of HGG, all NaN for a network that does not grade.
+        bins: number of ECE bins.
         weights: [B, n].
         p_scaled: [n] the probability after temperature scaling; None: undefined.
     """

@@ -1,4 +1,4 @@
-"""What is left when sequences are missing: Dice and grade for each of the 15 choices of modalities."""
+"""Robustness to missing sequences: segmentation and grading scores for each of the 15 subsets of modalities."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -18,13 +18,13 @@ EVERYTHING = SUBSETS[-1]
 WITHOUT = "no_modality_dropout"
 
 READING = {
-    "modalities": "A modality that is missing is given as 0, the mean of the brain.",
-    "average": "The mean over the 15 choices; its difference is with minus without modality dropout in training.",
+    "modalities": "A missing modality is set to 0, the mean of the brain.",
+    "average": "The mean over the 15 subsets; the difference is with minus without modality dropout in training.",
 }
 
 
 def subsets_of(arm: str) -> list[str]:
-    """What an arm's networks are shown: each choice of modalities where it is about them, else all of them."""
+    """Modalities that an arm is tested with: every subset for the modality-dropout comparison, else only all four."""
     return SUBSETS if arm in (FULL, WITHOUT) else [EVERYTHING]
 
 
@@ -33,14 +33,14 @@ def modality_table(
 ) -> dict:
     """The table as JSON: rows, average, difference.
 
-    A row holds arm, modalities (a list), and mean (over seeds) and ci95 per score of COMPARED; average
-    is arm -> mean and ci95 of the mean over the 15 rows; difference is value and ci95 per score of the averages of FULL
-    minus WITHOUT, None unless both are there. What is undefined is None.
+    A row holds arm, modalities (a list), and mean (over seeds) and ci95 per score of COMPARED; average is arm -> mean
+    and ci95 of the mean over the 15 rows; difference is value and ci95 per score of the averages of FULL minus WITHOUT,
+    None unless both exist. Undefined values are None.
 
     Args:
         cohort: the test cases.
         runs: (arm, subset such as t1+t2) -> runs.
-        bins: bins of the ECE.
+        bins: number of ECE bins.
         resamples: bootstrap resamples; every row gets the same ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""metrics/joint3d.json: how well one network outlines gliomas and grades them, with intervals over cases."""
+"""metrics/joint3d.json: segmentation and grading scores of one network, with intervals over cases."""
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,17 @@ LGG, HGG = GRADES
 
 
 def joint_metrics(tables: JointTables, bins: int, resamples: int, rng: np.random.Generator) -> dict:
-    """The scores of the test cases, their ci95, and what they rest on; None where a score is undefined.
+    """Scores of the test cases with ci95 and counts; None where a score is undefined.
 
-    dice_* and hd95_* are means over the cases that have a true segmentation, also by_grade; grade_* rest on the cases
-    whose grade is known. The intervals resample cases within their grade, a patient's together, and keep the trained
-    network; grade_ci95_exact stands beside them because a bootstrap shrinks to a point where no case is wrong.
-    one_mask_empty counts the cases where only the truth or only the prediction is empty: their HD95 is a penalty.
-    uncertainty has a row for each method, from `uncertainty_rows`; uncertainty_error_auroc is that of HEADLINE.
+    dice_* and hd95_* are means over the cases that have a true segmentation, also by_grade; grade_* use the cases whose
+    grade is known. The intervals resample cases within their grade, a patient's together, with the trained network
+    fixed; grade_ci95_exact is added because a bootstrap shrinks to a point if no case is wrong. one_mask_empty counts
+    the cases where only the truth or only the prediction is empty: their HD95 is a penalty. uncertainty has a row for
+    each method, from `uncertainty_rows`; uncertainty_error_auroc is that of the method HEADLINE.
 
     Args:
-        tables: the temperature is fitted on val, all else rests on the test cases.
-        bins: bins of the ECE.
+        tables: the temperature is fitted on val; all scores use the test cases.
+        bins: number of ECE bins.
         resamples: bootstrap resamples.
     """
     cohort, test, voxels = tables.cohort, tables.test, tables.voxel_errors
@@ -71,7 +71,7 @@ def outline_scores(segmentation: pd.DataFrame, cases: np.ndarray, weights: np.nd
         weights: [B, N].
     """
     measures = segmentation.pivot(index="case", columns="region", values=["dice", "hd95"])
-    measures = measures.reindex(segmentation["case"].unique())  # sorted otherwise: sums would differ in the last digit
+    measures = measures.reindex(segmentation["case"].unique())  # pivot sorts: sums would differ in the last digit
     values = {f"{measure}_{region}": column.to_numpy() for (measure, region), column in measures.items()}
     place = {name: row for row, name in enumerate(cases)}
     drawn = weights[:, [place[name] for name in measures.index]]
@@ -92,7 +92,7 @@ def _grade_scores(
 
 
 def _grade_counts(graded: pd.DataFrame) -> dict:
-    """grade_errors, and exact intervals of the shares that are right; None without a case to count."""
+    """grade_errors, and exact intervals of the shares that are right; None without cases."""
     high = (graded["grade"] == HGG).to_numpy()
     right = (graded["p_HGG"] > 0.5).to_numpy() == high
     parts = {"grade_accuracy": right, "grade_sensitivity": right[high], "grade_specificity": right[~high]}

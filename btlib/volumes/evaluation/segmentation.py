@@ -1,7 +1,7 @@
-"""How well a tumour was outlined: Dice, 95 % Hausdorff distance and volumes, region by region.
+"""Segmentation quality by region: Dice, 95 % Hausdorff distance and volumes.
 
-Empty masks are scored the BraTS way: both empty is a perfect answer (Dice 1, HD95 0), one empty the worst (Dice 0, HD95
-the diagonal of the grid; BraTS's 373.13 mm is that of 240 × 240 × 155 voxels of 1 mm).
+Empty masks are scored as in BraTS: best if both are empty (Dice 1, HD95 0), worst if one is (Dice 0, HD95 the diagonal
+of the grid; BraTS's 373.13 mm is that of 240 × 240 × 155 voxels of 1 mm).
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ def segmentation_table(cases: Iterable[Outlined]) -> pd.DataFrame:
     """One row per case and region: case, region, dice, hd95 in mm, truth_ml, predicted_ml.
 
     Args:
-        cases: for each its name; the true and the predicted regions, bool [3, X, Y, Z] of one grid in the order of
-            REGIONS (`conventions.regions_of`); the grid's spacing in mm (`nibabel.affines.voxel_sizes`). Taken one by
-            one, so that a generator never holds more than one case.
+        cases: name; true and predicted regions, bool [3, X, Y, Z] on one grid in the order of REGIONS
+            (`conventions.regions_of`); spacing in mm (`nibabel.affines.voxel_sizes`). Read one by one, so that a
+            generator never holds more than one case.
     """
     rows = [
         {"case": name, "region": region, **_scores(true, predicted, spacing)}
@@ -42,7 +42,7 @@ def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
 def hd95(truth: np.ndarray, prediction: np.ndarray, spacing: Sequence[float]) -> float:
     """The larger of the two 95th percentiles of the distances from one surface to the other.
 
-    A surface voxel has a face neighbour outside the mask; what lies beyond the grid is outside.
+    A surface voxel has a face neighbour outside the mask; everything beyond the grid is outside.
 
     Args:
         truth: bool [X, Y, Z].
@@ -50,7 +50,7 @@ def hd95(truth: np.ndarray, prediction: np.ndarray, spacing: Sequence[float]) ->
         spacing: mm between voxels along each axis.
 
     Returns:
-        mm; 0 where both masks are empty, the grid's diagonal where one is.
+        mm; 0 if both masks are empty, the grid's diagonal if one is.
     """
     if not truth.any() or not prediction.any():
         return 0.0 if truth.any() == prediction.any() else float(np.linalg.norm(np.multiply(truth.shape, spacing)))

@@ -1,7 +1,7 @@
-"""The tables behind every number of the 3D study, read and checked.
+"""Reads and checks the tables behind every number of the 3D study.
 
-Probabilities are empty throughout where a network does not grade, the Dice where it does not segment; the Dice is empty
-too for cases without a true segmentation. All faults of a table are named at once, as an InputError.
+Probabilities are all empty if a network does not grade, the Dice if it does not segment; the Dice is also empty for
+cases without a true segmentation. All faults of a table are listed at once in an InputError.
 """
 
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ from btlib.volumes.evaluation.cohort import Cohort
 PROBABILITIES = [f"p_{grade}" for grade in GRADES]
 DICE = [f"dice_{region}" for region in REGIONS]
 
-PREDICTIONS = ["case", "patient", "grade", *PROBABILITIES]  # grade: '' where unknown
-SEGMENTATION = ["case", "region", "dice", "hd95", "truth_ml", "predicted_ml"]  # cases with a true segmentation only
+PREDICTIONS = ["case", "patient", "grade", *PROBABILITIES]  # grade: '' if unknown
+SEGMENTATION = ["case", "region", "dice", "hd95", "truth_ml", "predicted_ml"]  # only cases with a true segmentation
 VOXEL_ERRORS = ["method", "case", "bin", "right", "wrong"]  # the filled bins of `uncertainty.error_histograms`
 GRADE_UNCERTAINTY = ["method", "case", "p_HGG", "uncertainty"]
 CASE_SCORES = ["arm", "seed", "case", "patient", "grade", "p_HGG", *DICE]
-MODALITY_SCORES = ["arm", "subset", *CASE_SCORES[1:]]  # subset: the modalities that are there, such as t1+flair
-RUNS = ["arm", "seed", "failed"]  # failed: why there are no scores of this run, or ''
+MODALITY_SCORES = ["arm", "subset", *CASE_SCORES[1:]]  # subset: the modalities given, such as t1+flair
+RUNS = ["arm", "seed", "failed"]  # failed: the reason that this run has no scores, or ''
 
 TEXT = ("case", "patient", "grade", "region", "method", "arm", "subset", "failed")
 ROW_SUM_TOLERANCE = 1e-4  # float32 softmax rows are off by about 1e-7
 
 
 class Runs(NamedTuple):
-    """One network trained with S seeds, on the N cases of a cohort.
+    """Scores of one network trained with S seeds, on the N cases of a cohort.
 
     Attributes:
         seeds: S numbers.
         dice: [S, N, 3] in the order of REGIONS; NaN for cases without a true segmentation, or for all.
-        p_hgg: [S, N]; all NaN where the network does not grade.
+        p_hgg: [S, N]; all NaN if the network does not grade.
     """
 
     seeds: tuple[int, ...]
@@ -51,7 +51,7 @@ class Runs(NamedTuple):
 
 
 class JointTables(NamedTuple):
-    """What was predicted by one network: the tables val and test (PREDICTIONS), and of the test cases the others."""
+    """Predictions of one network: the tables val and test (PREDICTIONS), and the others for the test cases."""
 
     val: pd.DataFrame
     test: pd.DataFrame
@@ -61,13 +61,13 @@ class JointTables(NamedTuple):
 
     @property
     def cohort(self) -> Cohort:
-        """The test cases; segmented are those in the segmentation table."""
+        """The test cases; those in the segmentation table count as segmented."""
         cases, patients, grades = (self.test[name].to_numpy(dtype=object) for name in PREDICTIONS[:3])
         return Cohort(cases, patients, grades, np.isin(cases, self.segmentation["case"].unique()))
 
 
 def read_joint_tables(folder: Path) -> JointTables:
-    """The tables of these names from a folder, each as <name>.csv."""
+    """Reads each table from <name>.csv in a folder."""
     val, test = (read_grade_predictions(folder / f"{split}.csv") for split in ("val", "test"))
     return JointTables(
         val,
@@ -79,11 +79,11 @@ def read_joint_tables(folder: Path) -> JointTables:
 
 
 class Comparison(NamedTuple):
-    """What was predicted by the networks of an ablation, on one cohort.
+    """Predictions of an ablation's networks on one cohort.
 
     Attributes:
-        arms: arm -> runs, of the arms that have a finished one.
-        failures: arm -> seed -> why it failed, '' where it did not.
+        arms: arm -> runs, for arms with at least one finished run.
+        failures: arm -> seed -> reason for the failure, or ''.
         subsets: (arm, modalities such as t1+flair) -> runs.
     """
 
@@ -96,15 +96,15 @@ class Comparison(NamedTuple):
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """The tables of these names: cases.csv, runs.csv, modalities.csv, voxel_errors.csv, grade_uncertainty.csv.
+    """Reads cases.csv, runs.csv, modalities.csv, voxel_errors.csv and grade_uncertainty.csv from a folder.
 
     Raises:
-        InputError: a table has a fault, or modalities.csv is not about the cases of cases.csv.
+        InputError: a table has a fault, or cases.csv and modalities.csv have different cases.
     """
     cohort, arms = read_case_scores(folder / "cases.csv", CASE_SCORES)
     again, subsets = read_case_scores(folder / "modalities.csv", MODALITY_SCORES)
     if subsets and not np.array_equal(cohort.cases, again.cases):
-        raise InputError(f"{folder}: cases.csv and modalities.csv are not about the same cases; run `dvc repro` again")
+        raise InputError(f"{folder}: cases.csv and modalities.csv have different cases; run `dvc repro` again")
     return Comparison(
         cohort,
         {arm: runs for (arm,), runs in arms.items()},
@@ -116,7 +116,7 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def read_grade_predictions(path: Path) -> pd.DataFrame:
-    """The table PREDICTIONS of one split."""
+    """Reads the table PREDICTIONS of one split."""
     table = _read(path, PREDICTIONS)
     probabilities = table[PROBABILITIES].to_numpy(dtype=float)
     unsummed = np.abs(probabilities.sum(axis=1) - 1) > ROW_SUM_TOLERANCE
@@ -129,7 +129,7 @@ def read_grade_predictions(path: Path) -> pd.DataFrame:
 
 
 def read_segmentation(path: Path, cases: Sequence[str]) -> pd.DataFrame:
-    """The table SEGMENTATION, with no other cases than these."""
+    """Reads the table SEGMENTATION, which may hold only these cases."""
     table = _read(path, SEGMENTATION)
     faults = _strangers(table, cases) + _outside(table, ["dice"])
     for name, rows in table.groupby("case"):
@@ -139,10 +139,10 @@ def read_segmentation(path: Path, cases: Sequence[str]) -> pd.DataFrame:
 
 
 def read_case_scores(path: Path, columns: list[str]) -> tuple[Cohort, dict[tuple[str, ...], Runs]]:
-    """The table CASE_SCORES or MODALITY_SCORES.
+    """Reads the table CASE_SCORES or MODALITY_SCORES.
 
     Returns:
-        The cases, sorted by name; and (arm,) or (arm, subset) -> runs, in the order of the file.
+        The cases, sorted by name; and (arm,) or (arm, subset) -> runs, in file order.
     """
     keys = columns[: columns.index("seed")]
     table = _read(path, columns)
@@ -161,7 +161,7 @@ def read_case_scores(path: Path, columns: list[str]) -> tuple[Cohort, dict[tuple
 
 
 def read_failures(path: Path) -> dict[str, dict[int, str]]:
-    """The table RUNS: arm -> seed -> why it failed, '' where it did not; in the order of the file."""
+    """Reads the table RUNS: arm -> seed -> reason for the failure, or ''; in file order."""
     failures: dict[str, dict[int, str]] = {}
     for run in _read(path, RUNS).itertuples():
         failures.setdefault(run.arm, {})[int(run.seed)] = run.failed
@@ -169,13 +169,13 @@ def read_failures(path: Path) -> dict[str, dict[int, str]]:
 
 
 def read_voxel_errors(path: Path, cases: Sequence[str]) -> pd.DataFrame:
-    """The table VOXEL_ERRORS, with no other cases than these."""
+    """Reads the table VOXEL_ERRORS, which may hold only these cases."""
     table = _read(path, VOXEL_ERRORS)
     return _faultless(table, _repeated(table, ["method", "case", "bin"]) + _strangers(table, cases), path)
 
 
 def read_grade_uncertainty(path: Path, cases: Sequence[str]) -> pd.DataFrame:
-    """The table GRADE_UNCERTAINTY, with no other cases than these."""
+    """Reads the table GRADE_UNCERTAINTY, which may hold only these cases."""
     table = _read(path, GRADE_UNCERTAINTY)
     faults = [*_repeated(table, ["method", "case"]), *_strangers(table, cases), *_outside(table, ["p_HGG"])]
     empty = table[["p_HGG", "uncertainty"]].isna().any(axis=1)
@@ -190,7 +190,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         raise InputError(f"{path}: missing columns {missing}; run `dvc repro` again")
     numbers = table[[name for name in columns if name not in TEXT]]
     words = numbers.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes]] if len(table) else []
-    return _faultless(table, [f"column {name} holds something that is no number" for name in words], path)
+    return _faultless(table, [f"column {name} is not numeric" for name in words], path)
 
 
 def _faultless(table: pd.DataFrame, faults: list[str], path: Path) -> pd.DataFrame:
@@ -200,7 +200,7 @@ def _faultless(table: pd.DataFrame, faults: list[str], path: Path) -> pd.DataFra
 
 
 def _twice(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """What occurs in more than one row, once each."""
+    """The values of `columns` that occur in more than one row, once each."""
     return table.loc[table.duplicated(columns), columns].drop_duplicates()
 
 
@@ -212,14 +212,14 @@ def _repeated(table: pd.DataFrame, columns: list[str]) -> list[str]:
 def _unknown_grades(table: pd.DataFrame) -> list[str]:
     unknown = table[~table["grade"].isin(["", *GRADES])].drop_duplicates("case")
     return [
-        f"case '{row.case}': grade '{row.grade}' is neither {' nor '.join(GRADES)} nor empty"
+        f"case '{row.case}': grade should be {', '.join(GRADES)} or empty, found '{row.grade}'"
         for row in unknown.itertuples()
     ]
 
 
 def _outside(table: pd.DataFrame, columns: list[str]) -> list[str]:
     return [
-        f"case '{row['case']}': {name} is {row[name]}, not within 0 … 1"
+        f"case '{row['case']}': {name} should be within 0 … 1, found {row[name]}"
         for name in columns
         for _, row in table[(table[name] < 0) | (table[name] > 1)].iterrows()
     ]
@@ -230,7 +230,7 @@ def _strangers(table: pd.DataFrame, cases: Sequence[str]) -> list[str]:
 
 
 def _cohort(table: pd.DataFrame) -> Cohort:
-    """The cases of a table of case scores; segmented are those with a Dice in any row."""
+    """The cases of a table of case scores; those with a Dice in any row count as segmented."""
     cases = table.assign(segmented=table[DICE].notna().any(axis=1)).groupby("case", sort=True)
     first = cases.agg({"patient": "first", "grade": "first", "segmented": "any"})
     return Cohort(
@@ -242,14 +242,14 @@ def _cohort(table: pd.DataFrame) -> Cohort:
 
 
 def _run_faults(run: pd.DataFrame, cohort: Cohort) -> list[str]:
-    """What sets one run apart from the others: every run has all cases, and scores for all of them or for none."""
+    """Faults of a run: it must have all cases, and each score either for all of them or for none."""
     strays = sorted(set(cohort.cases) - set(run["case"]))
     faults = [f"case '{strays[0]}' and {len(strays) - 1} more are missing"] if strays else []
     known = {"p_HGG": cohort.cases} | dict.fromkeys(DICE, cohort.cases[cohort.segmented])
     for name, cases in known.items():
         empty = sorted(set(cases) - set(run["case"][run[name].notna()]) - set(strays))
         if empty and run[name].notna().any():
-            faults.append(f"{name} of case '{empty[0]}' is empty, but not of all cases")
+            faults.append(f"{name} of case '{empty[0]}' is empty, but not that of all cases")
     return faults
 
 

@@ -1,7 +1,7 @@
-"""What a measure of uncertainty is worth: is it higher where the network is wrong?
+"""Uncertainty as an error detector: is it higher where the network is wrong?
 
-Of the voxels only histograms are kept, for each case one of the right and one of the wrong ones, and the area under the
-ROC curve comes from these. All uncertainties are in bits, so those of a yes or no lie in 0 … 1.
+Voxels are stored only as two histograms per case, one of the right and one of the wrong voxels, from which the area
+under the ROC curve is computed. All uncertainties are in bits, so those of binary decisions are in 0 … 1.
 """
 
 from collections.abc import Mapping
@@ -23,22 +23,22 @@ HEADLINE = "mc_entropy"  # the method of uncertainty_error_auroc: predictive ent
 
 READING = {
     "voxel_error_auroc": (
-        "The chance that a voxel of the brain that was wrongly taken for tumour or not is less certain than one that "
-        "was rightly taken so; 0.5 says nothing. Each method is asked for its own errors, so one with fewer but "
-        "harder errors may have the lower value: the error left at each coverage shows both."
+        "The probability that a brain voxel wrongly classified as tumour or not is less certain than a correctly "
+        "classified one; 0.5 is chance. Each method is scored on its own errors, so one with fewer but harder errors "
+        "may have the lower value: the error left at each coverage shows both."
     ),
-    "grade_error_auroc": "The same for cases and their grade; undefined without a wrong grade, and rough with few.",
+    "grade_error_auroc": "The same for cases and their grade; undefined without wrong grades, imprecise with few.",
 }
 
 
 class Answer(Protocol):
-    """What a method says of one case (`btlib.volumes.explain.sampling.Method`); None where a network lacks the part.
+    """A method's prediction for one case (`btlib.volumes.explain.sampling.Method`); None for parts the network lacks.
 
     Attributes:
         p_wt: [X, Y, Z] probability of tumour.
-        voxels: [X, Y, Z] how unsure that is, in bits.
+        voxels: [X, Y, Z] uncertainty of p_wt, in bits.
         p_hgg: probability of HGG.
-        grade: how unsure that is, in bits.
+        grade: uncertainty of p_hgg, in bits.
     """
 
     p_wt: np.ndarray | None
@@ -55,16 +55,16 @@ class Doubts:
         self._grades: list[list] = []
 
     def add_case(self, case: Case, answers: Mapping[str, Answer]) -> None:
-        """Counts what every method, by name, says of a case, in its brain."""
+        """Adds the answers for a case, by method name; only voxels of the brain count."""
         brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
         for method, answer in answers.items():
             self.add(method, case.name, answer, truth, brain)
 
     def add(self, method: str, case: str, answer: Answer, truth: np.ndarray | None, mask: np.ndarray) -> None:
-        """Counts one answer.
+        """Adds one answer.
 
         Args:
-            truth: bool [X, Y, Z], the true whole tumour; None where it is unknown.
+            truth: bool [X, Y, Z], the true whole tumour; None if unknown.
             mask: bool [X, Y, Z], the voxels that count, such as the brain.
         """
         if answer.voxels is not None and truth is not None:
@@ -75,24 +75,24 @@ class Doubts:
 
     @property
     def voxel_errors(self) -> pd.DataFrame:
-        """Of all answers whose truth is known."""
+        """The table VOXEL_ERRORS of all answers with known truth."""
         return pd.concat(self._voxels, ignore_index=True) if self._voxels else pd.DataFrame(columns=VOXEL_ERRORS)
 
     @property
     def grade_uncertainty(self) -> pd.DataFrame:
-        """Of all answers with a grade."""
+        """The table GRADE_UNCERTAINTY of all answers with a grade."""
         return pd.DataFrame(self._grades, columns=GRADE_UNCERTAINTY)
 
 
 def error_histograms(uncertainty: np.ndarray, wrong: np.ndarray, mask: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """How many voxels are right and how many wrong, by uncertainty.
+    """Histograms of right and wrong voxels by uncertainty.
 
-    Bins are even in the logarithm, since most voxels are all but certain: the first is below SMALLEST, the others
-    divide SMALLEST … 1.
+    Bins are logarithmic, since most voxels are almost certain: the first is below SMALLEST, the others divide
+    SMALLEST … 1.
 
     Args:
         uncertainty: [X, Y, Z] in bits, 0 … 1.
-        wrong: bool [X, Y, Z], where the decision is not the true one.
+        wrong: bool [X, Y, Z], whether the prediction is wrong.
         mask: bool [X, Y, Z], the voxels that count, such as the brain.
         bins: at least 2.
 
@@ -111,14 +111,14 @@ def histogram_rows(method: str, case: str, counts: np.ndarray) -> pd.DataFrame:
 
 
 def auroc_from_histograms(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """The chance that a wrong voxel is less certain than a right one; two in one bin are a tie.
+    """The probability that a wrong voxel is less certain than a right one; voxels in the same bin are ties.
 
     Args:
         right: [..., bins] counts of right voxels, from certain to uncertain.
-        wrong: [..., bins] of wrong ones.
+        wrong: [..., bins] counts of wrong voxels.
 
     Returns:
-        [...] in 0 … 1; NaN where all are right or all wrong.
+        [...] in 0 … 1; NaN where all are right or all are wrong.
     """
     more_certain = np.cumsum(right, axis=-1) - right / 2
     with np.errstate(invalid="ignore"):
@@ -129,7 +129,7 @@ def voxel_error_auroc(voxels: pd.DataFrame, cases: np.ndarray, weights: np.ndarr
     """[B] areas under the ROC curve over the voxels of all cases; NaN where undefined.
 
     Args:
-        voxels: rows of one method, columns `joint_tables.VOXEL_ERRORS`.
+        voxels: rows of one method, columns `tables.VOXEL_ERRORS`.
         cases: [N] names.
         weights: [B, N].
     """
@@ -143,10 +143,10 @@ def voxel_error_auroc(voxels: pd.DataFrame, cases: np.ndarray, weights: np.ndarr
 
 
 def risk_curves(voxels: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Method -> coverage, the share of the voxels that is kept, the most certain first; risk, the share of these wrong.
+    """Method -> coverage (share of voxels kept, the most certain first) and risk (share of these that are wrong).
 
     Args:
-        voxels: columns `joint_tables.VOXEL_ERRORS`.
+        voxels: columns `tables.VOXEL_ERRORS`.
     """
     curves = {}
     for method, rows in voxels.groupby("method", sort=False):
@@ -161,12 +161,12 @@ def uncertainty_rows(
 ) -> list[dict]:
     """A row per method: voxel_error_auroc, voxel_error_rate, grade_error_auroc, grade_errors, n_graded, ci95.
 
-    None where undefined. The intervals resample cases within their grade, for the grade's own errors within right and
-    wrong ones; a patient's cases together.
+    None where undefined. The intervals resample cases within their grade, or for grade_error_auroc within right and
+    wrong ones; a patient's cases are drawn together.
 
     Args:
-        voxels: columns `joint_tables.VOXEL_ERRORS`.
-        grades: columns `joint_tables.GRADE_UNCERTAINTY`.
+        voxels: columns `tables.VOXEL_ERRORS`.
+        grades: columns `tables.GRADE_UNCERTAINTY`.
         cohort: the cases of both.
         resamples: bootstrap resamples, the same for the voxels of every method.
     """
@@ -186,7 +186,7 @@ def uncertainty_rows(
 def _grade_errors(
     grades: pd.DataFrame, cohort: Cohort, resamples: int, rng: np.random.Generator
 ) -> tuple[int, int, np.ndarray]:
-    """How many cases have a wrong grade, of how many, and [1 + B] AUROC of these; NaN where undefined."""
+    """Number of wrongly graded cases, number of graded cases, and [1 + B] AUROC of these errors; NaN if undefined."""
     known = pd.DataFrame({"case": cohort.cases, "patient": cohort.patients, "grade": cohort.grades})[cohort.graded]
     table = known.merge(grades, on="case")
     wrong = ((table["p_HGG"] > 0.5) != (table["grade"] == GRADES[1])).to_numpy()

@@ -15,7 +15,7 @@ from btlib.volumes.evaluation.tables import (
 from btlib.volumes.evaluation.uncertainty import BINS, histogram_rows
 
 CASES = [f"case{n:02}" for n in range(14)]
-PATIENTS = ["p0", "p0", *(f"p{n}" for n in range(2, 14))]  # the first two are one patient's
+PATIENTS = ["p0", "p0", *(f"p{n}" for n in range(2, 14))]  # the first two are of one patient
 GRADES = ["HGG", "HGG", "LGG"] * 4 + ["", "LGG"]
 SEGMENTED = CASES[:12]
 ARMS = ("full", "segmentation_only", "grading_only", "no_attention", "no_modality_dropout")
@@ -23,14 +23,14 @@ SEEDS = (0, 1, 2)
 
 
 def predictions(seed: int = 0) -> pd.DataFrame:
-    """Mostly right, in steps of a hundredth, so that some are tied."""
+    """Mostly right, in steps of 0.01, so that some are tied."""
     high = np.array([grade == "HGG" for grade in GRADES])
     p = np.clip(np.random.default_rng(seed).normal(0.4 + 0.25 * high, 0.25).round(2), 0.01, 0.99)
     return pd.DataFrame({"case": CASES, "patient": PATIENTS, "grade": GRADES, "p_LGG": 1 - p, "p_HGG": p})[PREDICTIONS]
 
 
 def segmentation() -> pd.DataFrame:
-    """Of all cases but the last two; case02 has no enhancing tumour, and case05 none that was found."""
+    """All cases except the last two; case02 has no enhancing tumour, and in case05 it was missed."""
     rng = np.random.default_rng(1)
     rows = [
         [case, region, rng.beta(8, 2), rng.gamma(2, 3), 20.0, 19.0]
@@ -63,7 +63,7 @@ def grade_uncertainty(methods: tuple[str, ...] = ("softmax_entropy", "mc_entropy
 
 
 def run_rows(arm: str, seed: int, lift: float = 0.0) -> pd.DataFrame:
-    """The case scores of one run; `lift` moves all Dice."""
+    """The case scores of one run; `lift` shifts every Dice."""
     rng = np.random.default_rng([seed, ARMS.index(arm)])
     table = predictions(10 + 5 * ARMS.index(arm) + seed).drop(columns="p_LGG").assign(arm=arm, seed=seed)
     level = np.random.default_rng(7).uniform(0.6, 0.9, (len(CASES), 3))
@@ -83,7 +83,7 @@ def case_scores(arms: tuple[str, ...] = ARMS) -> pd.DataFrame:
 
 
 def modality_scores() -> pd.DataFrame:
-    """The more modalities, the better, and more so without modality dropout."""
+    """More modalities are better, especially without modality dropout."""
     parts = []
     for arm, loss in (("full", 0.05), ("no_modality_dropout", 0.1)):
         for subset in SUBSETS:

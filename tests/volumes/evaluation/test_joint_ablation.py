@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def write_study(folder, scores=None, runs=None, modality_scores=None):
-    """The study's folder as stage ablate_joint writes it; None: as in joint_make."""
+    """Writes the study's folder as stage ablate_joint does; None: the table of joint_make."""
     write_csv(folder / "cases.csv", joint_make.case_scores() if scores is None else scores)
     write_csv(folder / "runs.csv", joint_make.runs() if runs is None else runs)
     write_csv(folder / "modalities.csv", joint_make.modality_scores() if modality_scores is None else modality_scores)
@@ -53,7 +53,7 @@ def study(tmp_path_factory) -> Comparison:
 
 
 def of(arm: str):
-    """The rows of one arm, straight from the table."""
+    """The rows of one arm in the table."""
     scores = joint_make.case_scores()
     return scores[scores["arm"] == arm]
 
@@ -77,12 +77,12 @@ def test_mean_and_spread_over_seeds(study):
     assert row["sd"]["grade_auc"] == pytest.approx(np.std(areas, ddof=1))
 
 
-def test_dice_differences_are_tested_over_patients(study):
+def test_dice_differences_are_tested_per_patient(study):
     arm, full = of("no_attention"), of("full")
     for name in DICE:
         gained = arm.groupby(["patient", "case"])[name].mean() - full.groupby(["patient", "case"])[name].mean()
         by_patient = gained.dropna().groupby("patient").mean()
-        assert len(by_patient) == 11  # one of the twelve cases is another's patient
+        assert len(by_patient) == 11  # two of the twelve cases share a patient
         found = table(study)["no_attention"]["difference"][name]
         assert found["value"] == pytest.approx(gained.mean()) and found["value"] < 0
         assert found["p"] == pytest.approx(wilcoxon(by_patient).pvalue)
@@ -126,7 +126,7 @@ def test_p_is_adjusted_over_the_arms_that_have_the_score(study):
     assert rows["full"]["difference"] is None and rows["full"]["p_value"] is None
 
 
-def test_what_an_arm_does_not_do_is_null(study):
+def test_scores_that_an_arm_lacks_are_null(study):
     rows = table(study)
     for arm, undefined in (("segmentation_only", COMPARED[3:]), ("grading_only", COMPARED[:3])):
         for name in COMPARED:
@@ -137,7 +137,7 @@ def test_what_an_arm_does_not_do_is_null(study):
     json.dumps(rows, allow_nan=False)
 
 
-def test_an_arm_like_the_full_one_differs_by_nothing_and_is_not_tested(study):
+def test_an_arm_equal_to_the_full_one_has_no_difference_and_is_not_tested(study):
     again = study._replace(
         arms=study.arms | {"no_attention": study.arms["full"]},
         failures={arm: study.failures[arm] for arm in ("full", "no_attention")},
@@ -157,7 +157,7 @@ def test_a_failed_run_is_named_and_the_other_seeds_are_compared(tmp_path):
 
 
 @pytest.mark.parametrize("failed", ["no_attention", "full"])
-def test_an_arm_of_which_all_runs_failed_has_a_row_of_nulls(tmp_path, failed):
+def test_an_arm_whose_runs_all_failed_has_a_row_of_nulls(tmp_path, failed):
     scores, runs = joint_make.case_scores(), joint_make.runs()
     runs.loc[runs["arm"] == failed, "failed"] = "diverged"
     found = table(read_comparison(write_study(tmp_path, scores[scores["arm"] != failed], runs)))
@@ -180,7 +180,7 @@ def row(arm, mean, difference=None, seeds=3) -> dict:
     }
 
 
-def test_claims_say_which_way_a_difference_goes_and_whether_it_is_shown():
+def test_claims_state_the_direction_and_evidence_of_a_difference():
     rows = [
         row("full", 0.8),
         row("segmentation_only", 0.7, (-0.1, -0.15, -0.05, 0.004)),
@@ -222,7 +222,7 @@ def missing(study: Comparison) -> dict:
     return modality_table(study.cohort, study.subsets, 15, 60, np.random.default_rng(0))
 
 
-def test_all_fifteen_choices_of_modalities_for_both_trainings(study):
+def test_all_fifteen_subsets_of_modalities_for_both_trainings(study):
     found, scores = missing(study), joint_make.modality_scores()
     assert len(SUBSETS) == 15 and len(found["rows"]) == 30
     assert found["rows"][0]["modalities"] == ["t1"] and found["rows"][14]["modalities"] == ["t1", "t1ce", "t2", "flair"]
@@ -235,7 +235,7 @@ def test_all_fifteen_choices_of_modalities_for_both_trainings(study):
         assert low < line["mean"]["dice_tc"] < high
 
 
-def test_the_averages_over_the_choices_and_their_paired_difference(study):
+def test_averages_over_the_subsets_and_their_paired_difference(study):
     found, scores = missing(study), joint_make.modality_scores()
     means = scores.groupby("arm")["dice_wt"].mean()
     for arm, average in found["average"].items():
@@ -243,7 +243,7 @@ def test_the_averages_over_the_choices_and_their_paired_difference(study):
     gain = found["difference"]["dice_wt"]
     assert gain["value"] == pytest.approx(means["full"] - means["no_modality_dropout"]) and gain["value"] > 0
     widths = [np.ptp(gain["ci95"]), np.ptp(found["average"]["full"]["ci95"]["dice_wt"])]
-    assert widths[0] < widths[1]  # paired: the cases' own difficulty falls out
+    assert widths[0] < widths[1]  # paired: the difficulty of the cases cancels out
 
 
 def test_one_training_alone_has_no_difference(study):
@@ -252,14 +252,14 @@ def test_one_training_alone_has_no_difference(study):
     assert found["difference"] is None and list(found["average"]) == ["full"]
 
 
-def test_an_incomplete_or_unknown_choice_is_refused(study):
+def test_missing_and_unknown_subsets_are_refused(study):
     runs = dict(study.subsets)
     runs["full", "t2+t1"] = runs.pop(("full", "t1+t2"))
     with pytest.raises(InputError, match=r"full: t1\+t2 is missing(.|\n)*full: unknown modalities t2\+t1"):
         modality_table(study.cohort, runs, 15, 20, np.random.default_rng(0))
 
 
-def test_the_text_puts_all_tables_together(study):
+def test_the_text_holds_all_tables(study):
     settings = (study.cohort, 20, np.random.default_rng(0))
     doubt = uncertainty_rows(study.voxel_errors, study.grade_uncertainty, *settings)
     text = comparison_markdown({"rows": list(table(study).values())}, missing(study), doubt)
@@ -283,7 +283,7 @@ def test_the_text_puts_all_tables_together(study):
             lambda t: t.assign(dice_tc=t["dice_tc"].where(t.index != 3)),
             "full, seed 0: dice_tc of case 'case03' is empty",
         ),
-        (lambda t: t.assign(dice_tc=t["dice_tc"] * 2), "case 'case00': dice_tc is 1.[0-9]+, not within 0 … 1"),
+        (lambda t: t.assign(dice_tc=t["dice_tc"] * 2), "case 'case00': dice_tc should be within 0 … 1, found 1.[0-9]+"),
         (lambda t: t.assign(patient=t["patient"].where(t.index != 0, "px")), "case 'case00' has more than one patient"),
         (lambda t: t.assign(seed=t["seed"].where(t["seed"] != 1, 0)), "full, 0, case00 occurs more than once"),
     ],
@@ -294,10 +294,10 @@ def test_faulty_case_scores_are_named(tmp_path, change, message):
         read_case_scores(tmp_path / "cases.csv", CASE_SCORES)
 
 
-def test_tables_about_different_cases_are_refused(tmp_path):
+def test_tables_with_different_cases_are_refused(tmp_path):
     scores = joint_make.modality_scores()
     write_study(tmp_path, modality_scores=scores[scores["case"] != "case04"])
-    with pytest.raises(InputError, match=r"cases.csv and modalities.csv are not about the same cases"):
+    with pytest.raises(InputError, match=r"cases.csv and modalities.csv have different cases"):
         read_comparison(tmp_path)
 
 

@@ -40,7 +40,7 @@ def graded(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["grade"] != ""]
 
 
-def test_the_grade_s_scores_are_those_of_scikit_learn(tables):
+def test_the_grade_scores_match_scikit_learn(tables):
     test, found = graded(tables.test), metrics(tables)
     high, called = test["grade"] == "HGG", test["p_HGG"] > 0.5
     assert 0 < (high != called).sum() == found["grade_errors"]
@@ -77,7 +77,7 @@ def test_dice_and_hd95_are_means_over_segmented_cases_also_by_grade(tables):
     assert found["one_mask_empty"] == {"wt": 0, "tc": 0, "et": 1}
 
 
-def test_the_uncertainty_s_worth_is_that_over_the_voxels_of_all_cases(tables):
+def test_error_detection_by_uncertainty_covers_the_voxels_of_all_cases(tables):
     rows = tables.voxel_errors[tables.voxel_errors["method"] == "mc_entropy"]
     truth, counts = np.repeat([0, 1], len(rows)), np.concatenate([rows["right"], rows["wrong"]])
     expected = roc_auc_score(truth, np.tile(rows["bin"], 2), sample_weight=counts)
@@ -87,7 +87,7 @@ def test_the_uncertainty_s_worth_is_that_over_the_voxels_of_all_cases(tables):
     assert found["uncertainty"][1]["voxel_error_auroc"] == pytest.approx(expected)
 
 
-def test_every_score_of_the_contract_has_an_interval_around_it(tables):
+def test_every_documented_score_has_an_interval_around_it(tables):
     found = metrics(tables, resamples=400)
     assert set(CONTRACT) < set(found["ci95"])
     for name in found["ci95"]:
@@ -99,7 +99,7 @@ def test_every_score_of_the_contract_has_an_interval_around_it(tables):
 
 
 def test_an_interval_by_hand(tables):
-    """Percentiles of the mean Dice over the same draws of cases."""
+    """Percentiles of the mean Dice over the same resampled cases."""
     cohort = tables.cohort
     weights = cohort.weights(50, np.random.default_rng(0))
     rows = tables.segmentation[tables.segmentation["region"] == "wt"].set_index("case")["dice"]
@@ -110,7 +110,7 @@ def test_an_interval_by_hand(tables):
         assert ci95["dice_wt"] == pytest.approx(interval(np.array(means)))
 
 
-def test_resamples_keep_grades_and_draw_a_patient_s_cases_together(tables):
+def test_resamples_keep_grades_and_draw_a_patients_cases_together(tables):
     cohort = tables.cohort
     weights = cohort.weights(300, np.random.default_rng(0))
     assert (weights[0] == 1).all() and weights.shape == (301, 14)
@@ -120,7 +120,7 @@ def test_resamples_keep_grades_and_draw_a_patient_s_cases_together(tables):
     assert (weights[:, ~cohort.graded & ~cohort.segmented] == 1).all()  # the only one of its kind
 
 
-def test_copies_of_the_same_patients_leave_the_intervals_as_they_are(tables):
+def test_more_cases_of_the_same_patients_do_not_change_the_intervals(tables):
     def doubled(table):
         return pd.concat([table, table.assign(case=table["case"] + "b")], ignore_index=True)
 
@@ -131,7 +131,7 @@ def test_copies_of_the_same_patients_leave_the_intervals_as_they_are(tables):
         assert once[name] == pytest.approx(again[name], abs=0.03)
 
 
-def test_exact_intervals_stay_honest_where_nothing_is_wrong(tables):
+def test_exact_intervals_keep_their_width_without_errors(tables):
     high = tables.test["grade"] == "HGG"
     test = tables.test.assign(p_HGG=np.where(high, 0.9, 0.1), p_LGG=np.where(high, 0.1, 0.9))
     found = metrics(tables._replace(test=test))
@@ -141,7 +141,7 @@ def test_exact_intervals_stay_honest_where_nothing_is_wrong(tables):
     assert found["grade_ci95_exact"]["grade_specificity"] == exact_ci95(5, 5)
 
 
-def test_with_one_grade_only_what_needs_both_is_null(tables):
+def test_with_only_one_grade_scores_that_need_both_are_null(tables):
     found = metrics(tables._replace(test=tables.test.assign(grade="HGG")))
     for name in ("grade_auc", "grade_kappa", "grade_specificity"):
         assert found[name] is None and found["ci95"][name] is None
@@ -159,7 +159,7 @@ def test_a_network_that_does_not_grade_has_no_grade_scores(tables):
     assert found["temperature"] is None and found["n_graded"] == 0 and found["dice_wt"] is not None
 
 
-def test_without_true_segmentations_and_grades_all_is_null(tables):
+def test_without_true_segmentations_and_grades_every_score_is_null(tables):
     unknown = tables.test.assign(grade="")
     bare = JointTables(tables.val, unknown, *(table.iloc[:0] for table in tables[2:]))
     found = metrics(bare)
@@ -167,7 +167,7 @@ def test_without_true_segmentations_and_grades_all_is_null(tables):
     json.dumps(found, allow_nan=False)
 
 
-def test_probability_of_one_half_is_not_called_high():
+def test_a_probability_of_one_half_is_not_high_grade():
     high, p = np.array([True, False]), np.array([0.5, 0.5])
     scores = grade_scores(high, p, 15, np.ones((1, 2)))
     assert scores["grade_sensitivity"] == 0 and scores["grade_specificity"] == 1 and scores["grade_auc"] == 0.5
@@ -179,7 +179,7 @@ def written(tables: JointTables, folder):
     return folder
 
 
-def test_tables_come_back_from_their_files(tables, tmp_path):
+def test_tables_survive_a_round_trip(tables, tmp_path):
     again = read_joint_tables(written(tables, tmp_path))
     for table, other in zip(tables, again, strict=True):
         pd.testing.assert_frame_equal(table, other, check_dtype=False)
@@ -190,9 +190,9 @@ def test_tables_come_back_from_their_files(tables, tmp_path):
     ("change", "message"),
     [
         ({"p_HGG": 0.7}, "case 'case00': p_LGG and p_HGG do not sum to 1"),
-        ({"p_HGG": 1.2, "p_LGG": -0.2}, r"case 'case00': p_HGG is 1.2, not within 0 … 1"),
+        ({"p_HGG": 1.2, "p_LGG": -0.2}, r"case 'case00': p_HGG should be within 0 … 1, found 1.2"),
         ({"p_HGG": np.nan}, "case 'case00': a probability is empty"),
-        ({"grade": "III"}, "case 'case00': grade 'III' is neither LGG nor HGG nor empty"),
+        ({"grade": "III"}, "case 'case00': grade should be LGG, HGG or empty, found 'III'"),
         ({"case": "case01"}, "case: case01 occurs more than once"),
     ],
 )
@@ -205,16 +205,16 @@ def test_faulty_predictions_are_named(tables, tmp_path, change, message):
     assert "test.csv" in str(error.value) and "dvc repro" in str(error.value)
 
 
-def test_a_missing_column_and_words_for_numbers_are_named(tables, tmp_path):
+def test_a_missing_column_and_text_for_numbers_are_named(tables, tmp_path):
     write_csv(tmp_path / "a.csv", tables.test.drop(columns="p_LGG"))
     with pytest.raises(InputError, match=r"a.csv: missing columns \['p_LGG'\]"):
         read_grade_predictions(tmp_path / "a.csv")
     write_csv(tmp_path / "b.csv", tables.test.assign(p_LGG="many"))
-    with pytest.raises(InputError, match="column p_LGG holds something that is no number"):
+    with pytest.raises(InputError, match="column p_LGG is not numeric"):
         read_grade_predictions(tmp_path / "b.csv")
 
 
-def test_a_segmentation_table_that_does_not_fit_is_refused(tables, tmp_path):
+def test_a_segmentation_table_that_does_not_match_is_refused(tables, tmp_path):
     path = tmp_path / "segmentation.csv"
     write_csv(path, tables.segmentation.drop(index=0))
     with pytest.raises(InputError, match="case 'case00': regions tc, et, expected wt, tc, et"):

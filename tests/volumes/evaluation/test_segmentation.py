@@ -10,7 +10,7 @@ from btlib.volumes.evaluation.segmentation import dice, hd95, segmentation_table
 
 
 def blob(seed: int, shape=(24, 20, 16), share: float = 0.3) -> np.ndarray:
-    """A few smooth lumps, some of which touch the border of the grid."""
+    """A few smooth blobs, some of which touch the border of the grid."""
     field = gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
     return field > np.quantile(field, 1 - share)
 
@@ -40,7 +40,7 @@ def test_dice_by_hand():
     assert dice(blob(0), blob(0)) == 1
 
 
-def test_a_shifted_box_is_as_far_as_it_was_shifted():
+def test_the_distance_of_a_shifted_box_is_its_shift():
     still = box((2, 2, 2), (6, 6, 6))
     assert hd95(still, box((5, 2, 2), (9, 6, 6)), (2.0, 1.0, 1.0)) == 6
     assert hd95(still, box((2, 2, 5), (6, 6, 9)), (2.0, 1.0, 0.5)) == 1.5
@@ -52,11 +52,11 @@ def test_a_hole_in_a_mask_has_a_surface():
     hollow = solid & ~box((5, 5, 5), (6, 6, 6))
     assert hd95(solid, hollow, (1, 1, 1)) == 0  # six voxels around the hole are less than 5 % of the surface
     hollow = solid & ~box((4, 4, 4), (7, 7, 7))
-    assert hd95(solid, hollow, (1, 1, 1)) == 2  # 54 of 440 are around this one
+    assert hd95(solid, hollow, (1, 1, 1)) == 2  # the surface of this hole is 54 of 440 voxels
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_hd95_is_that_of_all_pairs_of_surface_voxels(seed):
+def test_hd95_matches_all_pairs_of_surface_voxels(seed):
     first, second = blob(seed, (10, 9, 8)), blob(seed + 10, (10, 9, 8), share=0.15)
     spacing = (1.0, 1.5, 5.5)
     assert hd95(first, second, spacing) == pytest.approx(brute_force_hd95(first, second, spacing), rel=1e-12)
@@ -65,7 +65,7 @@ def test_hd95_is_that_of_all_pairs_of_surface_voxels(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_monai_gives_the_same(seed):
+def test_monai_agrees(seed):
     first, second, spacing = blob(seed), blob(seed + 10, share=0.2), (1.0, 0.8, 3.0)
     batch = [torch.from_numpy(mask)[None, None] for mask in (second, first)]
     reference = compute_hausdorff_distance(*batch, include_background=True, percentile=95, spacing=spacing)
@@ -73,7 +73,7 @@ def test_monai_gives_the_same(seed):
     assert dice(first, second) == pytest.approx(compute_dice(*batch).item(), rel=1e-6)
 
 
-def test_empty_masks_are_scored_the_brats_way():
+def test_empty_masks_are_scored_as_in_brats():
     nothing, something = np.zeros((240, 240, 155), dtype=bool), box((3, 3, 3), (5, 5, 5), (240, 240, 155))
     assert dice(nothing, nothing) == 1 and hd95(nothing, nothing, (1, 1, 1)) == 0
     for pair in ((nothing, something), (something, nothing)):

@@ -30,7 +30,7 @@ class Said(NamedTuple):
 
 @pytest.fixture
 def voxels():
-    """Uncertainty [20, 20, 20] over many powers of ten, which voxels are wrong, and a mask."""
+    """Uncertainty [20, 20, 20] over many powers of ten, wrong voxels, and a mask."""
     rng = np.random.default_rng(0)
     uncertainty = 10 ** rng.uniform(-8, 0, (20, 20, 20))
     wrong = rng.random(uncertainty.shape) < 0.02 + 0.3 * uncertainty
@@ -57,7 +57,7 @@ def test_every_voxel_of_the_mask_is_counted_once(voxels):
     assert len(right_counts) == BINS
 
 
-def test_the_area_is_that_of_scikit_learn_on_binned_values(voxels):
+def test_the_area_matches_scikit_learn_on_binned_values(voxels):
     uncertainty, wrong, mask = voxels
     counts = error_histograms(uncertainty, wrong, mask, bins=20)
     number = np.repeat(np.tile(np.arange(20), 2), counts.ravel())
@@ -65,10 +65,10 @@ def test_the_area_is_that_of_scikit_learn_on_binned_values(voxels):
     assert auroc_from_histograms(*counts) == pytest.approx(roc_auc_score(truth, number), abs=1e-12)
 
 
-def test_bins_are_fine_enough_for_the_area_of_the_values_themselves(voxels):
+def test_bins_are_fine_enough_for_the_area_of_the_exact_values(voxels):
     uncertainty, wrong, mask = voxels
     area = auroc_from_histograms(*error_histograms(uncertainty, wrong, mask))
-    above = np.maximum(uncertainty, SMALLEST)  # what is below is one bin
+    above = np.maximum(uncertainty, SMALLEST)  # all below is one bin
     assert area == pytest.approx(roc_auc_score(wrong[mask], above[mask]), abs=1e-3)
 
 
@@ -84,7 +84,7 @@ def test_without_an_error_or_without_a_right_voxel_the_area_is_undefined():
 
 
 def test_resampled_areas_are_those_of_the_drawn_cases():
-    """A case drawn twice counts as its voxels twice; one that is not drawn not at all."""
+    """The voxels of a case drawn twice count twice; those of a case not drawn do not count."""
     table = joint_make.voxel_errors(("mc_entropy",))
     weights = np.vstack([np.ones(14), np.arange(14) % 3])
     for drawn, area in zip(weights, voxel_error_auroc(table, np.array(joint_make.CASES), weights), strict=True):
@@ -115,7 +115,7 @@ def test_only_filled_bins_become_rows():
     assert rows.to_numpy().tolist() == [["m", "c", 1, 3, 0], ["m", "c", 2, 0, 2]]
 
 
-def test_rows_say_what_each_method_finds():
+def test_rows_hold_the_errors_that_each_method_finds():
     voxels, grades = joint_make.voxel_errors(), joint_make.grade_uncertainty()
     rows = uncertainty_rows(voxels, grades, cohort(), 200, np.random.default_rng(0))
     assert [row["method"] for row in rows] == ["softmax_entropy", "mc_entropy"]
@@ -161,7 +161,7 @@ def test_answers_are_collected_into_both_tables(voxels):
     doubts = Doubts()
     said = Said(np.where(wrong ^ truth, 0.9, 0.1), uncertainty, 0.7, 0.88)
     doubts.add("mc_entropy", "a", said, truth, mask)
-    doubts.add("mc_entropy", "b", said, None, mask)  # nobody knows which voxels are wrong
+    doubts.add("mc_entropy", "b", said, None, mask)  # it is unknown which voxels are wrong
     doubts.add("mc_entropy", "c", Said(said.p_wt, uncertainty, None, None), truth, mask)
     expected = histogram_rows("mc_entropy", "a", error_histograms(uncertainty, wrong, mask))
     assert doubts.voxel_errors["case"].unique().tolist() == ["a", "c"]
