@@ -9,10 +9,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from btlib.core.runtime.artifacts import read_csv, read_json, write_array, write_csv, write_tensors
+from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_tensors
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
+from tests.images.data.samples import save_array
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -35,7 +36,7 @@ def project(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     patients = np.arange(60) // 4
     index = pd.DataFrame({"image_id": [f"i{n:02}" for n in range(60)], "label": np.array(CLASSES)[patients % 4]})
-    write_array(PROCESSED / "images.npy", rng.integers(0, 256, (60, 64, 64, 3), dtype=np.uint8))
+    save_array(PROCESSED / "images.npy", rng.integers(0, 256, (60, 64, 64, 3), dtype=np.uint8))
     write_csv(PROCESSED / "index.csv", index)
     write_csv(MANIFEST, index.assign(group=patients, patient=[f"P{n}" for n in patients], path=index["image_id"]))
     for name in BACKBONES:

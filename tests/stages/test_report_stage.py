@@ -52,10 +52,12 @@ def test_the_stage_writes_the_page(stage, tmp_path, monkeypatch):
         joint=tmp_path / "joint.json",
         runs=ROOT / "docs/runs",
         citation=ROOT / "CITATION.cff",
-        out=tmp_path / "report.html",
+        html=tmp_path / "report.html",
+        markdown=tmp_path / "report.md",
     )
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f" in text  # printf manifest | sha256sum
+    assert (tmp_path / "report.md").read_text(encoding="utf-8").startswith("# Report")
     assert "Time of each stage: 62 s over 1 stages" in text  # not its own
     assert "btlib: trustworthy studies of brain-tumour MRI, version" in text
     assert text.count("data:image/webp") == 12  # the study's, the links, the ladder; without folds no figure of them

@@ -14,9 +14,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from btlib.core.runtime.artifacts import read_tensors, write_array, write_csv, write_tensors
+from btlib.core.runtime.artifacts import read_tensors, write_csv, write_tensors
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
+from tests.images.data.samples import save_array
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -44,7 +45,7 @@ def project(tmp_path):
     )
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 4
-    write_array(tmp_path / "data/processed/images.npy", rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8))
+    save_array(tmp_path / "data/processed/images.npy", rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8))
     index = pd.DataFrame({"image_id": [f"i{n}" for n in range(40)], "label": [CLASSES[n] for n in labels]})
     write_csv(tmp_path / "data/processed/index.csv", index)
     write_csv(tmp_path / "data/splits.csv", index[["image_id"]].assign(split=["train"] * 32 + ["val"] * 8))
