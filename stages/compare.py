@@ -1,8 +1,8 @@
 """Stage compare: compares the arms of one table with the proposed model and with the paper's values.
 
 Reads data/ablations/<table>/ (predictions.csv, runs.csv), data/manifest.csv and metrics/split.json.
-Writes metrics/ablation_<table>.json, data/tables/ablation_<table>.csv and data/figures/ablations/<table>/ (forest.png,
-table.md).
+Writes metrics/ablation_<table>.json, data/tables/ablation_<table>.csv and data/figures/ablations/<table>/
+(forest.png).
 Takes about 1 s per table (sensitivity: 2 s) in the demo on 2 cores.
 Run: dvc repro compare@fusion (or regularisation, baselines, sensitivity).
 """
@@ -18,9 +18,8 @@ from btlib.core.settings.params import data_note, load_params
 from btlib.images.evaluation.ablation import Failed, ablation_table
 from btlib.images.evaluation.headlines import ABLATION_LEVELS, ablation_headline
 from btlib.report.figures.files import FigureFolder
-from btlib.report.figures.forest import ablation_markdown, forest_figure
+from btlib.report.figures.forest import forest_figure
 from btlib.report.figures.paper import TABLES
-from btlib.report.figures.wording import bullets
 
 
 def main(ablation: Path, manifest: Path, split: Path, metrics: Path, scores_out: Path, figures: Path) -> None:
@@ -47,8 +46,6 @@ def main(ablation: Path, manifest: Path, split: Path, metrics: Path, scores_out:
         if arms:
             drawn = FigureFolder(folder, data_note(p.images.source))
             drawn.write("forest.png", forest_figure(compared, f"Ablation: {table}"))
-        text = f"{ablation_markdown(compared)}\n\n{bullets(compared['assumptions'])}"
-        (folder / "table.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Reads data/ablations/joint/ (cases.csv, runs.csv, modalities.csv, voxel_errors.csv, grade_uncertainty.csv, with the
 columns that volumes/evaluation/tables.py names).
 Writes metrics/ablation_joint.json, data/tables/ablation_joint.csv and data/figures/ablations/joint/ (forest.png,
-modalities.png, uncertainty.png, table.md).
+modalities.png, uncertainty.png).
 Takes about 2 s in the demo on 2 cores. Run: dvc repro compare_joint.
 """
 
@@ -16,7 +16,6 @@ from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.volume_comparison import write_comparison_figures
-from btlib.report.figures.volume_tables import comparison_markdown
 from btlib.volumes.evaluation.ablation import joint_ablation_table
 from btlib.volumes.evaluation.headlines import COMPARISON_LEVELS, comparison_headline
 from btlib.volumes.evaluation.modalities import modality_table
@@ -39,7 +38,6 @@ def main(study: Path, metrics: Path, scores_out: Path, figures: Path) -> None:
         folder.mkdir()
         drawn = FigureFolder(folder, data_note(p.volumes.source))
         write_comparison_figures(drawn, table, missing, doubt, found.voxel_errors)
-        (folder / "table.md").write_text(comparison_markdown(table, missing, doubt), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Stage robustness: accuracy, ECE and sensitivity under nine corruptions at five severities, for each model.
 
 Reads data/robustness/predictions.csv and data/manifest.csv.
-Writes metrics/robustness.json, data/tables/robustness.csv and data/figures/robustness/ (accuracy.png, sensitivity.png,
-reading.md).
+Writes metrics/robustness.json, data/tables/robustness.csv and data/figures/robustness/ (accuracy.png and
+sensitivity.png).
 Takes about 2 s in the demo on 2 cores. Run: dvc repro robustness.
 """
 
@@ -18,7 +18,6 @@ from btlib.images.evaluation.headlines import ROBUSTNESS_LEVELS, robustness_head
 from btlib.images.evaluation.robustness import read_runs, robustness_table
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.robustness import accuracy_figure, sensitivity_figure
-from btlib.report.figures.wording import bullets
 
 WORST = 3  # corruptions whose sensitivities are shown class by class
 
@@ -37,7 +36,6 @@ def main(predictions: Path, manifest: Path, metrics: Path, scores_out: Path, fig
         drawn = FigureFolder(folder, data_note(p.images.source))
         drawn.write("accuracy.png", accuracy_figure(table))
         drawn.write("sensitivity.png", sensitivity_figure(table, WORST))
-        (folder / "reading.md").write_text(bullets(table["reading"]), encoding="utf-8")
 
 
 if __name__ == "__main__":

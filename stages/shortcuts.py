@@ -1,7 +1,7 @@
 """Stage shortcuts: does the classifier read the lesion, or something that comes with it?
 
 Reads data/shortcuts/ (views.csv, pasted.csv, contrasts.csv, matched.csv) and data/manifest.csv.
-Writes metrics/shortcuts.json, data/tables/shortcuts.csv and data/figures/shortcuts/ (shortcuts.png, reading.md).
+Writes metrics/shortcuts.json, data/tables/shortcuts.csv and data/figures/shortcuts/ (shortcuts.png).
 Takes about 1 s in the demo on 2 cores. Run: dvc repro shortcuts.
 """
 
@@ -14,10 +14,9 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import data_note, load_params
 from btlib.images.evaluation.headlines import SHORTCUT_LEVELS, shortcut_headline
-from btlib.images.evaluation.shortcuts import READING, contrast_scores, matched_scores, pasted_scores, view_scores
+from btlib.images.evaluation.shortcuts import contrast_scores, matched_scores, pasted_scores, view_scores
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.shortcuts import shortcut_figure
-from btlib.report.figures.wording import bullets
 
 
 def main(answers: Path, manifest: Path, metrics: Path, scores_out: Path, figures: Path) -> None:
@@ -47,7 +46,6 @@ def main(answers: Path, manifest: Path, metrics: Path, scores_out: Path, figures
     write_scores(scores_out, scores, SHORTCUT_LEVELS)
     with atomic_path(figures) as folder:
         FigureFolder(folder, data_note(p.images.source)).write("shortcuts.png", shortcut_figure(scores))
-        (folder / "reading.md").write_text(bullets(READING), encoding="utf-8")
 
 
 if __name__ == "__main__":

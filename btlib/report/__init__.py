@@ -1,4 +1,4 @@
 """The run as one self-contained HTML page, beside the papers' numbers: every table and figure, and a model card.
 
-`study` is what the page is made of, `sections` say it as `blocks`, `page` renders these.
+`study` holds the data, `sections` turn it into `blocks`, and `page` renders these.
 """

@@ -1,6 +1,6 @@
-"""What a section consists of, without any HTML: the templates decide how each kind of block looks.
+"""Building blocks of a section, without HTML: the templates decide how each kind looks.
 
-All text is plain text and is escaped when rendered. A line break within a table's cell is kept.
+All text is plain text and is escaped when rendered. Line breaks within a table cell are kept.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from btlib.report.pictures import Picture
 
 @dataclass(frozen=True)
 class Heading:
-    """A title within a section."""
+    """A heading within a section."""
 
     kind: ClassVar[str] = "heading"
     text: str
@@ -20,7 +20,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a notice stands out."""
+    """A paragraph; a notice is highlighted."""
 
     kind: ClassVar[str] = "text"
     text: str
@@ -29,7 +29,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list; with a title it is folded until that is clicked."""
+    """A list; with a title, it is folded until the title is clicked."""
 
     kind: ClassVar[str] = "bullets"
     items: Sequence[str]
@@ -41,7 +41,7 @@ class Number:
     """One headline number.
 
     Attributes:
-        beside: what it is to be compared with, such as 'paper 95.73 %, difference −1.2'.
+        beside: a comparison, such as 'paper 95.73 %, difference −1.2'.
     """
 
     title: str
@@ -64,10 +64,10 @@ class Table:
     """A table whose first column names the rows.
 
     Attributes:
-        marked: numbers of the rows that stand out.
-        folded: shown when its caption is clicked.
-        words: the cells hold words more than numbers.
-        badge: what its data are, such as 'phantom data'; None: as the section says.
+        marked: numbers of the highlighted rows.
+        folded: hidden until the caption is clicked.
+        words: the cells hold mostly text.
+        badge: label of its data, such as 'phantom data'; None: the section's badge.
     """
 
     kind: ClassVar[str] = "table"
@@ -83,7 +83,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its caption; alt says what it shows to those who cannot see it."""
+    """A picture with a caption and alternative text."""
 
     picture: Picture
     caption: str
@@ -92,7 +92,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures, so many beside each other where there is room."""
+    """Figures in up to `columns` columns, as space allows."""
 
     kind: ClassVar[str] = "figures"
     items: Sequence[Figure]
@@ -109,7 +109,7 @@ class Section:
 
     Attributes:
         name: its anchor.
-        badge: what its data are, on each table and figure; '' for real data.
+        badge: label of its data, shown on each table and figure; '' for real data.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""What a change does to the main model's scores, as one Markdown page with pictures: `make ci-report`, and CI.
+"""The effect of a change on the main model's scores, as a Markdown page with pictures: `make ci-report`, and CI.
 
-Runs the road of the main model (only what changed), then writes ci-report/report.md and the pictures beside it.
+Runs the main model's pipeline (only what changed), then writes ci-report/report.md and the pictures beside it.
 """
 
 import json
@@ -16,15 +16,15 @@ from btlib.core.metrics.classification import METRICS
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.errors import InputError
 from btlib.core.settings.schema import read_params
-from btlib.report import scores as writing
 from btlib.report.blocks import Table
+from btlib.report.figures.numbers import Score as Number
 from btlib.report.markdown import table_markdown
 
 OUT = Path("ci-report")
 TARGETS = ("evaluate", "gradcam")
 TRUNK = "origin/main"
 SOURCES = ("params.yaml", "dvc.yaml", "btlib", "stages")
-# The scores with intervals: metrics file -> the section in it that holds them beside `ci95`
+# Scores with intervals: metrics file -> the section of it that holds them and their `ci95`
 SCORES = {"metrics/classification.json": (), "metrics/gradcam.json": ("maps", "fused", "all")}
 PICTURES = {
     "confusion": ("Confusion matrix", Path("data/figures/evaluate/classification.png")),
@@ -34,12 +34,12 @@ PICTURES = {
     "training_stage2": ("Training, stage 2", Path("data/figures/train/fig9_stage2.png")),
 }
 SHOWN_ROWS = 150  # of the full table; a comment on GitHub holds 65,536 characters
-PLAIN = writing.Score("score", 4)
+PLAIN = Number("score", 4)
 ORDER = ("**worse**", "**better**", "**outside**", "inside", "changed", "new", "gone", "unchanged")
 
 
 class Score(NamedTuple):
-    """One number on both sides; None where a side lacks it. `interval`: the base's 95 % interval, where it has one."""
+    """One number in the base and now; None where it is missing. `interval`: the base's 95 % interval, if it has one."""
 
     name: str
     base: float | None
@@ -62,12 +62,12 @@ class Score(NamedTuple):
 
 
 def write_ci_report(base: str | None) -> None:
-    """Runs the main model's road and writes the report.
+    """Runs the main model's pipeline and writes the report.
 
     Args:
         base: git revision to compare with; None: `default_base`.
     """
-    read_params()  # DVC would say less about a fault in it
+    read_params()  # names faults more clearly than DVC does
     base = resolve(base or default_base())
     changed = git("diff", "--name-only", base, "--", *SOURCES).splitlines()
     ran = reproduce(TARGETS)
@@ -75,7 +75,7 @@ def write_ci_report(base: str | None) -> None:
 
 
 def default_base() -> str:
-    """Where this branch left origin/main; on main itself the commit before, or HEAD while something is uncommitted.
+    """The commit where this branch left origin/main; on main itself HEAD~1, or HEAD with uncommitted changes.
 
     The very first commit is compared with itself.
     """
@@ -96,13 +96,13 @@ def resolve(revision: str) -> str:
 
 
 def reproduce(targets: Sequence[str]) -> list[str]:
-    """`dvc repro --pull`: takes from the remote what it holds, runs the rest, and says so while it does.
+    """`dvc repro --pull`: fetches available results from the remote, runs the rest, and shows the output as it runs.
 
     Returns:
         The names of the stages that ran.
 
     Raises:
-        InputError: a stage failed; it has said why.
+        InputError: a stage failed; its own message is in the output.
     """
     ran = []
     command = [sys.executable, "-m", "dvc", "repro", "--pull", *targets]
@@ -128,10 +128,10 @@ def write_report(base: str, changed: Sequence[str], ran: Sequence[str], out: Pat
             change_lines(base, changed, ran),
             table_markdown(score_table(base, scores(base))),
             "## Parameters",
-            dvc("params", "diff", base, "--md").strip() or "No parameter differs.",
+            dvc("params", "diff", base, "--md").strip() or "No parameters changed.",
             "## Pictures of this version",
             *pictures,
-            "## Every number that differs",
+            "## All numbers that changed",
             folded(full),
         ]
         (folder / "metrics_diff.md").write_text(f"{full}\n", encoding="utf-8")
@@ -146,14 +146,14 @@ def data_line() -> str:
 
 
 def change_lines(base: str, changed: Sequence[str], ran: Sequence[str]) -> str:
-    """What differs from the base, what ran because of it or without it."""
+    """The code and parameters that differ from the base, and the stages that ran."""
     more = f" and {len(changed) - 10} more" if len(changed) > 10 else ""
     lines = [
         f"- Differs from `{base}` in code and parameters: {quoted(changed[:10]) or 'nothing'}{more}",
-        f"- Stages that ran here: {quoted(ran) or 'none, all results were there'}",
+        f"- Stages that ran here: {quoted(ran) or 'none, all results were available'}",
     ]
     if ran and not changed:
-        lines.append("- They ran because their results lay nowhere: what differs below comes from this machine.")
+        lines.append("- They ran because their results were not cached; any differences below come from this machine.")
     return "\n".join(lines)
 
 
@@ -162,7 +162,7 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def scores(base: str) -> list[Score]:
-    """Every score with an interval, as committed in the base and as it lies here, in the files' order."""
+    """Every score with an interval, as committed in the base and in the working tree, in file order."""
     found = []
     for path, keys in SCORES.items():
         committed = run("git", "show", f"{base}:{path}")
@@ -180,7 +180,7 @@ def section(values: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]
 
 
 def score_table(base: str, rows: Sequence[Score]) -> Table:
-    """The scores, those that left the base's interval first, unchanged ones last."""
+    """The scores, those outside the base's interval first, unchanged ones last."""
     cells = [
         (
             row.name,
@@ -194,13 +194,13 @@ def score_table(base: str, rows: Sequence[Score]) -> Table:
     ]
     note = (
         "A score inside the base's interval is no evidence of a change: another test set of this size could have "
-        "moved it as far. One that is outside, better or worse, is worth more seeds (`dvc repro compare@fusion`)."
+        "moved it as far. A score outside, better or worse, is worth more seeds (`dvc repro compare@fusion`)."
     )
     return Table("Scores", ("score", base, "now", "change", f"95 % interval of {base}", "new value"), cells, note)
 
 
 def folded(table: str) -> str:
-    """DVC's own table behind a click, cut to what a comment can hold."""
+    """DVC's own table, folded and cut to what a comment can hold."""
     lines = table.splitlines()
     if len(lines) <= 2:
         return "None."
@@ -212,14 +212,14 @@ def folded(table: str) -> str:
 
 
 def copy_pictures(folder: Path) -> list[str]:
-    """Copies the pictures into `folder`; for each the Markdown that shows it, or says that it is not there."""
+    """Copies the pictures into `folder`; returns Markdown that shows each of them or notes that it is missing."""
     shown = []
     for name, (title, path) in PICTURES.items():
         if path.is_file():
             shutil.copyfile(path, folder / f"{name}.png")
             shown.append(f"### {title}\n\n![{title}]({name}.png)")
         else:
-            shown.append(f"### {title}\n\nNot made: `{path}` is not there.")
+            shown.append(f"### {title}\n\nNot available: `{path}` does not exist.")
     return shown
 
 

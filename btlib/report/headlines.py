@@ -1,4 +1,4 @@
-"""What `make repro` ends with: where the results are, the headline numbers, the time of each stage."""
+"""The final output of `make repro`: headline numbers, the time of each stage, and where the results are."""
 
 import subprocess
 from collections.abc import Mapping
@@ -22,18 +22,18 @@ PLACES = {
     "data/tables/": "every other number, as CSV",
     "data/figures/": "every figure, as PNG",
     "data/predictions/": "the probabilities of each validation and test image",
-    "data/joint/": "the same of each volume, with masks and maps as NIfTI on its own grid",
-    "data/ablations/": "the same of every arm of the ablation tables, by seed",
+    "data/joint/": "the same for each volume, with masks and maps as NIfTI on its own grid",
+    "data/ablations/": "the same for every arm of the ablation tables, by seed",
     "models/": "the trained networks, as safetensors with a card",
 }
 
 
 def headline(scores: Mapping, metrics: Mapping[str, Metric], tested: str) -> list[str]:
-    """One line per metric that is shown everywhere, with its 95 % interval; undefined ones are left out.
+    """One line per metric that is shown everywhere, with its 95 % interval; undefined ones are omitted.
 
     Args:
-        metrics: the registry that the scores were made with.
-        tested: what the scores rest on, as the last line.
+        metrics: the registry of the scores.
+        tested: the test set in words, for the last line.
     """
     lines = [
         f"{metrics[name].label:<19} {scores[name]:.4f}  [{scores['ci95'][name][0]:.4f}, {scores['ci95'][name][1]:.4f}]"
@@ -44,7 +44,7 @@ def headline(scores: Mapping, metrics: Mapping[str, Metric], tested: str) -> lis
 
 
 def leaks(audit: Mapping) -> list[str]:
-    """For each way of splitting, the shares of the test images that have a near copy or their patient in train."""
+    """For each way of splitting, the shares of test images that have a near copy or their patient in train."""
     lines = []
     for kind, found in audit["leaks_by_split"].items():
         if found is None:
@@ -74,7 +74,7 @@ def folds(found: Mapping) -> list[str]:
 
 
 def external_set(scores: Mapping) -> list[str]:
-    """One line per score of a set of another hospital, with its 95 % interval, or why it is undefined."""
+    """One line per score of a set from another hospital, with its 95 % interval or the reason that it is undefined."""
     lines = []
     for key, title in EXTERNAL_SHOWN.items():
         value, ends = scores[key], scores["ci95"][key]
@@ -101,7 +101,7 @@ def times(stages: list[str], folder: Path = TIMINGS) -> list[str]:
 def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
     """Names of all stages in the pipeline's order; a `foreach` stage counts once per item, as `name@item`.
 
-    Items that are sections themselves have DVC's names for them, their numbers; a list may stand in params.yaml.
+    Items that are sections are named by their number, as DVC does; the list may be in params.yaml.
     """
     stages = YAML(typ="safe", pure=True).load(pipeline)["stages"]
     names = []
@@ -117,7 +117,7 @@ def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
 
 
 def changes() -> list[str]:
-    """What the run changed in git, and what to do with it; nothing where there is no git, or no change."""
+    """The tracked files that the run changed, and how to keep them; empty without git or changes."""
     tracked = ("params.yaml", "dvc.lock", "metrics")
     command = ["git", "status", "--porcelain", "--", *tracked]
     try:
@@ -129,8 +129,8 @@ def changes() -> list[str]:
         return []
     shown = f"{', '.join(paths[:3])} and {len(paths) - 3} more" if len(paths) > 4 else ", ".join(paths)
     return [
-        f"{shown}: yours, in place of what the project came with",
-        f'keep them: git add {" ".join(tracked)} && git commit -m "My run"',
+        f"{shown}: your results, in place of the project's",
+        f'to keep them: git add {" ".join(tracked)} && git commit -m "My run"',
     ]
 
 
@@ -139,7 +139,7 @@ def block(title: str, lines: list[str]) -> str:
 
 
 def print_summary() -> None:
-    """Prints it all, of the run that lies in the current folder."""
+    """Prints the summary of the run in the current folder."""
     p = read_params()
     images, volumes = (
         f"phantom {what} (a demo: says nothing about patients)" if part.source == "phantom" else part.root
@@ -163,7 +163,7 @@ def print_summary() -> None:
             f"Test scores on {volumes}",
             headline(graded, joint.METRICS, f"on {graded['n_test']} test cases"),
         ),
-        block("Test images that have in train, for each way of splitting,", leaks(audit)),
+        block("Test images with a near copy or their patient in train, by way of splitting", leaks(audit)),
         block("Time of each stage's last run here", times(stage_names())),
         block("Results", [f"{place:<18} {what}" for place, what in PLACES.items()]),
         *([block("Changed in git", changed)] if changed else []),

@@ -1,4 +1,4 @@
-"""How far accuracy falls when less can be remembered: runs of one recipe on the rungs of `images.data.separation`."""
+"""The ladder: accuracy of one recipe on the rungs of `images.data.separation`, each with less to memorise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from btlib.report.study import Study
 
 KNOWN = "known"
 STEPS = {**RUNGS, KNOWN: "images of known patients only"}
-OLD_RUNGS = {"image": IMAGE, "group": NEAR_COPY}  # split_by of records from before there were rungs
+OLD_RUNGS = {"image": IMAGE, "group": NEAR_COPY}  # split_by of records that predate rungs
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Climb:
-    """One recipe.
+    """The results of one recipe.
 
     Attributes:
-        steps: of STEPS (or `split by …` for a split that is on no rung) -> accuracy.
-        outside: name of a set of another hospital -> its scores, as in metrics/external.json.
+        steps: key of STEPS (or `split by …` for a split that is not on a rung) -> accuracy.
+        outside: set from another hospital -> its scores, as in metrics/external.json.
     """
 
     title: str
@@ -35,12 +35,12 @@ class Climb:
 
 
 def rung_of(record: Mapping) -> str | None:
-    """The rung of a recorded run; None where it is on none."""
+    """The rung of a recorded run; None if it is not on one."""
     return record.get("rung") or OLD_RUNGS.get(record["split_by"])
 
 
 def rung_words(record: Mapping) -> str:
-    """The rung of a recorded run, with how many patients are known where that was looked at."""
+    """The rung of a recorded run in words, with the number of images of known patients if it was recorded."""
     known, place = record.get("known_patients"), rung_of(record)
     if place == PATIENT and known:
         return kept_apart(record["n_test"], record["n_test"] - known["images"])
@@ -48,7 +48,7 @@ def rung_words(record: Mapping) -> str:
 
 
 def recorded_climbs(records: Sequence[Mapping]) -> list[Climb]:
-    """One for each title, those with most rungs first; of two records on one rung the later one counts."""
+    """One for each title, those with most rungs first; the later of two records on the same rung counts."""
     by_title: dict[str, dict[str, Mapping]] = {}
     for record in sorted(records, key=lambda record: record["date"]):
         place = rung_of(record)
@@ -59,7 +59,7 @@ def recorded_climbs(records: Sequence[Mapping]) -> list[Climb]:
 
 
 def this_climb(study: Study) -> Climb:
-    """This run: its one rung, over all folds where there are folds, and the sets of other hospitals."""
+    """This run: its only rung, over all folds if there are any, and the sets from other hospitals."""
     split_by, folds = study.params["split_by"], study.scores("cross_validation")
     step = rung(study.scores("audit"), split_by) or f"split by {split_by}"
     whole = folds["pooled"] or study.scores("classification")
@@ -81,7 +81,7 @@ def _climb(title: str, found: Mapping[str, Mapping]) -> Climb:
 
 
 def _of_known(known: Mapping | None, images: int) -> dict[str, Estimate]:
-    """Accuracy on the images whose patient is known; nothing where that is no other set of images."""
+    """Accuracy on the images whose patient is known; empty if those are all images."""
     if not known or known["images"] == images:
         return {}
     return {KNOWN: Estimate(known["accuracy"], known["ci95"]["accuracy"])}

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from btlib.report.blocks import Block, Bullets, Figures, Heading, Numbers, Section, Table, Text
-from btlib.report.scores import GLUE
+from btlib.report.figures.numbers import GLUE
 
 
 def page_markdown(sections: Sequence[Section], badge: str) -> str:
-    """Every section with its words and tables; of figures only their captions.
+    """Every section with its text and tables, and the captions of its figures.
 
     Args:
-        badge: what the data are, shown at the top; '' for real ones.
+        badge: label of the data, shown at the top; '' for real data.
     """
     head = "# Report\n" + (f"\n**{badge}**\n" if badge else "") + "\nThe figures are in report.html.\n"
     return "\n".join([head, *map(section_markdown, sections)])
@@ -42,7 +42,7 @@ def block_markdown(block: Block) -> str:
 
 
 def table_markdown(table: Table, level: int = 2) -> str:
-    """A heading, the table and its note; rows that are marked on the page are bold."""
+    """A heading, the table and its note; marked rows are bold."""
     lines = [[*table.columns], ["---"] * len(table.columns), *map(list, table.rows)]
     for number in table.marked:
         lines[number + 2] = [f"**{cell}**" if cell else "" for cell in lines[number + 2]]

@@ -1,4 +1,4 @@
-"""The whole page: its sections in order, rendered into one file that asks for no other."""
+"""The whole page: its sections in order, rendered into one self-contained file."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ SECTIONS = (
 
 
 def write_page(html: Path, markdown: Path, study: Study) -> None:
-    """Writes the page of a study, and once more as Markdown without its pictures."""
+    """Writes the page of a study as HTML, and as Markdown without the pictures."""
     sections = [make(study) for make in SECTIONS]
     for path, text in ((html, render(sections, study.badge)), (markdown, page_markdown(sections, study.badge))):
         with atomic_path(path) as temporary:
@@ -56,7 +56,7 @@ def render(sections: list[Section], badge: str) -> str:
     """HTML of the sections; every text is escaped.
 
     Args:
-        badge: what the data are, shown at the top; '' for real ones.
+        badge: label of the data, shown at the top; '' for real data.
     """
     environment = Environment(
         loader=PackageLoader("btlib.report", "templates"),

@@ -1,4 +1,4 @@
-"""Where a run comes from: revision of the code, hashes of the data, time of each stage."""
+"""Provenance of a run: revision of the code, hashes of the data, time of each stage."""
 
 import hashlib
 import subprocess
@@ -13,30 +13,30 @@ CODE = ("btlib", "stages", "dvc.yaml", "params.yaml", "requirements.lock")
 
 
 def revision(root: Path) -> str:
-    """The commit, with what is not committed of the code and the parameters; 'unknown' without git."""
+    """The commit, and whether code or parameters have uncommitted changes; 'unknown' without git."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return UNKNOWN
     changed = _git(root, "status", "--porcelain", "--", *CODE)
     if changed is None:
         return commit
-    return f"{commit}, with changes that are not committed" if changed else commit
+    return f"{commit}, with uncommitted changes" if changed else commit
 
 
 def sha256(path: Path) -> str:
-    """Of the file's bytes."""
+    """SHA-256 of the file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def timings(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Stage -> seconds and peak_gib of its last run on this machine, the longest first; nothing where none ran here."""
+    """Stage -> seconds and peak_gib of its last run on this machine, the longest first; empty if none ran here."""
     records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     return dict(sorted(records.items(), key=lambda item: -item[1]["seconds"]))
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None where git is absent or root is in no repository."""
+    """The output of git; None without git or outside a repository."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Reads what the stages left, once, into a Study."""
+"""Reads the stages' outputs, once, into a Study."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,13 @@ FIGURES = (
 
 
 class Places(NamedTuple):
-    """Where the stages' outputs lie."""
+    """The paths of the stages' outputs."""
 
     metrics: Path
     tables: Path
     figures: Path
     corruptions: Path  # a picture of them
-    lesions: Path  # the same of pasted ones
+    lesions: Path  # a picture of pasted ones
     manifest: Path
     splits: Path
     volumes: Path  # their manifest
@@ -39,7 +39,7 @@ class Places(NamedTuple):
 
 
 def read_study(params: Params, places: Places) -> Study:
-    """Everything of this run, beside the papers' values; raises InputError where a file is missing or damaged."""
+    """All results of this run, and the papers' values; raises InputError if a file is missing or damaged."""
     figures = places.figures
     return Study(
         params=flatten(params),
@@ -57,7 +57,7 @@ def read_study(params: Params, places: Places) -> Study:
         cards={"classifier": read_json(places.classifier), "joint network": read_json(places.joint)},
         recorded=list(read_folder(places.runs).values()),
         facts=_facts(params, places),
-        # Not a dependency: a stage that came from the cache leaves no time here, and times alone change no result.
+        # Not a dependency: cached stages leave no time here, and times do not change results.
         timings={stage: record for stage, record in timings(TIMINGS).items() if stage != "report"},
         citation=read_yaml(places.citation),
     )

@@ -1,4 +1,4 @@
-"""docs/results.md: findings by hand in front, then the tables of the recorded runs, rendered from docs/runs/."""
+"""docs/results.md: hand-written findings, then the tables of the recorded runs, rendered from docs/runs/."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ MARK = "<!-- What follows is rendered from docs/runs/ by `btlib results`; edit a
 
 
 def write_results(page: Path = Path("docs/results.md"), runs: Path = Path("docs/runs")) -> None:
-    """Renders the tables anew; the findings above the mark stay.
+    """Renders the tables again and keeps the findings above the mark.
 
     Raises:
         InputError: the page is missing or has no mark.
@@ -27,7 +27,7 @@ def write_results(page: Path = Path("docs/results.md"), runs: Path = Path("docs/
 
 
 def rendered(text: str, runs: Sequence[Mapping], origin: str) -> str:
-    """The page with the tables of these runs below its mark; `origin` names it in the message."""
+    """The page with the tables of these runs below its mark; errors name the page as `origin`."""
     findings, mark, _ = text.partition(MARK)
     if not mark:
         raise InputError(f"{origin}: the line '{MARK}' is missing; put it where the tables should begin")

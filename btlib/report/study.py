@@ -1,4 +1,4 @@
-"""What the page is made of: everything that the stages left, read once."""
+"""The data behind the page: the outputs of all stages, read once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from btlib.report.pictures import embedded
 
 @dataclass(frozen=True)
 class Study:
-    """A run of the pipeline, with what it is compared with.
+    """A run of the pipeline, and the results that it is compared with.
 
     Attributes:
         params: dotted key of params.yaml -> value.
         metrics: name of a file in metrics/ or data/tables/ -> its scores.
-        notes: `images` and `volumes` -> what their data are, '' for real ones.
+        notes: `images` and `volumes` -> label of their data, '' for real data.
         paper: the paper's `headline` (score -> value) and `tables` (table -> arm -> score -> value, or None).
         volumes: the manifest of the volumes.
         pictures: name -> a folder of figures or one figure.
         cards: name -> card of a trained network.
-        recorded: other runs, as docs/runs/ keeps them.
-        facts: what was run, name -> value.
+        recorded: other runs, as in docs/runs/.
+        facts: name -> value, of what was run.
         timings: stage -> seconds and peak_gib.
         citation: CITATION.cff.
     """
@@ -46,18 +46,18 @@ class Study:
 
     @property
     def badge(self) -> str:
-        """What the data of both studies together are: 'phantom data: images and volumes', '' for real ones."""
+        """Label of the data of both studies: 'phantom data: images and volumes', or '' for real data."""
         parts = [part for part, note in self.notes.items() if note]
         return f"{self.notes[parts[0]]}: {' and '.join(parts)}" if parts else ""
 
     def scores(self, name: str) -> Any:
-        """The content of metrics/<name>.json. Raises InputError when it is missing."""
+        """The content of metrics/<name>.json. Raises InputError if it is missing."""
         if name not in self.metrics:
             raise InputError(f"metrics/{name}.json: no such file; run `dvc repro` to make it")
         return self.metrics[name]
 
     def figures(self, place: str, captions: Mapping[str, tuple[str, str]], columns: int = 1) -> list[Block]:
-        """One block with the figures that are there, or none; a run that has no use for a figure does not make it.
+        """One block with the figures that exist, or no block; a run makes only the figures that apply to it.
 
         Args:
             place: a name in `pictures`.

@@ -1,4 +1,4 @@
-"""A study to make pages of: the committed scores of the demo, with tiny figures and cards."""
+"""A study to render pages from: the committed scores of the demo, with tiny figures and cards."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ JOINT_PLACES = {
     "corruptions": "corruptions.png",
     "lesions": "lesions.png",
 }
-SCORE_TABLES = Path(__file__).parent / "scores"  # of a run of the demo, as data/tables/ has them
+SCORE_TABLES = Path(__file__).parent / "scores"  # data/tables/ of a run of the demo
 ENVIRONMENT = {"python": "3.11", "torch": "2.0"}
 
 
@@ -47,7 +47,7 @@ EXTERNAL_SCORES = (
 
 
 def leaks(test: int, near_copy: int, near_turned: int, same_slice: int, same_patient: int, known: int) -> dict:
-    """Of one kind of split, as metrics/audit.json has it."""
+    """The entry of one kind of split in metrics/audit.json."""
     return {
         "test": test,
         "near_copy": near_copy,
@@ -75,7 +75,7 @@ NO_FOLDS = {"folds": [], "mean": None, "sd": None, "pooled": None, "known_patien
 
 
 def folds() -> dict:
-    """Of metrics/cross_validation.json: two folds of 50 images each, 80 of them of 20 known patients."""
+    """As in metrics/cross_validation.json: two folds of 50 images each, 80 of them of 20 known patients."""
     names = list(SCORES)
     sizes = {"n_test": 50, "n_groups": 25, "n_patients": 10}
     rows = [
@@ -99,7 +99,7 @@ def folds() -> dict:
 
 
 def external_scores(within=0.8, ends=(0.7, 0.9), patients=20, **changes) -> dict:
-    """Of one set in metrics/external.json; what is None is undefined."""
+    """The scores of one set in metrics/external.json; None means undefined."""
     values = dict.fromkeys(EXTERNAL_SCORES, 0.5) | {"auc_within_patients": within} | changes
     ci95 = {name: None if value is None else [0.4, 0.6] for name, value in values.items()}
     ci95["auc_within_patients"] = list(ends) if ends else None
@@ -109,7 +109,7 @@ def external_scores(within=0.8, ends=(0.7, 0.9), patients=20, **changes) -> dict
 
 
 def metrics() -> dict:
-    """The committed ones, with what tests look at in a form that no other run of the demo changes."""
+    """The committed metrics, with the parts that tests read replaced by fixed values."""
     found = read_folder(ROOT / "metrics") | read_tables(SCORE_TABLES)
     return found | {
         "audit": found["audit"] | AUDIT,
@@ -134,7 +134,7 @@ def volumes() -> pd.DataFrame:
 
 
 def study(folder: Path, **changes) -> Study:
-    """Of the committed demo; `changes` replace fields."""
+    """The study of the committed demo; `changes` replace fields."""
     for name in FIGURES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), "white").save(folder / name)
@@ -155,5 +155,5 @@ def study(folder: Path, **changes) -> Study:
 
 
 def edited(metrics: dict, name: str, **changes) -> dict:
-    """The metrics with other values in one file."""
+    """The metrics with changed values in one file."""
     return metrics | {name: metrics[name] | changes}

@@ -1,4 +1,4 @@
-"""The report of `make ci-report`: a real run in a project of two quick stages, and its parts by hand."""
+"""The report of `make ci-report`: a real run in a project of two fast stages, and its parts by hand."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ else:
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """An empty project under git, in which the test works."""
+    """An empty project under git, as the working directory."""
     root = tmp_path / "project"
     for name in FILES:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def test_the_report_of_a_changed_parameter(repository):
     (repository / "dvc.yaml").write_text(STAGES, encoding="utf-8")
     (repository / "work.py").write_text(WORK, encoding="utf-8")
     dvc(repository, "repro", "evaluate")
-    commit(repository, "base")  # has no metrics/gradcam.json yet
+    commit(repository, "base")  # without metrics/gradcam.json yet
     base = git(repository, "rev-parse", "--short", "HEAD").strip()
     set_params(repository, mixup_alpha=0.4)
     assert report(repository).splitlines()[-1] == f"ci-report/report.md: compared with {base}"
@@ -108,11 +108,12 @@ def test_the_report_of_a_changed_parameter(repository):
     for name, (title, path) in PICTURES.items():
         shown = f"![{title}]({name}.png)" in text
         assert shown == path.is_file() == (folder / f"{name}.png").is_file()
-    assert "Not made: `data/figures/train/fig8_stage1.png` is not there." in lines
+    assert "Not available: `data/figures/train/fig8_stage1.png` does not exist." in lines
 
     commit(repository, "change")
     assert f"compared with {base}" in report(repository), "by default HEAD~1, once all is committed"
-    assert "- Stages that ran here: none, all results were there" in (folder / "report.md").read_text(encoding="utf-8")
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "- Stages that ran here: none, all results were available" in text
 
 
 def test_a_stage_that_fails_and_an_unknown_base_give_one_message(repository):
@@ -146,11 +147,11 @@ def test_the_default_base_is_where_the_branch_left_main(repository):
     assert default_base() == "HEAD"
     git(repository, "checkout", "-q", "params.yaml")
     git(repository, "checkout", "-q", "feature")
-    assert default_base() == fork, "what main got since then is not this branch's doing"
+    assert default_base() == fork, "later commits on main do not belong to this branch"
 
 
 @pytest.mark.parametrize("revision", ["v9", "--help", "$(touch owned)", ""])
-def test_a_base_is_a_revision_and_nothing_else(repository, revision):
+def test_a_base_that_is_not_a_revision_is_refused(repository, revision):
     with pytest.raises(InputError, match="no such git revision here; fetch the whole history"):
         resolve(revision)
     assert not (repository / "owned").exists()
@@ -175,7 +176,7 @@ def test_verdicts(score, verdict):
     assert score.verdict == verdict
 
 
-def test_rows_of_one_verdict_keep_their_order():
+def test_rows_with_the_same_verdict_keep_their_order():
     rows = [Score("b", 0.5, 0.5, (0, 1)), Score("c", 0.5, 0.4, (0, 1)), Score("a", 0.5, 0.6, (0, 1))]
     assert [cells[0] for cells in score_table("main", rows).rows[:3]] == ["c", "a", "b"]
 
@@ -186,10 +187,9 @@ def test_scores_of_a_base_without_metrics_are_new(repository):
     assert scores("HEAD") == [Score("accuracy", None, 0.5, None)]
 
 
-def test_what_ran_without_a_reason_is_said_to_be_this_machine():
-    assert (
-        change_lines("main", [], ["phantom"]).splitlines()[-1].endswith("what differs below comes from this machine.")
-    )
+def test_differences_without_changes_are_attributed_to_this_machine():
+    last = change_lines("main", [], ["phantom"]).splitlines()[-1]
+    assert last.endswith("any differences below come from this machine.")
     assert "this machine" not in change_lines("main", ["params.yaml"], ["phantom"])
     assert "this machine" not in change_lines("main", [], [])
 
@@ -209,7 +209,7 @@ def test_a_long_table_is_cut_to_what_a_comment_holds():
 
 
 def test_output_of_a_run_is_shown_while_it_runs(monkeypatch, capfd):
-    """Stages are named by DVC's own line alone, not by what a stage prints."""
+    """Stage names come only from DVC's own lines, not from the output of a stage."""
     said = "Running stage 'a':\n> python\nwe say Running stage 'b'\nStage 'c' didn't change, skipping\n"
     command = [sys.executable, "-c", f"print({said!r}, end='')"]
     real = subprocess.Popen

@@ -1,4 +1,4 @@
-"""What the page says of folds."""
+"""The section on cross-validation."""
 
 import pytest
 from PIL import Image
@@ -19,7 +19,7 @@ def test_without_folds_it_says_how_to_run_them(tmp_path):
     assert "set `split.folds: 5` in params.yaml and run `dvc repro cross_validate`" in said.text
 
 
-def test_a_row_for_each_fold_then_mean_and_spread():
+def test_the_table_has_a_row_for_each_fold_then_mean_and_spread():
     table = fold_table(folds())
     first, second, mean = cells(table)
     assert first[:6] == ["fold 0", "50", "10", "5", "90.00 %", "0.900"]
@@ -29,7 +29,7 @@ def test_a_row_for_each_fold_then_mean_and_spread():
     assert table.marked == {2}
 
 
-def test_all_folds_pooled_and_known_patients_beside_them():
+def test_known_patients_follow_the_pooled_accuracy():
     rows = cells(pooled_table(folds()))
     assert rows[0] == ["accuracy", "85.00 %", "[75.00, 95.00]"]
     assert rows[1] == ["accuracy, images of the 20 known patients", "80.00 %", "[70.00, 90.00]"]
@@ -39,16 +39,16 @@ def test_all_folds_pooled_and_known_patients_beside_them():
 @pytest.mark.parametrize(
     ("known", "said"),
     [
-        ({}, "On the 80 images of 20 known patients it is 80.00 % [70.00, 90.00]; for the others nothing says"),
+        ({}, "On the 80 images of 20 known patients it is 80.00 % [70.00, 90.00]; the patients of the others may"),
         ({"images": 100}, "The patient of every image is known (20 patients)."),
         (None, "patients may be on both sides of every fold"),
     ],
 )
-def test_what_is_known_of_patients(known, said):
+def test_the_finding_states_how_many_patients_are_known(known, said):
     found = folds()
     found["known_patients"] = None if known is None else found["known_patients"] | known
     words = plain(finding(found))
-    assert words.startswith("Of 100 images 15 are wrong: accuracy 85.00 % [75.00, 95.00].")
+    assert words.startswith("15 of 100 images are wrong: accuracy 85.00 % [75.00, 95.00].")
     assert said in words
 
 
@@ -64,9 +64,9 @@ def test_the_section_with_its_figures(tmp_path):
     assert "Cross-validation" in render([section], section.badge)
 
 
-def test_scores_of_one_fold_say_so(tmp_path):
+def test_scores_of_a_single_fold_are_labelled(tmp_path):
     params = study(tmp_path).params | {"split.folds": 5, "split.fold": 2}
     said = [
         block.text for block in classification_section(study(tmp_path, params=params)).blocks if block.kind == "text"
     ]
-    assert "These scores are of fold 2 of 5" in said[0]
+    assert "These scores are for fold 2 of 5" in said[0]

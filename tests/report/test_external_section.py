@@ -1,4 +1,4 @@
-"""What the page says of sets of other hospitals."""
+"""The section on sets from other hospitals."""
 
 import pytest
 from PIL import Image
@@ -17,19 +17,19 @@ def section(tmp_path, sets):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "is 0.800 [0.700, 0.900], above chance: of a patient's own slices"),
-        ({"ends": (0.5, 0.9)}, "not told from chance"),
+        ({}, "is 0.800 [0.700, 0.900], above chance: among a patient's own slices"),
+        ({"ends": (0.5, 0.9)}, "not distinguishable from chance"),
         ({"within": 0.3, "ends": (0.2, 0.4)}, "below chance"),
-        ({"patients": 5}, "only 5 patients have slices of both kinds: too few to tell it from chance"),
+        ({"patients": 5}, "only 5 patients have slices of both kinds: too few for a comparison"),
         ({"patients": 1, "ends": None}, "is 0.800, but 1 patient has slices"),
         ({"within": None, "ends": None, "patients": 0}, "is undefined: no patient is known."),
     ],
 )
-def test_is_the_auc_within_patients_above_chance(given, said):
+def test_the_auc_within_patients_is_compared_with_chance(given, said):
     assert said in plain(verdict(scores(**given)))
 
 
-def test_a_row_for_each_set_with_estimates_intervals_and_what_is_undefined(tmp_path):
+def test_the_table_has_estimates_intervals_and_undefined_scores_of_each_set(tmp_path):
     sets = {"first_one": scores(), "other": scores(within=None, ends=None, patients=0, accuracy=None, macro_f1=None)}
     made = section(tmp_path, sets)
     bullets, table, classes, _ = made.blocks
@@ -46,7 +46,7 @@ def test_a_row_for_each_set_with_estimates_intervals_and_what_is_undefined(tmp_p
     assert [plain(row[0]) for row in classes.rows] == ["first one"]
 
 
-def test_figures_that_are_there_are_shown(tmp_path):
+def test_existing_figures_are_shown(tmp_path):
     (tmp_path / "external").mkdir()
     for name in ("elsewhere_worst.png", "earlier_worst.png"):
         Image.new("RGB", (40, 30), "white").save(tmp_path / "external" / name)

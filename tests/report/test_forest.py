@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from btlib.report.figures.forest import ablation_markdown, forest_figure
-from btlib.report.figures.numbers import GLUE
+from btlib.report.figures.forest import forest_figure
 
 SCORES = ("accuracy", "macro_f1", "roc_auc_macro", "ece")
 
@@ -85,17 +84,3 @@ def test_no_text_lies_on_another(arms):
     boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
     assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
-
-
-def test_markdown_by_hand(table):
-    lines = ablation_markdown(table).replace(GLUE, " ").splitlines()
-    assert lines[0] == (
-        "| arm | seeds | accuracy | macro F1 | macro AUC | ECE | accuracy, 95 % interval "
-        "| p, paired t (Holm) | p, corrected t (Holm) | p, McNemar (Holm) | the paper |"
-    )
-    scores = "83.00 ± 4.24 % | 0.830 ± 0.042 | 0.8300 ± 0.0424 | 0.8300 ± 0.0424 | [81.00, 86.00]"
-    assert lines[3] == f"| cross attention | 2 | {scores} | 0.012 | 0.012 | 0.012 | accuracy 94.68 % |"
-    assert "| – | – | – | accuracy 95.73 %, macro F1 0.950, macro AUC 0.9970 |" in lines[2]
-    assert lines[4].startswith("| gated | 1 of 2 | 70.00 % | 0.700 |")
-    assert lines[5] == "| neither | 0 of 1 " + "| – " * 9 + "|"
-    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 7

@@ -1,4 +1,4 @@
-"""The last words of `make repro`."""
+"""The final output of `make repro`."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def test_headline_shows_score_and_interval():
     assert lines[-1].startswith("on 60 test images, 6 of them wrong")
 
 
-def test_headline_of_the_volumes_leaves_out_what_is_undefined():
+def test_headline_of_the_volumes_omits_undefined_scores():
     scores = dict.fromkeys(joint.METRICS, 0.8) | {"grade_auc": None}
     lines = headline(scores | {"ci95": {name: [0.7, 0.9] for name in joint.METRICS}}, joint.METRICS, "on 16 test cases")
     assert lines[0] == "Dice WT             0.8000  [0.7000, 0.9000]"
@@ -46,7 +46,7 @@ LEAKS = {
 }
 
 
-def test_leaks_of_each_way_of_splitting_even_where_one_is_impossible():
+def test_leaks_of_each_way_of_splitting_even_if_one_is_impossible():
     assert leaks({"leaks_by_split": LEAKS}) == [
         "by image: a near copy 1.5%, their patient 50.0% (patient known: 90.9%)",
         "by folder: not possible here",
@@ -55,7 +55,7 @@ def test_leaks_of_each_way_of_splitting_even_where_one_is_impossible():
     ]
 
 
-def test_a_set_of_another_hospital_with_what_is_undefined():
+def test_a_set_from_another_hospital_with_undefined_scores():
     scores = {"sensitivity": 0.75, "specificity": 0.5, "auc": 0.8, "auc_within_patients": None}
     ends = {"sensitivity": [0.7, 0.8], "specificity": [0.4, 0.6], "auc": None, "auc_within_patients": None}
     reason = {"auc_within_patients": "no image's patient is known"}
@@ -69,7 +69,7 @@ def test_a_set_of_another_hospital_with_what_is_undefined():
     ]
 
 
-def test_folds_pooled():
+def test_pooled_folds():
     part = {"accuracy": 0.9, "ci95": {"accuracy": [0.85, 0.95]}}
     assert folds({"folds": [{}], "pooled": part, "known_patients": None}) == [
         "accuracy, all images      0.9000  [0.8500, 0.9500]"
@@ -78,7 +78,7 @@ def test_folds_pooled():
     assert folds({"folds": [], "pooled": None, "known_patients": None}) == []
 
 
-def test_all_of_it_is_printed(tmp_path, monkeypatch, capsys):
+def test_the_whole_summary_is_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, name)
@@ -92,7 +92,7 @@ def test_all_of_it_is_printed(tmp_path, monkeypatch, capsys):
     assert "predict_external@0" in said
 
 
-def test_what_changed_in_git_is_said_with_how_to_keep_it(tmp_path, monkeypatch):
+def test_changes_in_git_are_listed_with_how_to_keep_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert changes() == [], "no repository"
@@ -105,15 +105,15 @@ def test_what_changed_in_git_is_said_with_how_to_keep_it(tmp_path, monkeypatch):
     for name in ("dvc.lock", "other", "metrics/a.json"):
         (tmp_path / name).write_text("2")
     assert changes() == [
-        "dvc.lock, metrics/a.json: yours, in place of what the project came with",
-        'keep them: git add params.yaml dvc.lock metrics && git commit -m "My run"',
+        "dvc.lock, metrics/a.json: your results, in place of the project's",
+        'to keep them: git add params.yaml dvc.lock metrics && git commit -m "My run"',
     ]
     for n in "bcde":
         (tmp_path / f"metrics/{n}.json").write_text("2")
-    assert changes()[0].startswith("dvc.lock, metrics/a.json, metrics/b.json and 3 more: yours")
+    assert changes()[0].startswith("dvc.lock, metrics/a.json, metrics/b.json and 3 more: your results")
 
 
-def test_times_add_up_and_say_what_did_not_run(tmp_path):
+def test_times_add_up_and_stages_that_did_not_run_are_named(tmp_path):
     for name, seconds in (("a", 1.5), ("b", 60.25)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"seconds": seconds, "peak_gib": 1.25}))
     assert [line.split() for line in times(["a", "missing", "b"], tmp_path)] == [
@@ -131,7 +131,7 @@ def test_stages_with_items_count_once_per_item(tmp_path):
     assert stage_names(tmp_path / "dvc.yaml") == ["a", "b@one", "b@two", "c"]
 
 
-def test_items_may_stand_in_params_and_sections_have_numbers(tmp_path):
+def test_items_may_be_in_params_and_sections_are_numbered(tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    foreach: ${external}\n    do:\n      cmd: x\n")
     (tmp_path / "params.yaml").write_text("external:\n- name: one\n- name: two\n")
     assert stage_names(tmp_path / "dvc.yaml") == ["a@0", "a@1"]

@@ -1,4 +1,4 @@
-"""What accuracy is left on each rung, in words, in a table and in a chart."""
+"""The accuracy on each rung, in words, in a table and in a chart."""
 
 import pytest
 
@@ -26,12 +26,12 @@ def cells(table):
     return [[plain(cell) for cell in line] for line in table.rows]
 
 
-def test_a_recipe_in_plain_words():
+def test_a_recipe_as_a_sentence():
     (climb,) = recorded_climbs(RECORDS)
     assert plain(sentence(climb)) == (
         "A recipe: accuracy 99.00 % by image, 98.00 % with near copies apart, 94.00 % when no known patient is on both "
-        "sides, 91.00 % on those of these images whose patient is known. On slices of other hospitals its AUC within "
-        "patients is 0.440 on far away (not told from chance)."
+        "sides, 91.00 % when only images of known patients count. On slices from other hospitals, its AUC within "
+        "patients is 0.440 on far away (not distinguishable from chance)."
     )
 
 
@@ -39,21 +39,21 @@ def test_a_recipe_in_plain_words():
     ("ends", "patients", "said"),
     [((0.6, 0.9), 40, "above chance"), ((0.2, 0.4), 40, "below chance"), ((0.6, 0.9), 5, "too few patients")],
 )
-def test_chance_is_half(ends, patients, said):
+def test_chance_is_one_half(ends, patients, said):
     scores = external_scores(within=0.5, ends=ends, patients=patients)
     assert f"({said})" in sentence(Climb("A", {}, {"far": scores}))
     del scores["patients_with_both"]  # records may lack it
     assert f"({said})" in sentence(Climb("A", {}, {"far": scores | {"patients": patients}}))
 
 
-def test_an_undefined_area_is_not_spoken_of_and_is_a_dash():
+def test_an_undefined_auc_is_omitted_from_the_sentence_and_a_dash_in_the_table():
     climb = Climb("A", {"image": Estimate(0.9, (0.8, 1.0))}, {"far": external_scores(within=None, ends=None)})
     assert "hospitals" not in sentence(climb)
     assert cells(ladder_table("", [climb], ""))[0][-1] == "–"
     ladder_figure([climb], 0.95)
 
 
-def test_records_without_a_rung_still_stand_on_one():
+def test_old_records_get_a_rung_from_their_split():
     old = [{key: value for key, value in run.items() if key != "rung"} for run in RECORDS[:2]]
     (climb,) = recorded_climbs([*old, {**old[0], "split_by": "folder"}])
     assert list(climb.steps) == ["image", "near_copy"]
@@ -61,19 +61,19 @@ def test_records_without_a_rung_still_stand_on_one():
     assert rung_words({**old[0], "split_by": "folder"}) == "split by folder"
 
 
-def test_the_later_of_two_records_counts_and_recipes_with_most_rungs_come_first():
+def test_the_later_of_two_records_counts_and_recipes_with_more_rungs_come_first():
     again = record(accuracy=0.5, date="2026-02-01")
     climbs = recorded_climbs([record("B"), again, *RECORDS])
     assert [climb.title for climb in climbs] == ["A recipe", "B"]
     assert climbs[0].steps["image"].value == 0.5
 
 
-def test_known_patients_are_no_step_of_their_own_where_all_are_known():
+def test_known_patients_are_not_a_separate_step_if_all_are_known():
     (climb,) = recorded_climbs([record(rung="patient", known_patients=KNOWN | {"images": 100}, external=None)])
     assert list(climb.steps) == ["patient"]
 
 
-def test_the_table_has_a_row_for_each_recipe_below_the_papers():
+def test_the_table_has_a_row_for_each_recipe_below_the_paper():
     table = ladder_table("", recorded_climbs([*RECORDS, record("B")]), BADGE, paper=0.9573)
     paper, first, second = cells(table)
     assert paper == ["the paper", "95.73 %", "–", "–", "–", "–"]
@@ -85,7 +85,7 @@ def test_the_table_has_a_row_for_each_recipe_below_the_papers():
     assert table.columns[-1] == "AUC within patients, far away"
 
 
-def test_the_chart_has_a_dot_in_each_row_and_the_line_of_chance():
+def test_the_chart_has_a_dot_in_each_row_and_a_line_at_chance():
     figure = ladder_figure(recorded_climbs([*RECORDS, record("B")]), 0.9573)
     left, right = figure.axes
     dots = {line.get_label(): line.get_xdata() for line in left.lines}
@@ -100,22 +100,20 @@ def test_the_chart_has_a_dot_in_each_row_and_the_line_of_chance():
     assert len(ladder_figure(recorded_climbs(RECORDS[:1]), 0.9573).axes) == 1  # no set, no panel
 
 
-def test_this_run_has_its_place_and_its_label(tmp_path):
+def test_this_run_is_placed_and_labelled(tmp_path):
     made = study(tmp_path, recorded=RECORDS)
     section = ladder_section(made)
     *_, figures, _, words, said, own = section.blocks
-    assert (
-        "This run (phantom data) is split by group and stands on the rung “patients apart where known”. Leak-free"
-        in (words.text)
-    )
+    place = "is split by group and is on the rung “patients apart where known”. Leak-free"
+    assert f"This run (phantom data) {place}" in words.text
     assert "0.800 on phantom elsewhere (above chance)" in plain(said.text)
     assert own.badge == "phantom data"
     assert [block.badge for block in section.blocks[2:4]] == [BADGE, BADGE]
-    assert "This run:" not in figures.items[0].alt  # phantoms have no place among patients
+    assert "This run:" not in figures.items[0].alt  # phantoms are not compared with patients
     assert "The ladder" in render([section], "")
 
 
-def test_real_images_stand_in_the_chart_too(tmp_path):
+def test_runs_on_real_images_are_in_the_chart_too(tmp_path):
     figures = ladder_section(study(tmp_path, recorded=RECORDS, notes={"images": "", "volumes": ""})).blocks[3]
     assert "This run:" in figures.items[0].alt
     assert figures.badge == "real images"
@@ -123,7 +121,7 @@ def test_real_images_stand_in_the_chart_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("image", "stands on the rung “by image”. Leaks: 2 of 66"), ("folder", "stands on no rung. Leaks: 3 of 66")],
+    [("image", "is on the rung “by image”. Leaks: 2 of 66"), ("folder", "is on no rung. Leaks: 3 of 66")],
 )
 def test_splits_that_leak(tmp_path, kind, said):
     params = study(tmp_path).params | {"split_by": kind}
@@ -136,17 +134,17 @@ def test_splits_that_leak(tmp_path, kind, said):
     assert table.columns[1] == ("accuracy, by image" if kind == "image" else "accuracy, split by folder")
 
 
-def test_with_folds_all_of_them_count(tmp_path):
+def test_with_folds_all_of_them_are_pooled(tmp_path):
     made = study(tmp_path, metrics=metrics() | {"cross_validation": folds()})
     assert {step: found.value for step, found in this_climb(made).steps.items()} == {"patient": 0.85, "known": 0.8}
 
 
-def test_without_records_the_page_has_this_run_alone(tmp_path):
+def test_without_records_the_page_has_only_this_run(tmp_path):
     section = ladder_section(study(tmp_path, recorded=[]))
     assert [block.kind for block in section.blocks] == ["text", "text", "heading", "text", "text", "table"]
 
 
-def test_the_recorded_runs_of_this_repository_make_a_ladder():
+def test_the_recorded_runs_of_this_repository_form_a_ladder():
     climbs = recorded_climbs([read_json(path) for path in sorted((ROOT / "docs/runs").glob("*.json"))])
     assert climbs
     for climb in climbs:

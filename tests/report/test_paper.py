@@ -12,7 +12,7 @@ GRID = {
 }
 
 
-def test_the_proposed_model_is_the_best_arm_of_every_table_and_the_headline_rounded():
+def test_the_proposed_model_is_the_best_arm_of_every_table_and_equals_the_rounded_headline():
     for table in TABLES.values():
         for name, value in table["proposed"].items():
             values = [arm[name] for arm in table.values() if arm]
@@ -34,5 +34,5 @@ def test_every_value_is_a_score_of_the_ablation():
     assert all(set(arm) <= set(COMPARED) and all(0 <= value <= 1 for value in arm.values()) for arm in scores)
 
 
-def test_the_accuracy_is_673_of_the_paper_s_703_test_images():
+def test_the_accuracy_is_673_of_the_papers_703_test_images():
     assert round(673 / 703, 4) == HEADLINE["accuracy"]

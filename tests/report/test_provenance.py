@@ -1,4 +1,4 @@
-"""Where a run comes from, in a real repository and without one."""
+"""Provenance of a run, in a real repository and without one."""
 
 import subprocess
 
@@ -25,14 +25,14 @@ def head(folder):
 
 def test_the_revision_is_the_commit(repository):
     assert revision(repository) == head(repository)
-    (repository / "notes.md").write_text("y\n", encoding="utf-8")  # no code
+    (repository / "notes.md").write_text("y\n", encoding="utf-8")  # not code
     assert revision(repository) == head(repository)
 
 
 @pytest.mark.parametrize("name", ["btlib/a.py", "btlib/new.py", "params.yaml"])
-def test_changed_and_new_code_is_said(repository, name):
+def test_changed_and_new_code_is_reported(repository, name):
     (repository / name).write_text("A = 2\n", encoding="utf-8")
-    assert revision(repository) == f"{head(repository)}, with changes that are not committed"
+    assert revision(repository) == f"{head(repository)}, with uncommitted changes"
 
 
 def test_without_a_repository_or_git_it_is_unknown(tmp_path, repository, monkeypatch):
@@ -45,7 +45,7 @@ def test_without_a_repository_or_git_it_is_unknown(tmp_path, repository, monkeyp
 
 
 def test_sha256(tmp_path):
-    (tmp_path / "x").write_bytes(b"abc")  # the example of FIPS 180-2
+    (tmp_path / "x").write_bytes(b"abc")  # from FIPS 180-2
     assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 

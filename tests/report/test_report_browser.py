@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing fails, nothing is asked for, it fits a phone, prints and enlarges."""
+"""The page in a real browser: no errors, no requests; it fits a phone, prints and enlarges figures."""
 
 from base64 import b64decode
 
@@ -36,7 +36,7 @@ def test_it_fits_a_phone_in_both_color_schemes(page, dark):
         assert requested_urls(browser) == [page]
 
 
-def test_contents_stay_in_sight_and_a_figure_is_enlarged_by_a_click(page):
+def test_contents_stay_visible_and_a_click_enlarges_a_figure(page):
     with chromium(*DESK) as browser:
         browser.get(page)
         browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
@@ -65,7 +65,7 @@ def test_it_prints_with_folded_parts_open_and_without_the_contents(page):
         assert browser.execute_script(folded) > 2 * on_screen
 
 
-def test_without_a_browser_these_tests_skip_or_where_one_is_required_fail(monkeypatch):
+def test_without_a_browser_these_tests_skip_or_fail_if_one_is_required(monkeypatch):
     monkeypatch.setenv("PATH", "")
     for required, outcome in (("", pytest.skip.Exception), ("1", pytest.fail.Exception)):
         monkeypatch.setenv("BTLIB_REQUIRE_BROWSER", required)

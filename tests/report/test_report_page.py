@@ -1,4 +1,4 @@
-"""The page itself: whole, escaped, asking for nothing, labelled; with parts of a run missing."""
+"""The page itself: complete, escaped, self-contained, labelled; also with parts of a run missing."""
 
 import re
 from html.parser import HTMLParser
@@ -35,7 +35,7 @@ def page(tmp_path, **changes):
     return path.read_text(encoding="utf-8")
 
 
-def test_the_page_asks_for_nothing(tmp_path):
+def test_the_page_is_self_contained(tmp_path):
     text = page(tmp_path)
     tags = Reader(text).tags
     addresses = [value for _, attrs in tags for name, value in attrs.items() if name in ("src", "href", "srcset")]
@@ -58,7 +58,7 @@ def test_every_link_within_the_page_has_its_target(tmp_path):
 
 def test_every_figure_has_alternative_text(tmp_path):
     images = [attrs for tag, attrs in Reader(page(tmp_path)).tags if tag == "img"]
-    assert len(images) == 11  # those of the study, and the ladder
+    assert len(images) == 11  # the study's figures, and the ladder
     assert all(attrs["alt"] for attrs in images)
 
 
@@ -66,10 +66,10 @@ def test_text_is_escaped():
     table = Table(HOSTILE, (HOSTILE,), [(HOSTILE,)], note=HOSTILE)
     text = render([Section("one", HOSTILE, [Text(HOSTILE), Bullets([HOSTILE], HOSTILE), table])], HOSTILE)
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 11  # the title stands twice, the table's caption too, as its label
+    assert text.count("&lt;script&gt;") == 11  # title and table caption occur twice, once as a label
 
 
-def test_every_table_and_figure_of_phantoms_says_so(tmp_path):
+def test_every_table_and_figure_of_phantoms_is_labelled(tmp_path):
     made = study(tmp_path)
     for make in SECTIONS:
         section = make(made)
@@ -82,7 +82,7 @@ def test_every_table_and_figure_of_phantoms_says_so(tmp_path):
                 assert badge.startswith("phantom data") or block.caption.startswith("Table 1 of the paper"), block
 
 
-def test_real_data_carry_no_such_label_and_phantom_volumes_beside_them_do(tmp_path):
+def test_real_data_have_no_label_and_phantom_volumes_beside_them_do(tmp_path):
     made = study(tmp_path, notes={"images": "", "volumes": "phantom data"})
     badges = {section.name: section.badge for section in (make(made) for make in SECTIONS)}
     assert badges["classification"] == ""
@@ -90,11 +90,11 @@ def test_real_data_carry_no_such_label_and_phantom_volumes_beside_them_do(tmp_pa
     assert badges["run"] == "phantom data: volumes"
     text = page(tmp_path, notes={"images": "", "volumes": ""})
     assert "A demo on synthetic images" not in text
-    # phantoms in every contrast stay phantoms, whatever the classifier learnt from
+    # phantoms in every contrast are phantoms, whatever the classifier was trained on
     assert re.findall(r'badge warning">([^<]+)<', text) == ["phantom data"]
 
 
-def test_the_label_is_on_the_page_for_each_table(tmp_path):
+def test_each_table_on_the_page_has_its_label(tmp_path):
     text = page(tmp_path)
     tables = text.count("<table")
     labels = text.count('class="badge')
@@ -152,7 +152,7 @@ def without_outlines(metrics):
     ("edit", "said"),
     [
         (without_masks, "These images have no lesion masks"),
-        (without_ablations, "Not run here: the paper&#39;s numbers stand alone."),
+        (without_ablations, "Not run here: only the paper&#39;s numbers are shown."),
         (without_grades, "Dice, whole tumour"),
         (without_outlines, "grade AUC"),
     ],
@@ -161,9 +161,9 @@ def test_a_run_may_lack_parts(tmp_path, edit, said):
     assert said in page(tmp_path, metrics=edit(study(tmp_path).metrics))
 
 
-def test_what_was_never_run_here_leaves_an_empty_table(tmp_path):
+def test_without_runs_or_times_the_page_is_still_made(tmp_path):
     text = page(tmp_path, recorded=[], timings={}, pictures=study(tmp_path / "none").pictures)
-    assert "No run is recorded here." in text
+    assert "There are no recorded runs." in text
     assert "Time of each stage: 0 s over 0 stages" in text
 
 
@@ -174,7 +174,7 @@ def test_a_missing_file_of_scores_is_named(tmp_path):
         page(tmp_path, metrics=metrics)
 
 
-def test_what_is_no_picture_is_named(tmp_path):
+def test_a_file_that_is_not_a_picture_is_named(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"x\.png: not a readable picture"):

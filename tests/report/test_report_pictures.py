@@ -1,4 +1,4 @@
-"""Pictures within the page: whole, and small."""
+"""Pictures within the page: intact and small."""
 
 from base64 import b64decode
 from io import BytesIO
@@ -25,7 +25,7 @@ def test_a_drawing_keeps_every_pixel(tmp_path):
     assert np.array_equal(decoded(picture), pixels)
 
 
-def test_a_large_picture_loses_little_and_becomes_small(tmp_path, monkeypatch):
+def test_a_large_picture_becomes_small_with_little_loss(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "LARGE", 1000)
     ramp = np.linspace(0, 255, 128)
     smooth = (ramp[:, None] + ramp) / 2 + np.random.default_rng(0).normal(0, 2, (128, 128))
@@ -37,7 +37,7 @@ def test_a_large_picture_loses_little_and_becomes_small(tmp_path, monkeypatch):
     assert np.abs(decoded(picture).astype(int) - pixels).mean() < 3
 
 
-def test_a_figure_of_the_pages_own_is_drawn_in_its_size():
+def test_a_figure_made_by_the_page_keeps_its_size():
     figure = Figure(figsize=(2, 1))
     figure.subplots().plot([0, 1])
     picture = drawn(figure)

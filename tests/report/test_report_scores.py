@@ -2,7 +2,8 @@
 
 import pytest
 
-from btlib.report.scores import ACCURACY, SCORES, Score, count, p_value
+from btlib.report.figures.numbers import Score, count, p_value
+from btlib.report.scores import ACCURACY, SCORES
 
 PLAIN = Score("score", 2)
 
@@ -18,13 +19,13 @@ def test_a_share_is_written_in_percent_with_its_interval():
     assert plain(ACCURACY.spread(0.5, None)) == "50.00 %"
 
 
-def test_the_difference_is_ours_minus_the_papers_and_so_are_its_ends():
+def test_the_difference_and_its_interval_are_ours_minus_the_papers():
     assert plain(ACCURACY.difference(0.90, 0.9573, [0.87, 0.97])) == "−5.73 [−8.73, +1.27]"
     assert plain(SCORES["ece"].difference(0.0641, 0.0441)) == "+0.0200"
     assert plain(PLAIN.difference(0.5, 0.25, [0.5, 0.5])) == "+0.25 [+0.25, +0.25]"
 
 
-def test_what_is_undefined_is_a_dash():
+def test_undefined_values_are_a_dash():
     assert PLAIN.said(None) == "–"
     assert PLAIN.interval(None) == "–"
     assert PLAIN.estimate(None, None) == "–"
@@ -43,5 +44,5 @@ def test_p_values(p, text):
     assert p_value(p) == text
 
 
-def test_counts_have_thousands():
+def test_counts_have_thousands_separators():
     assert count(7023) == "7,023"

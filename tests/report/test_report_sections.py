@@ -1,4 +1,4 @@
-"""What the sections say, on scores worked out by hand."""
+"""The content of the sections, on hand-computed scores."""
 
 import pytest
 from PIL import Image
@@ -49,7 +49,7 @@ def cells(table):
     return [[plain(cell) for cell in line] for line in table.rows]
 
 
-def test_an_ablation_row_stands_beside_the_papers_number():
+def test_an_ablation_row_is_beside_the_papers_number():
     table = score_table("Table 4", "accuracy", [row("proposed", 0.85), row("gated", 0.90, p=0.03)], PAPER, folded=False)
     assert cells(table) == [
         ["proposed", "1", "85.00 %", "[80.00, 90.00]", "95.00 %", "−10.00 [−15.00, −5.00]", "–", "–", "–"],
@@ -78,7 +78,7 @@ def test_the_finding_ranks_the_proposed_model_and_names_the_smallest_p():
     assert "0.030 (gated)" in said
     assert "none differs" in finding([row("proposed", 0.85), row("gated", 0.9, p=0.05)])
     assert "undefined for every arm" in finding([row("proposed", 0.85), row("gated", 0.9)])
-    assert finding([]) == "Not run here: the paper's numbers stand alone."
+    assert finding([]) == "Not run here: only the paper's numbers are shown."
 
 
 def test_headline_scores_beside_the_papers():
@@ -90,10 +90,10 @@ def test_headline_scores_beside_the_papers():
     assert lines["accuracy ↑"] == ["50.00 %", "[40.00, 60.00]", "95.73 %", "−45.73 [−55.73, −35.73]"]
     assert lines["Cohen's kappa ↑"] == ["0.5000", "[0.4000, 0.6000]", "0.9415", "−0.4415 [−0.5415, −0.3415]"]
     assert lines["log loss ↓"][2:] == ["–", "–"]
-    assert plain(table.note).startswith("4 of 8 test images wrong; these are 6 groups")
+    assert plain(table.note).startswith("4 of 8 test images wrong. The bootstrap draws images in 6 groups.")
 
 
-def test_a_class_beside_what_the_papers_text_prints_of_it():
+def test_a_class_is_beside_the_values_in_the_papers_text():
     scores = {"precision": 0.5, "recall": 0.9, "f1": 0.6, "roc_auc": 0.8, "ap": 0.7, "support": 10}
     (line,) = cells(class_table({"no_tumor": scores}))
     assert line == [
@@ -138,7 +138,7 @@ def leak_audit(**changes):
     return counts | {"leaks_by_split": made} | changes
 
 
-def test_what_every_way_of_splitting_leaks():
+def test_leaks_of_every_way_of_splitting():
     table = leak_table(leak_audit(), "image")
     image, near_copy, group = cells(table)
     assert image[1:7] == ["702", "182 (25.9 %)", "455 (64.8 %)", "470 (67.0 %)", "474 (67.5 %)", "474 (67.5 %)"]
@@ -151,7 +151,7 @@ def test_what_every_way_of_splitting_leaks():
     assert "fold" not in table.note.replace("folder", "")
 
 
-def test_leaks_by_the_users_own_table_and_of_one_fold():
+def test_leaks_of_the_users_own_table_and_of_one_fold():
     made = leak_audit()["leaks_by_split"] | {"file": leaks(70, 7, 7, 0, 0, 70)}
     table = leak_table(leak_audit(leaks_by_split=made), "file", folds=5)
     assert cells(table)[3][:3] == ["file (your own table)", "70", "7 (10.0 %)"]
@@ -159,7 +159,7 @@ def test_leaks_by_the_users_own_table_and_of_one_fold():
     assert "one of 5" in table.note
 
 
-def test_where_no_patient_is_known_the_leaks_do_not_look_like_none():
+def test_unknown_patients_do_not_look_like_an_absence_of_leaks():
     table = leak_table(leak_audit(images_without_patient=7011, linked_images=0), "group")
     assert all(line[4:7] == ["–", "–", "–"] for line in cells(table))
     assert "patients may be on both sides of every split" in table.note
@@ -210,7 +210,7 @@ BY_PATIENT = BY_GROUP | {
 }
 
 
-def test_recorded_runs_stand_beside_the_paper_and_say_that_they_are_others():
+def test_recorded_runs_are_beside_the_paper_and_labelled_as_other_runs():
     table = accuracy_table([RUN, BY_GROUP, BY_PATIENT], HEADLINE)
     paper, image, group, patient = cells(table)
     assert paper[1] == "by image"
@@ -228,7 +228,7 @@ def test_recorded_runs_stand_beside_the_paper_and_say_that_they_are_others():
     assert cells(others)[1][kappa] == "0.9200 [0.8000, 1.0000]\n−0.0215 [−0.1415, +0.0585]"
 
 
-def test_recorded_heat_maps_and_sets_of_other_hospitals():
+def test_recorded_heat_maps_and_sets_from_other_hospitals():
     (outside,) = external_tables([RUN, BY_PATIENT])
     (line,) = cells(outside)
     assert line[:5] == ["A recipe", "far away", "50", "25", "50.0 % [40.0, 60.0]"]
@@ -252,7 +252,7 @@ def test_recorded_runs_are_sorted_by_rung(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/runs").glob("*.json")), ids=lambda path: path.stem)
-def test_each_recorded_run_agrees_with_itself(path):
+def test_each_recorded_run_is_consistent(path):
     run = read_json(path)
     assert run["scores"]["accuracy"] == pytest.approx(1 - run["errors"] / run["n_test"])
     assert run["scores"].keys() == run["ci95"].keys()
@@ -281,7 +281,7 @@ def heat(ratio, ends):
 
 @pytest.mark.parametrize(
     ("ends", "verdict"),
-    [([1.1, 3], ", more than the"), ([0.2, 0.9], ", less than the"), ([0.5, 2], "no more than chance")],
+    [([1.1, 3], ", more than the"), ([0.2, 0.9], ", less than the"), ([0.5, 2], "not significantly different from")],
 )
 def test_heat_is_compared_with_a_uniform_map(ends, verdict):
     found = {"n_with_mask": 9, "maps": {"a": {"all": heat(9, [8, 10])}, "fused": {"all": heat(2, ends)}}}
@@ -320,7 +320,7 @@ def test_volumes_are_counted(tmp_path):
         "cases": "3",
         "patients": "2",
         "with a segmentation": "1",
-        "their labels": "brats: 1 necrotic_core, 2 edema, 4 enhancing (1)",
+        "segmentation labels": "brats: 1 necrotic_core, 2 edema, 4 enhancing (1)",
         "with a grade": "2",
         "grids (voxels)": "4x4x4 (2), 5x4x4 (1)",
         "spacings (mm)": "1.000x1.000x1.000 (3)",
@@ -332,7 +332,7 @@ def test_volumes_are_counted(tmp_path):
     ("value", "text"),
     [(None, "–"), ([], "–"), (1e-5, "1e-05"), (True, "yes"), (["a", 2.0], "a, 2"), ({"x": 0.5}, "{x: 0.5}")],
 )
-def test_parameters_as_one_reads_them(value, text):
+def test_parameters_for_readers(value, text):
     assert written(value) == text
 
 
@@ -342,10 +342,10 @@ def test_time_of_each_stage(tmp_path):
     assert cells(times) == [["train", "3.0", "75.0 %", "1.0"], ["split", "1.0", "25.0 %", "0.5"]]
 
 
-def test_the_card_names_what_speaks_against_this_run(tmp_path):
+def test_the_card_names_the_limits_of_this_run(tmp_path):
     made = study(tmp_path)
     assert any("images are synthetic" in sentence for sentence in limits(made))
-    assert not any("flatter" in sentence for sentence in limits(made))  # every patient is known and apart
+    assert not any("optimistic" in sentence for sentence in limits(made))  # every patient is known and on one side
 
     def said(audit, within=0.8, ends=(0.7, 0.9)):
         sets = {"sets": {"far_away": external_scores(within=within, ends=ends)}}
@@ -355,18 +355,16 @@ def test_the_card_names_what_speaks_against_this_run(tmp_path):
     some = said(leak_audit())
     assert "synthetic" not in some
     assert "one data set" in some.lower()
-    assert "patients apart where known (4,742 of 7,011 images). Of 2,269 images nobody knows" in some
+    assert "patients apart where known (4,742 of 7,011 images). For 2,269 images it is unknown" in some
     assert "far away" not in some
-    assert "On slices of far away the AUC within patients is 0.500 [0.400, 0.600], not told from chance" in said(
-        {}, 0.5, (0.4, 0.6)
-    )
+    within = "the AUC within patients is 0.500 [0.400, 0.600], not distinguishable from chance"
+    assert f"On slices of far away, {within}" in said({}, 0.5, (0.4, 0.6))
     leaking = {"leaks_by_split": {made.params["split_by"]: leaks(702, 182, 351, 0, 0, 0)}}
-    assert "leaks: 351 of 702 test images have a near copy in train; patients unknown: the scores flatter." in said(
-        leaking
-    )
+    limit = "351 of 702 test images have a near copy in train; patients unknown: the scores are optimistic."
+    assert f"leaks: {limit}" in said(leaking)
 
 
-def test_the_summary_says_what_the_split_keeps_apart(tmp_path):
+def test_the_summary_states_what_the_split_keeps_apart(tmp_path):
     made = study(tmp_path)
     unknown = edited(made.metrics, "audit", images_without_patient=652)
     for metrics, words in (

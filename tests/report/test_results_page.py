@@ -1,4 +1,4 @@
-"""docs/results.md: its tables are those of docs/runs/, and its ladder has their numbers."""
+"""docs/results.md: its tables match docs/runs/, and its ladder has the same numbers."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def test_the_tables_are_rendered_from_the_recorded_runs():
     assert all(run["title"] in text.partition(MARK)[2] for run in runs)
 
 
-def test_the_findings_are_short_and_their_ladder_is_that_of_the_runs():
+def test_the_findings_are_short_and_their_ladder_matches_the_runs():
     findings = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
     assert len(findings.splitlines()) <= 150
     rungs = re.findall(r"\*{0,2}([\d.]+) % \[([\d.]+), ([\d.]+)\]\*{0,2} \| \[\w+\]\((runs/\w+\.json)\)", findings)
@@ -41,7 +41,7 @@ def test_a_table_as_markdown():
     )
 
 
-def test_findings_stay_and_a_page_without_its_mark_is_refused(tmp_path):
+def test_findings_are_kept_and_a_page_without_the_mark_is_refused(tmp_path):
     page, runs = tmp_path / "page.md", tmp_path / "runs"
     runs.mkdir()
     page.write_text(f"# Mine\n\n{MARK}\nold\n", encoding="utf-8")

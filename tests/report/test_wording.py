@@ -1,5 +1,5 @@
 from btlib.report.figures.numbers import SHARE, spoken
-from btlib.report.figures.wording import bullets, caption, markdown_table, titled
+from btlib.report.figures.wording import caption, titled
 
 
 def test_a_caption_says_what_how_surely_and_whether_right(predictions):
@@ -11,11 +11,3 @@ def test_a_caption_says_what_how_surely_and_whether_right(predictions):
 
 def test_titles_carry_the_note_if_there_is_one():
     assert titled("ROC", "phantom data") == "ROC – phantom data" and titled("ROC", "") == "ROC"
-
-
-def test_rows_become_a_table():
-    assert markdown_table(["arm", "p"], [["gated", "0.012"]]) == "| arm | p |\n| --- | --- |\n| gated | 0.012 |\n"
-
-
-def test_sentences_become_a_list():
-    assert bullets({"mca": "Mean.", "drop": "Less."}) == "- mca: Mean.\n- drop: Less.\n" and bullets({}) == ""

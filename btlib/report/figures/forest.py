@@ -1,4 +1,4 @@
-"""An ablation table (`btlib.images.evaluation.ablation`) for readers: as a forest plot and as Markdown."""
+"""An ablation table (`btlib.images.evaluation.ablation`) as a forest plot."""
 
 from textwrap import shorten
 
@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from btlib.core.metrics.classification import COMPARED, METRICS
-from btlib.report.figures.numbers import NOTHING, p_value, spoken
+from btlib.report.figures.numbers import p_value, spoken
 from btlib.report.figures.style import BLACK, ONE_SEED, OURS, PAPER, WHITE, WORDS, in_percent, stripes
-from btlib.report.figures.wording import markdown_table, scores_of
+from btlib.report.figures.wording import scores_of
 
 TITLES = {name: METRICS[name].label for name in COMPARED}
 SCORES = scores_of(METRICS)
@@ -88,27 +88,3 @@ def seeds_words(row: dict) -> str:
     """'3', or '2 of 3' where one failed."""
     done, every = sum("failed" not in seed for seed in row["seeds"]), len(row["seeds"])
     return str(every) if done == every else f"{done} of {every}"
-
-
-def ablation_markdown(table: dict) -> str:
-    """One row per arm: seeds, mean ± sd of four scores, 95 % interval of the accuracy, p values, the paper's scores.
-
-    Args:
-        table: from `ablation_table`.
-    """
-    header = ["arm", "seeds", *TITLES.values(), "accuracy, 95 % interval"]
-    header += [*(f"p, {name} (Holm)" for name in TESTS.values()), "the paper"]
-    return markdown_table(header, [_cells(row) for row in table["rows"]])
-
-
-def _cells(row: dict) -> list[str]:
-    paper = row["paper"] or {}
-    return [
-        spoken(row["arm"]),
-        seeds_words(row),
-        *(SCORES[name].spread(row["mean"][name], row["sd"][name]) for name in TITLES),
-        SCORES["accuracy"].interval(row["ci95"]["accuracy"]),
-        *(p_value(row["tests"][name]["p_holm"] if row["tests"] else None) for name in TESTS),
-        ", ".join(f"{title} {SCORES[name].said(paper[name])}" for name, title in TITLES.items() if name in paper)
-        or NOTHING,
-    ]

@@ -9,8 +9,8 @@ from btlib.core.runtime.arm_names import FULL
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.numbers import PERCENT, p_value, spoken
 from btlib.report.figures.style import ABSENT, BLACK, FAINT, GRID, MARKS, SERIES, WHITE, in_percent, stripes
+from btlib.report.figures.volume_claims import LEVEL, SCORES, SHOWN, TITLES, TRAINED, mean_sd
 from btlib.report.figures.volume_scores import uncertainty_figure
-from btlib.report.figures.volume_tables import LEVEL, SCORES, SHOWN, TITLES, TRAINED, mean_sd
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.evaluation.modalities import SUBSETS
 from btlib.volumes.evaluation.tables import DICE

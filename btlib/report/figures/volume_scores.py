@@ -14,7 +14,7 @@ from btlib.core.metrics.resampling import exact_ci95
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.numbers import count
 from btlib.report.figures.style import BLACK, CHANCE, GRID, MARKS, SERIES, WORDS
-from btlib.report.figures.volume_tables import SCORES, area_words, uncertainty_name
+from btlib.report.figures.volume_claims import SCORES, area_words, uncertainty_name
 from btlib.volumes.data.conventions import GRADES, REGION_NAMES, REGIONS
 from btlib.volumes.evaluation.scores import HGG
 from btlib.volumes.evaluation.tables import JointTables

@@ -1,6 +1,6 @@
 """Titles, captions and lists in figures and beside them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from btlib.core.metrics.metric import Metric
 from btlib.core.metrics.predictions import Predictions
@@ -18,16 +18,6 @@ def scores_of(metrics: Mapping[str, Metric]) -> dict[str, Score]:
 def titled(title: str, note: str) -> str:
     """The title, with the note behind a dash when there is one."""
     return f"{title} – {note}" if note else title
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, one line per row."""
-    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *rows])
-
-
-def bullets(sentences: Mapping[str, str]) -> str:
-    """A Markdown list with a line `- name: sentence` for each, or the empty text."""
-    return "".join(f"- {line}\n" for line in named_lines(sentences))
 
 
 def named_lines(sentences: Mapping[str, str]) -> list[str]:

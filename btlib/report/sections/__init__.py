@@ -1,1 +1,1 @@
-"""One module for each section of the page, with a function that makes a Section of a Study."""
+"""One module for each section of the page, with a function that makes a Section from a Study."""

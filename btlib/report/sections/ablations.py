@@ -7,9 +7,10 @@ from btlib.core.metrics.significance import ASSUMPTIONS
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.images.evaluation.ablation import READING
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
+from btlib.report.figures.numbers import NOTHING, Score, p_value, spoken
 from btlib.report.figures.paper import FUSIONS
 from btlib.report.figures.wording import named_lines
-from btlib.report.scores import NOTHING, SCORES, Score, p_value, spoken
+from btlib.report.scores import SCORES
 from btlib.report.study import Study
 
 TABLES = {
@@ -29,15 +30,15 @@ FAINT = 0.05  # the paper's level
 def ablations_section(study: Study) -> Section:
     blocks: list[Block] = [
         Text(
-            "Each arm differs from the proposed model in what its name says and is trained over the same seeds. The "
-            "difference is this run minus the paper; its interval is over test images and is this run's alone."
+            "Each arm changes the proposed model as its name indicates, and is trained with the same seeds. The "
+            "difference is this run minus the paper; its interval covers only this run's test images."
         ),
         Table(
-            "Table 1 of the paper: fusion strategies, as printed (it holds no scores)",
+            "Table 1 of the paper: fusion strategies, as printed (without scores)",
             ("method", "fusion", "attention", "bidirectional", "gating", "calibration"),
             FUSIONS,
             words=True,
-            badge="the paper's words, no data",
+            badge="quoted from the paper, no data",
         ),
     ]
     for name, title in TABLES.items():
@@ -64,10 +65,10 @@ def _one_table(study: Study, name: str, title: str) -> list[Block]:
 
 
 def finding(rows: Sequence[Mapping]) -> str:
-    """Where the proposed model stands by mean accuracy, and whether any arm differs more than by chance."""
+    """The rank of the proposed model by mean accuracy, and whether any arm differs significantly from it."""
     means = {row["arm"]: row["mean"]["accuracy"] for row in rows if row["mean"]["accuracy"] is not None}
     if PROPOSED not in means:
-        return "Not run here: the paper's numbers stand alone."
+        return "Not run here: only the paper's numbers are shown."
     place = 1 + sum(mean > means[PROPOSED] for mean in means.values())
     compared = {row["arm"]: row["p_value"] for row in rows if row["p_value"] is not None}
     if not compared:
@@ -76,7 +77,7 @@ def finding(rows: Sequence[Mapping]) -> str:
         least = min(compared, key=compared.__getitem__)
         verdict = "none differs" if compared[least] >= FAINT else "at least one differs"
         chance = (
-            f"By the corrected paired t-test {verdict} from it at the 5 % level; the smallest Holm-adjusted p is "
+            f"By the corrected paired t-test, {verdict} from it at the 5 % level; the smallest Holm-adjusted p is "
             f"{p_value(compared[least])} ({spoken(least)})."
         )
     return (
@@ -87,7 +88,7 @@ def finding(rows: Sequence[Mapping]) -> str:
 def score_table(
     title: str, name: str, rows: Sequence[Mapping], paper: Mapping[str, Mapping | None], folded: bool
 ) -> Table:
-    """One score of one table; the tests, which are about accuracy, stand beside it. Arms of the paper alone come last.
+    """One score of one table, with the tests if it is accuracy; arms that only the paper has come last.
 
     Args:
         name: one of COMPARED.

@@ -1,4 +1,4 @@
-"""The data audit: how many images, which copies, and what each way of splitting would leak."""
+"""The data audit: numbers of images and copies, and what each way of splitting would leak."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,8 @@ from btlib.core.runtime.dealing import SPLITS
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.separation import NEAR_COPY, RUNGS, separation
 from btlib.report.blocks import Block, Section, Table, Text
+from btlib.report.figures.numbers import MINUS, NOTHING, SHARE, count, spoken
 from btlib.report.figures.paper import CLASS_COUNTS
-from btlib.report.scores import MINUS, NOTHING, SHARE, count, spoken
 from btlib.report.study import Study
 from btlib.volumes.data.labels import numbering, spelled
 
@@ -18,7 +18,7 @@ COUNTS = {
     "linked_images": "images linked to a slice of the reference set",
     "label_conflicts": "identical images with two labels",
     "exact_duplicate_groups": "sets of identical images",
-    "exact_duplicate_images": "images in them",
+    "exact_duplicate_images": "images in these sets",
     "near_duplicate_images": "images with an upright near copy",
     "near_duplicate_label_conflicts": "near copies with two labels",
     "groups": "groups of images that belong together (copies, patients)",
@@ -34,14 +34,14 @@ LEAKS = {
 WAYS = {
     "image": "image (the paper's protocol)",
     "folder": "folder (the data set's own test folder)",
-    NEAR_COPY: f"{RUNGS[NEAR_COPY]} (to compare with)",
+    NEAR_COPY: f"{RUNGS[NEAR_COPY]} (for comparison)",
     "group": "group",
     "file": "file (your own table)",
 }
 LINKS = {
     "links.png": (
-        "Each image's best match in the reference set: linked where hash distance and correlation both pass their "
-        "threshold. The wider the gap between both populations, the surer the links.",
+        "Each image's best match in the reference set: linked if hash distance and correlation both pass their "
+        "thresholds. The wider the gap between the two populations, the more reliable the links.",
         "Scatter of hash distance against correlation, and histogram of the correlations, linked images and others",
     )
 }
@@ -77,7 +77,7 @@ def audit_section(study: Study) -> Section:
                 "difference",
             ),
             split_rows(split),
-            note="The difference is ours minus the paper's, which deals 80/10/10 within each class.",
+            note="The difference is ours minus the paper's, which splits each class 80/10/10.",
         ),
     ]
     blocks += study.figures("preprocess", FIGURES)
@@ -85,10 +85,10 @@ def audit_section(study: Study) -> Section:
 
 
 def leak_table(audit: Mapping, split_by: str, folds: int = 1) -> Table:
-    """What is also in train of the test images, for each way of splitting that is possible; this run's way is marked.
+    """Leaks from test to train for each possible way of splitting; the row of this run is marked.
 
     Args:
-        folds: with more than one, the table is of the fold that tests the main model.
+        folds: if more than one, the table is for the fold that tests the main model.
     """
     leaks = audit["leaks_by_split"]
     nobody = audit["images_without_patient"] == audit["images"]
@@ -107,15 +107,15 @@ def leak_table(audit: Mapping, split_by: str, folds: int = 1) -> Table:
     ]
     impossible = [kind for kind in WAYS if kind != "file" and not leaks.get(kind)]
     notes = [
-        "Test images and their share. Mirrored and turned copies count as copies in any orientation. Slices and "
-        "patients count where they are known.",
+        "Test images and their share. Copies in any orientation include mirrored and rotated ones. Slices and patients "
+        "count where they are known.",
         *(["No patient is known here, so patients may be on both sides of every split."] if nobody else []),
         *(["No image is linked to a slice of a reference set."] if "same_slice" in lacking else []),
         *([f"Not possible here: split by {', '.join(impossible)}."] if impossible else []),
-        *([f"Of the fold that tests the main model, one of {folds}."] if folds > 1 else []),
+        *([f"For the fold that tests the main model, one of {folds}."] if folds > 1 else []),
     ]
     return Table(
-        "What each way of splitting leaks: test images of which train has a near copy, the slice or the patient",
+        "Leaks of each way of splitting: test images with a near copy, their slice or their patient in train",
         ("split by", "test images", *LEAKS.values(), "this run"),
         rows,
         note=" ".join(notes),
@@ -124,7 +124,7 @@ def leak_table(audit: Mapping, split_by: str, folds: int = 1) -> Table:
 
 
 def split_rows(split: Mapping[str, Mapping[str, int]]) -> list[tuple[str, ...]]:
-    """Of each class, and of all: ours and the paper's in every split, in all splits, and the difference of these."""
+    """Our and the paper's counts of each class, and of all, in every split and in total, and the totals' difference."""
     rows = []
     for name, classes in [*((spoken(label), (label,)) for label in CLASSES), ("all", CLASSES)]:
         ours, theirs = (
@@ -151,13 +151,13 @@ def volumes_section(study: Study) -> Section:
         ("cases", count(len(manifest))),
         ("patients", count(manifest["patient"].nunique())),
         ("with a segmentation", count(int((manifest["seg"] != "").sum()))),
-        ("their labels", _numberings(manifest["labels"])),
+        ("segmentation labels", _numberings(manifest["labels"])),
         ("with a grade", count(int((manifest["grade"] != "").sum()))),
         ("grids (voxels)", _kinds(manifest["shape"])),
         ("spacings (mm)", _kinds(manifest["spacing"])),
     ]
     blocks = [
-        Text("Cases are dealt by patient, within each grade, so that no patient is in two splits."),
+        Text("Cases are split by patient, within each grade, so that no patient is in two splits."),
         Table("What is in the volumes", ("what", "number"), facts),
         Table("Cases of each grade in each split", ("split", *grades), rows),
     ]
@@ -165,13 +165,13 @@ def volumes_section(study: Study) -> Section:
 
 
 def _numberings(labels) -> str:
-    """'canonical: 1 necrotic_core, 2 edema, 3 enhancing (80)' for each numbering that segmentations have."""
+    """'canonical: 1 necrotic_core, 2 edema, 3 enhancing (80)' for each numbering that the segmentations use."""
     counts = labels[labels != ""].value_counts()
     return "; ".join(f"{name}: {spelled(numbering(name))} ({number})" for name, number in counts.items()) or NOTHING
 
 
 def _kinds(values, shown: int = 3) -> str:
-    """The most frequent values and how often they occur."""
+    """The most frequent values with their counts."""
     counts = values.value_counts()
     parts = [f"{value} ({number})" for value, number in counts.head(shown).items()]
     return ", ".join(parts) + (f" and {len(counts) - shown} more" if len(counts) > shown else "")

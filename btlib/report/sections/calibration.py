@@ -1,7 +1,8 @@
-"""Are the probabilities worth their name? Before and after temperature scaling."""
+"""Calibration of the probabilities, before and after temperature scaling."""
 
 from btlib.report.blocks import Section, Table, Text
-from btlib.report.scores import JOINT_SCORES, NOTHING, SCORES
+from btlib.report.figures.numbers import NOTHING
+from btlib.report.scores import JOINT_SCORES, SCORES
 from btlib.report.study import Study
 
 PAIRS = (("ece", "ece_temperature_scaled"), ("nll", "nll_temperature_scaled"))
@@ -32,7 +33,7 @@ def calibration_section(study: Study) -> Section:
         f"Temperature {found['temperature']:.3f}, fitted on the validation images; above 1 it lowers confidence."
     )
     blocks = [
-        Text("ECE rests on bins and is biased upwards in small test sets; the log loss is not."),
+        Text("The ECE depends on the bins and is biased upwards in small test sets; the log loss has neither problem."),
         Table("Classifier", columns, rows, temperature),
         *study.figures("evaluate", FIGURE),
     ]
@@ -40,7 +41,7 @@ def calibration_section(study: Study) -> Section:
 
 
 def grade_calibration(study: Study) -> list:
-    """The same of the grade, for the section on the volumes; nothing where the network does not grade."""
+    """Calibration of the grade, for the section on the volumes; empty if the network does not grade."""
     found = study.scores("joint3d")
     if found.get("grade_ece") is None:
         return []
@@ -52,5 +53,5 @@ def grade_calibration(study: Study) -> list:
         score.estimate(after, ends["grade_ece_temperature_scaled"]),
         NOTHING if found["temperature"] is None else f"{found['temperature']:.3f}",
     )
-    note = "The temperature is fitted on the validation cases: with few of them it can make calibration worse."
+    note = "The temperature is fitted on the validation cases; if these are few, it can make calibration worse."
     return [Table("Calibration of the grade", ("score", "as predicted", "after scaling", "temperature"), [row], note)]

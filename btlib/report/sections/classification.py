@@ -5,12 +5,13 @@ from typing import Any
 
 from btlib.core.metrics.classification import METRICS, SCALED
 from btlib.report.blocks import Heading, Section, Table, Text
+from btlib.report.figures.numbers import GLUE, PERCENT, Score, count, spoken
 from btlib.report.figures.paper import PER_CLASS, SETTINGS, SETTINGS_IN_TEXT
-from btlib.report.scores import ACCURACY, GLUE, PERCENT, SCORES, Score, count, spoken
+from btlib.report.scores import ACCURACY, SCORES
 from btlib.report.sections.run import written
 from btlib.report.study import Study
 
-HEADLINE = [name for name in SCORES if not name.endswith(SCALED)]  # those are under “Calibration”
+HEADLINE = [name for name in SCORES if not name.endswith(SCALED)]  # scaled ones are under “Calibration”
 CLASS_SCORES = {
     "precision": Score("precision", 2, 100.0, PERCENT),
     "recall": Score("recall", 2, 100.0, PERCENT),
@@ -73,7 +74,7 @@ def classification_section(study: Study) -> Section:
 
 
 def settings_table(params: Mapping[str, Any]) -> Table:
-    """Table 3 and what the paper's text says, beside this run's values; what differs is marked."""
+    """Settings in Table 3 and the text of the paper, beside this run's values; differences are marked."""
     keys = [*SETTINGS, *SETTINGS_IN_TEXT]
     paper = SETTINGS | SETTINGS_IN_TEXT
     rows = [
@@ -88,8 +89,8 @@ def settings_table(params: Mapping[str, Any]) -> Table:
     ]
     marked = frozenset(number for number, row in enumerate(rows) if row[3] == "differs")
     return Table(
-        f"Table 3: settings, of which {len(marked)} of {len(rows)} differ from the paper's",
-        ("key of params.yaml", "paper", "this run", "", "stands in"),
+        f"Table 3: settings, {len(marked)} of {len(rows)} differ from the paper's",
+        ("key of params.yaml", "paper", "this run", "", "given in"),
         rows,
         marked=marked,
         words=True,
@@ -97,10 +98,10 @@ def settings_table(params: Mapping[str, Any]) -> Table:
 
 
 def headline_table(found: Mapping, paper: Mapping[str, float]) -> Table:
-    """Sections 5.4 to 5.7 with Table 7, score by score."""
+    """The scores of sections 5.4 to 5.7 and Table 7."""
     rows = []
     for name in HEADLINE:
-        score, ends = SCORES[name], found["ci95"].get(name)  # none of a metric that is younger than the run
+        score, ends = SCORES[name], found["ci95"].get(name)  # None for a metric added after the run
         rows.append(
             (
                 f"{score.name} {'↑' if METRICS[name].higher_is_better else '↓'}",
@@ -112,17 +113,17 @@ def headline_table(found: Mapping, paper: Mapping[str, float]) -> Table:
         )
     exact = ACCURACY.interval(found["accuracy_ci95_exact"])
     note = (
-        f"{count(found['errors'])} of {count(found['n_test'])} test images wrong; these are {count(found['n_groups'])} "
-        f"groups, drawn together by the bootstrap. Exact binomial interval of the accuracy: {exact}. "
+        f"{count(found['errors'])} of {count(found['n_test'])} test images wrong. The bootstrap draws images in "
+        f"{count(found['n_groups'])} groups. Exact binomial interval of the accuracy: {exact}. "
         "↑: higher is better; ↓: lower is better. The difference is this run minus the paper; its interval is this "
-        "run's, since the paper prints none."
+        "run's, since the paper gives none."
     )
     columns = ("score", "this run", "95 % interval", "paper", "difference [95 %]")
     return Table("Headline scores and Table 7 (kappa, MCC, ECE)", columns, rows, note)
 
 
 def class_table(per_class: Mapping[str, Mapping[str, float]]) -> Table:
-    """Figure 10a and the areas of Figure 11, class by class; below ours the paper's value and the difference."""
+    """Figure 10a and the areas of Figure 11, class by class; the paper's value and the difference are below ours."""
     rows = []
     for label, found in per_class.items():
         paper = PER_CLASS.get(label, {})
@@ -132,7 +133,7 @@ def class_table(per_class: Mapping[str, Mapping[str, float]]) -> Table:
         "Each class against the rest (Figures 10a and 11)",
         ("class", "test images", *(score.name for score in CLASS_SCORES.values())),
         rows,
-        note="Below: the paper's value where its text prints one, and this run minus it.",
+        note="Below: the paper's value if its text gives one, and this run minus the paper.",
     )
 
 
@@ -143,12 +144,12 @@ def _beside(score: Score, ours: float, paper: float | None) -> str:
 
 
 def _hint(study: Study) -> str:
-    words = "The paper's numbers come from one run on its own split by image; it prints neither seeds nor intervals. "
+    words = "The paper's numbers come from one run on its own split by image; it gives neither seeds nor intervals. "
     if study.params["split.folds"] > 1:
         words += (
-            f"These scores are of fold {study.params['split.fold']} of {study.params['split.folds']}, which tests the "
+            f"These scores are for fold {study.params['split.fold']} of {study.params['split.folds']}, which tests the "
             "main model; all folds are under “Cross-validation”. "
         )
     if study.notes["images"]:
         return words + "This run is on phantoms, so a difference from the paper says nothing about the method."
-    return words + "A difference speaks of data and settings as much as of the method."
+    return words + "A difference may come from data and settings as much as from the method."

@@ -1,15 +1,16 @@
-"""Every image predicted by a network that saw neither it nor what belongs to it: the folds, and all of them pooled."""
+"""Cross-validation: every image predicted by a network trained without its group; the folds, and all of them pooled."""
 
 from collections.abc import Mapping
 
 from btlib.images.data.separation import separation
 from btlib.images.evaluation.cross_validation import OF_A_FOLD
 from btlib.report.blocks import Section, Table, Text
-from btlib.report.scores import ACCURACY, NOTHING, SCORES, count
+from btlib.report.figures.numbers import NOTHING, count
+from btlib.report.scores import ACCURACY, SCORES
 from btlib.report.study import Study
 
 HOW = (
-    "No cross-validation was run: one test set speaks for all. To test on every image, set `split.folds: 5` in "
+    "No cross-validation was run: all scores are on one test set. To test on every image, set `split.folds: 5` in "
     "params.yaml and run `dvc repro cross_validate`, which trains the main model once for each fold."
 )
 FIGURES = {
@@ -39,10 +40,10 @@ def cross_validation_section(study: Study) -> Section:
 
 
 def finding(found: Mapping) -> str:
-    """The pooled accuracy, and how much of it is left on the images whose patient is known."""
+    """The pooled accuracy, and that on the images whose patient is known."""
     whole, known = found["pooled"], found["known_patients"]
     said = (
-        f"Of {count(whole['n_test'])} images {count(whole['errors'])} are wrong: accuracy "
+        f"{count(whole['errors'])} of {count(whole['n_test'])} images are wrong: accuracy "
         f"{ACCURACY.estimate(whole['accuracy'], whole['ci95']['accuracy'])}."
     )
     if not known:
@@ -51,13 +52,13 @@ def finding(found: Mapping) -> str:
         return f"{said} The patient of every image is known ({count(known['patients'])} patients)."
     return (
         f"{said} On the {count(known['images'])} images of {count(known['patients'])} known patients it is "
-        f"{ACCURACY.estimate(known['accuracy'], known['ci95']['accuracy'])}; for the others nothing says that their "
-        "patient was not trained on."
+        f"{ACCURACY.estimate(known['accuracy'], known['ci95']['accuracy'])}; the patients of the others may also be in "
+        "the training images."
     )
 
 
 def pooled_table(found: Mapping) -> Table:
-    """All folds together, each image answered by the network of its own fold."""
+    """All folds together, each image predicted by the network of its own fold."""
     whole, known = found["pooled"], found["known_patients"]
     rows = [
         (score.name, score.said(whole[name]), score.interval(whole["ci95"][name]))
@@ -69,7 +70,7 @@ def pooled_table(found: Mapping) -> Table:
         rows.insert(1, (title, ACCURACY.said(known["accuracy"]), ACCURACY.interval(known["ci95"]["accuracy"])))
     note = (
         f"{count(whole['n_test'])} images in {count(whole['n_groups'])} groups, drawn together by the bootstrap. The "
-        "intervals speak of images, not of how much another seed would change."
+        "intervals cover the choice of images, not of seeds."
     )
     return Table("All folds pooled", ("score", "value", "95 % interval"), rows, note)
 
@@ -97,5 +98,5 @@ def fold_table(found: Mapping) -> Table:
         *(SCORES[name].name for name in OF_A_FOLD),
         "temperature",
     )
-    note = "The standard deviation over folds mixes chance of training with how hard each fold's patients are."
+    note = "The standard deviation over folds mixes training noise with the difficulty of each fold's patients."
     return Table("Each fold", columns, rows, note, marked=frozenset({len(rows) - 1}))

@@ -1,38 +1,39 @@
-"""The classifier on images of other hospitals: is the lesion read there, too?"""
+"""The classifier on images from other hospitals: does it still read the lesion?"""
 
 from collections.abc import Mapping, Sequence
 
 from btlib.images.evaluation import external
 from btlib.images.evaluation.external import WITHIN
 from btlib.report.blocks import Bullets, Section, Table, Text
-from btlib.report.scores import EXTERNAL_SCORES, GLUE, NOTHING, Score, count, spoken
+from btlib.report.figures.numbers import GLUE, NOTHING, Score, count, spoken
+from btlib.report.scores import EXTERNAL_SCORES
 from btlib.report.study import Study
 
 CLASSES = {name: EXTERNAL_SCORES[name] for name in external.OF_CLASSES}
 TUMOR_OR_NONE = {name: EXTERNAL_SCORES[name] for name in external.TUMOR_OR_NONE}
 DOUBTS = {name: EXTERNAL_SCORES[name] for name in external.OF_DOUBT}
 AREA = EXTERNAL_SCORES[WITHIN]
-FEW = 6  # of fewer patients, all with an AUC above 0.5, a two-sided sign test says p > 0.05: 2 · 0.5⁵ = 0.06
-TOO_FEW, ABOVE, BELOW, NEITHER = "too few patients", "above chance", "below chance", "not told from chance"
+FEW = 6  # with fewer patients, even if all have an AUC above 0.5, a two-sided sign test gives p > 0.05: 2 · 0.5⁵ = 0.06
+TOO_FEW, ABOVE, BELOW, NEITHER = "too few patients", "above chance", "below chance", "not distinguishable from chance"
 MEANING = {
-    ABOVE: "of a patient's own slices, those with the tumour look more like one to the classifier, on average",
-    BELOW: "of a patient's own slices, those without the tumour look more like one to the classifier, on average",
-    NEITHER: "nothing shows that the classifier reads the lesion here",
+    ABOVE: "among a patient's own slices, the classifier ranks those with the tumour higher on average",
+    BELOW: "among a patient's own slices, the classifier ranks those without the tumour higher on average",
+    NEITHER: "there is no evidence that the classifier reads the lesion here",
 }
 NOTE = (
-    "Nothing was trained on these images. Sensitivity and specificity: some tumour against none, at the most probable "
-    "class. AUC within patients: the mean over patients who have slices with and without tumour of the AUC among "
-    "their own slices. It cannot be had from scanner, framing or head, which are the same in all of a patient's "
-    "slices; their height in the head is not. 95 % intervals over patients."
+    "None of these images was used in training. Sensitivity and specificity: any tumour against none, by the most "
+    "probable class. AUC within patients: the AUC among a patient's own slices, averaged over patients who have slices "
+    "with and without tumour. It cannot come from scanner, framing or head, which are the same in all of a patient's "
+    "slices, but it can come from a slice's position in the head. 95 % intervals over patients."
 )
 HOW = (
-    "No set of another hospital was tried. To add one, list it under `external` in params.yaml: a name, the folder of "
-    "its images, and how they are laid out."
+    "No set from another hospital was tested. To add one, list it under `external` in params.yaml with its name, image "
+    "folder and layout."
 )
 
 
 def external_section(study: Study) -> Section:
-    """The sets, what the AUC within patients says of each, and the figures."""
+    """A verdict on each set from its AUC within patients, the scores, and the figures."""
     sets = study.scores("external")["sets"]
     title = "Other hospitals"
     if not sets:
@@ -55,7 +56,7 @@ def external_section(study: Study) -> Section:
 
 
 def verdict(scores: Mapping) -> str:
-    """Is the AUC within patients above chance?"""
+    """Whether the AUC within patients is above chance, in words."""
     value, ends, patients = scores[WITHIN], scores["ci95"][WITHIN], scores["patients_with_both"]
     if value is None:
         return f"the AUC within patients is undefined: {scores['undefined'][WITHIN]}."
@@ -63,12 +64,12 @@ def verdict(scores: Mapping) -> str:
     found = against_chance(ends, patients)
     if found == TOO_FEW:
         who = "1 patient has" if patients == 1 else f"only {patients} patients have"
-        return f"{among}, but {who} slices of both kinds: too few to tell it from chance."
+        return f"{among}, but {who} slices of both kinds: too few for a comparison with chance."
     return f"{among}, {found}: {MEANING[found]} ({count(patients)} patients)."
 
 
 def against_chance(ends: Sequence[float] | None, patients: int) -> str:
-    """One of TOO_FEW, ABOVE, BELOW and NEITHER: what an interval of the AUC within so many patients says."""
+    """TOO_FEW, ABOVE, BELOW or NEITHER, from the interval of the AUC within patients and the number of patients."""
     if ends is None or patients < FEW:
         return TOO_FEW
     low, high = ends
@@ -95,11 +96,11 @@ def set_table(sets: Mapping[str, Mapping]) -> Table:
         for key, reason in scores["undefined"].items()
         if key in TUMOR_OR_NONE
     ]
-    return Table("The packaged classifier on sets of other hospitals", columns, rows, " ".join([NOTE, *undefined]))
+    return Table("The packaged classifier on sets from other hospitals", columns, rows, " ".join([NOTE, *undefined]))
 
 
 def class_tables(sets: Mapping[str, Mapping]) -> list[Table]:
-    """The sets that say which tumour it is; nothing without one."""
+    """The sets that label the tumour type; empty without one."""
     rows = [
         (spoken(name), *(_estimate(score, scores, key) for key, score in CLASSES.items()))
         for name, scores in sets.items()
@@ -107,7 +108,7 @@ def class_tables(sets: Mapping[str, Mapping]) -> list[Table]:
     ]
     note = "Macro F1 is the mean over the classes that the set has."
     columns = ("set", *(score.name for score in CLASSES.values()))
-    return [Table("Which tumour", columns, rows, note)] if rows else []
+    return [Table("Tumour type", columns, rows, note)] if rows else []
 
 
 def _estimate(score: Score, scores: Mapping, key: str) -> str:
@@ -116,7 +117,7 @@ def _estimate(score: Score, scores: Mapping, key: str) -> str:
 
 def _worst(name: str) -> tuple[str, str]:
     return (
-        f"{spoken(name)}: tumours missed most surely and the surest false alarms, with Grad-CAM of the answer; a line "
-        "marks the lesion where a mask is known.",
+        f"{spoken(name)}: the most confident misses and false alarms, with Grad-CAM of the predicted class; a line "
+        "marks the lesion if there is a mask.",
         f"Slices of {spoken(name)} with wrong answers, and heat maps over them",
     )

@@ -1,10 +1,10 @@
-"""Where the classifier looks (Figure 13), how much of that is the lesion, and whether seeds agree."""
+"""Where the classifier looks (Figure 13), how much of the heat is in the lesion, and whether seeds agree."""
 
 from collections.abc import Mapping
 
 from btlib.images.data.classes import CLASSES
 from btlib.report.blocks import Block, Section, Table, Text
-from btlib.report.scores import PERCENT, SHARE, Score, count, spoken
+from btlib.report.figures.numbers import PERCENT, SHARE, Score, count, spoken
 from btlib.report.study import Study
 
 MEASURES = {
@@ -15,7 +15,7 @@ MEASURES = {
 }
 AGREEMENT = {
     "agreement": Score("same image, other seed", 2),
-    "shuffled": Score("another image of the class", 2),
+    "shuffled": Score("other image of the class", 2),
 }
 
 
@@ -24,7 +24,7 @@ def gradcam_section(study: Study) -> Section:
     captions = {
         f"{label}.png": (
             f"True class {spoken(label)}: slice, heat map of each backbone and fused; errors first. A line marks the "
-            "lesion where a mask is known (the paper's Figure 13).",
+            "lesion if there is a mask (the paper's Figure 13).",
             f"Grad-CAM overlays of {spoken(label)} slices",
         )
         for label in CLASSES
@@ -39,20 +39,20 @@ def gradcam_section(study: Study) -> Section:
 
 
 def finding(found: Mapping) -> str:
-    """Does the fused map find the lesion better than a map that knows nothing?"""
+    """Whether the fused map has more heat in the lesion than a uniform map."""
     if not found["n_with_mask"]:
         return (
-            "These images have no lesion masks, so nothing is measured: the heat maps below can be looked at, and "
-            "prove nothing about what the classifier reads."
+            "These images have no lesion masks, so nothing is measured: the heat maps below are illustrations, and "
+            "prove nothing about what the classifier uses."
         )
     name, whole = fused(found["maps"])
     low, high = whole["ci95"]["heat_over_uniform"]
-    verdict = "more than" if low > 1 else "less than" if high < 1 else "no more than chance allows above"
+    verdict = "more than" if low > 1 else "less than" if high < 1 else "not significantly different from"
     return (
-        f"Of the {spoken(name)} map {SHARE.said(whole['heat_share'])} of the heat lies in the lesion, "
+        f"The {spoken(name)} map has {SHARE.said(whole['heat_share'])} of its heat in the lesion, "
         f"{verdict} the {SHARE.said(whole['lesion_share'])} of a uniform map; the hottest point hits the lesion in "
-        f"{SHARE.said(whole['pointing_hit'])} of {count(whole['n'])} slices. The paper reports no such number and says "
-        "that its maps are consistently concentrated in the tumour."
+        f"{SHARE.said(whole['pointing_hit'])} of {count(whole['n'])} slices. The paper reports no such number, but "
+        "states that its maps are consistently concentrated in the tumour."
     )
 
 
@@ -63,7 +63,7 @@ def fused(maps: Mapping[str, Mapping]) -> tuple[str, Mapping]:
 
 
 def heat_tables(found: Mapping) -> list[Table]:
-    """Each map by true class (or grade); nothing without masks."""
+    """Each map by true class (or grade); empty without masks."""
     maps = {name: parts for name, parts in found["maps"].items() if parts["all"]["n"]}
     if not maps:
         return []
@@ -79,8 +79,8 @@ def heat_tables(found: Mapping) -> list[Table]:
     ]
     columns = ("map", "of", "n", *(measure.name for measure in MEASURES.values()))
     note = (
-        "A uniform map has the lesion's share of the area in the lesion; heat over uniform is 1 for a map that knows "
-        "nothing. 95 % intervals."
+        "In a uniform map, the lesion's share of the heat is its share of the area; heat over uniform is 1 for an "
+        "uninformative map. 95 % intervals."
     )
     return [Table("Heat against lesion masks", columns, rows, note)]
 
@@ -88,7 +88,7 @@ def heat_tables(found: Mapping) -> list[Table]:
 def _consistency(study: Study) -> list[Block]:
     found = study.scores("gradcam_consistency")
     if not found["maps"]:
-        return [Text("Agreement between seeds was not measured: it needs the fusion table's main arm under two seeds.")]
+        return [Text("Agreement between seeds was not measured: it needs two seeds of the fusion table's main arm.")]
     rows = [
         (
             spoken(name),
@@ -100,7 +100,7 @@ def _consistency(study: Study) -> list[Block]:
         for part, scores in parts.items()
     ]
     note = (
-        f"Mean correlation of heat maps over {found['seeds']} seeds of the fusion table's main arm. Maps are about the "
-        "image only as far as the first column is above the second. The paper calls its maps highly consistent."
+        f"Mean correlation of heat maps over {found['seeds']} seeds of the fusion table's main arm. Maps depend on the "
+        "image only as far as the first column exceeds the second. The paper calls its maps highly consistent."
     )
     return [Table("Consistency between seeds", ("map", "of", "n", *(m.name for m in AGREEMENT.values())), rows, note)]

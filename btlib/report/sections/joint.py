@@ -1,12 +1,12 @@
-"""The 3D study: outlines, grades, the ablation (its Table 1), missing modalities, uncertainty and where it looks."""
+"""The 3D study: segmentation, grading, ablation (its Table 1), missing modalities, uncertainty and heat maps."""
 
 from collections.abc import Mapping, Sequence
 
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
-from btlib.report.figures.uncertainty_names import UNCERTAINTY_NAMES
-from btlib.report.figures.volume_tables import claims
+from btlib.report.figures.numbers import NOTHING, PERCENT, Score, count, p_value, spoken
+from btlib.report.figures.volume_claims import claims, uncertainty_name
 from btlib.report.figures.wording import named_lines
-from btlib.report.scores import JOINT_SCORES, NOTHING, PERCENT, Score, count, p_value, spoken
+from btlib.report.scores import JOINT_SCORES
 from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
 from btlib.report.study import Study
@@ -22,13 +22,13 @@ SCORE_FIGURES = {
 }
 UNCERTAINTY_FIGURE = {
     "uncertainty.png": (
-        "What the uncertainty is worth: does it find errors?",
+        "Uncertainty as an error detector.",
         "Areas under the ROC curve of each method, and the error left when the least certain voxels are set aside",
     ),
 }
 ABLATION_FIGURES = {
     "forest.png": ("Arms against the full network.", "Forest plot of the arms"),
-    "modalities.png": ("Dice with each choice of modalities.", "Bars of Dice for the 15 choices of modalities"),
+    "modalities.png": ("Dice with each subset of modalities.", "Bars of Dice for the 15 subsets of modalities"),
 }
 CURVES = {"curves.png": ("Training curves of the joint network.", "Loss and Dice over the epochs")}
 
@@ -37,8 +37,8 @@ def joint_section(study: Study) -> Section:
     found, table = study.scores("joint3d"), study.scores("ablation_joint")
     blocks: list[Block] = [
         Text(
-            "The 3D paper prints no numbers in its text and its Table 1 is a picture, so nothing of it can be put "
-            "beside these. Dice and HD95 are on the grid of the input files."
+            "The 3D paper gives no numbers in its text and its Table 1 is a picture, so there is nothing to compare "
+            "these scores with. Dice and HD95 are on the grid of the input files."
         ),
         Heading("Scores"),
         headline_table(found),
@@ -76,7 +76,7 @@ def headline_table(found: Mapping) -> Table:
     ]
     note = (
         f"{count(found['n_test'])} test cases of {count(found['n_patients'])} patients, {count(found['n_segmented'])} "
-        f"with a segmentation, {count(found['n_graded'])} with a grade. A bootstrap shrinks to a point where no "
+        f"with a segmentation, {count(found['n_graded'])} with a grade. A bootstrap interval shrinks to a point if no "
         "case is wrong; the exact interval does not."
     )
     return Table("Test cases", ("score", "value", "95 % interval", "exact interval"), rows, note)
@@ -102,7 +102,7 @@ def _ablation(study: Study, table: Mapping) -> list[Block]:
     return [
         arm_table(rows),
         difference_table(rows),
-        Bullets(reading, "Does joint help? What was found, and what the tests assume"),
+        Bullets(reading, "Does joint training help? Findings, and what the tests assume"),
     ]
 
 
@@ -159,8 +159,8 @@ def _missing(found: Mapping) -> list[Block]:
     average = found["average"]
     body.append(("average", *(s.said(average[arm]["mean"][name]) for name, s in scores.items() for arm in arms)))
     how = {"full": "with", "no_modality_dropout": "without"}
-    columns = ("given", *(f"{short}\n{how.get(arm, arm)}" for short in MISSING_SCORES.values() for arm in arms))
-    note = "With and without modality dropout in training. What is missing is given as 0, the mean of the brain."
+    columns = ("modalities", *(f"{short}\n{how.get(arm, arm)}" for short in MISSING_SCORES.values() for arm in arms))
+    note = "With and without modality dropout in training. Missing modalities are set to 0, the mean of the brain."
     if found["difference"]:
         changes = [f"{s.name} {_change(s, found['difference'][name])}" for name, s in scores.items()]
         note += " Average, with minus without: " + "; ".join(changes) + "."
@@ -171,7 +171,7 @@ def _missing(found: Mapping) -> list[Block]:
 def _uncertainty(title: str, rows: Sequence[Mapping]) -> list[Block]:
     body = [
         (
-            UNCERTAINTY_NAMES.get(row["method"], spoken(row["method"])),
+            uncertainty_name(row["method"]),
             AREA.estimate(row["voxel_error_auroc"], row["ci95"]["voxel_error_auroc"]),
             SHARE.said(row["voxel_error_rate"]),
             AREA.estimate(row["grade_error_auroc"], row["ci95"]["grade_error_auroc"]),

@@ -1,13 +1,14 @@
-"""The headline: what is left of the accuracy when less can be remembered, rung by rung, and in other hospitals."""
+"""The headline: accuracy rung by rung, with less and less to memorise, and in other hospitals."""
 
 from collections.abc import Mapping, Sequence
 
 from btlib.images.data.separation import IMAGE, NEAR_COPY, PATIENT, RUNGS, rung, separation
 from btlib.report.blocks import Block, Bullets, Figure, Figures, Heading, Section, Table, Text
+from btlib.report.figures.numbers import NOTHING, Score, spoken
 from btlib.report.ladder import KNOWN, STEPS, Climb, recorded_climbs, this_climb
 from btlib.report.ladder_figure import ladder_figure
 from btlib.report.pictures import drawn
-from btlib.report.scores import ACCURACY, NOTHING, Score, spoken
+from btlib.report.scores import ACCURACY
 from btlib.report.sections.external import AREA, WITHIN, against_chance
 from btlib.report.study import Study
 
@@ -16,27 +17,28 @@ SAID = {
     IMAGE: "by image",
     NEAR_COPY: "with near copies apart",
     PATIENT: "when no known patient is on both sides",
-    KNOWN: "on those of these images whose patient is known",
+    KNOWN: "when only images of known patients count",
 }
 CAPTION = (
     "The ladder: accuracy of each recipe by what the split keeps apart, from the paper's protocol downwards, and its "
-    "AUC within patients on slices of other hospitals, with 95 % intervals."
+    "AUC within patients on slices from other hospitals, with 95 % intervals."
 )
 NOTE = (
-    "Below each value its 95 % interval. The rungs have different test images; one seed each. AUC within patients: of "
-    "the network whose split keeps known patients apart; see “Other hospitals” for what it is."
+    "95 % intervals are below the values. The rungs have different test images; one seed each. AUC within patients is "
+    "for the network whose split keeps known patients apart; see “Other hospitals” for its definition."
 )
 
 
 def ladder_section(study: Study) -> Section:
-    """The recorded recipes, then this run's own place, which is labelled with what its data are."""
+    """The recorded recipes, then this run's place, with the label of its data."""
     paper, note = study.paper["headline"]["accuracy"], study.notes["images"]
     recorded, this = recorded_climbs(study.recorded), this_climb(study)
     blocks: list[Block] = [
         Text(
-            "A test image is easy when its copy or its patient was trained on. The first rung is the paper's protocol, "
-            f"split by image ({ACCURACY.said(paper)} there); each further one takes something away that could be "
-            "remembered. The last step leaves the data set: slices of other hospitals, on which nothing was trained."
+            "A test image is easy if the network was trained on a copy of it or on its patient. The first rung is the "
+            f"paper's protocol, split by image ({ACCURACY.said(paper)} there); each further rung removes something "
+            "that could be memorised. The last step leaves the data set: slices from other hospitals, none of which "
+            "was used in training."
         )
     ]
     if recorded:
@@ -45,8 +47,8 @@ def ladder_section(study: Study) -> Section:
             ladder_table("The ladder, recorded runs on real images", recorded, BADGE, paper),
         ]
     else:
-        blocks.append(Text("No run is recorded here."))
-    charted = [*recorded, *([] if note else [this])]  # phantoms have no place among patients
+        blocks.append(Text("There are no recorded runs."))
+    charted = [*recorded, *([] if note else [this])]  # phantoms are not compared with patients
     if any(step in STEPS for climb in charted for step in climb.steps):
         picture = drawn(ladder_figure(charted, paper))
         badge = BADGE if note else "real images"
@@ -57,11 +59,11 @@ def ladder_section(study: Study) -> Section:
         Text(sentence(this)),
         ladder_table("This run on the ladder", [this], note),
     ]
-    return Section("ladder", "The ladder: what the split flatters", blocks)
+    return Section("ladder", "The ladder: how the split affects accuracy", blocks)
 
 
 def sentence(climb: Climb) -> str:
-    """One recipe in plain words."""
+    """One recipe in a sentence."""
     parts = [f"{ACCURACY.said(found.value)} {SAID.get(step, step)}" for step, found in climb.steps.items()]
     said = f"{climb.title}: accuracy {', '.join(parts)}."
     outside = [
@@ -71,7 +73,7 @@ def sentence(climb: Climb) -> str:
     ]
     if not outside:
         return said
-    return f"{said} On slices of other hospitals its AUC within patients is {' and '.join(outside)}."
+    return f"{said} On slices from other hospitals, its AUC within patients is {' and '.join(outside)}."
 
 
 def verdict_words(scores: Mapping) -> str:
@@ -80,19 +82,19 @@ def verdict_words(scores: Mapping) -> str:
 
 
 def place_words(study: Study) -> str:
-    """On which rung this run stands, and why."""
+    """The rung of this run, and why."""
     audit, split_by = study.scores("audit"), study.params["split_by"]
     place, kept = rung(audit, split_by), separation(audit, split_by)
     where = f"on the rung “{RUNGS[place]}”" if place else "on no rung"
     what = study.notes["images"] or "real images"
-    return f"This run ({what}) is split by {split_by} and stands {where}. {kept[0].upper()}{kept[1:]}."
+    return f"This run ({what}) is split by {split_by} and is {where}. {kept[0].upper()}{kept[1:]}."
 
 
 def ladder_table(caption: str, climbs: Sequence[Climb], badge: str, paper: float | None = None) -> Table:
-    """A row for each recipe, below the paper's where that is given; a column for each step that any has.
+    """A row for each recipe, below the paper's if given; a column for each step that occurs.
 
     Args:
-        paper: the accuracy that the paper prints, split by image.
+        paper: the accuracy that the paper reports, split by image.
     """
     steps = [step for step in STEPS if any(step in climb.steps for climb in climbs)]
     steps += [step for climb in climbs for step in climb.steps if step not in STEPS]
@@ -120,12 +122,12 @@ def ladder_table(caption: str, climbs: Sequence[Climb], badge: str, paper: float
 
 
 def alternative(climbs: Sequence[Climb]) -> str:
-    """What the chart shows, for those who cannot see it."""
+    """The alternative text of the chart."""
     return " ".join(["Dots with intervals, a row for each rung and each set.", *map(sentence, climbs)])
 
 
 def _below(score: Score, value: float | None, ends: Sequence[float] | None) -> str:
-    """The interval below the value."""
+    """The value with the interval below it."""
     if value is None:
         return NOTHING
     return f"{score.said(value)}\n{score.interval(ends)}" if ends else score.said(value)

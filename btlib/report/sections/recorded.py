@@ -1,4 +1,4 @@
-"""Recorded runs on real images, which are other runs than this one, on their rungs beside the paper's protocol."""
+"""Recorded runs on real images (not this run), on their rungs, beside the paper's protocol."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,8 +6,9 @@ from btlib.core.metrics.classification import METRICS
 from btlib.core.metrics.metric import Shown, names
 from btlib.images.data.separation import IMAGE, PATIENT, RUNGS
 from btlib.report.blocks import Block, Section, Table, Text
+from btlib.report.figures.numbers import NOTHING, SHARE, count, spoken
 from btlib.report.ladder import rung_of, rung_words
-from btlib.report.scores import ACCURACY, NOTHING, SCORES, SHARE, count, spoken
+from btlib.report.scores import ACCURACY, SCORES
 from btlib.report.sections.external import TUMOR_OR_NONE
 from btlib.report.sections.gradcam import MEASURES
 from btlib.report.study import Study
@@ -20,11 +21,11 @@ ORDER = (*RUNGS, None)
 
 def recorded_section(study: Study) -> Section:
     about = Text(
-        "These are not this run. They are recorded runs of this pipeline on real images, kept in docs/runs/, by "
-        "what their split kept apart; the ladder at the top is made of them. What this run's own data would leak "
-        "under each split is in the data audit."
+        "These are not this run, but recorded runs of this pipeline on real images, kept in docs/runs/ and sorted by "
+        "what their split kept apart; the ladder at the top is drawn from them. The data audit shows what this run's "
+        "own data would leak under each split."
     )
-    blocks = recorded_blocks(study.recorded, study.paper["headline"]) or [Text("No run is recorded here.")]
+    blocks = recorded_blocks(study.recorded, study.paper["headline"]) or [Text("There are no recorded runs.")]
     return Section("recorded", "Recorded runs on real images", [about, *blocks])
 
 
@@ -66,19 +67,19 @@ def accuracy_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table
         "test images with a near copy in train",
         "errors",
         "accuracy [95 %]",
-        "minus the paper [95 %], points",
+        "difference from the paper [95 %], points",
         "accuracy, images of known patients",
     )
     marked = frozenset(number for number, run in enumerate(runs, start=1) if rung_of(run) == PATIENT)
-    note = "Marked: no known patient on both sides. Near copies in any orientation."
+    note = "Marked: no known patient on both sides. Near copies count in any orientation."
     folds = sorted({run["folds"] for run in runs if run.get("folds")})
     if folds:
-        note += f" Their errors are of all test folds pooled ({' or '.join(map(str, folds))} folds)."
+        note += f" Their errors are pooled over all test folds ({' or '.join(map(str, folds))} folds)."
     return Table("Accuracy, recorded runs", columns, rows, note, marked, badge=BADGE)
 
 
 def score_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table:
-    """Under each score: the difference from the paper with its interval."""
+    """Every other score, with the difference from the paper and its interval below."""
     rows = [("the paper", RUNGS[IMAGE], *(SCORES[name].said(paper.get(name)) for name in OTHERS))]
     for run in runs:
         cells = []
@@ -87,13 +88,13 @@ def score_table(runs: Sequence[Mapping], paper: Mapping[str, float]) -> Table:
             difference = SCORES[name].difference(value, paper.get(name), ends)
             cells.append(f"{SCORES[name].estimate(value, ends)}\n{difference}")
         rows.append((run["title"], rung_words(run), *cells))
-    note = "Below each score: minus the paper, with the run's own interval."
+    note = "Below each score: the difference from the paper, with the run's own interval."
     columns = ("run", "split", *(SCORES[name].name for name in OTHERS))
     return Table("Other scores, recorded runs", columns, rows, note, badge=BADGE)
 
 
 def external_tables(runs: Sequence[Mapping]) -> list[Table]:
-    """Sets of other hospitals, run by run; nothing where none was tried."""
+    """Sets from other hospitals, run by run; empty if none was tested."""
     rows = [
         (
             run["title"],
@@ -106,12 +107,12 @@ def external_tables(runs: Sequence[Mapping]) -> list[Table]:
         for name, scores in (run.get("external") or {}).items()
     ]
     columns = ("run", "set", "images", "patients", *(score.name for score in TUMOR_OR_NONE.values()))
-    note = "Nothing was trained on these slices: some tumour against none. 95 % intervals over patients."
+    note = "None of these slices was used in training; any tumour against none. 95 % intervals over patients."
     return [Table("Other hospitals, recorded runs", columns, rows, note, badge=BADGE)] if rows else []
 
 
 def heat_tables(runs: Sequence[Mapping]) -> list[Table]:
-    """Grad-CAM against lesion masks, run by run; nothing where none was measured."""
+    """Grad-CAM against lesion masks, run by run; empty if none was measured."""
     rows = [
         (
             run["title"],
@@ -123,7 +124,7 @@ def heat_tables(runs: Sequence[Mapping]) -> list[Table]:
         if (heat := run.get("gradcam"))
     ]
     columns = ("run", "map", "n", *(measure.name for measure in MEASURES.values()))
-    note = "A uniform map has the lesion's share of the area in the lesion. 95 % intervals."
+    note = "In a uniform map, the lesion's share of the heat is its share of the area. 95 % intervals."
     return [Table("Heat against lesion masks, recorded runs", columns, rows, note, badge=BADGE)] if rows else []
 
 

@@ -1,9 +1,10 @@
-"""What is left of accuracy and calibration when images are corrupted, model beside model."""
+"""Accuracy and calibration of the models on corrupted images."""
 
 from btlib.images.evaluation.robustness import READING
 from btlib.report.blocks import Bullets, Section, Table
+from btlib.report.figures.numbers import count, spoken
 from btlib.report.figures.wording import named_lines
-from btlib.report.scores import ACCURACY, SCORES, count, spoken
+from btlib.report.scores import ACCURACY, SCORES
 from btlib.report.study import Study
 
 MAIN = "main"
@@ -44,7 +45,7 @@ def robustness_section(study: Study) -> Section:
     )
     note = f"On {count(found['n_test'])} test images. '{MAIN}' is this run's classifier; the others are ablation arms."
     blocks = [
-        Table("Over all corruptions", columns, summary, note + " The paper claims robustness and measures none."),
+        Table("Over all corruptions", columns, summary, note + " The paper claims robustness but does not measure it."),
         Table("Accuracy by corruption, mean over severities", ("corruption", *map(spoken, models)), rows),
         *study.figures("robustness", FIGURES),
         *study.figures("corruptions", EXAMPLES),

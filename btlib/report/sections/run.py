@@ -1,9 +1,9 @@
-"""What was run: code, data, environment, time, every parameter."""
+"""The run: code, data, environment, time and every parameter."""
 
 from typing import Any
 
 from btlib.report.blocks import Section, Table
-from btlib.report.scores import NOTHING, SHARE
+from btlib.report.figures.numbers import NOTHING, SHARE
 from btlib.report.study import Study
 
 
@@ -24,13 +24,14 @@ def run_section(study: Study) -> Section:
 
 
 HASHES = (
-    "The images' manifest holds the SHA-256 of every file, so that its own stands for the data; the volumes' manifest "
-    "holds names, grades, shapes and spacings. The revision is that of the working tree when this page was made."
+    "The images' manifest holds the SHA-256 of every file, so that its own hash identifies the data; the volumes' "
+    "manifest holds names, grades, shapes and spacings. The revision is that of the working tree when this page was "
+    "made."
 )
 
 
 def written(value: Any) -> str:
-    """A parameter as one reads it: lists with commas, nothing as a dash, small rates as 1e-05."""
+    """A parameter for readers: lists with commas, None as a dash, small rates as 1e-05."""
     if value is None or value == []:
         return NOTHING
     if isinstance(value, bool):
@@ -46,7 +47,7 @@ def _environment(study: Study) -> Table:
     environments = {name: card["environment"] for name, card in study.cards.items()}
     packages = sorted(set().union(*environments.values()))
     rows = [(package, *(found.get(package, NOTHING) for found in environments.values())) for package in packages]
-    return Table("Environment that trained", ("package", *environments), rows, words=True)
+    return Table("Training environment", ("package", *environments), rows, words=True)
 
 
 def _times(study: Study) -> Table:
@@ -55,6 +56,6 @@ def _times(study: Study) -> Table:
         (stage, f"{record['seconds']:,.1f}", SHARE.said(record["seconds"] / total), f"{record['peak_gib']:.1f}")
         for stage, record in study.timings.items()
     ]
-    note = "Each stage's last run on this machine, the longest first; what came from the cache is not listed."
+    note = "Each stage's last run on this machine, the longest first; cached stages are not listed."
     caption = f"Time of each stage: {total:,.0f} s over {len(rows)} stages"
     return Table(caption, ("stage", "seconds", "share", "peak memory, GiB"), rows, note, folded=True)

@@ -1,17 +1,17 @@
-"""Does the classifier read the lesion, or what comes with it?"""
+"""Shortcuts: does the classifier use the lesion or its context?"""
 
 from collections.abc import Mapping
 
 from btlib.images.evaluation.shortcuts import READING
 from btlib.report.blocks import Bullets, Section, Table
+from btlib.report.figures.numbers import NOTHING, PERCENT, Score, count, spoken
 from btlib.report.figures.wording import named_lines
-from btlib.report.scores import NOTHING, PERCENT, Score, count, spoken
 from btlib.report.study import Study
 
 SHARE = Score("share", 1, 100.0, PERCENT)
 AREA = Score("AUC")
 FIGURE = {"shortcuts.png": ("Views without the lesion, pasted lesions, contrasts.", "Bars of the tables above")}
-EXAMPLES = {"": ("What was shown: views and pasted lesions.", "Slices with parts blacked out and lesions pasted in")}
+EXAMPLES = {"": ("Examples of views and pasted lesions.", "Slices with parts blacked out and lesions pasted in")}
 MATCHED = {
     "grey_level_auc": ("tumour or none by grey levels alone (AUC)", AREA),
     "tumor_or_none": ("the classifier: tumour or none", SHARE),
@@ -47,13 +47,13 @@ def _views(views: Mapping[str, Mapping]) -> Table:
         for view in first
     ]
     note = "Accuracy. 'probe' was trained on that view alone, 'main' is this run's classifier."
-    return Table("What parts of the picture give away", ("what is shown", *views, "chance"), rows, note)
+    return Table("Accuracy from parts of the image", ("view", *views, "chance"), rows, note)
 
 
 def _pasted(pasted: Mapping[str, Mapping]) -> Table:
     rows = [
         (
-            {"none": "nothing", "control": "control, as grey as the brain"}.get(name, name),
+            {"none": "nothing", "control": "control, with the brain's grey level"}.get(name, name),
             count(part["n"]),
             SHARE.estimate(part["called_tumor"], part["ci95"]["called_tumor"]),
             SHARE.estimate(part["called_so"], part["ci95"]["called_so"]) if "called_so" in part else NOTHING,
@@ -72,8 +72,8 @@ def _matched(matched: Mapping[str, Mapping]) -> Table:
         ]
         rows.append((title, *cells))
     rows.append(("images", *(count(part["n"]) for part in matched.values())))
-    columns = ("what tells", *({"all": "all test images", "matched": "matched by grey level"}[k] for k in matched))
-    return Table("Images matched by their grey levels", columns, rows)
+    columns = ("predictor", *({"all": "all test images", "matched": "matched by grey level"}[k] for k in matched))
+    return Table("Images matched by grey level", columns, rows)
 
 
 def _contrasts(contrasts: Mapping[str, Mapping]) -> Table:

@@ -1,4 +1,4 @@
-"""The answer first: headline scores with their intervals, beside the paper's."""
+"""Headline scores with their intervals, beside the paper's."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,8 @@ from btlib.core.metrics import classification
 from btlib.core.metrics.metric import Shown, names
 from btlib.images.data.separation import separation
 from btlib.report.blocks import Number, Numbers, Section, Text
-from btlib.report.scores import JOINT_SCORES, SCORES, Score, count
+from btlib.report.figures.numbers import Score, count
+from btlib.report.scores import JOINT_SCORES, SCORES
 from btlib.report.study import Study
 from btlib.volumes.evaluation import metrics as joint
 
@@ -54,5 +55,5 @@ def _joint_words(study: Study, found: Mapping) -> str:
     )
     return (
         f"Segmentation and grading of {count(found['n_test'])} test volumes ({note or 'real volumes'}) of "
-        f"{count(found['n_patients'])} patients{wrong}. The 3D paper prints no numbers to put beside these."
+        f"{count(found['n_patients'])} patients{wrong}. The 3D paper gives no numbers to compare with."
     )

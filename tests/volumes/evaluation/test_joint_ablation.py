@@ -14,7 +14,7 @@ from btlib.core.metrics.significance import holm
 from btlib.core.runtime.artifacts import read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.report.figures.numbers import GLUE
-from btlib.report.figures.volume_tables import claims, comparison_markdown, joint_ablation_markdown
+from btlib.report.figures.volume_claims import claims
 from btlib.volumes.evaluation.ablation import joint_ablation_table
 from btlib.volumes.evaluation.metrics import COMPARED
 from btlib.volumes.evaluation.modalities import SUBSETS, modality_table
@@ -25,7 +25,6 @@ from btlib.volumes.evaluation.tables import (
     read_case_scores,
     read_comparison,
 )
-from btlib.volumes.evaluation.uncertainty import uncertainty_rows
 from tests.volumes.evaluation import joint_make
 
 ROOT = Path(__file__).parents[3]
@@ -205,19 +204,6 @@ def test_claims_state_the_direction_and_evidence_of_a_difference():
     assert claims({"rows": rows})[4].endswith("joint is worse, in each of 2 seeds.")
 
 
-def test_markdown_by_hand():
-    rows = [row("full", 0.8), row("no_attention", 0.5, (-0.3, -0.4, -0.2, 0.0004), seeds=2)]
-    rows[1]["seeds"].append({"seed": 2, "failed": "diverged"})
-    lines = joint_ablation_markdown({"rows": rows}).replace(GLUE, " ").splitlines()
-    assert lines[0] == "| arm | seeds | Dice WT | Dice TC | Dice ET | grade accuracy | grade AUC | grade ECE |"
-    mean = " 0.500 ± 0.010 |"
-    assert lines[3] == f"| no attention | 2 of 3 |{3 * mean} 50.00 ± 1.00 % |{2 * mean}"
-    assert lines[5].startswith("| arm minus full | Dice WT |")
-    change = " −0.300 [−0.400, −0.200], p < 0.001 |"
-    accuracy = " −30.00 [−40.00, −20.00], p < 0.001 |"
-    assert lines[7] == f"| no attention |{3 * change}{accuracy}{2 * change}"
-
-
 def missing(study: Comparison) -> dict:
     return modality_table(study.cohort, study.subsets, 15, 60, np.random.default_rng(0))
 
@@ -257,21 +243,6 @@ def test_missing_and_unknown_subsets_are_refused(study):
     runs["full", "t2+t1"] = runs.pop(("full", "t1+t2"))
     with pytest.raises(InputError, match=r"full: t1\+t2 is missing(.|\n)*full: unknown modalities t2\+t1"):
         modality_table(study.cohort, runs, 15, 20, np.random.default_rng(0))
-
-
-def test_the_text_holds_all_tables(study):
-    settings = (study.cohort, 20, np.random.default_rng(0))
-    doubt = uncertainty_rows(study.voxel_errors, study.grade_uncertainty, *settings)
-    text = comparison_markdown({"rows": list(table(study).values())}, missing(study), doubt)
-    assert [line for line in text.splitlines() if line.startswith("##")] == [
-        "## Does joint help?",
-        "## Missing modalities",
-        "## What uncertainty is worth",
-    ]
-    assert "\n| ● | ○ | ○ | ● | " in text and "\n| MC dropout, entropy | " in text
-    assert "Average, with minus without modality dropout: Dice WT +0." in text
-    tables = [line.count("|") for line in text.splitlines() if line.startswith("| ")]
-    assert sorted(set(tables)) == [6, 8, 9, 13]  # every line of a table has its columns
 
 
 @pytest.mark.parametrize(
@@ -323,8 +294,7 @@ def test_the_stage_writes_metrics_figures_and_text(compare):
     assert [line["arm"] for line in found["rows"]] == list(joint_make.ARMS)
     assert len(found["missing_modalities"]["rows"]) == 30 and len(found["uncertainty"]) == 2
     names = {path.name for path in Path("figures").iterdir()}
-    assert names == {"forest.png", "modalities.png", "uncertainty.png", "table.md"}
-    assert "Does joint help?" in Path("figures/table.md").read_text(encoding="utf-8")
+    assert names == {"forest.png", "modalities.png", "uncertainty.png"}
 
 
 def test_a_study_that_is_switched_off_gives_empty_tables(compare):
@@ -342,4 +312,4 @@ def test_a_study_that_is_switched_off_gives_empty_tables(compare):
         "missing_modalities": {"rows": [], "average": {}, "difference": None},
         "uncertainty": [],
     }
-    assert [path.name for path in Path("figures").iterdir()] == ["table.md"]
+    assert list(Path("figures").iterdir()) == []
