@@ -38,7 +38,7 @@ def main(ablation: Path, manifest: Path, split: Path, metrics: Path, scores_out:
     n_train = sum(read_json(split)["train"].values())
     rng = keyed_rng(p.seed, "bootstrap", table)
     settings = (n_train, p.evaluation.ece_bins, p.evaluation.bootstrap, rng, groups)
-    compared = ablation_table(arms, TABLES[table], *settings) if arms else {"rows": [], "assumptions": {}}
+    compared = ablation_table(arms, TABLES[table], *settings) if arms else {"rows": []}
     write_json(metrics, ablation_headline(compared))
     write_scores(scores_out, {"rows": compared["rows"]}, ABLATION_LEVELS)
     with atomic_path(figures) as folder:

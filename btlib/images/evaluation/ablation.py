@@ -8,7 +8,7 @@ import numpy as np
 from btlib.core.metrics.classification import CHUNK, COMPARED, resampled_scores
 from btlib.core.metrics.predictions import Predictions, mismatch
 from btlib.core.metrics.resampling import interval, stratified_weights
-from btlib.core.metrics.significance import ASSUMPTIONS, corrected_paired_t, holm, mcnemar, paired_t
+from btlib.core.metrics.significance import corrected_paired_t, holm, mcnemar, paired_t
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.core.runtime.errors import InputError, listed
 
@@ -46,7 +46,7 @@ def ablation_table(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> dict:
-    """The table as JSON: {"rows": one per arm in the given order, "assumptions": name -> sentence}.
+    """The table as JSON: {"rows": one per arm in the given order}; READING says what the numbers mean.
 
     A row holds arm; seeds (seed with the scores COMPARED, or with failed: the reason); mean, sd (sample, null with one
     seed) and ci95 per score; tests (paired_t, corrected_paired_t, mcnemar, each with p and p_holm; null for the
@@ -81,7 +81,7 @@ def ablation_table(
         }
         for name, runs in arms.items()
     ]
-    return {"rows": rows, "assumptions": ASSUMPTIONS | READING}
+    return {"rows": rows}
 
 
 def seed_mean_ci95(runs: Finished, bins: int, weights: np.ndarray) -> dict[str, list[float]]:

@@ -55,7 +55,7 @@ def robustness_table(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> dict:
-    """The table as JSON: {"models": model -> rows, "reading": name -> sentence}.
+    """The table as JSON: {"models": model -> rows}; READING says what the numbers mean.
 
     A model's rows hold clean; corruptions: name -> severities ("1" …), mean (over the severities) and its ci95; mca,
     drop and mean_ece over all corruptions; ci95 of clean, mca, drop and mean_ece. Scores are accuracy, ece and
@@ -79,7 +79,7 @@ def robustness_table(
         name: _model_rows({case: _scores(made, bins, weights) for case, made in cases.items()}, first.classes)
         for name, cases in runs.items()
     }
-    return {"models": models, "reading": READING}
+    return {"models": models}
 
 
 def _checked(runs: Mapping[str, Mapping[Case, Predictions]]) -> Predictions:
