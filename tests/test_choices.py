@@ -1,4 +1,4 @@
-"""What params.yaml may say is what the code can do, both ways: the schema cannot import the registries."""
+"""The schema's choices match the registries in the code; the schema cannot import these itself."""
 
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,7 +17,7 @@ from btlib.volumes.data.labels import CONVENTIONS
 
 
 def choices(key: str) -> set[str]:
-    """What the schema allows for a dotted key; of a union, its literal part."""
+    """The schema's choices for a dotted key; for a union, those of its literal part."""
     model: Any = Params
     for name in key.split("."):
         annotation = model.model_fields[name].annotation
@@ -36,7 +36,7 @@ REGISTRIES = {
 
 
 @pytest.mark.parametrize("key", REGISTRIES)
-def test_the_schema_offers_what_the_registry_has(key):
+def test_the_schema_offers_every_registry_entry(key):
     assert choices(key) == REGISTRIES[key]
 
 
@@ -45,7 +45,7 @@ def test_a_model_card_may_name_every_fusion():
 
 
 @pytest.mark.parametrize("name", FUSIONS)
-def test_every_fusion_keeps_the_contract(name):
+def test_every_fusion_has_the_declared_output_size(name):
     fusion = FUSIONS[name]((3, 5), 8, 2)
     fused = fusion((torch.rand(2, 3, 4, 4), torch.rand(2, 5, 2, 2)))
     assert fused.vector_BD.shape == (2, fusion.out_features)

@@ -1,4 +1,4 @@
-"""Links in the documents lead somewhere, and code that they name exists."""
+"""Links in the documents have targets, and the code that they name exists."""
 
 import re
 from pathlib import Path
@@ -12,15 +12,15 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relativ
 
 
 @each_page
-def test_links_lead_to_files(page):
+def test_links_point_to_files(page):
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
 @each_page
-def test_code_that_is_named_exists(page):
-    """`btlib/x.py`, `stages/x.py`, `tests/x.py` anywhere in the text."""
+def test_named_code_exists(page):
+    """Checks `btlib/x.py`, `stages/x.py` and `tests/x.py` anywhere in the text."""
     if page.name == "CHANGELOG.md":
         return
     named = set(

@@ -1,4 +1,4 @@
-"""Who may import whom, and what nobody may do. The layers stand in CONTRIBUTING.md."""
+"""Allowed imports between packages, and banned modules and calls. CONTRIBUTING.md describes the layers."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from tests.code import imported_modules, imports
 
 ROOT = Path(__file__).parents[1]
 
-# A room imports from itself and from these; the stages and the command line from every one of them.
+# A package imports from itself and from these; the stages and the command line from all of them.
 MAY_IMPORT = {
     "core": set(),
     "phantom": {"core"},
@@ -66,15 +66,15 @@ def calls(path):
             yield node, ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
 
 
-def test_every_room_has_its_place():
-    rooms = {part(path) for path in LIBRARY} - {"__init__"}
-    assert rooms <= set(MAY_IMPORT), "give the new room its place in MAY_IMPORT and in CONTRIBUTING.md"
+def test_every_package_is_listed():
+    packages = {part(path) for path in LIBRARY} - {"__init__"}
+    assert packages <= set(MAY_IMPORT), "add the new package to MAY_IMPORT and to CONTRIBUTING.md"
     in_core = {path.parent.name for path in (ROOT / "btlib/core").rglob("*.py")} - {"core"}
     assert in_core == set(MAY_IMPORT_IN_CORE)
 
 
 @pytest.mark.parametrize("path", [*LIBRARY, *STAGES], ids=relative)
-def test_imports_go_one_way(path):
+def test_imports_follow_the_layers(path):
     own = part(path)
     names = [name.split(".") for name in imports(path) if name.startswith("btlib.")]
     assert {name[1] for name in names} <= MAY_IMPORT.get(own, set()) | {own}
@@ -89,7 +89,7 @@ def test_imports_go_one_way(path):
 @pytest.mark.parametrize(
     "path", [path for folder in EVALUATION for path in sorted((ROOT / "btlib" / folder).glob("*.py"))], ids=relative
 )
-def test_evaluation_reaches_no_network_library(path):
+def test_evaluation_imports_no_deep_learning_library(path):
     files = [path, *(ROOT / module for module in imported_modules(path, ROOT))]
     own = [file for file in files if not file.is_relative_to(ROOT / "btlib/core/runtime")]
     assert not {name.split(".")[0] for file in own for name in imports(file)} & {"torch", "timm", "monai", "lightning"}
@@ -97,7 +97,7 @@ def test_evaluation_reaches_no_network_library(path):
 
 @pytest.mark.parametrize("path", [path for path in LIBRARY if path.name == "__init__.py"], ids=relative)
 def test_packages_re_export_nothing(path):
-    """Otherwise every stage would depend on every module."""
+    """Re-exports would make every stage depend on every module."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     assert [ast.unparse(node) for node in body if not isinstance(node, ast.Expr)] == []
 
@@ -118,8 +118,8 @@ def test_no_pickle_no_shell_no_eval(path):
 
 
 @pytest.mark.parametrize("path", [*LIBRARY, *STAGES], ids=relative)
-def test_only_artifacts_writes_files_by_itself(path):
-    """Everything else goes through btlib.core.runtime.artifacts, so that an output is whole or absent."""
+def test_only_artifacts_writes_files_directly(path):
+    """Everything else goes through btlib.core.runtime.artifacts, so that an output is complete or absent."""
     if path == ROOT / "btlib/core/runtime/artifacts.py":
         return
     text = path.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def test_only_artifacts_writes_files_by_itself(path):
 
 
 def test_every_library_in_use_is_declared():
-    """What is only there because something else needs it may go with the next `make lock`."""
+    """A library that is installed only for another one may disappear with the next `make lock`."""
     declared = {
         re.split(r"[^\w.-]", entry)[0].lower()
         for entry in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]

@@ -16,7 +16,7 @@ from btlib.core.settings.schema import known_keys
 from tests.code import code_folders, imported_modules, keys_read
 
 ROOT = Path(__file__).parents[1]
-ORDER_ONLY = "data/params.checked"  # a dependency that makes a stage wait, without being read
+ORDER_ONLY = "data/params.checked"  # a dependency that a stage waits for but does not read
 
 
 def load_stages():
@@ -25,13 +25,13 @@ def load_stages():
 
 ENTRIES = load_stages()
 STAGES = {name: stage.get("do", stage) for name, stage in ENTRIES.items()}
-# What `foreach` goes through: words, or sections of params.yaml, which stand in a command as "${item.root}".
+# The items of `foreach`: words, or sections of params.yaml, which commands use as "${item.root}".
 ITEMS = {name: entry["foreach"] if isinstance(entry.get("foreach"), list) else [] for name, entry in ENTRIES.items()}
 each_stage = pytest.mark.parametrize("name", STAGES)
 
 
 def names(entries):
-    """Paths of a list whose entries are `path` or `{path: options}`."""
+    """The paths in a list of `path` or `{path: options}`."""
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
@@ -53,7 +53,7 @@ def script_of(stage):
 
 @each_stage
 def test_code_folders_are_those_that_the_stage_imports_from(name):
-    """None is missing, none is listed for nothing, and what draws is none of what is trained."""
+    """None is missing or superfluous, and training does not depend on drawing code."""
     stage = STAGES[name]
     script, *folders = [dep for dep in stage["deps"] if dep.startswith(("stages/", "btlib/"))]
     assert ROOT / script == script_of(stage)
@@ -63,14 +63,14 @@ def test_code_folders_are_those_that_the_stage_imports_from(name):
 
 
 @each_stage
-def test_params_are_those_that_the_stage_reads(name):
+def test_params_match_those_that_the_stage_reads(name):
     listed = [key for key in STAGES[name].get("params", []) if isinstance(key, str)]
     assert listed == keys_read(script_of(STAGES[name]))
     assert set(listed) <= set(known_keys())
 
 
 @each_stage
-def test_paths_of_the_command_are_declared_and_the_other_way_round(name):
+def test_paths_of_the_command_are_declared_and_vice_versa(name):
     stage = STAGES[name]
     words = shlex.split(stage["cmd"])[2:]
     options, paths = words[::2], words[1::2]
@@ -84,7 +84,7 @@ def test_paths_of_the_command_are_declared_and_the_other_way_round(name):
 def test_paths_from_params_are_quoted(name):
     """So that images.root may hold spaces."""
     cmd = STAGES[name]["cmd"]
-    cmd = cmd.replace("${item}", "").replace("${item.name}", "")  # plain words, as the schema sees to
+    cmd = cmd.replace("${item}", "").replace("${item.name}", "")  # plain words, by the schema
     assert cmd.count('"${') == cmd.count("${"), f'write "${{images.root}}" with its quotes in: {cmd}'
 
 
@@ -111,7 +111,7 @@ def test_data_deps_come_from_another_stage_or_from_git(name):
 
 
 @each_stage
-def test_the_script_says_which_stage_it_is(name):
+def test_the_script_names_its_stage(name):
     script = script_of(STAGES[name])
     assert ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).startswith(f"Stage {script.stem}: ")
     assert name.split("@")[0] == script.stem
@@ -143,7 +143,7 @@ def test_every_script_has_its_stage():
 
 
 def test_every_stage_waits_for_the_check():
-    """Directly or through others, so that `dvc repro` of the whole runs the check first."""
+    """Directly or through others, so that a full `dvc repro` runs the check first."""
     made_by = {path: name for name, stage in STAGES.items() for path in outputs(stage)}
 
     def waits(name):
@@ -154,7 +154,7 @@ def test_every_stage_waits_for_the_check():
     assert [name for name in STAGES if name != "check" and not waits(name)] == []
 
 
-# How the code is read
+# Reading the code
 
 
 def test_imports_are_followed_through_functions_and_circles_but_not_through_the_loader_of_params(tmp_path):
@@ -202,7 +202,7 @@ def dvc(project, *arguments):
 
 
 def refused(done):
-    """The whole message of a run that must have stopped in stage check, before any other."""
+    """The output of a run, which must have stopped in stage check, before any other."""
     message = done.stdout + done.stderr
     assert done.returncode != 0, message
     assert [line for line in message.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
@@ -230,7 +230,7 @@ def test_dvc_repro_refuses_mistyped_and_missing_keys_before_any_other_stage(proj
 
 
 def test_dvc_exp_run_refuses_faulty_overrides_before_any_other_stage(project):
-    """DVC itself lets an added key and a value of the wrong type pass."""
+    """DVC itself accepts an added key and a value of the wrong type."""
     with edited_params(project, "seed: 0", "seed: 0"):
         message = refused(dvc(project, "exp", "run", "-S", "+mixup_alfa=1", "-S", "lr_stage1=abc"))
     assert "unknown key 'mixup_alfa' (did you mean 'mixup_alpha'?)" in message
@@ -238,7 +238,7 @@ def test_dvc_exp_run_refuses_faulty_overrides_before_any_other_stage(project):
     assert "Traceback" not in message
 
 
-def test_dvc_itself_refuses_to_override_a_key_that_is_not_there(project):
+def test_dvc_itself_refuses_to_override_an_unknown_key(project):
     done = dvc(project, "exp", "run", "-S", "mixup_alfa=1")
     assert done.returncode != 0
     assert "mixup_alfa" in done.stderr
@@ -246,7 +246,7 @@ def test_dvc_itself_refuses_to_override_a_key_that_is_not_there(project):
 
 
 def test_dvc_itself_names_the_images_root_that_it_cannot_find(project):
-    """dvc.yaml takes the folder from params.yaml, so DVC looks it up before it could run stage check."""
+    """dvc.yaml takes the folder from params.yaml, so DVC looks it up before it runs stage check."""
     with edited_params(project, "\nimages:", "\nimagse:"):
         done = dvc(project, "repro")
     assert done.returncode != 0
