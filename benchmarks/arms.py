@@ -1,8 +1,8 @@
-"""What sharing a frozen trunk saves: arms trained beside each other against the same arms one after the other.
+"""Time saved by sharing a frozen trunk: arms trained together against the same arms one by one.
 
 The same steps of the same arms, in one process, in alternating order; medians and the ratio of medians. Then the time
-of a step as a function of the number of arms, fitted as a + b · arms: a is what is shared. Random pixels and weights:
-the speed does not depend on what is seen. `--stages 1` leaves stage 2 out, which takes longer.
+per step as a function of the number of arms, fitted as a + b · arms, where a is the shared part. Random pixels and
+weights, since speed does not depend on the content. `--stages 1` skips stage 2, which takes longer.
 
 Run: python -m benchmarks.arms [--size 96] [--repeats 5] [--stages 1 2]
     [--backbones tf_efficientnet_lite0 tf_efficientnet_lite2]
@@ -25,7 +25,7 @@ from btlib.images.nets.classifier import Architecture, Classifier, build_classif
 from btlib.images.training.augment import Strength
 from btlib.images.training.learner import BatchSpec, ClassifierSettings, train_arms
 
-# Eight arms as in Tables 4 and 8: fusions, and settings of the loss.
+# Eight arms as in Tables 4 and 8: fusions and loss settings.
 FUSIONS = ("gated_cross_attention", "concatenation", "gated", "cross_attention", "pooled_attention")
 LOSSES = ({"focal_gamma": 1.0}, {"focal_gamma": 3.0}, {"label_smoothing": 0.1})
 ARMS = [(fusion, {}) for fusion in FUSIONS] + [(FUSIONS[0], changes) for changes in LOSSES]
@@ -49,7 +49,7 @@ UNFREEZE = {1: 0.0, 2: 0.2}  # share of the blocks that each stage trains
 
 
 def machine() -> str:
-    """Date, device and versions, for the head of every benchmark's output."""
+    """Date, device and versions, the first line of every benchmark's output."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     return f"{date.today()}, {device}, torch {torch.__version__}, Python {platform.python_version()}"
 
@@ -71,7 +71,7 @@ class Bench:
         return build_classifier(Architecture(self.backbones, fusion, 256, 4, 0.3, CLASSES), self.states, 0)
 
     def seconds(self, arms: list[tuple[str, dict]]) -> float:
-        """Of one epoch of `STEPS` steps, with a validation set of four images."""
+        """Time of one epoch of `STEPS` steps, with a validation set of four images."""
         pairs = [(ClassifierSettings(name=f"arm {n}", **SETTINGS | c), self.net(f)) for n, (f, c) in enumerate(arms)]
         rows = np.arange(len(self.data.labels))
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the quick gradient of wide depthwise weights saves: a training step of whole backbones with it and without.
+"""Time saved by the fast gradient of wide depthwise weights: a training step of whole backbones with and without it.
 
 Forward, loss and backward of all layers on random pixels, in one process, in alternating order; medians.
 
@@ -37,7 +37,7 @@ def seconds(backbone: Backbone, images: torch.Tensor) -> float:
 
 
 def compare(name: str, size: int, repeats: int) -> tuple[float, float]:
-    """Median seconds of a step, plain and quick."""
+    """Median seconds per step, plain and quick."""
     quick = Backbone(name).to(memory_format=torch.channels_last).train()
     nets = {"plain": as_before(quick), "quick": quick}
     images = torch.rand(BATCH, 3, size, size).contiguous(memory_format=torch.channels_last)

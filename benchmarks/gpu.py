@@ -1,11 +1,11 @@
-"""What one GPU gives: exactness first, then speed, part by part, most important first, and what there is as JSON.
+"""Accuracy and speed on one GPU, the most important parts first, with the results so far as JSON.
 
-1. card, versions, the peak of bf16 matrix products here; fp32 on the card against the CPU, bf16 losses against fp32;
+1. GPU, versions, peak speed of bf16 matrix products; fp32 on the GPU against the CPU, bf16 losses against fp32;
 2. the paper's pair at 224 px with random weights: frozen forward pass, steps of stage 1 and 2, memory;
-3. eight arms beside each other against one by one (stage 1);
+3. eight arms together against one by one (stage 1);
 4. the joint network at 128³ on random volumes: steps per second, memory.
 
-A part that no time is left for is named in the JSON as not run. On a CPU everything runs in a tiny form.
+The JSON lists parts for which no time was left as not run. On a CPU everything runs at a tiny size.
 
 Run: python -m benchmarks.gpu --out gpu.json [--minutes 5]
 """
@@ -34,7 +34,7 @@ PIXELS, CUBE, MATRIX, REPEATS = (224, 128, 8192, 20) if CUDA else (32, 16, 256, 
 
 
 def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median wall time of one call, after three that do not count."""
+    """Median wall time of one call, after three warm-up calls."""
     times = []
     for _ in range(repeats + 3):
         _wait()
@@ -46,13 +46,13 @@ def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def peak() -> dict:
-    """TFLOP/s of a square bf16 product."""
+    """TFLOP/s of a square bf16 matrix product."""
     a, b = (torch.randn(MATRIX, MATRIX, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
     return {"side": MATRIX, "tflops": 2 * MATRIX**3 / seconds(lambda: a @ b) / 1e12}
 
 
 def exactness() -> dict:
-    """Largest differences: logits fp32 here against the CPU, and the loss under bf16 autocast against fp32."""
+    """Largest differences: fp32 logits on the GPU against the CPU, and the loss in bf16 autocast against fp32."""
     torch.manual_seed(0)
     images = torch.rand(8, 3, PIXELS, PIXELS)
     volumes = torch.randn(1, 4, CUBE // 2, CUBE // 2, CUBE // 2)
@@ -60,7 +60,7 @@ def exactness() -> dict:
 
 
 def throughput() -> dict:
-    """The frozen forward pass by batch size, images/s."""
+    """Images/s of the frozen forward pass, by batch size."""
     net = _pair().to(DEVICE, memory_format=torch.channels_last)
     trunk = FrozenTrunk(net, net.cuts_for(0.0)).to(memory_format=torch.channels_last)
     found = {}
@@ -72,7 +72,7 @@ def throughput() -> dict:
 
 
 def training() -> dict:
-    """Seconds a step of each stage with one arm, and of stage 1 with eight arms together and one by one."""
+    """Seconds per step of each stage with one arm, and of stage 1 with eight arms together and one by one."""
     found = {}
     for stage, unfreeze in ((1, 0.0), (2, 0.2)):
         bench = Bench(list(PAIR), PIXELS, unfreeze)
@@ -89,7 +89,7 @@ def training() -> dict:
 
 
 def joint() -> dict:
-    """Forward and backward of the joint network on random volumes."""
+    """Speed and memory of forward and backward passes of the joint network on random volumes."""
     net = _joint().to(DEVICE)
     volumes = torch.randn(2, 4, CUBE, CUBE, CUBE, device=DEVICE)
 
@@ -117,7 +117,7 @@ def main(out: Path, minutes: float) -> None:
             results[name] = "not run: no time left"
             continue
         results[name] = part() | {"took_seconds": round(time.perf_counter() - before, 1)}
-        write_json(out, results)  # what there is survives a kill
+        write_json(out, results)  # so that partial results survive a kill
         print(name, results[name], flush=True)
     write_json(out, results)
 

@@ -1,6 +1,6 @@
-"""How memory and time grow: peak memory with the number of arms and of images, time of an epoch with the images.
+"""Scaling: peak memory with the number of arms and of images, time per epoch with the number of images.
 
-Every measurement is a process of its own, since peak memory never goes down. Random pixels; stage 1, one epoch.
+Every measurement runs in its own process, since peak memory never goes down. Random pixels; stage 1, one epoch.
 
 Run: python -m benchmarks.growth [--size 96]
 """
@@ -54,7 +54,7 @@ def main(size: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--arms", type=int, help="one case alone, as this script calls itself")
+    parser.add_argument("--arms", type=int, help="a single case, as this script calls itself")
     parser.add_argument("--images", type=int)
     given = parser.parse_args()
     if given.arms:

@@ -1,24 +1,24 @@
 """Dice against training time for our joint network, MONAI's AttentionUnet and SegResNet; seconds and memory per case.
 
-All see the same normalised cases (stage normalize_volumes), the same keyed batches and augmentation, for equal steps of
-the same optimiser, schedule, clipping and EMA, with the same Dice and cross-entropy. Ours is trained as stage
-train_joint does, with its deep outputs, its dropout and the grade's loss; the peers have neither. The peers have four
-levels, the coarsest at an eighth of the side, as ours has, and about as many parameters (printed). The rates were
-chosen for our network; `--peer-rate` gives the peers another.
+All train on the same normalised cases (stage normalize_volumes) with the same keyed batches and augmentation, for the
+same number of steps, with the same optimiser, schedule, clipping, EMA, and Dice and cross-entropy losses. Ours is
+trained as in stage train_joint, with deep outputs, dropout and the grade's loss; the peers have none of these. Like
+ours, the peers have four levels, the coarsest at an eighth of the side, and about as many parameters (printed). The
+learning rate was chosen for our network; `--peer-rate` sets another for the peers.
 
-- training: the contestants take turns by epoch, in rotating order, so that all meet the same load of the machine. The
-  clock runs over a contestant's own steps (forward, loss, backward, update, EMA). Making a batch costs all the same
-  and is told apart; the first step of each is repeated beforehand on a throwaway network.
-- Dice, outside the clock: of the averaged weights, on the validation cases, in one plain pass for everyone: MONAI's
-  sliding window over logits, without our mirroring; hard, mean over regions and cases, absent regions the BraTS way.
-- inference: from the normalised array to probabilities as an array, fp32. Ours as btlib predicts: the volume and its
-  mirror image, with grade and attention. The peers once plain and once with the mirror image too, since on a CPU
-  PyTorch picks slower convolutions for a single volume. Alternating order, medians, with the Dice of each.
-- memory: of a process of its own for each, over all validation cases, the peers plain: the peak of the process (CPU)
-  or of what PyTorch allocated (CUDA), and what it was before the first case. All run after btlib has told glibc to
-  keep freed memory.
+- training: the contestants take turns by epoch, in rotating order, so that all face the same machine load. Only a
+  contestant's own steps are timed (forward, loss, backward, update, EMA). Making a batch costs the same for all and is
+  reported separately; each contestant warms up with one step on a throwaway network.
+- Dice, not timed: averaged weights on the validation cases, in one plain pass for all: MONAI's sliding window over
+  logits, without our mirroring; hard, mean over regions and cases, absent regions scored as in BraTS.
+- inference: from the normalised array to an array of probabilities, fp32. Ours as btlib predicts: the volume and its
+  mirror image, with grade and attention. The peers both plain and with the mirror image, since on a CPU PyTorch picks
+  slower convolutions for a single volume. Alternating order, medians, with the Dice of each.
+- memory: each in its own process, over all validation cases, the peers plain: the peak of the process (CPU) or of
+  PyTorch's allocations (CUDA), and the level before the first case. All run after btlib has set glibc to keep freed
+  memory.
 
-On a GPU the peers may pick the fastest kernels; btlib keeps to deterministic ones.
+On a GPU the peers may use the fastest kernels; btlib uses deterministic ones.
 
 Run: python -m benchmarks.joint_peers [--epochs 14] [--threads 2] [--size 64] [--seed 0] [--repeats 5]
 """
@@ -71,7 +71,7 @@ WAYS = ((OURS, True), *((name, mirrored) for name in PEERS for mirrored in (Fals
 
 
 class PeerLearner:
-    """A segmentation network as an arm, as far as `Arm` and this script need it (`core.training.arms.Learner`)."""
+    """A segmentation network with the parts of `core.training.arms.Learner` that `Arm` and this script use."""
 
     def __init__(self, net: nn.Module):
         self.net = net
@@ -79,7 +79,7 @@ class PeerLearner:
         self.score = "dice"
 
     def losses(self, batch: Batch, key: tuple) -> tuple[Tensor, Tensor]:
-        """As of a `JointLearner` whose network has no deep outputs and does not grade."""
+        """As for a `JointLearner` whose network has no deep outputs and does not grade."""
         logits = self.net(batch.images)
         loss = segmentation_loss(logits, (), batch.regions) * batch.segmented
         return loss, compute_dice(logits.detach() > 0, batch.regions, ignore_empty=False).mean(dim=1).sum()
@@ -89,7 +89,7 @@ class PeerLearner:
 
 
 class Study:
-    """What all contestants see, and the turns that they take."""
+    """The data and settings that all contestants share, and their training turns."""
 
     def __init__(self, recipe: Recipe, cases: int | None, fabric: Fabric):
         self.recipe, self.fabric = recipe, fabric
@@ -116,7 +116,7 @@ class Study:
         return Arm(settings, learner, self.steps * self.spec.epochs)
 
     def turn(self, arm: Arm, epoch: int, steps: int) -> tuple[list[float], list[float]]:
-        """Trains for that many steps of an epoch; returns the seconds of each step and of making each batch."""
+        """Trains for `steps` steps of an epoch; returns the seconds of each step and of making each batch."""
         size = self.spec.batch_size
         order = keyed_rng(self.spec.seed, epoch, "order").permutation(self.train)
         arm.learner.training_mode(True)
@@ -138,7 +138,7 @@ class Study:
 
     @torch.inference_mode()
     def dice(self, arm: Arm) -> float:
-        """Of the averaged weights, in one plain pass over each validation case."""
+        """Mean Dice of the averaged weights, in one plain pass over each validation case."""
         segmented = [case for case in self.task.validation if case.regions is not None]
         with arm.readouts[0].ema.applied(), self.fabric.autocast(), kernels(arm.settings.name):
             return float(np.mean([self._case_dice(arm.net, case) for case in segmented]))
@@ -153,12 +153,12 @@ class Study:
 
 
 def mean_dice(said: Tensor, truth: Tensor) -> float:
-    """Over the regions of one case, bool [3, X, Y, Z]; 1 where a region is rightly said to be absent, else 0."""
+    """Mean over the regions of one case, bool [3, X, Y, Z]; an absent region scores 1 if predicted absent, else 0."""
     return compute_dice(said[None], truth[None], ignore_empty=False).mean().item()
 
 
 def build(name: str, recipe: Recipe) -> nn.Module:
-    """The contestant's network with weights drawn by the recipe's seed."""
+    """The contestant's network with weights drawn from the recipe's seed."""
     if name == OURS:
         return build_joint(joint_architecture(recipe), recipe["seed"])
     with keyed_layers(recipe["seed"], "init"):
@@ -185,7 +185,7 @@ def logits_of(net: nn.Module, volume: Tensor, window: Window, mirrored: bool) ->
 
 
 def predict(name: str, net: nn.Module, case: Case, window: Window, mirrored: bool) -> np.ndarray:
-    """Region probabilities float32 [3, X, Y, Z]: ours as btlib predicts (always mirrored), a peer's as asked."""
+    """Region probabilities float32 [3, X, Y, Z]: ours as btlib predicts (always mirrored), a peer's as requested."""
     if name == OURS:
         return predict_case(net, case, window).regions
     with torch.inference_mode(), kernels(name):
@@ -194,7 +194,7 @@ def predict(name: str, net: nn.Module, case: Case, window: Window, mirrored: boo
 
 
 def compare_training(study: Study, peer_rate: float) -> dict[str, Arm]:
-    """Trains all in turns, prints the table and what follows from it."""
+    """Trains all in turns, and prints the table and a summary."""
     arms = {name: study.contestant(name, peer_rate) for name in NAMES}
     for name in NAMES:
         study.turn(study.contestant(name, peer_rate), 0, 1)  # warm-up of a throwaway
@@ -214,7 +214,7 @@ def compare_training(study: Study, peer_rate: float) -> dict[str, Arm]:
         tqdm.write(f"{epoch + 1:5}" + "".join("{:18.1f} {:6.3f}".format(*curves[name][-1]) for name in NAMES))
     bar.close()
     target = min(curve[-1][1] for curve in curves.values())
-    print(f"a batch, the same for all and not in the clock: {np.median(batches):.3f} s; lowest final Dice {target:.3f}")
+    print(f"a batch, the same for all and not timed: {np.median(batches):.3f} s; lowest final Dice {target:.3f}")
     for name in NAMES:
         step, own = np.median(steps[name]), np.median(steps[OURS])
         reached = next(seconds for seconds, dice in curves[name] if dice >= target)
@@ -223,7 +223,7 @@ def compare_training(study: Study, peer_rate: float) -> dict[str, Arm]:
 
 
 def compare_inference(study: Study, arms: dict[str, Arm], repeats: int) -> None:
-    """Prints median seconds a case with the averaged weights, alternating after a warm-up of each, and the Dice."""
+    """Prints median seconds per case with the averaged weights, alternating after a warm-up of each, and the Dice."""
     seconds: dict[tuple[str, bool], list[float]] = {way: [] for way in WAYS}
     scores: dict[tuple[str, bool], list[float]] = {way: [] for way in WAYS}
     with ExitStack() as stack:
@@ -257,14 +257,14 @@ def measure_memory(name: str, study: Study) -> None:
 
 
 def peak(fabric: Fabric) -> float:
-    """GiB so far: of the process on a CPU (Linux counts in KiB), of PyTorch's tensors on a GPU."""
+    """Peak GiB so far: of the process on a CPU (Linux counts in KiB), of PyTorch's tensors on a GPU."""
     if fabric.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 1024**3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def print_memory(options: list[str]) -> None:
-    """Starts this script once for each contestant; call it early, since Linux hands a parent's peak to its children."""
+    """Runs this script once for each contestant; call it early, since on Linux children inherit their parent's peak."""
     for name in NAMES:
         command = [sys.executable, "-m", "benchmarks.joint_peers", *options, "--memory", name]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -301,7 +301,7 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, help="voxels per side; default: joint.size")
     parser.add_argument("--seed", type=int, help="of weights, order and augmentation; default: seed")
     parser.add_argument("--peer-rate", type=float, help="the peers' learning rate; default: joint.learning_rate")
-    parser.add_argument("--cases", type=int, help="at most so many training and validation cases each, for a quick try")
+    parser.add_argument("--cases", type=int, help="maximum training and validation cases each, for a quick try")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--memory", choices=NAMES, help="one contestant's memory alone, as this script calls itself")
+    parser.add_argument("--memory", choices=NAMES, help="the memory of one contestant, as this script calls itself")
     main(parser.parse_args(), sys.argv[1:])

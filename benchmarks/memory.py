@@ -1,7 +1,7 @@
-"""What it saves to keep freed memory in the process: training steps with `keep_freed_memory` and without.
+"""Time saved by keeping freed memory in the process: training steps with and without `keep_freed_memory`.
 
-Each measurement is a process of its own, since what the C library was told cannot be taken back; in alternating order,
-medians. Forward, loss, backward and optimiser of a whole network on random numbers, batches as in the demo and in
+Each measurement runs in its own process, since the C library's setting cannot be undone; alternating order, medians.
+Forward, loss, backward and optimiser of a whole network on random numbers, batches as in the demo and in
 profiles/plain_finetune.yaml.
 
 Run: python -m benchmarks.memory [--repeats 5]
@@ -33,8 +33,8 @@ STEPS = 10
 
 
 def measure(case: str) -> None:
-    """Prints the median seconds of a step and the peak of the memory in GiB."""
-    deterministic_torch()  # make_fabric would keep the memory in either case
+    """Prints the median seconds per step and the peak memory in GiB."""
+    deterministic_torch()  # make_fabric would keep freed memory in both cases
     size, batch = CASES[case]
     if case.startswith("joint"):
         net: nn.Module = build_joint(JointArchitecture(16, True, True, "regions", 0.0), 0)
@@ -76,7 +76,7 @@ def main(repeats: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--case", choices=CASES, help="one measurement alone, as this script calls itself")
+    parser.add_argument("--case", choices=CASES, help="a single measurement, as this script calls itself")
     parser.add_argument("--which", choices=("default", "kept"))
     given = parser.parse_args()
     if given.case:

@@ -1,9 +1,9 @@
-"""Normalisation in cases/s against MONAI's dictionary transforms doing the same work, on the same volumes in memory.
+"""Normalisation in cases/s, against MONAI's dictionary transforms for the same work on the same volumes in memory.
 
-Four modalities and a segmentation of BraTS's size, 240 × 240 × 155 at 1 mm: to RAS, cut to the brain, resampled,
-clipped and z-scored inside the brain, to float16. Reading and writing files is left out, since it is the same for both.
-MONAI's chain does a little less: it does not smooth where it shrinks, and takes labels by nearest neighbour. One
-process, alternating order, medians and the ratio of medians.
+Four modalities and a segmentation of BraTS size, 240 × 240 × 155 at 1 mm: reoriented to RAS, cropped to the brain,
+resampled, clipped and z-scored inside the brain, cast to float16. File access is excluded, since it is the same for
+both. MONAI's chain does slightly less: it does not smooth before downsampling, and resamples labels by nearest
+neighbour. One process, alternating order, medians and the ratio of medians.
 
 Run: OMP_NUM_THREADS=1 python -m benchmarks.normalize [--cases 2] [--repeats 5]
 """
@@ -30,14 +30,14 @@ from benchmarks.arms import machine
 from btlib.volumes.data.normalize import normalize
 
 SHAPE = (240, 240, 155)
-RADII = (70, 88, 66)  # voxels, of an ellipsoid in the place of the brain
+RADII = (70, 88, 66)  # voxels, of an ellipsoid that stands in for the brain
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
-SPACINGS = (3.0, 1.4)  # mm: of the demo, and of 128 voxels around a brain
+SPACINGS = (3.0, 1.4)  # mm: the demo's, and that of 128 voxels around a brain
 PERCENTILES = (0.5, 99.5)
 
 
 def synthetic_case(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """images float32 [4, *SHAPE], 0 outside the brain, and labels uint8 [*SHAPE] of a ball in shells."""
+    """images float32 [4, *SHAPE], 0 outside the brain, and labels uint8 [*SHAPE] of concentric shells."""
     rng = np.random.default_rng(number)
     places = np.indices(SHAPE, dtype=np.float32) - (np.array(SHAPE, np.float32).reshape(3, 1, 1, 1) - 1) / 2
     brain = sum((place / radius) ** 2 for place, radius in zip(places, RADII, strict=True)) < 1
@@ -69,7 +69,7 @@ def monai_chain(spacing: float) -> Callable[[np.ndarray, np.ndarray], None]:
 
 
 def compare(spacing: float, cases: int, repeats: int) -> tuple[float, float]:
-    """Median seconds a case, ours and MONAI's, in alternating order after a warm-up of each."""
+    """Median seconds per case, ours and MONAI's, in alternating order after a warm-up of each."""
     volumes = [synthetic_case(number) for number in range(cases)]
     ways = {"ours": partial(ours, spacing), "monai": monai_chain(spacing)}
     seconds: dict[str, list[float]] = {name: [] for name in ways}

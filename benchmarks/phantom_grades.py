@@ -1,7 +1,7 @@
-"""How hard the grade is to tell: logistic regression on true volumes and mean intensities of the lesion.
+"""Difficulty of grading: logistic regression on true volumes and mean intensities of the lesion.
 
-No network and no learned segmentation: a simple reader with the truth at hand, cross-validated. It works on any folder
-in the form of BraTS 2020.
+No network and no learned segmentation, only a simple cross-validated model that knows the true segmentation. Works on
+any folder in the BraTS 2020 layout.
 
 Run: python benchmarks/phantom_grades.py data/raw/phantom_volumes
 """
@@ -27,7 +27,7 @@ LABELS = {"necrotic_core": 1, "edema": 2, "enhancing": 4}
 def features(folder: Path) -> dict[str, float]:
     """Volumes in ml of the labels and of the whole lesion, and the mean of each modality in the lesion.
 
-    Means are in standard deviations of the rest of the brain, from its mean.
+    Means are z-scores relative to the rest of the brain.
     """
     images = {name: nib.load(folder / f"{folder.name}_{name}.nii.gz") for name in (*MODALITIES, "seg")}
     seg = np.asarray(images["seg"].dataobj)
@@ -49,8 +49,8 @@ def main(folder: Path) -> None:
     volumes = [*LABELS, "whole"]
     print(table[volumes].groupby(mapping.Grade).median().round(1).to_string())
     print(
-        f"{(table.enhancing[~high] > 1).mean():.0%} of LGG and {(table.enhancing[high] < 1).mean():.0%} of HGG "
-        "have more, and less, than 1 ml that enhances"
+        f"{(table.enhancing[~high] > 1).mean():.0%} of LGG have more, and {(table.enhancing[high] < 1).mean():.0%} of "
+        "HGG less, than 1 ml of enhancing tumour"
     )
     table[volumes] = np.log1p(table[volumes])
     readers = {
@@ -68,5 +68,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what stage phantom_volumes wrote")
+    parser.add_argument("folder", type=Path, help="output folder of stage phantom_volumes")
     main(parser.parse_args().folder)

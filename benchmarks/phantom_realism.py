@@ -1,8 +1,8 @@
-"""How real the phantoms are: a classifier that has seen only phantoms, tried on real images.
+"""Realism of the phantoms: a classifier trained only on phantoms, tested on real images.
 
 Pooled features of an ImageNet EfficientNet-Lite0, standardised, then logistic regression. Chance is the share of the
-largest class. Beside it, the same classifier cross-validated on phantoms (subjects kept together), since real images
-cannot be told apart better than the phantoms themselves.
+largest class. The upper limit is the same classifier cross-validated on phantoms (subjects kept together), since it
+cannot classify real images better than the phantoms themselves.
 
 Run: python benchmarks/phantom_realism.py data/raw/phantom FOLDER_OF_REAL_CLASS_FOLDERS [--images 1000]
 """
@@ -30,7 +30,7 @@ SIZES = (96, 224)
 
 @torch.inference_mode()
 def pooled_features(net: torch.nn.Module, paths: list[Path], size: int) -> np.ndarray:
-    """Mean of the last feature map of each image, [N, D]."""
+    """[N, D] mean of each image's last feature map."""
     mean, std = (torch.tensor(net.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     features = []
     for start in tqdm(range(0, len(paths), 32), desc=f"features at {size} px", mininterval=1):
@@ -64,7 +64,7 @@ def main(phantoms: Path, real: Path, images: int | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phantoms", type=Path, help="what stage phantom wrote")
+    parser.add_argument("phantoms", type=Path, help="output folder of stage phantom")
     parser.add_argument("real", type=Path, help="class folders of real images")
     parser.add_argument("--images", type=int, help="how many real images to draw; all by default")
     arguments = parser.parse_args()

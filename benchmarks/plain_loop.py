@@ -1,18 +1,18 @@
-"""One arm against a plain training loop and against timm's: the same image files, network and number of steps.
+"""Training of one arm with btlib, a plain loop and timm: the same image files, network and number of steps.
 
 All start from the same JPEG files and end after the same number of optimiser steps of stage 1, with Mixup, focal loss,
 Adam, EMA and a pass over the validation images each epoch.
 
-- plain: decodes, equalises (CLAHE) and resizes each image whenever it is seen, in DataLoader workers, as published code
-  for this task does, and runs the frozen backbones as they come from timm.
-- timm: what its train.py is made of, with the settings that can be the same: its folder dataset, transforms, loader,
-  Mixup, optimiser factory and ModelEmaV3; channels_last; bf16 autocast and the prefetching loader on a GPU only, since
-  most CPUs emulate bf16. It does not equalise, since its pipeline has no CLAHE, and validates once an epoch (the
-  average) where train.py does twice (the network too): both are to its advantage.
-- btlib: preprocesses once, in parallel, which counts here, and folds BatchNorm into the frozen convolutions.
+- plain: decodes, equalises (CLAHE) and resizes an image every time it is loaded, in DataLoader workers, as published
+  code for this task does, and runs timm's frozen backbones unchanged.
+- timm: the parts of its train.py, with the same settings where possible: its folder dataset, transforms, loader, Mixup,
+  optimiser factory and ModelEmaV3; channels_last; bf16 autocast and the prefetching loader only on a GPU, since most
+  CPUs emulate bf16. Its pipeline has no CLAHE, and it validates once per epoch (the average) where train.py does twice
+  (the network too): both favour timm.
+- btlib: preprocesses once, in parallel, which is timed, and folds BatchNorm into the frozen convolutions.
 
-plain and timm may pick the fastest kernels; btlib keeps to deterministic ones. All run after btlib has told glibc to
-keep freed memory. Alternating order, medians.
+plain and timm may use the fastest kernels; btlib uses deterministic ones. All run after btlib has set glibc to keep
+freed memory. Alternating order, medians.
 
 Run: python -m benchmarks.plain_loop [--images 512] [--epochs 3] [--size 96] [--repeats 5]
 """
@@ -56,7 +56,7 @@ LEARNING_RATE, DECAY, ALPHA, SMOOTHING, GAMMA = 1e-4, 0.999, 0.2, 0.05, 2.0
 
 
 def write_images(folder: Path, count: int) -> list[str]:
-    """Smooth noise as 224 px JPEGs, about as large as slices of a head, in train/ and val/ by class."""
+    """Writes smooth noise as 224 px JPEGs, about the size of head slices, to train/ and val/ by class."""
     rng = np.random.default_rng(0)
     parts = ["train"] * (count - VALIDATION) + ["val"] * VALIDATION
     names = [f"{part}/{CLASSES[number % 4]}/{number:05}.jpg" for number, part in enumerate(parts)]
@@ -68,7 +68,7 @@ def write_images(folder: Path, count: int) -> list[str]:
 
 
 class Files(Dataset):
-    """Decode, equalise, resize and augment one image at a time."""
+    """Decodes, equalises, resizes and augments one image at a time."""
 
     def __init__(self, folder: Path, names: list[str], size: int):
         self.folder, self.names, self.size = folder, names, size
@@ -118,7 +118,7 @@ def plain(net: torch.nn.Module, folder: Path, names: list[str], size: int, epoch
 
 
 def timms(net: torch.nn.Module, folder: Path, size: int, epochs: int, device: torch.device) -> None:
-    """Stage 1 from the parts of timm's train.py; the frozen backbones stay in eval mode, as everywhere here."""
+    """Stage 1 from the parts of timm's train.py; the frozen backbones stay in eval mode, as in the other loops."""
     on_gpu = device.type == "cuda"
     net = net.to(device, memory_format=torch.channels_last)
     net.backbones.requires_grad_(False)
@@ -158,7 +158,7 @@ def timms(net: torch.nn.Module, folder: Path, size: int, epochs: int, device: to
 
 @contextmanager
 def fastest_kernels() -> Iterator[None]:
-    """PyTorch as scripts usually have it, not held to the deterministic kernels that btlib sets up for the process."""
+    """PyTorch's usual settings in scripts, without the deterministic kernels that btlib sets for the process."""
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -169,7 +169,7 @@ def fastest_kernels() -> Iterator[None]:
 
 
 def ours(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, fabric) -> None:
-    """The same through btlib: preprocessing once, then the trainer with one arm."""
+    """Stage 1 with btlib: preprocessing once, then the trainer with one arm."""
     manifest = pd.DataFrame({"image_id": names, "path": names, "label": [CLASSES[n % 4] for n in range(len(names))]})
     with tempfile.TemporaryDirectory() as place:
         write_processed(Path(place) / "processed", folder, manifest, size, CLAHE)
