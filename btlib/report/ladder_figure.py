@@ -14,7 +14,7 @@ WITHIN = "auc_within_patients"
 COLORS = tuple(color for color in SERIES if color != PAPER)
 SPREAD = 0.62  # of a row, over which its dots are spread so that none hides another
 LINES = {
-    "near_copy": "near copies apart,\npatients not looked at",
+    "near_copy": "near copies apart,\npatients ignored",
     "patient": "patients apart\nwhere known",
     "known": "images of known\npatients only",
 }

@@ -42,9 +42,9 @@ def test_shown_errors_are_small_and_captioned():
     alarm = Shown.small(image[:20, :40], answer("glioma", 0.012), np.zeros((20, 40), bool))
     assert alarm.image.shape == (20, 40, 3)  # never enlarged
     assert alarm.caption == "glioma 73.1%\nno tumor 1.2%"
-    figure = worst_figure({MISSED: [missed, missed], ALARM: [alarm]}, "phantom data")
-    assert figure.get_suptitle() == "The worst errors, worst first – phantom data"
+    figure = worst_figure({MISSED: [missed, missed], ALARM: [alarm]})
+    assert figure.get_suptitle() == "The worst errors, worst first"
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == [MISSED, "Grad-CAM", ALARM, "Grad-CAM"]
     assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 1, 1, 0, 1, 0]
     assert [bool(axes.collections) for axes in figure.axes] == [True] * 4 + [False] * 4
-    assert len(worst_figure({MISSED: [], ALARM: [alarm]}, "").axes) == 2
+    assert len(worst_figure({MISSED: [], ALARM: [alarm]}).axes) == 2

@@ -50,7 +50,7 @@ def test_leaks_of_each_way_of_splitting_even_if_one_is_impossible():
     assert leaks({"leaks_by_split": LEAKS}) == [
         "by image: a near copy 1.5%, their patient 50.0% (patient known: 90.9%)",
         "by folder: not possible here",
-        "near copies apart, patients not looked at: a near copy 0.0%, their patient 45.5% (patient known: 90.9%)",
+        "near copies apart, patients ignored: a near copy 0.0%, their patient 45.5% (patient known: 90.9%)",
         "by group: a near copy 0.0%, patients unknown",
     ]
 

@@ -57,7 +57,7 @@ def test_old_records_get_a_rung_from_their_split():
     old = [{key: value for key, value in run.items() if key != "rung"} for run in RECORDS[:2]]
     (climb,) = recorded_climbs([*old, {**old[0], "split_by": "folder"}])
     assert list(climb.steps) == ["image", "near_copy"]
-    assert rung_words(old[1]) == "near copies apart, patients not looked at"
+    assert rung_words(old[1]) == "near copies apart, patients ignored"
     assert rung_words({**old[0], "split_by": "folder"}) == "split by folder"
 
 

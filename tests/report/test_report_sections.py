@@ -142,7 +142,7 @@ def test_leaks_of_every_way_of_splitting():
     table = leak_table(leak_audit(), "image")
     image, near_copy, group = cells(table)
     assert image[1:7] == ["702", "182 (25.9 %)", "455 (64.8 %)", "470 (67.0 %)", "474 (67.5 %)", "474 (67.5 %)"]
-    assert near_copy[0].startswith("near copies apart, patients not looked at")
+    assert near_copy[0].startswith("near copies apart, patients ignored")
     assert near_copy[5:7] == ["480 (68.4 %)", "480 (68.4 %)"]
     assert group[2:6] == ["0 (0.0 %)"] * 4
     assert len(group) == len(table.columns)
@@ -217,7 +217,7 @@ def test_recorded_runs_are_beside_the_paper_and_labelled_as_other_runs():
     assert image == [
         "A recipe", "by image", "96", "65.0 %", "6 of 100", "94.00 % [92.00, 96.00]", "−1.73 [−3.73, +0.27]", "–"
     ]  # fmt: skip
-    assert group[1] == "near copies apart, patients not looked at"
+    assert group[1] == "near copies apart, patients ignored"
     assert patient[1] == "near copies apart; patients apart where known (60 of 100 images)"
     assert patient[-1] == "90.00 % [80.00, 100.00]"
     assert table.marked == {3}
@@ -245,7 +245,7 @@ def test_recorded_runs_are_sorted_by_rung(tmp_path):
     assert section.title == "Recorded runs on real images"
     assert [line[1] for line in section.blocks[1].rows[1:]] == [
         "by image",
-        "near copies apart, patients not looked at",
+        "near copies apart, patients ignored",
         "near copies apart; patients apart where known (60 of 100 images)",
         "split by folder",
     ]

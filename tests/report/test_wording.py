@@ -1,5 +1,5 @@
 from btlib.report.figures.numbers import SHARE, spoken
-from btlib.report.figures.wording import caption, titled
+from btlib.report.figures.wording import caption
 
 
 def test_a_caption_says_what_how_surely_and_whether_right(predictions):
@@ -7,7 +7,3 @@ def test_a_caption_says_what_how_surely_and_whether_right(predictions):
     name = predictions.classes[predictions.labels[right]]
     assert caption(predictions, right) == f"✓ {spoken(name)} {SHARE.said(predictions.confidence[right])}"
     assert caption(predictions, wrong).startswith("✗ ")
-
-
-def test_titles_carry_the_note_if_there_is_one():
-    assert titled("ROC", "phantom data") == "ROC – phantom data" and titled("ROC", "") == "ROC"

@@ -12,11 +12,12 @@ from btlib.app.predict.cases import CaseAnswer, CasePredictor
 from btlib.app.scans.case_files import Found
 from btlib.app.scans.results import CASES, about, refuse_filled, write_unused
 from btlib.app.scans.scans import InputCase, Scans, fault_of, read_scans
-from btlib.core.runtime.artifacts import atomic_path, write_csv, write_figure, write_json
+from btlib.core.runtime.artifacts import atomic_path, write_csv, write_json
 from btlib.core.runtime.errors import InputError, listed
 from btlib.core.runtime.isolation import Lost, in_isolation
+from btlib.report.figures.files import FigureFolder
+from btlib.report.figures.numbers import SHARE
 from btlib.report.figures.volume_maps import explanation_figure
-from btlib.report.figures.wording import titled
 from btlib.volumes.data.conventions import GRADES, MODALITIES, REGION_NAMES, REGIONS
 from btlib.volumes.data.labels import TISSUE, numbering, renumbered
 from btlib.volumes.data.store import write_nifti
@@ -116,13 +117,13 @@ def _write_case(folder: Path, answer: CaseAnswer, note: str, labels: str) -> Non
     for name, values in ((MASK, mask), (UNCERTAINTY, answer.uncertainty), (HEAT, answer.heat)):
         if values is not None:
             write_nifti(folder / name, values, answer.case)
-    write_figure(folder / OVERVIEW, explanation_figure(_title(answer, note), answer.case, answer.maps))
+    drawn = FigureFolder(folder, note and f"network trained on {note}")
+    drawn.write(OVERVIEW, explanation_figure(_title(answer), answer.case, answer.maps))
 
 
-def _title(answer: CaseAnswer, note: str) -> str:
-    """'case7: HGG 97.3%, unsure, unfamiliar – network trained on phantom data', then the volumes."""
-    graded = "not graded by this network" if answer.grade is None else f"{answer.grade} {answer.confidence:.1%}"
+def _title(answer: CaseAnswer) -> str:
+    """'case7: HGG 97.3 %, unsure, unfamiliar', then the volumes."""
+    graded = "not graded by this network" if answer.grade is None else f"{answer.grade} {SHARE.said(answer.confidence)}"
     flags = [name for name in ("unsure", "unfamiliar") if getattr(answer, name)]
     volumes = ", ".join(f"{REGION_NAMES[name]} {ml:.1f} ml" for name, ml in answer.volumes_ml.items())
-    trained = note and f"network trained on {note}"
-    return titled(f"{answer.name}: {', '.join([graded, *flags])}", trained) + (volumes and f"\n{volumes}")
+    return f"{answer.name}: {', '.join([graded, *flags])}" + (volumes and f"\n{volumes}")

@@ -11,11 +11,12 @@ from tqdm import tqdm
 from btlib.app.predict.slice_results import BATCH_PIXELS
 from btlib.app.predict.slices import BATCH, SliceAnswer, SlicePredictor
 from btlib.app.predict.worst_errors import Shown, worst_figure, worst_rows
-from btlib.core.runtime.artifacts import atomic_path, write_csv, write_figure
+from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources.entry import Entry
 from btlib.images.data.tumor_or_none import NONE
+from btlib.report.figures.files import FigureFolder
 
 COLUMNS = ("path", "label", "patient")
 
@@ -57,7 +58,7 @@ def write_external(out: Path, root: Path, entries: Sequence[Entry], predictor: S
             shown = {
                 title: [_shown(root, entries[row], predictor) for row in numbers] for title, numbers in rows.items()
             }
-            write_figure(folder / "worst.png", worst_figure(shown, predictor.data_note))
+            FigureFolder(folder, predictor.data_note).write("worst.png", worst_figure(shown))
     return table
 
 

@@ -13,7 +13,8 @@ from btlib.app.predict.overlays import overlay
 from btlib.app.predict.slices import SliceAnswer
 from btlib.images.data.tumor_or_none import NONE
 from btlib.images.explain.lesions import resized_mask
-from btlib.report.figures.wording import spoken, titled
+from btlib.report.figures.style import LESION, WHITE
+from btlib.report.figures.wording import spoken
 
 EACH = 8  # errors shown of either kind
 SIDE = 224  # pixels of the longer side as shown; blending a scanned film at full size would take a gigabyte
@@ -61,12 +62,11 @@ def worst_rows(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[in
     }
 
 
-def worst_figure(shown: Mapping[str, Sequence[Shown]], note: str) -> Figure:
+def worst_figure(shown: Mapping[str, Sequence[Shown]]) -> Figure:
     """For each kind of error, one row of images and one of their Grad-CAM overlays.
 
     Args:
         shown: kind of error -> errors to show; a kind without errors gets no rows.
-        note: added to the title, such as "phantom data"; empty adds nothing.
     """
     kinds = {kind: errors for kind, errors in shown.items() if errors}
     width = max(map(len, kinds.values()))
@@ -83,12 +83,12 @@ def worst_figure(shown: Mapping[str, Sequence[Shown]], note: str) -> Figure:
             _panel(first, error.image, error.lesion)
             _panel(second, error.warm, error.lesion)
             first.set_title(error.caption, fontsize=8)
-    figure.suptitle(titled("The worst errors, worst first", note))
+    figure.suptitle("The worst errors, worst first")
     return figure
 
 
 def _panel(axes: Axes, picture: np.ndarray, lesion: np.ndarray) -> None:
     axes.imshow(picture)
     if lesion.any() and not lesion.all():
-        axes.contour(lesion, levels=[0.5], colors="white", linewidths=1.8)
-        axes.contour(lesion, levels=[0.5], colors="magenta", linewidths=0.9)
+        axes.contour(lesion, levels=[0.5], colors=WHITE, linewidths=1.8)
+        axes.contour(lesion, levels=[0.5], colors=LESION, linewidths=0.9)

@@ -11,7 +11,7 @@ from typing import Any
 IMAGE, NEAR_COPY, PATIENT = "image", "near_copy", "patient"
 RUNGS = {
     IMAGE: "by image",
-    NEAR_COPY: "near copies apart, patients not looked at",
+    NEAR_COPY: "near copies apart, patients ignored",
     PATIENT: "patients apart where known",
 }
 KINDS = {

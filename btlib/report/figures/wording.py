@@ -15,11 +15,6 @@ def scores_of(metrics: Mapping[str, Metric]) -> dict[str, Score]:
     }
 
 
-def titled(title: str, note: str) -> str:
-    """The title, with the note behind a dash when there is one."""
-    return f"{title} – {note}" if note else title
-
-
 def named_lines(sentences: Mapping[str, str]) -> list[str]:
     """'name: sentence' for each."""
     return [f"{name}: {sentence}" for name, sentence in sentences.items()]

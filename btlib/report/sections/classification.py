@@ -5,20 +5,14 @@ from typing import Any
 
 from btlib.core.metrics.classification import METRICS, SCALED
 from btlib.report.blocks import Heading, Section, Table, Text
-from btlib.report.figures.numbers import GLUE, PERCENT, Score, count, spoken
+from btlib.report.figures.classification import CLASS_SCORES
+from btlib.report.figures.numbers import GLUE, Score, count, spoken
 from btlib.report.figures.paper import PER_CLASS, SETTINGS, SETTINGS_IN_TEXT
 from btlib.report.scores import ACCURACY, SCORES
 from btlib.report.sections.run import written
 from btlib.report.study import Study
 
 HEADLINE = [name for name in SCORES if not name.endswith(SCALED)]  # scaled ones are under “Calibration”
-CLASS_SCORES = {
-    "precision": Score("precision", 2, 100.0, PERCENT),
-    "recall": Score("recall", 2, 100.0, PERCENT),
-    "f1": Score("F1"),
-    "roc_auc": Score("ROC-AUC", 4),
-    "ap": Score("average precision"),
-}
 TRAINING = {
     "fig4_augmented_views.png": ("Augmented views (the paper's Figure 4).", "One slice under random augmentation"),
     "fig5_mixup.png": ("Mixup (the paper's Figure 5).", "Pairs of slices and their mixtures"),
