@@ -1,4 +1,4 @@
-"""How the scores of each registry are written."""
+"""The number format of every score, by registry."""
 
 from btlib.core.metrics import classification
 from btlib.images.evaluation import external

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Shown(IntEnum):
-    """Where the report shows a metric; each level includes those above it."""
+    """The place where the report shows a metric; each level includes those above it."""
 
     EVERYWHERE = 0  # arms of an ablation, folds, forest plots, the terminal
     SUMMARY = 1  # the report's first page and the table of recorded runs

@@ -46,7 +46,7 @@ def ablation_table(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> dict:
-    """The table as JSON: {"rows": one per arm in the given order}; READING says what the numbers mean.
+    """The table as JSON: {"rows": one per arm in the given order}; READING explains the numbers.
 
     A row holds arm; seeds (seed with the scores COMPARED, or with failed: the reason); mean, sd (sample, null with one
     seed) and ci95 per score; tests (paired_t, corrected_paired_t, mcnemar, each with p and p_holm; null for the

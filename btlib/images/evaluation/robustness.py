@@ -55,7 +55,7 @@ def robustness_table(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> dict:
-    """The table as JSON: {"models": model -> rows}; READING says what the numbers mean.
+    """The table as JSON: {"models": model -> rows}; READING explains the numbers.
 
     A model's rows hold clean; corruptions: name -> severities ("1" …), mean (over the severities) and its ci95; mca,
     drop and mean_ece over all corruptions; ci95 of clean, mca, drop and mean_ece. Scores are accuracy, ece and

@@ -1,4 +1,4 @@
-"""Where the classifier looks (Figure 13), how much of the heat is in the lesion, and whether seeds agree."""
+"""Grad-CAM of the classifier (Figure 13): the heat in the lesion, and agreement between seeds."""
 
 from collections.abc import Mapping
 

@@ -150,13 +150,13 @@ def test_compatible_values(committed, change):
 
 
 @pytest.mark.parametrize("name", ["../up", "a b", "", "Far", "-x"])
-def test_a_name_that_is_no_part_of_a_path(committed, name):
+def test_a_name_that_cannot_be_part_of_a_path_is_refused(committed, name):
     (line,) = faults(changed(committed, external=[EXTERNAL | {"name": name}]))
     assert line.startswith("external.0: should match pattern") or "pattern" in line
 
 
 @pytest.mark.parametrize("raw", [None, [], "text"])
-def test_a_file_that_is_no_mapping(raw):
+def test_a_file_that_is_not_a_mapping_is_refused(raw):
     assert faults(raw) == [f"the whole file: should be a section of keys, found {raw!r}"]
 
 
@@ -176,7 +176,7 @@ def test_broken_yaml_names_the_file(tmp_path, text):
 
 
 @pytest.mark.parametrize(("text", "reason"), [("[" * 5000, "RecursionError"), (f"seed: {'1' * 5000}", "4300 digits")])
-def test_yaml_that_its_parser_breaks_on_is_refused_too(tmp_path, text, reason):
+def test_yaml_that_crashes_its_parser_is_refused_too(tmp_path, text, reason):
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=rf"params\.yaml: not a valid YAML file \(.*{reason}"):

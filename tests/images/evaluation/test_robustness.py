@@ -111,7 +111,7 @@ def test_runs_that_cannot_be_compared_are_named(runs):
         table({"main": {CLEAN: wrong_in([])}})
 
 
-def test_runs_come_back_from_one_stacked_table(runs, tmp_path):
+def test_runs_survive_a_round_trip_through_one_table(runs, tmp_path):
     parts = []
     for (corruption, severity), made in runs["main"].items():
         part = predictions_table(made.image_ids, np.array(CLASSES)[made.labels], made.probabilities, CLASSES)
