@@ -87,7 +87,7 @@ PLANTED = {
     hides_its_hunger: (FAULT, "MemoryError___elsewhere"),
     eats: (FAULT, "MemoryError___elsewhere"),
     hangs: (FAULT, "Lost___took_more_than_4_s"),
-    crashes: (FAULT, "Lost___crashed_the_program_that_decodes_it_damaged"),
+    crashes: (FAULT, "Lost___crashed_the_program_that_decodes_it_damaged_or_malicious"),
 }
 
 
