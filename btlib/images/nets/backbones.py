@@ -17,6 +17,7 @@ from btlib.core.runtime.errors import InputError
 from btlib.images.nets import attention_cnn
 from btlib.images.nets.attention_cnn import AttentionCnn
 from btlib.images.nets.depthwise import quicken
+from btlib.images.nets.whole import WholeNetwork, create
 
 
 class Normalization(nn.Module):
@@ -41,7 +42,7 @@ class Backbone(nn.Module):
         name: timm's name of the network, or `attention_cnn`.
 
     Raises:
-        InputError: there is no such network, or (from `units` on) it is of a family that btlib cannot cut.
+        InputError: there is no such network, or (when called) it takes no images of their size or ends in no map.
     """
 
     def __init__(self, name: str):
@@ -70,12 +71,20 @@ class Backbone(nn.Module):
         """How many leading units stay frozen when the last `fraction` of the blocks trains.
 
         0 freezes everything, 1 frees everything, stem included; in between at least one block and the top are free.
+
+        Raises:
+            InputError: the fraction is in between, and the network is of a family that btlib does not cut.
         """
         n_units = len(self.units)
         if fraction == 0:
             return n_units
         if fraction == 1:
             return 0
+        if n_units == 1:
+            raise InputError(
+                f"training.unfreeze_fraction: {fraction} of '{self.name}', which btlib does not cut; set 0 or 1, or "
+                f"choose a network of {', '.join(kind.__name__ for kind in units_of.registry if kind is not object)}"
+            )
         n_blocks = n_units - 2
         return 1 + n_blocks - max(1, round(fraction * n_blocks))
 
@@ -100,13 +109,9 @@ class Backbone(nn.Module):
 def units_of(net: nn.Module) -> list[nn.Module]:
     """Stem, blocks and top of a network, which in a row make its feature map; one function per family.
 
-    Raises:
-        InputError: no function is registered for the network's class.
+    A network of a family without such a function is one unit: it is frozen or trained as a whole.
     """
-    raise InputError(
-        f"backbones: '{net.pretrained_cfg['architecture']}' is a {type(net).__name__}; btlib can cut "
-        "EfficientNet, ConvNeXt, VGG, ResNet and DenseNet networks"
-    )
+    return [WholeNetwork(net)]
 
 
 @units_of.register
@@ -161,7 +166,7 @@ def _network(name: str) -> nn.Module:
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_')[-1]}*")[:3]
         raise InputError(f"backbones: timm has no model '{name}'" + (f"; near it: {', '.join(near)}" if near else ""))
-    net = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
+    net = create(name)
     if isinstance(net, VGG):
         net.pre_logits = nn.Identity()  # 119 million weights that only the classifier uses
     return net

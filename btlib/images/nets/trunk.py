@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.whole import WholeNetwork
 
 
 class FrozenTrunk(nn.Module):
@@ -37,11 +38,12 @@ class FrozenTrunk(nn.Module):
 def fold_batchnorm(module: nn.Module) -> nn.Module:
     """Scales every convolution by the BatchNorm that follows it among its siblings, in place; returns the module.
 
-    In all families that `units_of` knows, a BatchNorm listed right after a convolution is applied to that convolution's
+    In all families that `units_of` cuts, a BatchNorm listed right after a convolution is applied to that convolution's
     output and nothing else is; a test compares the folded networks with the originals. A BatchNorm that stands
-    elsewhere, as before DenseNet's convolutions, stays.
+    elsewhere, as before DenseNet's convolutions, stays, and so do those of networks that are not cut.
     """
-    for parent in module.modules():
+    uncut = {part for whole in module.modules() if isinstance(whole, WholeNetwork) for part in whole.modules()}
+    for parent in [part for part in module.modules() if part not in uncut]:
         children = list(parent.named_children())
         for (_, conv), (name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

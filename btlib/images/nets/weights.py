@@ -55,8 +55,10 @@ def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
 
 
 def features_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of a network without its classifier, and without VGG's `pre_logits`, which only the classifier uses."""
-    head = (f"{model.pretrained_cfg['classifier']}.", "pre_logits.")
+    """The state of a network without its classifiers, nor VGG's `pre_logits`, which only the classifier uses."""
+    names = model.pretrained_cfg["classifier"]  # two where one of them learnt from another network
+    names = (names,) if isinstance(names, str) else tuple(names or ())
+    head = tuple(f"{name}." for name in (*names, "pre_logits"))
     return {key: value for key, value in model.state_dict().items() if not key.startswith(head)}
 
 

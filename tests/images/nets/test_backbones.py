@@ -20,6 +20,10 @@ TIMM = [
     "vgg11_bn",
 ]
 NAMES = [*TIMM, "attention_cnn"]
+CONVOLUTIONS = ["regnetx_002", "mobilenetv3_small_050", "ghostnet_100", "repvgg_a0", "hgnetv2_b0", "nf_resnet26"]
+NHWC = ["swin_s3_tiny_224", "test_mambaout"]
+TOKENS = ["test_vit", "deit_tiny_distilled_patch16_224"]  # with one and with two tokens before those of the patches
+WHOLE = [*CONVOLUTIONS, *NHWC, *TOKENS]
 
 
 @cache
@@ -102,10 +106,56 @@ def test_every_parameter_runs_in_one_unit(name):
     assert len(in_units) == len(set(in_units))
 
 
-def test_unknown_and_uncuttable_networks_are_refused():
+@pytest.mark.parametrize("name", WHOLE)
+def test_other_families_are_one_unit_frozen_or_trained(name):
+    net, images = backbone(name), torch.rand(2, 3, 64, 64)
+    assert (net.cut_for(0), net.cut_for(1)) == (1, 0)
+    with torch.no_grad():
+        expected = net.net.forward_features(net.normalize(images))
+        found = net(images)
+        assert torch.equal(net.tail(net.trunk(images, 1), 1), found)
+    if name in TOKENS:
+        expected = expected[:, net.net.num_prefix_tokens :].transpose(1, 2).reshape(found.shape)
+    assert torch.equal(found, expected.permute(0, 3, 1, 2) if name in NHWC else expected)
+    assert found.shape[:2] == (2, net.channels)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_gradients_reach_the_first_layer_of_a_network_in_one_piece(name):
+    net = Backbone(name).eval()
+    net(torch.rand(1, 3, 64, 64)).square().sum().backward()
+    assert next(net.net.parameters()).grad.abs().sum() > 0
+
+
+def test_attention_biases_are_those_of_the_weights_as_they_are_now():
+    net, images = Backbone("levit_128s").eval(), torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        before = net.net.forward_features(net.normalize(images))
+        for name, parameter in net.net.named_parameters():
+            if name.endswith("attention_biases"):
+                parameter.normal_()
+    with pytest.raises(InputError, match="'levit_128s' does not end in one feature map"):
+        net(images)
+    with torch.no_grad():
+        assert not torch.equal(net.net.forward_features(net.normalize(images)), before)
+
+
+def test_transformers_take_images_of_another_size_and_shape():
+    with torch.no_grad():
+        assert backbone("test_vit")(torch.rand(1, 3, 48, 96)).shape == (1, backbone("test_vit").channels, 3, 6)
+        assert backbone("swin_s3_tiny_224")(torch.rand(1, 3, 96, 64)).shape[2:] == (3, 2)
+
+
+def test_a_network_in_one_piece_cannot_be_freed_in_part():
+    with pytest.raises(InputError, match=r"0\.5 of 'test_vit', which btlib does not cut; set 0 or 1, .* VGG"):
+        backbone("test_vit").cut_for(0.5)
+
+
+def test_a_size_that_a_network_does_not_take_is_refused():
+    with pytest.raises(InputError, match=r"'beit_.*' takes no images of 64 × 64 pixels .*; set 224"):
+        Backbone("beit_base_patch16_224")(torch.rand(1, 3, 64, 64))
+
+
+def test_unknown_networks_are_refused():
     with pytest.raises(InputError, match="timm has no model 'efficientnet_lite0_tf'"):
         Backbone("efficientnet_lite0_tf")
-    with pytest.raises(
-        InputError, match="'test_vit' is a VisionTransformer; btlib can cut EfficientNet, ConvNeXt, VGG"
-    ):
-        Backbone("test_vit").units  # noqa: B018

@@ -102,6 +102,6 @@ def test_other_layers_stay_as_they_are():
 def test_a_backbone_has_the_weights_and_answers_of_timms_network(name, wide):
     backbone, images = Backbone(name), torch.rand(2, 3, 32, 32)
     assert sum(isinstance(layer, WideDepthwise) for layer in backbone.modules()) == wide
-    network = timm.create_model(name, num_classes=0, global_pool="").eval()
+    network = timm.create_model(name, num_classes=0).eval()
     network.load_state_dict(backbone.net.state_dict())
-    assert torch.equal(backbone.net.eval()(images), network(images))
+    assert torch.equal(backbone.net.eval().forward_features(images), network.forward_features(images))
