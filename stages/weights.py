@@ -7,6 +7,7 @@ Takes about 1 s in the demo on 2 cores. Run: dvc repro weights.
 
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from btlib.core.runtime.artifacts import atomic_path, read_json, write_tensors
@@ -15,18 +16,33 @@ from btlib.core.settings.params import load_params
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.weights import features_state, has_pretrained, pretrained
 
+DEFAULT = (3, 224, 224)
+
 
 def main(backbones: Path, out: Path) -> None:
     p = load_params("weights")
     names = read_json(backbones)["names"]
     wanted = [name for name in names if has_pretrained(name)]
-    for name in names:
-        assert Backbone(name).units  # a name that cannot be used fails before anything is fetched
+    used = {name: _usable(name) for name in names}
     with atomic_path(out) as folder:
         folder.mkdir()
         for name in tqdm(wanted, desc="weights"):
             model = pretrained(name, p.weights.source, p.weights.folder)
-            write_tensors(folder / f"{name}.safetensors", features_state(model))
+            state = features_state(model)
+            write_tensors(folder / f"{name}.safetensors", {key: state[key] for key in state if key in used[name]})
+
+
+@torch.no_grad()
+def _usable(name: str) -> set[str]:
+    """Names of a backbone's tensors; some classifiers have tensors of their own that timm does not list.
+
+    Raises:
+        InputError: it is unknown or ends in no feature map, which is found out before anything is fetched.
+    """
+    backbone = Backbone(name).eval()
+    side = backbone.net.pretrained_cfg.get("input_size", DEFAULT)[-1]
+    backbone(torch.zeros(1, 3, side, side))
+    return set(backbone.net.state_dict())
 
 
 if __name__ == "__main__":
