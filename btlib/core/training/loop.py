@@ -140,7 +140,8 @@ def _arm_step(arm: Arm, batch: Any, size: int, key: tuple, fabric: Fabric) -> Te
 
 
 def _sum_gradients(arm: Arm, fabric: Fabric) -> None:
-    gradients = [p.grad for group in arm.optimizer.param_groups for p in group["params"]]
+    parameters = [p for group in arm.optimizer.param_groups for p in group["params"]]
+    gradients = [p.grad for p in parameters if p.grad is not None]  # timm's networks have parameters without a use
     flat = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="sum")
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))

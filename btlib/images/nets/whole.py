@@ -42,6 +42,8 @@ class WholeNetwork(nn.Module):
         except REFUSALS as error:
             height, width = images.shape[2:]
             side = self.net.pretrained_cfg["input_size"][-1]
+            if height == width == side:
+                raise  # not for the size
             raise InputError(
                 f"image_size: {self._name()} takes no images of {height} × {width} pixels ({error}); set {side}, for "
                 "which it was made"

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from btlib.core.runtime.artifacts import read_tensors
@@ -10,11 +11,18 @@ from btlib.core.runtime.artifacts import read_tensors
 ROOT = Path(__file__).parents[3]
 
 
-def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
+@pytest.mark.parametrize(
+    "network",
+    [
+        ("0.5", "test_efficientnet", "test_convnext"),
+        ("1.0", "mobilenetv3_small_050"),  # not cut, and two of its parameters have no use
+    ],
+)
+def test_two_processes_equal_one_at_the_same_global_batch(tmp_path, network):
     results = []
     for processes in (1, 2):
         out = tmp_path / f"{processes}.safetensors"
-        command = [sys.executable, "tests/images/training/run_processes.py", str(processes), str(out)]
+        command = [sys.executable, "tests/images/training/run_processes.py", str(processes), str(out), *network]
         # Fabric starts the second process with the same command; gloo listens on the loopback interface only.
         env = os.environ | {"PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
