@@ -1,4 +1,4 @@
-"""Stage external: is tumour told from none on images of other hospitals, and between one patient's own slices?
+"""Stage external: does the classifier find tumours on other hospitals' images, and within one patient's slices?
 
 Reads data/external/<set>/ of every set in params.yaml.
 Writes metrics/external.json and data/figures/external/: external.png (ROC curves, and the AUC of each patient) and

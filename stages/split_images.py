@@ -1,4 +1,4 @@
-"""Stage split_images: assigns images to training, validation and test, by patient and near copy, by image or as told.
+"""Stage split_images: assigns images to training, validation and test, by patient, by image or from a table.
 
 Reads data/manifest.csv and, for split_by: file, the table below images.root.
 Writes data/splits.csv and metrics/split.json (the paper's Table 2).

@@ -1,4 +1,4 @@
-"""A small CNN with attention, trained from scratch: the baseline of the paper's Table 6 that has no ImageNet weights.
+"""A small CNN with attention, trained from scratch: the only baseline of the paper's Table 6 without ImageNet weights.
 
 The layers are btlib's choice. The attention is that of Woo et al. 2018 ("CBAM: Convolutional Block Attention Module",
 ECCV): each block weighs its channels, then its positions.
@@ -18,8 +18,8 @@ WIDTHS = (32, 64, 128, 256)
 class AttentionCnn(nn.Module):
     """Normalised images [B, 3, H, W], at least 32 pixels a side, to a feature map [B, 256, ~H/32, ~W/32].
 
-    Nothing in it is pretrained: behind a frozen random trunk only the classifier's head would learn. `num_features` and
-    `pretrained_cfg` are what timm's networks call their width and their preprocessing.
+    It is not pretrained: with a frozen random trunk, only the classifier's head would learn. `num_features` and
+    `pretrained_cfg` are timm's names for width and preprocessing.
     """
 
     def __init__(self):

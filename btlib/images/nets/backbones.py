@@ -1,4 +1,4 @@
-"""Backbones as a row of units, so that they can be cut into a frozen trunk and a tail: timm's, and `attention_cnn`."""
+"""Backbones as sequences of units that can be cut into a frozen trunk and a tail: timm's, and `attention_cnn`."""
 
 from collections.abc import Sequence
 from functools import singledispatch
@@ -107,7 +107,7 @@ class Backbone(nn.Module):
 
 @singledispatch
 def units_of(net: nn.Module) -> list[nn.Module]:
-    """Stem, blocks and top of a network, which in a row make its feature map; one function per family.
+    """Stem, blocks and top of a network, which in sequence compute its feature map; one function per family.
 
     A network of a family without such a function is one unit: it is frozen or trained as a whole.
     """
@@ -141,7 +141,7 @@ def _(net: ResNet) -> list[nn.Module]:
 
 @units_of.register
 def _(net: DenseNet) -> list[nn.Module]:
-    """Dense blocks and transitions: a layer inside a dense block takes the list of all earlier ones' outputs."""
+    """Dense blocks and transitions: a layer inside a dense block takes the outputs of all earlier ones."""
     names = [name for name, _ in net.features.named_children()]
     first, last = names.index("denseblock1"), names.index("norm5")
     return [net.features[:first], *net.features[first:last], net.features[last:]]

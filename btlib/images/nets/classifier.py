@@ -15,9 +15,9 @@ from btlib.images.nets.weights import has_pretrained, load_features
 
 
 class Architecture(NamedTuple):
-    """All that is needed to build the network again; it travels in the model's card.
+    """Everything needed to rebuild the network; stored in the model's card.
 
-    The bounds hold where a card is read: none may ask for more memory than a computer has.
+    The bounds apply when a card is read: it must not demand more memory than a computer has.
     """
 
     backbones: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=1, max_length=2)]
@@ -32,7 +32,7 @@ class Architecture(NamedTuple):
 class Classifier(nn.Module):
     """Images [B, 3, H, W] in 0..1 to logits [B, K].
 
-    With `fusion` 'none', each backbone is a branch with logits of its own, and their mean is the answer (late fusion).
+    With `fusion` 'none', each backbone is a branch with its own logits, and the answer is their mean (late fusion).
 
     There is no hidden randomness: the trainer hands in the dropout mask, so that it can be keyed.
     """
@@ -63,7 +63,7 @@ class Classifier(nn.Module):
         return tuple(backbone.cut_for(unfreeze_fraction) for backbone in self.backbones)
 
     def trunk(self, images: Tensor, cuts: Sequence[int]) -> tuple[Tensor, ...]:
-        """What the frozen part makes of images: one tensor per backbone."""
+        """Output of the frozen part: one tensor per backbone."""
         return tuple(b.trunk(images, cut) for b, cut in zip(self.backbones, cuts, strict=True))
 
     def tail(self, trunk: Sequence[Tensor], cuts: Sequence[int]) -> tuple[Tensor, ...]:
@@ -81,7 +81,7 @@ class Classifier(nn.Module):
     def branch_logits(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> Tensor:
         """Feature maps to the logits [V, B, K] of each branch: of the fusion, or of each backbone under late fusion.
 
-        A branch has its columns of the linear layer to itself and shares the bias.
+        Each branch has its own columns of the linear layer; the bias is shared.
 
         Args:
             dropout_mask: [B, fused width], already divided by the keep probability; None is no dropout.
@@ -98,8 +98,7 @@ class Classifier(nn.Module):
     def answer(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
         """Logits [B, K] of images whose feature maps are known.
 
-        With `flip_tta`, flip test-time augmentation, the mean of theirs and of those of the images mirrored left to
-        right: a tumour is the same tumour in a mirror.
+        With `flip_tta`, the mean over the images and their left-right mirror images (test-time augmentation).
         """
         logits = self.head(features)
         if self.architecture.flip_tta:
@@ -111,11 +110,11 @@ class Classifier(nn.Module):
 
 
 def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:
-    """A classifier with pretrained backbones; fusion, linear layer and what has no pretrained weights freshly drawn.
+    """A classifier with pretrained backbones; fusion, linear layer and everything without pretrained weights is random.
 
     Args:
         states: backbone name -> feature state (see `features_state`), of those that `has_pretrained` weights.
-        seed: what the draw depends on; equal seeds and architectures give equal weights.
+        seed: of the random weights; equal seeds and architectures give equal weights.
     """
     with keyed_layers(seed, "init"):
         net = Classifier(architecture)

@@ -1,4 +1,4 @@
-"""Wide depthwise convolutions whose weights get their gradient fast on a CPU."""
+"""Wide depthwise convolutions with a fast weight gradient on CPUs."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ FAST_WIDTH = 3  # columns of a kernel up to which oneDNN has a fast gradient of 
 
 
 class WideDepthwise(nn.Conv2d):
-    """A depthwise convolution, in training on a CPU with a gradient of its own.
+    """A depthwise convolution with its own weight gradient for training on a CPU.
 
-    oneDNN computes the weight gradient of kernels wider than three columns by a slow general way: for a 5×5 kernel on
-    6×6 maps it takes eight times as long as the forward pass. A kernel's columns do not depend on each other, so here
-    they are computed three at a time (`benchmarks/depthwise.py`). Everything else is PyTorch's own.
+    oneDNN computes the weight gradient of kernels wider than three columns by a slow general method: for a 5×5 kernel
+    on 6×6 maps it takes eight times as long as the forward pass. A kernel's columns do not depend on each other, so
+    here they are computed three at a time (`benchmarks/depthwise.py`). Everything else is PyTorch's own.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -28,14 +28,14 @@ class WideDepthwise(nn.Conv2d):
 
 
 def quicken(net: nn.Module) -> None:
-    """Turns the wide depthwise layers of a network into `WideDepthwise`, in place; weights and names stay."""
+    """Replaces the wide depthwise layers of a network by `WideDepthwise`, in place; weights and names are kept."""
     for layer in net.modules():
         if type(layer) is nn.Conv2d and _is_wide_depthwise(layer):
             layer.__class__ = WideDepthwise
 
 
 def _is_wide_depthwise(layer: nn.Conv2d) -> bool:
-    """Those with a stride are left alone: on large maps they would lose time."""
+    """Strided layers are excluded: on large maps they would be slower."""
     wide = layer.kernel_size[1] > FAST_WIDTH and layer.groups == layer.in_channels == layer.out_channels
     plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return wide and plain and layer.stride == layer.dilation == (1, 1)
@@ -63,15 +63,17 @@ class _Depthwise(torch.autograd.Function):
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, padding: Pair) -> Tensor:
-    """Of a depthwise convolution's weights [C, 1, h, w], three columns at a time.
+    """Gradient of a depthwise convolution's weights [C, 1, h, w], three columns at a time.
 
     Args:
-        gradient: of what the convolution gave [B, C, ...].
-        images: what it was given [B, C, H, W].
+        gradient: of the convolution's output [B, C, ...].
+        images: its input [B, C, H, W].
     """
     (down, across), first, parts = padding, 0, []
     for columns in weight.split(FAST_WIDTH, dim=3):
-        width = columns.shape[3] - 1 + gradient.shape[3]  # of what these columns see, from `first` of the padded images
+        width = (
+            columns.shape[3] - 1 + gradient.shape[3]
+        )  # of the padded images that these columns cover, from `first` on
         inside = images[..., max(0, first - across) : max(0, first - across + width)]
         left = max(0, across - first)
         seen = pad(inside, (left, width - left - inside.shape[3], down, down))
@@ -82,6 +84,6 @@ def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, padding: P
 
 
 def _backward(gradient: Tensor, images: Tensor, weight: Tensor, padding: Pair, wanted: tuple) -> tuple:
-    """PyTorch's own gradients of images, weight and bias, those that are wanted."""
+    """PyTorch's gradients of images, weight and bias, as far as they are wanted."""
     plain = (None, (1, 1), padding, (1, 1), False, (0, 0), len(weight))  # no bias, stride, dilation; not transposed
     return torch.ops.aten.convolution_backward(gradient, images, weight, *plain, wanted)

@@ -1,4 +1,4 @@
-"""What a classifier's backbones make of images: half-way, where unfamiliar ones are told, and at their ends."""
+"""Features of a classifier's backbones: half-way, for out-of-distribution detection, and at their ends."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from btlib.images.nets.inference import by_batches
 class Seen(NamedTuple):
     """One pass through the backbones.
 
-    middle: [B, M] means of the channels half-way, of all backbones one after the other; features: the last feature map
+    middle: [B, M] channel means half-way, backbones concatenated; features: the last feature map
     [B, D, h, w] of each, as `Classifier.features`; logits: [B, K], as `Classifier.forward`.
     """
 
@@ -26,8 +26,8 @@ class Seen(NamedTuple):
 def see(net: Classifier, images: Tensor) -> Seen:
     """Images [B, 3, H, W] in 0..1 through the backbones.
 
-    Half-way, since the last layers are trained to keep what tells the classes apart and to drop the rest: of the
-    demo's network, the last feature maps take a photograph for a familiar picture.
+    Half-way, since the last layers are trained to keep only what separates the classes: judged by the last feature
+    maps of the demo's network, a photograph looks familiar.
     """
     cuts = [len(backbone.units) // 2 + 1 for backbone in net.backbones]
     half = net.trunk(images, cuts)

