@@ -1,8 +1,8 @@
 """Assigns a case's volumes to modalities: the evidence, its ranking, and the reasons for refusal.
 
-The user's statement (`case.json`, `--t1 … --flair`, a list of cases) overrides names and tags. T1ce is distinguished from T1
-by words, by the DICOM tags on the agent, and by the image itself, which is brighter in vessels and lesion. If two of
-them disagree, or only the image is available, the case is refused with advice on what to state.
+The user's statement (`case.json`, `--t1 … --flair`, a list of cases) overrides names and tags. T1ce is distinguished
+from T1 by words, by the DICOM tags on the agent, and by the image itself, which is brighter in vessels and lesion. If
+two of them disagree, or only the image is available, the case is refused with advice on what to state.
 
 The web page calls `case_files.proposals(folder)` for a list of `Proposal`, one per volume of an upload, even if
 `find_cases` or `read_scans` refuse it, and writes a visitor's choice with `stated.state(folder, {"t1": proposal.file,
