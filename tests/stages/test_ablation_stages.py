@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_json, write_tensors
 from btlib.images.data.classes import CLASSES
+from btlib.images.data.corruptions import CORRUPTIONS, SEVERITIES
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.nets.store import read_states, save_classifier
@@ -144,7 +145,8 @@ def test_robustness_of_the_main_model_and_of_kept_arms(project):
     places = map(Path, ("data/weights", "data/processed", "data/splits.csv"))
     stage("perturb")(model, *folders, *places, out)
     table = read_csv(out / "predictions.csv")
-    assert table.groupby("model").size().to_dict() == dict.fromkeys(("main", "proposed", "ema_only"), 16 * (1 + 9 * 5))
+    rows = 16 * (1 + len(CORRUPTIONS) * len(SEVERITIES))
+    assert table.groupby("model").size().to_dict() == dict.fromkeys(("main", "proposed", "ema_only"), rows)
     assert (out / "corruptions.png").stat().st_size > 10_000
     figures = Path("data/figures/robustness")
     stage("robustness")(

@@ -76,8 +76,8 @@ def test_all_faults_are_named_at_once(committed):
             "split_by: should be 'group', 'image', 'folder' or 'file', found 'gruop' (did you mean 'group'?)",
         ),
         (
-            {"images__source": "fodler"},
-            "images.source: should be 'phantom', 'folder' or 'figshare', found 'fodler' (did you mean 'folder'?)",
+            {"volumes__source": "fodler"},
+            "volumes.source: should be 'phantom' or 'folder', found 'fodler' (did you mean 'folder'?)",
         ),
         (
             {"focal_alpha": "inverse_freqency"},
