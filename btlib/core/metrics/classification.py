@@ -5,17 +5,15 @@ scikit-learn for comparison.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from btlib.core.metrics import calibration
-from btlib.core.metrics.metric import Metric, Shown, names, registry
+from btlib.core.metrics.metric import Metric, Shown, names, registry, temperature_scaled
 from btlib.core.metrics.predictions import Predictions
-from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.metrics.resampling import bootstrap_ci95
 from btlib.core.metrics.sample import Sample, expected_calibration_error, ratio
-
-CHUNK = 250  # resamples per chunk: 250 × 7,000 rows × 4 classes in float64 take 56 MB
-SCALED = "_temperature_scaled"  # suffix of metrics on temperature-scaled probabilities
 
 
 def accuracy(sample: Sample) -> np.ndarray:
@@ -74,6 +72,17 @@ def brier(sample: Sample) -> np.ndarray:
     return sample.mean(((sample.probabilities - sample.onehot) ** 2).sum(axis=1))
 
 
+ECE = Metric(
+    "ece",
+    ece,
+    "expected calibration error (ECE)",
+    "Table 7; Guo et al. 2017, eq 3",
+    "ECE",
+    4,
+    higher_is_better=False,
+    shown=Shown.EVERYWHERE,
+)
+NLL = Metric("nll", nll, "log loss", "mean −log p of the true class", digits=4, higher_is_better=False)
 METRICS = registry(
     (
         Metric("accuracy", accuracy, "accuracy", "Table 4", "", 2, "%", shown=Shown.EVERYWHERE),
@@ -100,48 +109,30 @@ METRICS = registry(
             4,
             shown=Shown.SUMMARY,
         ),
-        Metric(
-            "ece",
-            ece,
-            "expected calibration error (ECE)",
-            "Table 7; Guo et al. 2017, eq 3",
-            "ECE",
-            4,
-            higher_is_better=False,
-            shown=Shown.EVERYWHERE,
-        ),
-        Metric(
-            f"ece{SCALED}",
-            ece,
-            "ECE after temperature scaling",
-            "Guo et al. 2017, section 4.2",
-            digits=4,
-            higher_is_better=False,
-        ),
-        Metric("nll", nll, "log loss", "mean −log p of the true class", digits=4, higher_is_better=False),
-        Metric(
-            f"nll{SCALED}",
-            nll,
-            "log loss after temperature scaling",
-            "Guo et al. 2017, section 4.2",
-            digits=4,
-            higher_is_better=False,
-        ),
+        ECE,
+        temperature_scaled(ECE),
+        NLL,
+        temperature_scaled(NLL),
         Metric("brier", brier, "Brier score (0 … 2)", "Brier 1950", digits=4, higher_is_better=False),
     )
 )
 COMPARED = names(METRICS.values(), Shown.EVERYWHERE)
 
 
-def scores(predictions: Predictions, temperature: float | np.ndarray, bins: int) -> dict[str, float]:
-    """All metrics of N images.
+def scores(
+    predictions: Predictions,
+    temperature: float | np.ndarray,
+    bins: int,
+    wanted: Iterable[str] = tuple(METRICS),
+) -> dict[str, float]:
+    """The `wanted` metrics of N images.
 
     Args:
         temperature: divisor of the logits for the temperature-scaled metrics, fitted on other images; a scalar, or one
             per image [N].
         bins: number of ECE bins.
     """
-    found = resampled_scores(predictions, temperature, bins, np.ones((1, len(predictions.labels))))
+    found = resampled_scores(predictions, temperature, bins, np.ones((1, len(predictions.labels))), wanted)
     return {name: float(values[0]) for name, values in found.items()}
 
 
@@ -153,9 +144,11 @@ def resampled_scores(
     wanted: Iterable[str] = tuple(METRICS),
 ) -> dict[str, np.ndarray]:
     """The `wanted` metrics, each [B], with row n counted weights[b, n] times."""
-    plain = Sample(predictions.labels, predictions.probabilities, weights, bins)
-    scaled = Sample(predictions.labels, calibration.scale(predictions.probabilities, temperature), weights, bins)
-    return {name: METRICS[name].function(scaled if name.endswith(SCALED) else plain) for name in wanted}
+    metrics = {name: METRICS[name] for name in wanted}
+    plain = scaled = Sample(predictions.labels, predictions.probabilities, weights, bins)
+    if any(metric.scaled for metric in metrics.values()):
+        scaled = replace(plain, probabilities=calibration.scale(plain.probabilities, temperature))
+    return {name: metric.function(scaled if metric.scaled else plain) for name, metric in metrics.items()}
 
 
 def ci95(
@@ -174,12 +167,13 @@ def ci95(
     Args:
         groups: [N] group of each image; images of a group are drawn together. None: each image on its own.
     """
-    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
-    chunks = [
-        resampled_scores(predictions, temperature, bins, stratified_weights(predictions.labels, size, rng, groups))
-        for size in sizes
-    ]
-    return {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in METRICS}
+    return bootstrap_ci95(
+        lambda weights: resampled_scores(predictions, temperature, bins, weights),
+        predictions.labels,
+        resamples,
+        rng,
+        groups,
+    )
 
 
 def per_class(predictions: Predictions) -> dict[str, dict[str, float | int]]:

@@ -1,7 +1,7 @@
 """Metric entries: function, titles, number format and source."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -28,6 +28,7 @@ class Metric:
         digits: decimal places.
         unit: '%' for a share in 0 … 1 that is shown as a percentage, 'mm', or '' for none.
         higher_is_better: False for errors and losses.
+        scaled: whether it is computed from temperature-scaled probabilities.
     """
 
     name: str
@@ -39,11 +40,25 @@ class Metric:
     unit: str = ""
     higher_is_better: bool = True
     shown: Shown = Shown.DETAIL
+    scaled: bool = False
 
     @property
     def label(self) -> str:
         """The short title, or the full one if there is none."""
         return self.short or self.title
+
+
+def temperature_scaled(metric: Metric) -> Metric:
+    """The same metric of the temperature-scaled probabilities."""
+    return replace(
+        metric,
+        name=f"{metric.name}_temperature_scaled",
+        title=f"{metric.label} after temperature scaling",
+        source="Guo et al. 2017, section 4.2",
+        short="",
+        shown=Shown.DETAIL,
+        scaled=True,
+    )
 
 
 def registry(metrics: Iterable[Metric]) -> dict[str, Metric]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btlib.core.metrics.classification import CHUNK, COMPARED, resampled_scores
+from btlib.core.metrics.classification import COMPARED, resampled_scores, scores
 from btlib.core.metrics.predictions import Predictions, mismatch
-from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.metrics.resampling import CHUNK, interval, stratified_weights
 from btlib.core.metrics.significance import corrected_paired_t, holm, mcnemar, paired_t
 from btlib.core.runtime.arm_names import PROPOSED
 from btlib.core.runtime.errors import InputError, listed
@@ -120,8 +120,8 @@ def _common_labels(arms: Mapping[str, Mapping], finished: Mapping[str, Finished]
 
 
 def _scores(runs: Mapping[int, Predictions | Failed], finished: Finished, bins: int, weights: np.ndarray) -> dict:
-    every = {seed: _scores_of_run(run, bins) for seed, run in finished.items()}
-    values = np.array([list(scores.values()) for scores in every.values()])
+    every = {seed: scores(run, AS_PREDICTED, bins, COMPARED) for seed, run in finished.items()}
+    values = np.array([list(found.values()) for found in every.values()])
     nothing = [None] * len(COMPARED)
     return {
         "seeds": [
@@ -132,11 +132,6 @@ def _scores(runs: Mapping[int, Predictions | Failed], finished: Finished, bins: 
         "sd": _named(values.std(axis=0, ddof=1).tolist() if len(values) > 1 else nothing),
         "ci95": seed_mean_ci95(finished, bins, weights) if finished else _named(nothing),
     }
-
-
-def _scores_of_run(run: Predictions, bins: int) -> dict[str, float]:
-    found = resampled_scores(run, AS_PREDICTED, bins, np.ones((1, len(run.labels))), COMPARED)
-    return {name: float(values[0]) for name, values in found.items()}
 
 
 def _named(values: list) -> dict:

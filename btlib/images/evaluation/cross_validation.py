@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from btlib.core.metrics.calibration import fit_temperature
-from btlib.core.metrics.classification import COMPARED, SCALED, ci95, per_class, scores
+from btlib.core.metrics.classification import COMPARED, ECE, ci95, per_class, scores
+from btlib.core.metrics.metric import temperature_scaled
 from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import interval, stratified_weights
 
-OF_A_FOLD = (*COMPARED, f"ece{SCALED}")
+OF_A_FOLD = (*COMPARED, temperature_scaled(ECE).name)
 
 
 class Fold(NamedTuple):
@@ -48,7 +49,7 @@ def cross_validation_metrics(
     rows = [
         {
             "fold": number,
-            **{name: scores(fold.test, temperatures[number], bins)[name] for name in OF_A_FOLD},
+            **scores(fold.test, temperatures[number], bins, OF_A_FOLD),
             "temperature": temperatures[number],
             **_sizes(fold.test, facts),
         }

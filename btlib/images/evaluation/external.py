@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from btlib.core.metrics.classification import CHUNK
 from btlib.core.metrics.metric import Metric, registry
-from btlib.core.metrics.resampling import interval, stratified_weights
+from btlib.core.metrics.resampling import bootstrap_ci95, weighted_mean
 from btlib.core.metrics.sample import ranking_scores
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError
@@ -110,10 +109,9 @@ def external_scores(answers: External, resamples: int, rng: np.random.Generator)
     """
     undefined = undefined_scores(answers)
     estimates = _weighted(answers, np.ones((1, len(answers.labels))), undefined)
-    sizes = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
-    strata = _strata(answers)
-    chunks = [_weighted(answers, stratified_weights(strata, size, rng, answers.patients), undefined) for size in sizes]
-    ci95 = {name: interval(np.concatenate([chunk[name] for chunk in chunks])) for name in estimates}
+    ci95 = bootstrap_ci95(
+        lambda weights: _weighted(answers, weights, undefined), _strata(answers), resamples, rng, answers.patients
+    )
     with_both = len(patient_aucs(answers)[0])
     if with_both == 1:
         del ci95[WITHIN]  # it would have no width, which looks like certainty
@@ -202,11 +200,11 @@ def auc(answers: External, weights: np.ndarray) -> np.ndarray:
 
 def auc_within_patients(answers: External, weights: np.ndarray) -> np.ndarray:
     aucs, rows = patient_aucs(answers)
-    return weights[:, rows] @ aucs / weights[:, rows].sum(axis=1)
+    return weighted_mean(aucs, weights[:, rows])
 
 
 def accuracy(answers: External, weights: np.ndarray) -> np.ndarray:
-    return weights @ (answers.said == answers.labels) / weights.sum(axis=1)
+    return weighted_mean(answers.said == answers.labels, weights)
 
 
 def macro_f1(answers: External, weights: np.ndarray) -> np.ndarray:
@@ -216,11 +214,11 @@ def macro_f1(answers: External, weights: np.ndarray) -> np.ndarray:
 
 
 def unsure(answers: External, weights: np.ndarray) -> np.ndarray:
-    return weights @ answers.unsure / weights.sum(axis=1)
+    return weighted_mean(answers.unsure, weights)
 
 
 def unfamiliar(answers: External, weights: np.ndarray) -> np.ndarray:
-    return weights @ answers.unfamiliar / weights.sum(axis=1)
+    return weighted_mean(answers.unfamiliar, weights)
 
 
 def _f1(true: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:

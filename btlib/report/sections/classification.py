@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from btlib.core.metrics.classification import METRICS, SCALED
+from btlib.core.metrics.classification import METRICS
 from btlib.report.blocks import Heading, Section, Table, Text
 from btlib.report.figures.classification import CLASS_SCORES
 from btlib.report.figures.numbers import GLUE, Score, count, spoken
@@ -12,7 +12,7 @@ from btlib.report.scores import ACCURACY, SCORES
 from btlib.report.sections.run import written
 from btlib.report.study import Study
 
-HEADLINE = [name for name in SCORES if not name.endswith(SCALED)]  # scaled ones are under “Calibration”
+HEADLINE = [name for name in SCORES if not METRICS[name].scaled]  # scaled ones are under “Calibration”
 TRAINING = {
     "fig4_augmented_views.png": ("Augmented views (the paper's Figure 4).", "One slice under random augmentation"),
     "fig5_mixup.png": ("Mixup (the paper's Figure 5).", "Pairs of slices and their mixtures"),

@@ -40,12 +40,6 @@ class Cohort:
         return np.vstack([np.ones(len(self.cases)), drawn])
 
 
-def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """[B] means of n values with weights [B, n]; NaN without values."""
-    with np.errstate(invalid="ignore"):
-        return weights @ values / weights.sum(axis=1)
-
-
 def estimates(drawn: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """Score -> the estimate, the first of its [1 + B] values; None if undefined, since JSON has no NaN."""
     return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in drawn.items()}

@@ -6,18 +6,18 @@ Estimates, intervals, ablation arms, tables and figures all read these entries;
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from btlib.core.metrics.classification import SCALED, accuracy, ece, kappa
-from btlib.core.metrics.metric import Metric, Shown, names, registry
+from btlib.core.metrics.classification import accuracy, ece, kappa
+from btlib.core.metrics.metric import Metric, Shown, names, registry, temperature_scaled
+from btlib.core.metrics.resampling import weighted_mean
 from btlib.core.metrics.sample import Sample, ranking_scores
-from btlib.volumes.data.conventions import REGIONS
-from btlib.volumes.evaluation.cohort import weighted_mean
+from btlib.volumes.data.conventions import REGION_NAMES, REGIONS
 from btlib.volumes.evaluation.uncertainty import voxel_error_auroc
 
 LOW, HIGH = range(2)  # class numbers of LGG and HGG in a Sample; HGG is the positive class, predicted if p_HGG > 0.5
-REGION_TITLES = {"wt": "whole tumour", "tc": "tumour core", "et": "enhancing tumour"}
 
 
 def mean_over_cases(name: str, measures: Mapping[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
@@ -47,34 +47,34 @@ def of_both_grades(function: Callable[[Sample], np.ndarray]) -> Callable[[Sample
     return checked
 
 
-def _dice(region: str) -> Metric:
-    name = f"dice_{region}"
+def _outline(measure: str, title: str, region: str, source: str, **written: Any) -> Metric:
+    """A measure of one region's outline, averaged over cases."""
+    name = f"{measure}_{region}"
+    mean = partial(mean_over_cases, name)
     return Metric(
         name,
-        partial(mean_over_cases, name),
-        f"Dice, {REGION_TITLES[region]}",
-        "Dice 1945; mean over cases",
-        f"Dice {region.upper()}",
-        shown=Shown.EVERYWHERE,
+        mean,
+        f"{title}, {REGION_NAMES[region]}",
+        f"{source}; mean over cases",
+        f"{title} {region.upper()}",
+        **written,
     )
+
+
+def _dice(region: str) -> Metric:
+    return _outline("dice", "Dice", region, "Dice 1945", shown=Shown.EVERYWHERE)
 
 
 def _hd95(region: str) -> Metric:
-    name = f"hd95_{region}"
-    return Metric(
-        name,
-        partial(mean_over_cases, name),
-        f"HD95, {REGION_TITLES[region]}",
-        "95th percentile of surface distances (BraTS); mean over cases",
-        f"HD95 {region.upper()}",
-        1,
-        "mm",
-        higher_is_better=False,
-        shown=Shown.SUMMARY if region == "wt" else Shown.DETAIL,
-    )
+    shown = Shown.SUMMARY if region == "wt" else Shown.DETAIL
+    source = "95th percentile of surface distances (BraTS)"
+    return _outline("hd95", "HD95", region, source, digits=1, unit="mm", higher_is_better=False, shown=shown)
 
 
 OUTLINES = registry([*map(_dice, REGIONS), *map(_hd95, REGIONS)])
+GRADE_ECE = Metric(
+    "grade_ece", ece, "grade ECE", "Guo et al. 2017, eq 3", higher_is_better=False, shown=Shown.EVERYWHERE
+)
 GRADES = registry(
     (
         Metric("grade_accuracy", accuracy, "grade accuracy", "share", "", 2, "%", shown=Shown.EVERYWHERE),
@@ -82,14 +82,8 @@ GRADES = registry(
         Metric("grade_sensitivity", sensitivity, "sensitivity (HGG)", "share of HGG called HGG", "", 2, "%"),
         Metric("grade_specificity", specificity, "specificity (HGG)", "share of LGG called LGG", "", 2, "%"),
         Metric("grade_kappa", of_both_grades(kappa), "grade, Cohen's kappa", "Cohen 1960"),
-        Metric("grade_ece", ece, "grade ECE", "Guo et al. 2017, eq 3", higher_is_better=False, shown=Shown.EVERYWHERE),
-        Metric(
-            f"grade_ece{SCALED}",
-            ece,
-            "grade ECE after temperature scaling",
-            "Guo et al. 2017, section 4.2",
-            higher_is_better=False,
-        ),
+        GRADE_ECE,
+        temperature_scaled(GRADE_ECE),
     )
 )
 UNCERTAINTY = registry(
@@ -120,7 +114,7 @@ def grade_scores(
     """
     undefined = np.full(len(weights), np.nan)
     plain, scaled = (_sample(high, p, bins, weights) for p in (p_hgg, p_scaled))
-    chosen = {name: scaled if name.endswith(SCALED) else plain for name in GRADES}
+    chosen = {name: scaled if metric.scaled else plain for name, metric in GRADES.items()}
     return {name: GRADES[name].function(of) if of else undefined for name, of in chosen.items()}
 
 

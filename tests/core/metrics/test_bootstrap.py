@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from btlib.core.metrics import classification
+from btlib.core.metrics import classification, resampling
 from btlib.core.metrics.classification import ci95, resampled_scores, scores
 from btlib.core.metrics.predictions import Predictions
 from btlib.core.metrics.resampling import exact_ci95, interval, stratified_weights
@@ -105,8 +105,8 @@ def test_the_number_of_resamples_is_exact_across_chunks(predictions, monkeypatch
     monkeypatch.setattr(
         classification, "resampled_scores", lambda *given: counted.append(len(given[-1])) or original(*given)
     )
-    ci95(predictions, 1.0, 15, 2 * classification.CHUNK + 1, rng())
-    assert counted == [classification.CHUNK, classification.CHUNK, 1]
+    ci95(predictions, 1.0, 15, 2 * resampling.CHUNK + 1, rng())
+    assert counted == [resampling.CHUNK, resampling.CHUNK, 1]
 
 
 def test_interval_is_the_central_95_percent():
