@@ -18,7 +18,7 @@ class Explainable(Protocol):
     backbone_names: tuple[str, ...]
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images [B, C, *size] to one feature map [B, D, *grid] per backbone."""
+        """Images [B, C, *size] to one feature map [B, D, *grid] per backbone, then what else the head needs."""
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """Feature maps to logits [B, K]."""
@@ -55,8 +55,8 @@ def raw_maps(net: Explainable, images: Tensor, targets: Tensor) -> RawMaps:
     with torch.no_grad():
         plain = net.features(images)
     with torch.enable_grad():
-        features = tuple(feature.detach().requires_grad_() for feature in plain)
-        logits = net.head(features).gather(1, targets[:, None]).sum()
+        features = tuple(feature.detach().requires_grad_() for feature in plain[: len(net.backbone_names)])
+        logits = net.head((*features, *plain[len(features) :])).gather(1, targets[:, None]).sum()
         gradients = torch.autograd.grad(logits, features)
     sums = [_weighted_sum(g, f.detach()) for g, f in zip(gradients, features, strict=True)]
     finest = max((s.shape[1:] for s in sums), key=prod)

@@ -1,6 +1,6 @@
 """Backbones as sequences of units that can be cut into a frozen trunk and a tail: timm's, and `attention_cnn`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import singledispatch
 from itertools import pairwise
 
@@ -18,6 +18,10 @@ from btlib.images.nets import attention_cnn
 from btlib.images.nets.attention_cnn import AttentionCnn
 from btlib.images.nets.depthwise import quicken
 from btlib.images.nets.whole import WholeNetwork, create
+
+
+FINEST = 4  # stride of a pyramid's first level
+PROBE = 64  # pixels of the image on which the levels are found
 
 
 class Normalization(nn.Module):
@@ -53,6 +57,24 @@ class Backbone(nn.Module):
         self.channels: int = self.net.num_features
         config = self.net.pretrained_cfg
         self.normalize = Normalization(config["mean"], config["std"])
+        self.taps: tuple[int, ...] = ()
+
+    def tap(self) -> tuple[int, ...]:
+        """From now on keeps a feature pyramid: the last map of each grid from stride 4 on.
+
+        Returns:
+            Channels of the levels, finest first, the last feature map's at the end. A network in one piece has that
+            level alone.
+        """
+        device = self.mean.device
+        maps, found = torch.zeros(1, 3, PROBE, PROBE, device=device), []
+        with torch.no_grad():
+            for number, unit in enumerate(self.units):
+                before, maps = maps, unit(maps)
+                if number and maps.shape[2] < before.shape[2] <= PROBE // FINEST:
+                    found.append((number - 1, before.shape[1]))
+        self.taps = tuple(number for number, _ in found)
+        return (*(channels for _, channels in found), self.channels)
 
     @property
     def mean(self) -> Tensor:
@@ -88,21 +110,33 @@ class Backbone(nn.Module):
         n_blocks = n_units - 2
         return 1 + n_blocks - max(1, round(fraction * n_blocks))
 
-    def trunk(self, images: Tensor, cut: int) -> Tensor:
-        """Normalises images [B, 3, H, W] and runs the first `cut` units."""
-        x = self.normalize(images)
-        for unit in self.units[:cut]:
-            x = unit(x)
-        return x
+    def trunk(self, images: Tensor, cut: int) -> tuple[Tensor, ...]:
+        """Normalises images [B, 3, H, W] and runs the first `cut` units; what they make, after the levels so far."""
+        return run_units(self.units[:cut], (self.normalize(images),), self.taps)
 
-    def tail(self, x: Tensor, cut: int) -> Tensor:
-        """Runs the units from `cut` on."""
-        for unit in self.units[cut:]:
-            x = unit(x)
-        return x
+    def tail(self, maps: tuple[Tensor, ...], cut: int) -> tuple[Tensor, ...]:
+        """Runs the units from `cut` on; the last feature map, after the levels of the pyramid."""
+        return run_units(self.units[cut:], maps, self.taps, cut)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.tail(self.trunk(images, 0), 0)
+        """The last feature map."""
+        return self.tail(self.trunk(images, 0), 0)[-1]
+
+
+def run_units(
+    units: Iterable[nn.Module], maps: tuple[Tensor, ...], taps: Collection[int], first: int = 0
+) -> tuple[Tensor, ...]:
+    """Runs units in a row on the last of `maps`; what they make, after the levels before it and those of the `taps`.
+
+    Args:
+        first: number of the first unit in its backbone.
+    """
+    *levels, x = maps
+    for number, unit in enumerate(units, first):
+        x = unit(x)
+        if number in taps:
+            levels.append(x)
+    return (*levels, x)
 
 
 @singledispatch

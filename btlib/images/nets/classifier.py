@@ -11,7 +11,11 @@ from torch.nn.functional import linear
 from btlib.core.runtime.reproducibility import keyed_layers
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.fusion import FUSIONS, NONE, Fused, Pooling
+from btlib.images.nets.lesion import LesionHead, TiedAnswer, pooled_under
 from btlib.images.nets.weights import has_pretrained, load_features
+
+
+NONE_LABEL = "no_tumor"
 
 
 class Architecture(NamedTuple):
@@ -27,6 +31,14 @@ class Architecture(NamedTuple):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)]
     flip_tta: bool = False
+    lesion: bool = False
+
+
+class Read(NamedTuple):
+    """Logits [V, B, K] of each branch, and those of the lesion map [B, h, w], None without a lesion head."""
+
+    branches: Tensor
+    lesion: Tensor | None
 
 
 class Classifier(nn.Module):
@@ -48,6 +60,12 @@ class Classifier(nn.Module):
         else:
             self.fusion = FUSIONS[architecture.fusion](channels, architecture.width, architecture.heads)
             self.branches = [self.fusion.out_features]
+        if architecture.lesion:
+            self.lesion = LesionHead([backbone.tap() for backbone in self.backbones])
+            alone = len(self.branches) == len(channels)  # late fusion, or one backbone: a branch reads its own map
+            self.branches = [b + c for b, c in zip(self.branches, channels if alone else [sum(channels)], strict=True)]
+            if NONE_LABEL in architecture.classes:
+                self.tied = TiedAnswer(architecture.classes.index(NONE_LABEL))
         self.linear = nn.Linear(sum(self.branches), len(architecture.classes))
 
     @property
@@ -62,20 +80,30 @@ class Classifier(nn.Module):
         """Per backbone, how many leading units stay frozen (see `Backbone.cut_for`)."""
         return tuple(backbone.cut_for(unfreeze_fraction) for backbone in self.backbones)
 
-    def trunk(self, images: Tensor, cuts: Sequence[int]) -> tuple[Tensor, ...]:
-        """Output of the frozen part: one tensor per backbone."""
+    def trunk(self, images: Tensor, cuts: Sequence[int]) -> tuple[tuple[Tensor, ...], ...]:
+        """Output of the frozen part, see `Backbone.trunk`."""
         return tuple(b.trunk(images, cut) for b, cut in zip(self.backbones, cuts, strict=True))
 
-    def tail(self, trunk: Sequence[Tensor], cuts: Sequence[int]) -> tuple[Tensor, ...]:
-        """The rest of the backbones: one feature map [B, D, h, w] each."""
-        return tuple(b.tail(x, cut) for b, x, cut in zip(self.backbones, trunk, cuts, strict=True))
+    def tail(self, trunk: Sequence[tuple[Tensor, ...]], cuts: Sequence[int]) -> tuple[Tensor, ...]:
+        """The rest of the backbones; see `features`."""
+        maps = [b.tail(x, cut) for b, x, cut in zip(self.backbones, trunk, cuts, strict=True)]
+        return (*(of_one[-1] for of_one in maps), *(level for of_one in maps for level in of_one[:-1]))
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The last feature map of each backbone (eq 4, 5)."""
-        return tuple(backbone(images) for backbone in self.backbones)
+        """The last feature map [B, D, h, w] of each backbone (eq 4, 5), then the finer levels of their pyramids."""
+        whole = (0,) * len(self.backbones)
+        return self.tail(self.trunk(images, whole), whole)
+
+    def lesion_logits(self, features: Sequence[Tensor]) -> Tensor:
+        """[B, h, w] of a network with a lesion head, on the finest grid of its pyramids."""
+        last, finer = features[: len(self.backbones)], list(features[len(self.backbones) :])
+        pyramids = [
+            [*(finer.pop(0) for _ in backbone.taps), top] for backbone, top in zip(self.backbones, last, strict=True)
+        ]
+        return self.lesion(pyramids)
 
     def fuse(self, features: Sequence[Tensor]) -> Fused:
-        """The fused vector with the gates and attention maps behind it, for inspection."""
+        """The fused vector with the gates and attention maps behind it, for inspection; of the last feature maps."""
         return self.fusion(features)
 
     def branch_logits(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> Tensor:
@@ -86,10 +114,29 @@ class Classifier(nn.Module):
         Args:
             dropout_mask: [B, fused width], already divided by the keep probability; None is no dropout.
         """
-        vector = self.fuse(features).vector_BD
+        return self.read(features, dropout_mask).branches
+
+    def read(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> "Read":
+        """As `branch_logits`, with the lesion map behind it."""
+        last = features[: len(self.backbones)]
+        vector, lesion = self.fuse(last).vector_BD, None
+        if self.architecture.lesion:
+            lesion = self.lesion_logits(features)
+            vector = self._with_pooled(vector, last, lesion)
         vector = vector if dropout_mask is None else vector * dropout_mask
         parts = zip(vector.split(self.branches, dim=1), self.linear.weight.split(self.branches, dim=1), strict=True)
-        return torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
+        logits = torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
+        if lesion is not None and NONE_LABEL in self.classes:
+            logits = self.tied(logits, lesion)
+        return Read(logits, lesion)
+
+    def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], lesion: Tensor) -> Tensor:
+        """The fused vector with the features under the lesion, branch by branch."""
+        pooled = [pooled_under(feature, lesion) for feature in last]
+        if len(self.branches) < len(last):
+            return torch.cat([vector, *pooled], dim=1)
+        own = vector.split([feature.shape[1] for feature in last], dim=1) if len(last) > 1 else [vector]
+        return torch.cat([part for pair in zip(own, pooled, strict=True) for part in pair], dim=1)
 
     def head(self, features: Sequence[Tensor]) -> Tensor:
         """Feature maps to logits [B, K], the mean over the branches."""

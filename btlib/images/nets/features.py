@@ -32,7 +32,7 @@ def see(net: Classifier, images: Tensor) -> Seen:
     cuts = [len(backbone.units) // 2 + 1 for backbone in net.backbones]
     half = net.trunk(images, cuts)
     features = net.tail(half, cuts)
-    middle = torch.cat([maps.mean(dim=(2, 3)) for maps in half], dim=1)
+    middle = torch.cat([maps[-1].mean(dim=(2, 3)) for maps in half], dim=1)
     return Seen(middle, features, net.answer(features, images))
 
 

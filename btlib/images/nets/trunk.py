@@ -9,6 +9,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from btlib.images.nets.backbones import Backbone, run_units
 from btlib.images.nets.classifier import Classifier
 from btlib.images.nets.whole import WholeNetwork
 
@@ -24,15 +25,26 @@ class FrozenTrunk(nn.Module):
     def __init__(self, net: Classifier, cuts: Sequence[int]):
         super().__init__()
         self.parts = nn.ModuleList(
-            fold_batchnorm(deepcopy(nn.Sequential(backbone.normalize, *backbone.units[:cut])))
-            for backbone, cut in zip(net.backbones, cuts, strict=True)
+            fold_batchnorm(deepcopy(Leading(backbone, cut))) for backbone, cut in zip(net.backbones, cuts, strict=True)
         )
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images [B, 3, H, W] in 0..1 to one tensor per backbone."""
+    def forward(self, images: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        """Images [B, 3, H, W] in 0..1 to what `Backbone.trunk` gives, per backbone."""
         return tuple(part(images) for part in self.parts)
+
+
+class Leading(nn.Module):
+    """Normalisation and the first `cut` units of a backbone."""
+
+    def __init__(self, backbone: Backbone, cut: int):
+        super().__init__()
+        self.normalize, self.taps = backbone.normalize, backbone.taps
+        self.units = nn.Sequential(*backbone.units[:cut])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return run_units(self.units, (self.normalize(images),), self.taps)
 
 
 def fold_batchnorm(module: nn.Module) -> nn.Module:

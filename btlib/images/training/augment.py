@@ -75,7 +75,7 @@ def apply(images: Tensor, draws: Draws) -> Tensor:
     d = Draws(*(x.to(images.device)[:, None, None, None] for x in draws[:-1]), draws.noise_seed)
     images = torch.where(d.horizontal, images.flip(3), images)
     images = torch.where(d.vertical, images.flip(2), images)
-    if any((x != neutral).any() for x, neutral in zip(draws[4:8], (0, 1, 0, 0), strict=True)):
+    if _moves(draws):
         images = _transform(images, draws)
     if (draws.exponent != 1).any():
         images = images**d.exponent
@@ -89,7 +89,21 @@ def apply(images: Tensor, draws: Draws) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _transform(images: Tensor, draws: Draws) -> Tensor:
+def apply_to_masks(masks: Tensor, draws: Draws) -> Tensor:
+    """The flips, rotation, zoom and shift of `apply`, for masks [B, h, w] in 0..1 of the same images."""
+    masks = masks[:, None]
+    masks = torch.where(draws.horizontal.to(masks.device)[:, None, None, None], masks.flip(3), masks)
+    masks = torch.where(draws.vertical.to(masks.device)[:, None, None, None], masks.flip(2), masks)
+    if _moves(draws):
+        masks = _transform(masks, draws, "bilinear")
+    return masks[:, 0]
+
+
+def _moves(draws: Draws) -> bool:
+    return any((x != neutral).any() for x, neutral in zip(draws[4:8], (0, 1, 0, 0), strict=True))
+
+
+def _transform(images: Tensor, draws: Draws, mode: str = "bicubic") -> Tensor:
     """Rotates about the centre, scales by `size`, shifts right and down by fractions of the side.
 
     Bicubic: bilinear blurs small images so much that a network trained on them fails on unaugmented, sharp ones.
@@ -100,5 +114,5 @@ def _transform(images: Tensor, draws: Draws) -> Tensor:
     rows = [cos, sin, cos * right + sin * down, -sin, cos, -sin * right + cos * down]
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.device)
     grid = affine_grid(matrix, list(images.shape), align_corners=False)
-    moved = grid_sample(images, grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+    moved = grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)
     return moved.clamp(0, 1).contiguous(memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ from btlib.core.training.loop import Course, OnEpoch, fit, refuse_too_few
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.classifier import Classifier
+from btlib.images.nets.lesion import lesion_loss
 from btlib.images.nets.trunk import FrozenTrunk
 from btlib.images.training import augment, mixup
 
@@ -32,6 +33,7 @@ class ClassifierSettings(ArmSettings):
     focal_gamma: float
     focal_alpha: str | float
     label_smoothing: float
+    lesion_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ class BatchSpec:
 class Batch(NamedTuple):
     """This process's slice of a batch: trunk features, soft targets [b, K], and its positions in the batch."""
 
-    features: tuple[Tensor, ...]
+    features: tuple[tuple[Tensor, ...], ...]
     target: Tensor
     mine: Tensor
     size: int
+    lesion: Tensor | None = None  # lesion shares [b, h, w]
+    known: Tensor | None = None  # [b] whether the outline is known
 
 
 class Validation(NamedTuple):
@@ -97,7 +101,9 @@ def train_arms(
     learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, counts) for s, net in arms]
     runs = [Arm(s, learner, total) for (s, _), learner in zip(arms, learners, strict=True)]
     trunk = FrozenTrunk(nets[0], cuts).to(memory_format=torch.channels_last)
-    task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric)
+    task = ClassificationTask(
+        trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric, any(s.lesion_weight for s, _ in arms)
+    )
     fit(runs, task, spec.course, fabric, resume, on_epoch)
     return runs
 
@@ -114,20 +120,27 @@ class ClassificationTask:
         classes: int,
         spec: BatchSpec,
         fabric: Fabric,
+        with_lesions: bool = False,
     ):
         self.trunk, self.data, self.train_rows, self.spec, self.fabric = trunk, data, train_rows, spec, fabric
-        self.classes = classes
+        self.classes, self.with_lesions = classes, with_lesions
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process makes the whole batch, since a Mixup partner may be in another process's slice."""
-        images = augment.apply(self.data.batch(rows), augment.draw(self.spec.augmentation, len(rows), key))
+        draws = augment.draw(self.spec.augmentation, len(rows), key)
+        images = augment.apply(self.data.batch(rows), draws)
         pairs = mixup.draw(self.spec.mixup_alpha, len(rows), key)
         target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
         images = mixup.mix(images, pairs)
         with self.fabric.autocast():
             features = self.trunk(images[mine])
-        return Batch(features, target[mine], mine, len(rows))
+        if not self.with_lesions:
+            return Batch(features, target[mine], mine, len(rows))
+        lesion, known = self.data.lesions(rows)
+        lesion = mixup.mix(augment.apply_to_masks(lesion, draws), pairs)
+        known = known & known[pairs.partner.to(known.device)]
+        return Batch(features, target[mine], mine, len(rows), lesion[mine], known[mine])
 
     @torch.inference_mode()
     def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:
@@ -172,11 +185,15 @@ class ClassifierLearner:
         s = self.settings
         mask = self._dropout_mask(batch.size, key)
         mask = None if mask is None else mask.to(batch.target.device)[batch.mine]
-        branches = self.net.branch_logits(self.net.tail(batch.features, self.cuts), mask).float()
+        read = self.net.read(self.net.tail(batch.features, self.cuts), mask)
+        branches = read.branches.float()
         right = (branches.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
         smoothed = smooth(batch.target, s.label_smoothing)
         # a separate loss per branch: under late fusion, each backbone trains as it would alone
-        return torch.stack([self._loss(logits, smoothed) for logits in branches]).mean(dim=0), right
+        loss = torch.stack([self._loss(logits, smoothed) for logits in branches]).mean(dim=0)
+        if s.lesion_weight:
+            loss = loss + s.lesion_weight * lesion_loss(read.lesion.float(), batch.lesion, batch.known)
+        return loss, right
 
     def _loss(self, logits: Tensor, smoothed: Tensor) -> Tensor:
         if self.settings.loss == "focal":
@@ -205,7 +222,7 @@ class ClassifierLearner:
 
 def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:
     """All modules after the cuts: tails, fusion, linear layer."""
-    tops = [net.fusion, net.linear]
+    tops = [net.fusion, net.linear, *(getattr(net, name) for name in ("lesion", "tied") if hasattr(net, name))]
     for backbone, cut in zip(net.backbones, cuts, strict=True):
         tops += backbone.units[cut:]
     return [module for top in tops for module in top.modules()]
