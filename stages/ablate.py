@@ -1,10 +1,10 @@
 """Stage ablate: trains the arms of one of the paper's tables over several seeds, side by side.
 
-Reads data/recipes/<table>.json, data/processed/, data/splits.csv and data/weights/.
+Reads data/recipes/<table>.json, data/processed/, data/splits.csv, data/phantom_slices/ and data/weights/.
 Writes data/ablations/<table>/: predictions.csv (validation and test images, every arm and seed), runs.csv (every arm
 and seed, with the reason where one failed), history.csv, and networks/ of the arms in ablations.keep_networks.
 Takes about 30 s per table (sensitivity: 75 s) in the demo on 2 cores.
-Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity).
+Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity, lesion).
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,11 +32,11 @@ EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "l
 HISTORY = ["arm", "seed", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-def main(recipes: Path, processed: Path, splits: Path, weights: Path, out: Path) -> None:
+def main(recipes: Path, processed: Path, splits: Path, phantoms: Path, weights: Path, out: Path) -> None:
     p = load_params("training.devices", "training.precision")
     table = read_table(recipes)
     fabric = make_fabric(p.training.devices, p.training.precision)
-    data = TrainingData(processed, splits, fabric)
+    data = TrainingData(processed, splits, phantoms, fabric)
     states = read_states(weights, [name for recipe in table.arms.values() for name in recipe["backbones"]])
     study = Study(out.name, table.arms, data, states, fabric, fingerprint(data, states))
     predictions, history, runs = [EMPTY_PREDICTIONS], [], []

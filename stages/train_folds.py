@@ -1,7 +1,7 @@
 """Stage train_folds: trains the main model's recipe once for each other fold, so that every image is tested once.
 
-Reads data/recipes/main.json, data/processed/, data/manifest.csv, data/weights/ and, for the main model's own fold,
-data/predictions/.
+Reads data/recipes/main.json, data/processed/, data/manifest.csv, data/phantom_slices/, data/weights/ and, for the main
+model's own fold, data/predictions/.
 Writes data/folds/: predictions.csv (validation and test images of every fold), history.csv and the splits of each fold
 as <fold>.csv. With split.folds: 1 the tables are empty.
 A killed run goes on at the epoch it had reached.
@@ -34,7 +34,15 @@ PREDICTIONS = ["fold", "split", "image_id", "label"]
 HISTORY = ["fold", "stage", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
-def main(recipe_file: Path, processed: Path, manifest: Path, weights: Path, predictions: Path, out: Path) -> None:
+def main(
+    recipe_file: Path,
+    processed: Path,
+    manifest: Path,
+    phantoms: Path,
+    weights: Path,
+    predictions: Path,
+    out: Path,
+) -> None:
     p = load_params("seed", "split_by", "split", "training.devices", "training.precision")
     recipe: Recipe = read_json(recipe_file)
     images = read_manifest(manifest)
@@ -50,7 +58,7 @@ def main(recipe_file: Path, processed: Path, manifest: Path, weights: Path, pred
                 answers += _main_model(predictions, fold)
                 continue
             fabric = make_fabric(p.training.devices, p.training.precision)
-            study = _study(TrainingData(processed, table, fabric), recipe, weights, fabric)
+            study = _study(TrainingData(processed, table, phantoms, fabric), recipe, weights, fabric)
             print(f"fold {fold + 1} of {p.split.folds}", flush=True)
             for done in study.train([p.seed]):
                 if done.failed:

@@ -1,6 +1,6 @@
 """Stage train_stage1: trains the fusion and the linear layer on frozen backbones, with the Mixup focal loss.
 
-Reads data/processed/, data/splits.csv and data/weights/.
+Reads data/processed/, data/splits.csv, data/phantom_slices/ and data/weights/.
 Writes models/stage1/ and data/curves/stage1/.
 Takes about 10 s in the demo on 2 cores. Run: dvc repro train_stage1.
 """
@@ -17,7 +17,7 @@ from btlib.images.training.main import TrainingData, train_main
 from btlib.images.training.recipe import architecture, arm_settings, batch_spec
 
 
-def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path) -> None:
+def main(processed: Path, splits: Path, phantoms: Path, weights: Path, out: Path, curves: Path) -> None:
     p = load_params(
         "seed",
         "batch_size",
@@ -31,6 +31,8 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path) 
         "backbones",
         "fusion",
         "model",
+        "lesion",
+        "images.phantom.share",
         "training.optimizer",
         "training.weight_decay",
         "training.schedule",
@@ -43,7 +45,7 @@ def main(processed: Path, splits: Path, weights: Path, out: Path, curves: Path) 
         "training.precision",
     )
     fabric = make_fabric(p.training.devices, p.training.precision)
-    data = TrainingData(processed, splits, fabric)
+    data = TrainingData(processed, splits, phantoms, fabric)
     states = read_states(weights, p.backbones)
     files = [weights / f"{name}.safetensors" for name in states]
     recipe = flatten(p)

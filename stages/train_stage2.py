@@ -1,6 +1,6 @@
 """Stage train_stage2: trains on with the last blocks of each backbone unfrozen, at a smaller learning rate.
 
-Reads data/processed/, data/splits.csv and models/stage1/.
+Reads data/processed/, data/splits.csv, data/phantom_slices/ and models/stage1/.
 Writes models/stage2/ and data/curves/stage2/.
 Takes about 75 s in the demo on 2 cores. Run: dvc repro train_stage2.
 """
@@ -17,7 +17,7 @@ from btlib.images.training.main import TrainingData, train_main
 from btlib.images.training.recipe import arm_settings, batch_spec
 
 
-def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) -> None:
+def main(processed: Path, splits: Path, phantoms: Path, start: Path, out: Path, curves: Path) -> None:
     p = load_params(
         "seed",
         "batch_size",
@@ -28,10 +28,12 @@ def main(processed: Path, splits: Path, start: Path, out: Path, curves: Path) ->
         "label_smoothing",
         "ema_decay",
         "epochs_stage2",
+        "lesion",
+        "images.phantom.share",
         "training",
     )
     fabric = make_fabric(p.training.devices, p.training.precision)
-    data = TrainingData(processed, splits, fabric)
+    data = TrainingData(processed, splits, phantoms, fabric)
     net = load_classifier(start)
     recipe = flatten(p)
     arm, batches = arm_settings(recipe, stage=2, name="main"), batch_spec(recipe, stage=2)

@@ -1,6 +1,7 @@
 """Slices through a subject, as acquired by a scanner and displayed by a viewer."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,36 @@ COARSE = 4
 SMALLEST_LESION = 0.0008  # share of the image for a lesion to count as visible
 
 
+class Scan(NamedTuple):
+    """Ranges of what differs between scanners and viewers; each is drawn uniformly.
+
+    Attributes:
+        field, tight_field: mm, side of the image.
+        blur: mm, standard deviation of the point spread.
+        shading: strength of the bias field.
+        noise: standard deviation, in the units of the contrast tables.
+        smooth: pixels, standard deviation of the viewer's interpolation.
+        level, tight_level: grey of the brightest tissue.
+        gamma: of the display.
+    """
+
+    field: tuple[float, float]
+    tight_field: tuple[float, float]
+    blur: tuple[float, float]
+    shading: tuple[float, float]
+    noise: tuple[float, float]
+    smooth: tuple[float, float]
+    level: tuple[float, float]
+    tight_level: tuple[float, float]
+    gamma: tuple[float, float]
+
+
+USUAL = Scan(
+    (215, 275), (178, 205), (0.3, 0.6), (0.03, 0.12), (1.5, 6), (0.5, 1.1), (140, 235), (190, 270), (0.85, 1.15)
+)
+VARIED = Scan((205, 320), (165, 205), (0.3, 1.6), (0.03, 0.25), (1, 12), (0.4, 1.2), (110, 290), (170, 300), (0.6, 1.3))
+
+
 @dataclass(frozen=True)
 class Slice:
     """One image [S, S] uint8 with its lesion mask [S, S] bool (the tumour without its oedema)."""
@@ -33,7 +64,7 @@ class Slice:
 
 
 def plane_points(
-    rng: np.random.Generator, plane: str, through: np.ndarray, size: int, tight: bool
+    rng: np.random.Generator, plane: str, through: np.ndarray, size: int, tight: bool, scan: Scan = USUAL
 ) -> tuple[np.ndarray, float]:
     """Points [size × size, 3] of a slightly oblique slice through a point, row by row, and the pixel size in mm."""
     right, down, middle = (np.array(v, float) for v in AXES[plane])
@@ -42,7 +73,7 @@ def plane_points(
     normal = np.cross(right, down)
     tilt = rng.normal(0, 0.06, 3)
     right, down = right + tilt[0] * down + tilt[1] * normal, down - tilt[0] * right + tilt[2] * normal
-    field = rng.uniform(178, 205) if tight else rng.uniform(215, 275)
+    field = rng.uniform(*(scan.tight_field if tight else scan.field))
     aspect = np.exp(rng.normal(0, 0.05))
     # In the plane the head is roughly centred; along the normal the slice passes through the point.
     corner = middle + rng.normal(0, 5, 3) + (0 if not tight or plane == "axial" else np.array([0, -8, 14.0]))
@@ -95,7 +126,12 @@ def plane_tissues(subject: Subject, points: np.ndarray, size: int) -> Mixture:
 
 
 def acquire(
-    rng: np.random.Generator, ideal: np.ndarray, fractions: np.ndarray, pixel: float, tight: bool
+    rng: np.random.Generator,
+    ideal: np.ndarray,
+    fractions: np.ndarray,
+    pixel: float,
+    tight: bool,
+    scan: Scan = USUAL,
 ) -> np.ndarray:
     """The slice as in a published data set, uint8 [S, S]: with blur, bias field, noise, window and JPEG compression.
 
@@ -106,14 +142,14 @@ def acquire(
         tight: whether the image has the narrow field of view of a crop, displayed brighter.
     """
     shape = ideal.shape
-    seen = blur(ideal, rng.uniform(0.3, 0.6) / pixel) * bias_field(rng, shape, rng.uniform(0.03, 0.12))
+    seen = blur(ideal, rng.uniform(*scan.blur) / pixel) * bias_field(rng, shape, rng.uniform(*scan.shading))
     # The viewer's interpolation smooths the noise as well.
-    noisy = blur(rician(rng, seen, rng.uniform(1.5, 6.0)), rng.uniform(0.5, 1.1))
+    noisy = blur(rician(rng, seen, rng.uniform(*scan.noise)), rng.uniform(*scan.smooth))
     # Viewers display the brightest parts of the head, fat or enhancing tissue, as nearly white.
     inside = fractions[:, INDEX["air"]].reshape(shape) < 0.5
     brightest = np.percentile(noisy[inside], 99.5)
-    level = rng.uniform(190, 270) if tight else rng.uniform(140, 235)
-    shown = window(noisy - rng.uniform(3, 10), brightest, level, rng.uniform(0.85, 1.15))
+    level = rng.uniform(*(scan.tight_level if tight else scan.level))
+    shown = window(noisy - rng.uniform(3, 10), brightest, level, rng.uniform(*scan.gamma))
     if rng.random() < 0.3:
         shown = sharpen(shown, rng.uniform(0.3, 1.0))
     return compress(shown, int(rng.integers(70, 96)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from btlib.core.runtime.arm_names import FULL, PROPOSED
 from btlib.core.runtime.nested import flatten
-from btlib.core.settings.schema import NOT_OF_ONE_ARM, NOT_OF_ONE_JOINT_ARM, TABLES, Params
+from btlib.core.settings.schema import NOT_OF_ONE_ARM, NOT_OF_ONE_JOINT_ARM, PHANTOM_SHARE, TABLES, Params
 
 OF_A_CLASSIFIER = tuple(key for key in Params.model_fields if key not in NOT_OF_ONE_ARM)
 
@@ -19,10 +19,11 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
 
     `main`: the main classifier's recipe. Each of `TABLES`, and `joint`: `seeds`, `arms` (a list of `arm`, the name, and
     `recipe`, the reference first; empty if the table is switched off) and, except for `joint`, `keep_networks` (names
-    of arms). `backbones`: `names` of all backbones in use.
+    of arms). `backbones`: `names` of all backbones in use. `phantoms`: `subjects` whose slices are trained on, 0 if no
+    recipe has a share of them.
     """
     values = params.model_dump()
-    main = flatten({key: values[key] for key in OF_A_CLASSIFIER})
+    main = flatten({key: values[key] for key in OF_A_CLASSIFIER}) | {PHANTOM_SHARE: params.images.phantom.share}
     ablations, joint = params.ablations, params.joint.ablation
     tables = {
         name: {
@@ -33,12 +34,19 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
         for name in TABLES
     }
     every = [main, *(arm["recipe"] for table in tables.values() for arm in table["arms"])]
+    subjects = params.images.phantom.training_subjects if any(recipe[PHANTOM_SHARE] for recipe in every) else 0
     names = sorted({backbone for recipe in every for backbone in recipe["backbones"]})
     of_joint = flatten(
         {key: value for key, value in values["joint"].items() if f"joint.{key}" not in NOT_OF_ONE_JOINT_ARM}
     )
     arms = {"seeds": joint.seeds, "arms": _arms(FULL, of_joint, joint.common, joint.arms)}
-    return {"main": main, **tables, "joint": arms, "backbones": {"names": names}}
+    return {
+        "main": main,
+        **tables,
+        "joint": arms,
+        "backbones": {"names": names},
+        "phantoms": {"subjects": subjects},
+    }
 
 
 def _arms(

@@ -38,6 +38,8 @@ class Phantom(Section):
     slices_per_subject: Count
     image_size: Annotated[int, Field(ge=32)]
     duplicates: Annotated[int, Field(ge=0)]
+    training_subjects: Count
+    share: Annotated[float, Field(ge=0, le=0.9)]
     external_subjects: Annotated[int, Field(ge=2)]
 
 
@@ -82,6 +84,12 @@ class Model(Section):
     flip_tta: bool
 
 
+class Lesion(Section):
+    weight: Annotated[float, Field(ge=0)]
+    outlines: bool
+    tied: bool
+
+
 class Augment(Section):
     flip_horizontal: Fraction
     flip_vertical: Fraction
@@ -92,6 +100,7 @@ class Augment(Section):
     shift: Fraction
     gamma: Fraction
     noise: Fraction
+    framing: Fraction
 
 
 class Training(Section):
@@ -216,7 +225,10 @@ class Joint(Section):
 
 
 class Ablations(Section):
-    """The paper's Tables 4, 5, 6 and 8, each a list of arms, `{arm: name, key: value, …}`; an empty list is not run."""
+    """The paper's Tables 4, 5, 6 and 8, and the lesion head's; an empty list is not run.
+
+    Each is a list of arms, `{arm: name, key: value, …}`.
+    """
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     common: dict[str, Any] | None
@@ -225,9 +237,10 @@ class Ablations(Section):
     regularisation: list[dict[str, Any]]
     baselines: list[dict[str, Any]]
     sensitivity: list[dict[str, Any]]
+    lesion: list[dict[str, Any]]
 
 
-TABLES = ("fusion", "regularisation", "baselines", "sensitivity")
+TABLES = ("fusion", "regularisation", "baselines", "sensitivity", "lesion")
 NOT_OF_ONE_ARM = (
     "seed",
     "split_by",
@@ -245,6 +258,7 @@ NOT_OF_ONE_ARM = (
     "deploy",
     "training.devices",
 )
+PHANTOM_SHARE = "images.phantom.share"  # the one key of section images that arms may override
 NOT_OF_ONE_JOINT_ARM = ("joint.precision", "joint.mc_samples", "joint.explained_cases", "joint.ablation")
 
 
@@ -271,6 +285,7 @@ class Params(Section):
     external: list[ExternalSet]
     weights: Weights
     model: Model
+    lesion: Lesion
     training: Training
     evaluation: Evaluation
     gradcam: GradCam
@@ -384,6 +399,13 @@ def _cross_checks(params: Params) -> list[str]:
         faults.append("training.train_batchnorm: batch statistics are per process; use training.devices: 1")
     if params.weights.source == "file" and params.weights.folder is None:
         faults.append("weights.folder: name the folder that holds <backbone>.safetensors")
+    if round(params.images.phantom.share * params.batch_size) == params.batch_size:
+        faults.append(f"{PHANTOM_SHARE}: leaves no image of the data set in a batch of {params.batch_size}; reduce it")
+    if params.lesion.weight and not params.lesion.outlines and not params.images.phantom.share:
+        faults.append(
+            f"lesion.weight: with lesion.outlines: false and {PHANTOM_SHARE}: 0 no outline is left to learn from; set "
+            "lesion.weight: 0, or use one of them"
+        )
     faults += _split_checks(params.split_by, params.split) + _image_checks(params.images, params.external)
     low, high = params.volumes.clip_percentiles
     if low >= high:
@@ -496,7 +518,7 @@ def _override_faults(params: Params, overrides: dict[str, Any], fixed_keys: Sequ
     raw["ablations"] |= {"common": None, "keep_networks": {}} | {table: [] for table in TABLES}
     raw["joint"]["ablation"] |= {"common": None, "arms": []}
     for key, value in overrides.items():
-        if any(key == fixed or key.startswith(f"{fixed}.") for fixed in fixed_keys):
+        if key != PHANTOM_SHARE and any(key == fixed or key.startswith(f"{fixed}.") for fixed in fixed_keys):
             return [f"'{key}' is the same for all arms; change it outside the ablation in params.yaml"]
         *sections, last = key.split(".")
         section = raw

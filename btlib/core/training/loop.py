@@ -29,15 +29,18 @@ class Course:
     batch_size: int
 
     def steps(self, samples: int) -> int:
-        """Steps per epoch: an incomplete last batch is dropped; the order changes every epoch."""
+        """Steps per epoch: an incomplete last batch is dropped."""
         return samples // self.batch_size
 
 
 class Task(Protocol):
     """Data shared by all arms of one call."""
 
-    train_rows: np.ndarray
+    steps: int  # per epoch
     validation: Any  # passed to each learner's `validate`
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Row numbers of one epoch's samples, batch after batch."""
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Any:
         """The parts of a batch that all arms share, drawn by `key` (seed, epoch, step).
@@ -68,14 +71,13 @@ def fit(
             from `resume`.
     """
     first = _restore(arms, resume, on_epoch)
-    steps = course.steps(len(task.train_rows))
     for epoch in range(first, course.epochs):
         if not any(arm.running for arm in arms):
             break
-        sums = _train_epoch(arms, task, course, epoch, steps, fabric)
+        sums = _train_epoch(arms, task, course, epoch, fabric)
         for arm in [arm for arm in arms if arm.running]:
             loss, score = sums[arm.settings.name]
-            seen = steps * course.batch_size
+            seen = task.steps * course.batch_size
             row = {"epoch": epoch, "train_loss": loss / seen, f"train_{arm.learner.score}": score / seen}
             _close_epoch(arm, row, task.validation, fabric)
             if not arm.failed:
@@ -105,13 +107,15 @@ def refuse_failed(arm: Arm, rates: str) -> None:
         )
 
 
-def _train_epoch(arms, task, course, epoch, steps, fabric) -> dict[str, tuple[float, float]]:
+def _train_epoch(arms, task, course, epoch, fabric) -> dict[str, tuple[float, float]]:
     """One pass over the training samples; returns arm name -> (summed loss, summed score)."""
-    order = keyed_rng(course.seed, epoch, "order").permutation(task.train_rows)
+    order = task.order(keyed_rng(course.seed, epoch, "order"))
     sums = {arm.settings.name: torch.zeros(2, device=fabric.device) for arm in arms}
     for arm in arms:
         arm.learner.training_mode(True)
-    bar = tqdm(range(steps), desc=f"epoch {epoch + 1}/{course.epochs}", disable=not fabric.is_global_zero, leave=False)
+    bar = tqdm(
+        range(task.steps), desc=f"epoch {epoch + 1}/{course.epochs}", disable=not fabric.is_global_zero, leave=False
+    )
     for step in bar:
         key = (course.seed, epoch, step)
         rows = order[step * course.batch_size : (step + 1) * course.batch_size]
@@ -120,7 +124,7 @@ def _train_epoch(arms, task, course, epoch, steps, fabric) -> dict[str, tuple[fl
         for arm in arms:
             if arm.running:
                 sums[arm.settings.name] += _arm_step(arm, batch, len(rows), key, fabric)
-        if step % CHECK_EVERY == 0 or step == steps - 1:
+        if step % CHECK_EVERY == 0 or step == task.steps - 1:
             _drop_diverged(arms, sums, bar, epoch, (step + 1) * course.batch_size)
     for arm in arms:
         arm.learner.training_mode(False)

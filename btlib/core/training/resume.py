@@ -22,7 +22,7 @@ from btlib.core.training.arms import Progress
 
 ROOT = Path(".btlib/resume")
 PACKAGE = Path(__file__).parents[2]
-CODE = ("nets", "losses", "training")
+CODE = ("core/training", "images/nets", "images/training", "volumes/nets", "volumes/training")
 
 
 class SavedArm(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from btlib.core.runtime.artifacts import read_array, read_csv
 from btlib.core.runtime.errors import InputError
+from btlib.images.data.lesion_maps import map_size
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
 
 
 def shrink(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [N, S, S, 3] to [N, size, size, 3], size ≤ S, each new pixel the mean of its area."""
+    """uint8 [N, S, S, …] to [N, size, size, …], size ≤ S, each new pixel the mean of its area."""
     return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
 
 
@@ -55,11 +56,28 @@ def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
     return cv2.cvtColor(cv2.merge((hue, saturation, value)), cv2.COLOR_HSV2RGB)
 
 
+def load_lesions(folder: Path, images: np.ndarray) -> np.ndarray:
+    """Opens the lesion maps uint8 [N, h, w] that belong to the images of `load_processed`; see `lesion_maps`.
+
+    Raises:
+        InputError: the file is missing or truncated, or does not belong to the images.
+    """
+    lesions = read_array(folder / "lesions.npy")
+    wanted = (len(images), *(map_size(images.shape[1]),) * 2)
+    if lesions.shape != wanted or lesions.dtype != np.uint8:
+        raise InputError(
+            f"{folder}: lesions.npy is {lesions.dtype} {lesions.shape}, expected uint8 {wanted}; delete the folder and "
+            "run the stage that writes it again (`dvc repro`)"
+        )
+    return lesions
+
+
 def load_processed(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """Opens the output of stage preprocess_images.
+    """Opens the output of stage preprocess_images, or of phantom_slices.
 
     Returns:
-        Images, memory-mapped uint8 [N, S, S, 3] RGB, and their index `image_id, label`, one row per image.
+        Images, memory-mapped uint8 [N, S, S, 3] RGB (phantoms: [N, S, S]), and their index, one row per image, with
+        `image_id, label`.
 
     Raises:
         InputError: a file is missing or truncated, or the two do not match.

@@ -5,15 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.workers import in_parallel
+from btlib.images.data.lesion_maps import lesion_map, unknown_map
+from btlib.images.data.masks import Masks
 from btlib.images.data.preprocessing import Clahe, preprocess
 from btlib.images.data.reading import open_image
 
 
-def write_processed(folder: Path, root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe) -> None:
+def write_processed(
+    folder: Path, root: Path, masks: Masks, manifest: pd.DataFrame, image_size: int, clahe: Clahe
+) -> None:
     """Preprocesses every image of the manifest into `folder`/images.npy and index.csv (see `load_processed`).
+
+    `folder`/lesions.npy has their lesion maps (see `lesion_maps`), unknown where the manifest names no mask.
 
     Raises:
         InputError: an image has become unreadable, or the disk is full; `folder` is left unchanged.
@@ -22,6 +29,11 @@ def write_processed(folder: Path, root: Path, manifest: pd.DataFrame, image_size
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         write_csv(temporary / "index.csv", manifest[["image_id", "label"]])
+        maps = [
+            lesion_map(masks.open(path), image_size) if path else unknown_map(image_size)
+            for path in tqdm(manifest["mask_path"], desc="lesions", leave=False)
+        ]
+        np.save(temporary / "lesions.npy", np.stack(maps), allow_pickle=False)
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(manifest), image_size, image_size, 3)}
         with (temporary / "images.npy").open("wb") as file:
             # Plain sequential writes: a full disk then raises an error, while a memory map would crash.

@@ -1,47 +1,84 @@
 """The whole image set as one uint8 array: memory-mapped on CPU, uploaded once to a GPU. No worker processes."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from btlib.core.runtime.errors import InputError
+from btlib.images.data.lesion_maps import FULL, UNKNOWN, map_size
 
 
-UNKNOWN = 255
+class Phantoms(NamedTuple):
+    """Phantom slices: grey images uint8 [N, S, S], class index [N], and lesion maps uint8 [N, S / 4, S / 4]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    lesions: np.ndarray
 
 
 class ResidentImages:
-    """Images by row number, as float batches on the device.
+    """Images by row number, as float batches on the device; the rows of phantoms follow those of the images.
 
     Args:
         images: uint8 [N, H, W, 3], memory-mapped or not.
         labels: class index of each image [N].
-        masks: uint8 [N, h, w] share of each cell that is lesion, of 254; 255 throughout where no outline is known.
-            None: of no image.
+        lesions: uint8 [N, H / 4, W / 4], see `lesion_maps`; None: no outline is known.
+        phantoms: slices of the same size to train on beside the images.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device, masks: np.ndarray | None = None):
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        device: torch.device,
+        lesions: np.ndarray | None = None,
+        phantoms: Phantoms | None = None,
+    ):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != len(labels):
             raise InputError(
                 f"images: found {images.dtype} {images.shape} with {len(labels)} labels, expected uint8 [N, H, W, 3] "
                 "with N labels; run `dvc repro preprocess_images` again"
             )
-        self.device, self._masks = device, masks
-        self.labels = torch.as_tensor(labels, dtype=torch.long, device=device)
-        # Copied for the upload, since PyTorch does not accept read-only memory maps.
-        self._images = images if device.type == "cpu" else torch.from_numpy(np.array(images)).to(device)
-
-    def lesions(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Lesion shares [B, h, w] in 0..1, 0 where unknown, and whether each image's outline is known [B]."""
-        assert self._masks is not None, "images without masks"
-        masks = torch.from_numpy(self._masks[rows]).to(self.device)
-        known = masks[:, 0, 0] != UNKNOWN
-        return masks.float().div_(UNKNOWN - 1) * known[:, None, None], known
+        self.device = device
+        made = phantoms or Phantoms(np.empty((0, *images.shape[1:3]), np.uint8), np.empty(0, int), np.empty(0))
+        self.phantom_rows = np.arange(len(images), len(images) + len(made.images))
+        self.labels = torch.as_tensor(np.concatenate([labels, made.labels]), dtype=torch.long, device=device)
+        self._images, self._phantoms = self._resident(images), self._resident(made.images)
+        self.n_images = len(images)
+        unknown = np.broadcast_to(np.uint8(UNKNOWN), (len(images), *(map_size(images.shape[1]),) * 2))
+        self._lesions = self._resident(unknown if lesions is None else lesions)
+        self._phantom_lesions = self._resident(made.lesions)
 
     def batch(self, rows: np.ndarray) -> Tensor:
         """Images [B, 3, H, W] in 0..1, channels last in memory."""
-        if isinstance(self._images, Tensor):
-            picked = self._images[torch.as_tensor(rows, device=self.device)]
-        else:
-            picked = torch.from_numpy(self._images[rows])
+        picked = _rows(self._images, rows[rows < self.n_images])
+        if (rows >= self.n_images).any():
+            gray = _rows(self._phantoms, rows[rows >= self.n_images] - self.n_images)
+            picked = self._merged(rows, picked, gray[..., None].expand(-1, -1, -1, 3))
         return picked.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
+
+    def lesions(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Lesion maps [B, h, w] in 0..1, 0 where unknown, and whether each image's outline is known [B]."""
+        maps = _rows(self._lesions, rows[rows < self.n_images])
+        if (rows >= self.n_images).any():
+            maps = self._merged(rows, maps, _rows(self._phantom_lesions, rows[rows >= self.n_images] - self.n_images))
+        known = maps[:, 0, 0] != UNKNOWN
+        return maps.float().div_(FULL) * known[:, None, None], known
+
+    def _resident(self, values: np.ndarray) -> np.ndarray | Tensor:
+        """On the device; copied for the upload, since PyTorch does not accept read-only memory maps."""
+        return values if self.device.type == "cpu" else torch.from_numpy(np.array(values)).to(self.device)
+
+    def _merged(self, rows: np.ndarray, images: Tensor, phantoms: Tensor) -> Tensor:
+        merged = images.new_empty((len(rows), *images.shape[1:]))
+        made = torch.as_tensor(rows >= self.n_images, device=self.device)
+        merged[~made], merged[made] = images, phantoms
+        return merged
+
+
+def _rows(values: np.ndarray | Tensor, rows: np.ndarray) -> Tensor:
+    if isinstance(values, Tensor):
+        return values[torch.as_tensor(rows, device=values.device)]
+    return torch.from_numpy(values[rows])

@@ -19,7 +19,6 @@ from btlib.images.nets.attention_cnn import AttentionCnn
 from btlib.images.nets.depthwise import quicken
 from btlib.images.nets.whole import WholeNetwork, create
 
-
 FINEST = 4  # stride of a pyramid's first level
 PROBE = 64  # pixels of the image on which the levels are found
 

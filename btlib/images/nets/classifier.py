@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from btlib.core.runtime.reproducibility import keyed_layers
+from btlib.images.data.tumor_or_none import NONE as NO_TUMOR
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.fusion import FUSIONS, NONE, Fused, Pooling
 from btlib.images.nets.lesion import LesionHead, TiedAnswer, pooled_under
 from btlib.images.nets.weights import has_pretrained, load_features
-
-
-NONE_LABEL = "no_tumor"
 
 
 class Architecture(NamedTuple):
@@ -32,12 +30,20 @@ class Architecture(NamedTuple):
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1000)]
     flip_tta: bool = False
     lesion: bool = False
+    tied: bool = False
 
 
-class Read(NamedTuple):
-    """Logits [V, B, K] of each branch, and those of the lesion map [B, h, w], None without a lesion head."""
+class Reading(NamedTuple):
+    """Logits [V, B, K] of each branch, and logits of the lesion map [B, h, w], None without a lesion head."""
 
     branches: Tensor
+    lesion: Tensor | None
+
+
+class Answer(NamedTuple):
+    """Logits [B, K], and logits of the lesion map [B, h, w], None without a lesion head."""
+
+    logits: Tensor
     lesion: Tensor | None
 
 
@@ -60,12 +66,13 @@ class Classifier(nn.Module):
         else:
             self.fusion = FUSIONS[architecture.fusion](channels, architecture.width, architecture.heads)
             self.branches = [self.fusion.out_features]
+        self.lesion: LesionHead | None = None
         if architecture.lesion:
             self.lesion = LesionHead([backbone.tap() for backbone in self.backbones])
             alone = len(self.branches) == len(channels)  # late fusion, or one backbone: a branch reads its own map
             self.branches = [b + c for b, c in zip(self.branches, channels if alone else [sum(channels)], strict=True)]
-            if NONE_LABEL in architecture.classes:
-                self.tied = TiedAnswer(architecture.classes.index(NONE_LABEL))
+        tied = architecture.lesion and architecture.tied and NO_TUMOR in architecture.classes
+        self.tied = TiedAnswer(architecture.classes.index(NO_TUMOR)) if tied else None
         self.linear = nn.Linear(sum(self.branches), len(architecture.classes))
 
     @property
@@ -116,8 +123,8 @@ class Classifier(nn.Module):
         """
         return self.read(features, dropout_mask).branches
 
-    def read(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> "Read":
-        """As `branch_logits`, with the lesion map behind it."""
+    def read(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> Reading:
+        """As `branch_logits`, with the lesion map that they follow from."""
         last = features[: len(self.backbones)]
         vector, lesion = self.fuse(last).vector_BD, None
         if self.architecture.lesion:
@@ -126,9 +133,7 @@ class Classifier(nn.Module):
         vector = vector if dropout_mask is None else vector * dropout_mask
         parts = zip(vector.split(self.branches, dim=1), self.linear.weight.split(self.branches, dim=1), strict=True)
         logits = torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
-        if lesion is not None and NONE_LABEL in self.classes:
-            logits = self.tied(logits, lesion)
-        return Read(logits, lesion)
+        return Reading(logits if self.tied is None else self.tied(logits, lesion), lesion)
 
     def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], lesion: Tensor) -> Tensor:
         """The fused vector with the features under the lesion, branch by branch."""
@@ -142,18 +147,21 @@ class Classifier(nn.Module):
         """Feature maps to logits [B, K], the mean over the branches."""
         return self.branch_logits(features).mean(dim=0)
 
-    def answer(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
-        """Logits [B, K] of images whose feature maps are known.
+    def answer(self, features: Sequence[Tensor], images: Tensor) -> Answer:
+        """The answer to images whose feature maps are known.
 
         With `flip_tta`, the mean over the images and their left-right mirror images (test-time augmentation).
         """
-        logits = self.head(features)
+        branches, lesion = self.read(features)
+        logits = branches.mean(dim=0)
         if self.architecture.flip_tta:
-            logits = (logits + self.head(self.features(images.flip(3)))) / 2
-        return logits
+            mirrored = self.read(self.features(images.flip(3)))
+            logits = (logits + mirrored.branches.mean(dim=0)) / 2
+            lesion = None if lesion is None else (lesion + mirrored.lesion.flip(2)) / 2
+        return Answer(logits, lesion)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.answer(self.features(images), images)
+        return self.answer(self.features(images), images).logits
 
 
 def build_classifier(architecture: Architecture, states: dict[str, dict[str, Tensor]], seed: int) -> Classifier:

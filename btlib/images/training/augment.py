@@ -1,5 +1,5 @@
 """Augmentation per sample, as batched tensor operations: flips, brightness and contrast as in the paper (section 4.1),
-and rotation, zoom, shift, gamma and noise, which are not in the paper and are off at 0."""
+and rotation, zoom, shift, gamma, noise and framing, which are not in the paper and are off at 0."""
 
 import math
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from btlib.core.runtime.reproducibility import keyed_seed
+from btlib.images.training import framing
 
 
 class Strength(NamedTuple):
@@ -16,7 +17,7 @@ class Strength(NamedTuple):
 
     brightness and contrast are fractions (0..1), rotation is in degrees, zoom and gamma are fractions by which size and
     exponent grow or shrink, shift is a fraction of the image's side, and noise a standard deviation on the scale 0..1
-    (drawn from 0 upwards).
+    (drawn from 0 upwards). framing is the probability of each change of `framing.draw`.
     """
 
     flip_horizontal: float
@@ -28,6 +29,7 @@ class Strength(NamedTuple):
     shift: float = 0.0
     gamma: float = 0.0
     noise: float = 0.0
+    framing: float = 0.0
 
 
 class Draws(NamedTuple):
@@ -44,6 +46,14 @@ class Draws(NamedTuple):
     exponent: Tensor
     deviation: Tensor
     noise_seed: int
+
+
+def augmented(images: Tensor, lesions: Tensor, strength: Strength, key: tuple) -> tuple[Tensor, Tensor]:
+    """Images [B, C, S, S] in 0..1 and their lesion maps [B, h, w], augmented by the draws of `key`."""
+    if strength.framing:
+        images, lesions = framing.apply(images, lesions, framing.draw(strength.framing, len(images), key))
+    draws = draw(strength, len(images), key)
+    return apply(images, draws), apply_to_maps(lesions, draws)
 
 
 def draw(strength: Strength, batch: int, key: tuple) -> Draws:
@@ -89,14 +99,14 @@ def apply(images: Tensor, draws: Draws) -> Tensor:
     return images.clamp(0, 1)
 
 
-def apply_to_masks(masks: Tensor, draws: Draws) -> Tensor:
-    """The flips, rotation, zoom and shift of `apply`, for masks [B, h, w] in 0..1 of the same images."""
-    masks = masks[:, None]
-    masks = torch.where(draws.horizontal.to(masks.device)[:, None, None, None], masks.flip(3), masks)
-    masks = torch.where(draws.vertical.to(masks.device)[:, None, None, None], masks.flip(2), masks)
+def apply_to_maps(lesions: Tensor, draws: Draws) -> Tensor:
+    """The flips, rotation, zoom and shift of `apply`, for lesion maps [B, h, w] in 0..1 of the same images."""
+    maps = lesions[:, None]
+    maps = torch.where(draws.horizontal.to(maps.device)[:, None, None, None], maps.flip(3), maps)
+    maps = torch.where(draws.vertical.to(maps.device)[:, None, None, None], maps.flip(2), maps)
     if _moves(draws):
-        masks = _transform(masks, draws, "bilinear")
-    return masks[:, 0]
+        maps = _transform(maps, draws, "bilinear")
+    return maps[:, 0]
 
 
 def _moves(draws: Draws) -> bool:

@@ -47,6 +47,13 @@ class BatchSpec:
     augmentation: augment.Strength
     unfreeze_fraction: float
     train_batchnorm: bool
+    phantom_share: float = 0.0  # of each batch
+    outlines: bool = True  # whether outlines of the images count, or those of phantoms alone
+
+    @property
+    def phantoms(self) -> int:
+        """Phantom slices per batch."""
+        return round(self.phantom_share * self.batch_size)
 
     @property
     def course(self) -> Course:
@@ -60,8 +67,8 @@ class Batch(NamedTuple):
     target: Tensor
     mine: Tensor
     size: int
-    lesion: Tensor | None = None  # lesion shares [b, h, w]
-    known: Tensor | None = None  # [b] whether the outline is known
+    lesion: Tensor  # [b, h, w] share of each cell that is lesion
+    known: Tensor  # [b] whether that is known
 
 
 class Validation(NamedTuple):
@@ -92,18 +99,14 @@ def train_arms(
     Raises:
         InputError: there are fewer training images than one batch.
     """
-    refuse_too_few(len(train_rows), spec.batch_size, "batch_size", "images")
+    refuse_too_few(len(train_rows), spec.batch_size - spec.phantoms, "batch_size", "images")
     nets = [net.to(fabric.device, memory_format=torch.channels_last) for _, net in arms]
     cuts = nets[0].cuts_for(spec.unfreeze_fraction)
     share_trunk(nets, cuts)
-    counts = torch.bincount(data.labels[train_rows].cpu(), minlength=len(nets[0].classes))
-    total = spec.course.steps(len(train_rows)) * spec.epochs
-    learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, counts) for s, net in arms]
-    runs = [Arm(s, learner, total) for (s, _), learner in zip(arms, learners, strict=True)]
     trunk = FrozenTrunk(nets[0], cuts).to(memory_format=torch.channels_last)
-    task = ClassificationTask(
-        trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric, any(s.lesion_weight for s, _ in arms)
-    )
+    task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric)
+    learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, task.class_counts) for s, net in arms]
+    runs = [Arm(s, learner, task.steps * spec.epochs) for (s, _), learner in zip(arms, learners, strict=True)]
     fit(runs, task, spec.course, fabric, resume, on_epoch)
     return runs
 
@@ -120,27 +123,45 @@ class ClassificationTask:
         classes: int,
         spec: BatchSpec,
         fabric: Fabric,
-        with_lesions: bool = False,
     ):
         self.trunk, self.data, self.train_rows, self.spec, self.fabric = trunk, data, train_rows, spec, fabric
-        self.classes, self.with_lesions = classes, with_lesions
+        self.classes = classes
+        self.steps = len(train_rows) // (spec.batch_size - spec.phantoms)
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
+
+    @property
+    def class_counts(self) -> Tensor:
+        """Images of each class [K] in an epoch, expected ones among phantoms."""
+        real, phantom = (
+            torch.bincount(self.data.labels[rows].cpu(), minlength=self.classes).float()
+            for rows in (self.train_rows, self.data.phantom_rows)
+        )
+        if not self.spec.phantoms:
+            return real
+        return real + phantom * (self.steps * self.spec.phantoms / phantom.sum())
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """The training images in random order; each batch ends with phantoms, a new choice in every epoch."""
+        per_batch = self.spec.batch_size - self.spec.phantoms
+        order = rng.permutation(self.train_rows)[: self.steps * per_batch].reshape(self.steps, per_batch)
+        if self.spec.phantoms:
+            wanted = self.steps * self.spec.phantoms
+            rounds = [rng.permutation(self.data.phantom_rows) for _ in range(-(-wanted // len(self.data.phantom_rows)))]
+            order = np.hstack([order, np.concatenate(rounds)[:wanted].reshape(self.steps, -1)])
+        return order.ravel()
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process makes the whole batch, since a Mixup partner may be in another process's slice."""
-        draws = augment.draw(self.spec.augmentation, len(rows), key)
-        images = augment.apply(self.data.batch(rows), draws)
+        images, (lesions, known) = self.data.batch(rows), self.data.lesions(rows)
+        if not self.spec.outlines:
+            known = known & torch.as_tensor(rows >= self.data.n_images, device=known.device)
+        images, lesions = augment.augmented(images, lesions, self.spec.augmentation, key)
         pairs = mixup.draw(self.spec.mixup_alpha, len(rows), key)
         target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
-        images = mixup.mix(images, pairs)
         with self.fabric.autocast():
-            features = self.trunk(images[mine])
-        if not self.with_lesions:
-            return Batch(features, target[mine], mine, len(rows))
-        lesion, known = self.data.lesions(rows)
-        lesion = mixup.mix(augment.apply_to_masks(lesion, draws), pairs)
+            features = self.trunk(mixup.mix(images, pairs)[mine])
         known = known & known[pairs.partner.to(known.device)]
-        return Batch(features, target[mine], mine, len(rows), lesion[mine], known[mine])
+        return Batch(features, target[mine], mine, len(rows), mixup.mix(lesions, pairs)[mine], known[mine])
 
     @torch.inference_mode()
     def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:
@@ -222,7 +243,7 @@ class ClassifierLearner:
 
 def free_modules(net: Classifier, cuts: Sequence[int]) -> list[nn.Module]:
     """All modules after the cuts: tails, fusion, linear layer."""
-    tops = [net.fusion, net.linear, *(getattr(net, name) for name in ("lesion", "tied") if hasattr(net, name))]
+    tops = [net.fusion, net.linear, *(part for part in (net.lesion, net.tied) if part is not None)]
     for backbone, cut in zip(net.backbones, cuts, strict=True):
         tops += backbone.units[cut:]
     return [module for top in tops for module in top.modules()]

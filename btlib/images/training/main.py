@@ -10,8 +10,9 @@ from btlib.core.training.card import training_card
 from btlib.core.training.curves import live_curves
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.preprocessing import load_processed, shrink
-from btlib.images.data.resident import ResidentImages
+from btlib.images.data.lesion_maps import shrink_maps
+from btlib.images.data.preprocessing import load_lesions, load_processed, shrink
+from btlib.images.data.resident import Phantoms, ResidentImages
 from btlib.images.data.splits import rows_of
 from btlib.images.nets.classifier import Classifier
 from btlib.images.nets.store import save_classifier
@@ -22,11 +23,12 @@ class TrainingData:
     """Resident images with the row numbers of the training and validation splits.
 
     Args:
-        processed: folder of images.npy and index.csv.
+        processed: folder of images.npy, lesions.npy and index.csv.
         splits: splits.csv.
+        phantoms: folder of stage phantom_slices, in the same form.
     """
 
-    def __init__(self, processed: Path, splits: Path, fabric: Fabric):
+    def __init__(self, processed: Path, splits: Path, phantoms: Path, fabric: Fabric):
         images, index = load_processed(processed)
         table = read_csv(splits, text=("image_id", "split"))
         self.pixels = images
@@ -38,6 +40,8 @@ class TrainingData:
         self.test = rows_of(table, index, "test")
         self.index = index
         self.device = fabric.device
+        self.lesions = load_lesions(processed, images)
+        self.phantoms = self._of_these_classes(phantoms)
         self._pixels = {images.shape[1]: images}
         self._resident: dict[int, ResidentImages] = {}
 
@@ -49,7 +53,12 @@ class TrainingData:
     def resident_at(self, size: int) -> ResidentImages:
         """The images at `size` pixels (cached)."""
         if size not in self._resident:
-            self._resident[size] = ResidentImages(self.pixels_at(size, slice(None)), self.labels, self.device)
+            whole, phantoms = size == self.pixels.shape[1], self.phantoms
+            if not whole and len(phantoms.images):
+                phantoms = Phantoms(shrink(phantoms.images, size), phantoms.labels, shrink_maps(phantoms.lesions, size))
+            lesions = self.lesions if whole else shrink_maps(self.lesions, size)
+            pixels = self.pixels_at(size, slice(None))
+            self._resident[size] = ResidentImages(pixels, self.labels, self.device, lesions, phantoms)
         return self._resident[size]
 
     def pixels_at(self, size: int, rows: np.ndarray | slice) -> np.ndarray:
@@ -57,6 +66,19 @@ class TrainingData:
         if size not in self._pixels:
             self._pixels[size] = shrink(self.pixels, size)
         return self._pixels[size][rows]
+
+    @property
+    def content(self) -> tuple[np.ndarray, ...]:
+        """All that training depends on, for the key of a resumable run."""
+        return (self.pixels, self.labels, self.lesions, self.train, self.val, *self.phantoms)
+
+    def _of_these_classes(self, folder: Path) -> Phantoms:
+        images, index = load_processed(folder)
+        lesions, chosen = load_lesions(folder, images), index["label"].isin(self.classes).to_numpy()
+        labels = np.array([self.classes.index(label) for label in index["label"][chosen]], int)
+        if chosen.all():
+            return Phantoms(images, labels, lesions)
+        return Phantoms(images[chosen], labels, lesions[chosen])
 
 
 def train_main(
@@ -80,7 +102,7 @@ def train_main(
     Raises:
         InputError: training diverged; nothing is written.
     """
-    resume = ResumeState(stage, run_hash((settings, spec), (data.pixels, data.labels, data.train, data.val), start))
+    resume = ResumeState(stage, run_hash((settings, spec), data.content, start))
     arms = []
     with live_curves(curves, fabric.is_global_zero) as on_epoch:
         if spec.epochs:

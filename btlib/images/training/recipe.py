@@ -7,6 +7,7 @@ from btlib.images.nets.classifier import Architecture
 from btlib.images.training.augment import Strength
 from btlib.images.training.learner import BatchSpec, ClassifierSettings
 
+PHANTOM_SHARE = "images.phantom.share"
 OF_THE_BACKBONES = ("unfreeze_fraction", "train_batchnorm")
 FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
 
@@ -14,7 +15,15 @@ FROZEN = {"unfreeze_fraction": 0.0, "train_batchnorm": False}
 def architecture(recipe: Recipe, classes: Sequence[str]) -> Architecture:
     """The network of a recipe."""
     model = {key: recipe[f"model.{key}"] for key in ("width", "heads", "dropout", "flip_tta")}
-    return Architecture(tuple(recipe["backbones"]), recipe["fusion"], classes=tuple(classes), **model)
+    lesion = recipe["lesion.weight"] > 0
+    return Architecture(
+        tuple(recipe["backbones"]),
+        recipe["fusion"],
+        classes=tuple(classes),
+        **model,
+        lesion=lesion,
+        tied=lesion and recipe["lesion.tied"],
+    )
 
 
 def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
@@ -34,6 +43,7 @@ def arm_settings(recipe: Recipe, stage: int, name: str) -> ClassifierSettings:
         ema_decays=(recipe["ema_decay"],),
         patience=recipe["training.patience"],
         keep_epoch=recipe["training.keep_epoch"],
+        lesion_weight=recipe["lesion.weight"],
     )
 
 
@@ -46,5 +56,7 @@ def batch_spec(recipe: Recipe, stage: int) -> BatchSpec:
         batch_size=recipe["batch_size"],
         mixup_alpha=recipe["mixup_alpha"],
         augmentation=Strength(**augment),
+        phantom_share=recipe[PHANTOM_SHARE],
+        outlines=recipe["lesion.outlines"],
         **({key: recipe[f"training.{key}"] for key in OF_THE_BACKBONES} if stage == 2 else FROZEN),
     )

@@ -150,4 +150,4 @@ def _store_results(arm: Arm, family: Sequence[Trained], stage: int) -> None:
 def fingerprint(data: TrainingData, states: Mapping[str, Mapping[str, Tensor]]) -> str:
     """A hash of the images, their labels and splits, and the pretrained weights."""
     tensors = [state[name].numpy() for _, state in sorted(states.items()) for name in sorted(state)]
-    return run_hash((), [data.pixels, data.labels, data.train, data.val, *tensors], [])
+    return run_hash((), [*data.content, *tensors], [])

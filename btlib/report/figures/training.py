@@ -1,6 +1,7 @@
 """Training images as the network sees them: augmented views (Figure 4) and Mixup pairs (Figure 5)."""
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from btlib.images.training import augment, mixup
 def views_figure(data: ResidentImages, rows: np.ndarray, strength: augment.Strength, seed: int) -> Figure:
     """One row per image: the original, then five augmented views of it."""
     images = data.batch(np.repeat(rows, 5))
-    views = augment.apply(images, augment.draw(strength, len(images), (seed, "views")))
+    views, _ = augment.augmented(images, torch.zeros(len(images), 1, 1), strength, (seed, "views"))
     grid = [[data.batch(rows[i : i + 1])[0], *views[5 * i : 5 * i + 5]] for i in range(len(rows))]
     return _grid_figure(grid, ["original", *[f"view {i + 1}" for i in range(5)]])
 

@@ -82,6 +82,11 @@ class JointTask:
     def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, spec: BatchSpec):
         self.data, self.train_rows, self.val_rows, self.spec = data, train_rows, val_rows, spec
         self.validation = [_validation_case(data, row) for row in val_rows]
+        self.steps = spec.course.steps(len(train_rows))
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """A random order of the training cases."""
+        return rng.permutation(self.train_rows)
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process draws for the whole batch, and keeps its slice."""
@@ -162,13 +167,13 @@ def train_joint_arms(
     Raises:
         InputError: there are fewer training cases than one batch, or none for one of the tasks.
     """
-    spec, cases = task.spec, len(task.train_rows)
-    refuse_too_few(cases, spec.batch_size, "joint.batch_size", "cases")
+    spec = task.spec
+    refuse_too_few(len(task.train_rows), spec.batch_size, "joint.batch_size", "cases")
     _refuse_missing_truth(arms, task)
     grades = torch.from_numpy(task.data.grades[task.train_rows] + 1)
     counts = torch.bincount(grades, minlength=len(GRADES) + 1)[1:]
     learners = [JointLearner(s, net.to(fabric.device), counts, spec.window) for s, net in arms]
-    total = spec.course.steps(cases) * spec.epochs
+    total = task.steps * spec.epochs
     runs = [Arm(learner.settings, learner, total) for learner in learners]
     fit(runs, task, spec.course, fabric, resume, on_epoch)
     return runs

@@ -1,0 +1,144 @@
+"""Phantom slices to train on: varied anatomy, lesions, contrasts, framings and scanners, with every lesion known.
+
+Each subject is cut through its lesion, beside it and far from it, and each cut is seen in all four contrasts. Scanner,
+framing and the rest of the head are then the same with and without the lesion, so only the lesion tells them apart. A
+share of the images has grey levels of tissues that were drawn widely, as in Billot et al. 2023 ("SynthSeg: Segmentation
+of brain MRI scans of any contrast and resolution without retraining").
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
+from btlib.phantom.acquisition import coil
+from btlib.phantom.atlas import Atlas
+from btlib.phantom.contrasts import MODALITIES, sample_table
+from btlib.phantom.gliomas import GRADES
+from btlib.phantom.slices import PLANES, SMALLEST_LESION, VARIED, acquire, plane_points, plane_tissues
+from btlib.phantom.subject import Subject, sample_subject
+from btlib.phantom.tissues import INDEX, TISSUES, Mixture
+from btlib.phantom.tumors import LABELS, LESION_LABELS, lesion_labels, pick, white_matter_sites
+
+CUTS = 4  # per subject
+PLANE_SHARES = (0.5, 0.25, 0.25)  # of PLANES
+RANDOM_GRAYS = 0.3  # share of the images
+SPREAD = 0.25  # standard deviation of the log grey levels of those
+STRIPPED = 0.25  # share of the cuts without skull
+MULTIFOCAL = 0.15  # share of the gliomas with further lesions
+TIGHT = 0.35  # share of the cuts with a narrow field of view
+SMALLEST_HEAD = 0.1  # share of the image
+OUTSIDE = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
+# Contrasts that show oedema as bright as the tumour; on the others an outline follows the tumour alone.
+SHOW_EDEMA = ("t2", "flair")
+# Span of the heads along each plane's normal, mm of the subject, where cuts far from the lesion lie.
+SPAN = {"axial": (2, -75.0, 75.0), "coronal": (1, -95.0, 65.0), "sagittal": (0, -62.0, 62.0)}
+
+
+@dataclass(frozen=True)
+class TrainingSlice:
+    """One image [S, S] uint8 with the outline [S, S] bool of what it shows of the lesion, and the class it shows.
+
+    `label` is no_tumor for a cut that misses the tumour.
+    """
+
+    image: np.ndarray
+    lesion: np.ndarray
+    label: str
+    modality: str
+
+
+def training_subject(seed: int, number: int, atlas: Atlas) -> Subject:
+    """Subject `number`, the classes in turn; none is in the demo's sets, whatever their seed."""
+    label = LABELS[number % len(LABELS)]
+    rng = keyed_rng(seed, "training subject", number)
+    kind = str(rng.choice([label, *GRADES])) if label == "glioma" else label
+    subject = sample_subject(keyed_seed(seed, "training slices"), kind, number, atlas)
+    subject = replace(subject, label=label)
+    if label == "glioma" and rng.random() < MULTIFOCAL:
+        subject = replace(subject, tumor=_multifocal(rng, subject, atlas))
+    return subject
+
+
+def training_slices(number: int, seed: int, size: int, atlas: Atlas) -> list[TrainingSlice]:
+    """At most CUTS cuts of a subject in all contrasts; views that show next to nothing of a lesion are left out.
+
+    Args:
+        size: pixels per side.
+    """
+    subject = training_subject(seed, number, atlas)
+    rng = keyed_rng(seed, "training slice", number)
+    return [view for cut in range(CUTS) for view in _views(rng, subject, cut, size)]
+
+
+def _views(rng: np.random.Generator, subject: Subject, cut: int, size: int) -> list[TrainingSlice]:
+    plane = str(rng.choice(PLANES, p=PLANE_SHARES))
+    tight = rng.random() < TIGHT
+    points, pixel = plane_points(rng, plane, _place(rng, subject, plane, cut), size, tight, VARIED)
+    mixture = plane_tissues(subject, points, size)
+    if (mixture.fractions[:, INDEX["air"]] < 0.5).mean() < SMALLEST_HEAD:
+        return []
+    shading = coil(points[:, 2], rng.uniform(0.0, 1.0))
+    if rng.random() < STRIPPED:
+        mixture = _stripped(mixture)
+        shading = shading * (mixture.fractions[:, INDEX["air"]] < 0.5)
+    views = []
+    for modality in MODALITIES:
+        table = _table(rng, modality)
+        ideal = (mixture.fractions @ table * shading).reshape(size, size)
+        image = acquire(rng, ideal, mixture.fractions, pixel, tight, VARIED)
+        lesion, clear = _lesion(mixture, modality)
+        if clear or lesion.mean() >= SMALLEST_LESION:
+            label = "no_tumor" if clear else subject.label
+            views.append(TrainingSlice(image, lesion.reshape(size, size), label, modality))
+    return views
+
+
+def _place(rng: np.random.Generator, subject: Subject, plane: str, cut: int) -> np.ndarray:
+    """A point [3] that the cut passes through: in the lesion, except for each subject's last cut."""
+    axis, low, high = SPAN[plane]
+    if subject.tumor is not None and cut < CUTS - 1:
+        return subject.focus + rng.uniform(-0.6, 0.6, 3) * subject.tumor.radius
+    place = subject.focus.copy()
+    if subject.tumor is not None and rng.random() < 0.5:
+        place[axis] += rng.choice([-1, 1]) * (subject.tumor.reach + rng.uniform(0, 10))
+    else:
+        place[axis] = rng.uniform(low, high)
+    return place
+
+
+def _table(rng: np.random.Generator, modality: str) -> np.ndarray:
+    """Intensity of each tissue [T]."""
+    table = sample_table(rng, modality)
+    if rng.random() < RANDOM_GRAYS:
+        table = table * np.exp(rng.normal(0, SPREAD, len(TISSUES))).astype(np.float32)
+    return table
+
+
+def _lesion(mixture: Mixture, modality: str) -> tuple[np.ndarray, bool]:
+    """The outline [S × S] in this contrast, and whether there is no lesion at all."""
+    labels = lesion_labels(mixture)
+    tumor = (labels == LESION_LABELS["necrotic_core"]) | (labels == LESION_LABELS["enhancing"])
+    whole = labels > 0
+    return (whole if modality in SHOW_EDEMA else tumor), not whole.any()
+
+
+def _stripped(mixture: Mixture) -> Mixture:
+    """The brain alone: points that are mostly outside it are air."""
+    inside = mixture.fractions[:, OUTSIDE].sum(axis=1) < 0.5
+    bare = Mixture(len(inside))
+    bare.fractions[inside] = mixture.fractions[inside]
+    return bare
+
+
+def _multifocal(rng: np.random.Generator, subject: Subject, atlas: Atlas):
+    """The tumour with one to three further lesions elsewhere in the white matter."""
+    sites = white_matter_sites(atlas)
+    extra = int(rng.integers(1, 4))
+    centers = np.stack([pick(rng, sites) for _ in range(extra)])
+    radii = rng.uniform(0.25, 0.7, extra) * subject.tumor.radius
+    return replace(
+        subject.tumor,
+        centers=np.vstack([subject.tumor.centers, centers]),
+        radii=np.concatenate([subject.tumor.radii, radii]),
+    )
