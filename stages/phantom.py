@@ -17,14 +17,22 @@ from btlib.phantom.elsewhere import write_elsewhere
 
 
 def main(out: Path, elsewhere: Path) -> None:
-    p = load_params("seed", "images.source", "images.phantom")
+    p = load_params(
+        "seed",
+        "images.source",
+        "images.phantom.subjects_per_class",
+        "images.phantom.slices_per_subject",
+        "images.phantom.image_size",
+        "images.phantom.duplicates",
+        "images.phantom.external_subjects",
+    )
     if p.images.source != "phantom":
         for path in (out, elsewhere):
             with atomic_path(path) as folder:
                 folder.mkdir()
         print(f"images.source is '{p.images.source}': no phantoms made, {out} and {elsewhere} are empty")
         return
-    sizes = p.images.phantom.model_dump()
+    sizes = vars(p.images.phantom).copy()
     outside = sizes.pop("external_subjects")
     atlas = load_atlas()
     table = write_dataset(out, Plan(seed=p.seed, **sizes), atlas)

@@ -1,7 +1,8 @@
 """Stage preprocess_images: CLAHE on the brightness, then resizing (paper, section 4.1 and equation 1).
 
 Reads data/manifest.csv, the folder images.root and data/linked_masks.npz.
-Writes data/processed/ (images.npy, lesions.npy, index.csv) and data/figures/preprocess/ (the paper's Figures 2, 3 and 7).
+Writes data/processed/ (images.npy, lesions.npy, index.csv) and data/figures/preprocess/ (the paper's Figures 2, 3 and
+7).
 Takes about 4 s in the demo on 2 cores. Run: dvc repro preprocess_images.
 """
 
