@@ -13,13 +13,14 @@ from btlib.images.nets.inference import by_batches
 class Seen(NamedTuple):
     """One pass through the backbones.
 
-    middle: [B, M] channel means half-way, backbones concatenated; features: the last feature map
-    [B, D, h, w] of each, as `Classifier.features`; logits: [B, K], as `Classifier.forward`.
+    middle: [B, M] channel means half-way, backbones concatenated; features: as `Classifier.features`; logits: [B, K];
+    lesion: logits of the lesion map [B, h, w], None without a lesion head.
     """
 
     middle: Tensor
     features: tuple[Tensor, ...]
     logits: Tensor
+    lesion: Tensor | None
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def see(net: Classifier, images: Tensor) -> Seen:
     half = net.trunk(images, cuts)
     features = net.tail(half, cuts)
     middle = torch.cat([maps[-1].mean(dim=(2, 3)) for maps in half], dim=1)
-    return Seen(middle, features, net.answer(features, images))
+    return Seen(middle, features, *net.answer(features, images))
 
 
 def middle_features(net: Classifier, images: np.ndarray) -> np.ndarray:
