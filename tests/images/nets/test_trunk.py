@@ -17,12 +17,12 @@ FAMILIES = [  # with the number of BatchNorms that no convolution precedes
 ]
 
 
-def classifier(*names):
+def classifier(*names, lesion=False):
     """One whose BatchNorm statistics are far from 0 and 1."""
     torch.manual_seed(0)
     fusion = "none" if len(names) == 1 else "concatenation"
     states = {name: Backbone(name).net.state_dict() for name in names}
-    net = build_classifier(Architecture(names, fusion, 8, 2, 0.0, ("a", "b")), states, 0)
+    net = build_classifier(Architecture(names, fusion, 8, 2, 0.0, ("a", "b"), lesion=lesion), states, 0)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.2)
@@ -43,8 +43,19 @@ def test_the_folded_trunk_computes_what_the_network_does(net, fraction):
     images = torch.rand(2, 3, 64, 48)
     with torch.no_grad():
         expected = net.trunk(images, cuts)
-        for folded, plain in zip(FrozenTrunk(net, cuts)(images), expected, strict=True):
+        for (folded,), (plain,) in zip(FrozenTrunk(net, cuts)(images), expected, strict=True):
             torch.testing.assert_close(folded, plain, atol=1e-4 * plain.abs().max().item(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_the_folded_trunk_keeps_the_levels_of_a_pyramid(fraction):
+    net = classifier("tf_efficientnet_lite0", "test_convnext", lesion=True)
+    cuts, images = net.cuts_for(fraction), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        whole, expected = net.features(images), net.tail(net.trunk(images, cuts), cuts)
+        found = net.tail(FrozenTrunk(net, cuts)(images), cuts)
+        torch.testing.assert_close(whole, expected, atol=0, rtol=0)
+        torch.testing.assert_close(net.read(found), net.read(expected), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("name", "left"), FAMILIES)
@@ -56,7 +67,7 @@ def test_every_family_folds(name, left):
         cuts = net.cuts_for(fraction)
         trunk = FrozenTrunk(net, cuts)
         with torch.no_grad():
-            (folded,), (plain,) = trunk(images), net.trunk(images, cuts)
+            ((folded,),), ((plain,),) = trunk(images), net.trunk(images, cuts)
         assert (folded - plain).abs().max() < 1e-10 * plain.abs().max()
     assert sum(isinstance(module, nn.BatchNorm2d) for module in trunk.modules()) == left
 
