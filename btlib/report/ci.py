@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from btlib.core.metrics.classification import METRICS
+from btlib.core.metrics import classification, outlines
+from btlib.core.metrics.headlines import OUTLINE
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.core.runtime.errors import InputError
 from btlib.core.settings.schema import read_params
@@ -24,8 +25,13 @@ OUT = Path("ci-report")
 TARGETS = ("evaluate", "gradcam")
 TRUNK = "origin/main"
 SOURCES = ("params.yaml", "dvc.yaml", "btlib", "stages")
-# Scores with intervals: metrics file -> the section of it that holds them and their `ci95`
-SCORES = {"metrics/classification.json": (), "metrics/gradcam.json": ("maps", "fused", "all")}
+# Scores with intervals: a metrics file, and the section of it that holds them and their `ci95`
+SCORES = (
+    ("metrics/classification.json", ()),
+    ("metrics/gradcam.json", ("maps", "fused", "all")),
+    ("metrics/gradcam.json", (OUTLINE, "all")),
+)
+METRICS = classification.METRICS | outlines.METRICS  # those whose direction is known
 PICTURES = {
     "confusion": ("Confusion matrix", Path("data/figures/evaluate/classification.png")),
     "roc": ("ROC, one versus rest", Path("data/figures/evaluate/roc.png")),
@@ -164,12 +170,13 @@ def quoted(names: Sequence[str]) -> str:
 def scores(base: str) -> list[Score]:
     """Every score with an interval, as committed in the base and in the working tree, in file order."""
     found = []
-    for path, keys in SCORES.items():
+    for path, keys in SCORES:
         committed = run("git", "show", f"{base}:{path}")
         old = section(json.loads(committed.stdout) if committed.returncode == 0 else {}, keys)
         new = section(json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).is_file() else {}, keys)
-        names = dict.fromkeys([*old.get("ci95", {}), *new.get("ci95", {})])
-        found += [Score(name, old.get(name), new.get(name), old.get("ci95", {}).get(name)) for name in names]
+        ends, ours = old.get("ci95") or {}, new.get("ci95") or {}  # null without any lesion mask
+        names = [name for name in dict.fromkeys([*ends, *ours]) if (old.get(name), new.get(name)) != (None, None)]
+        found += [Score(name, old.get(name), new.get(name), ends.get(name)) for name in names]
     return found
 
 

@@ -1,5 +1,6 @@
 """The report of `make ci-report`: a real run in a project of two fast stages, and its parts by hand."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -165,6 +166,9 @@ def test_a_base_that_is_not_a_revision_is_refused(repository, revision):
         (Score("a", 0.5, 0.399, (0.4, 0.6)), "**outside**"),
         (Score("ece", 0.5, 0.399, (0.4, 0.6)), "**better**"),
         (Score("accuracy", 0.5, 0.399, (0.4, 0.6)), "**worse**"),
+        (Score("dice", 0.5, 0.601, (0.4, 0.6)), "**better**"),
+        (Score("dice_median", 0.5, 0.399, (0.4, 0.6)), "**worse**"),
+        (Score("false_outlines", 0.5, 0.601, (0.4, 0.6)), "**worse**"),
         (Score("a", 0.5, 0.5, (0.4, 0.6)), "unchanged"),
         (Score("a", 0.1 + 0.2, 0.3, (0.2, 0.4)), "unchanged"),
         (Score("a", 0.5, 0.6, None), "changed"),
@@ -185,6 +189,20 @@ def test_scores_of_a_base_without_metrics_are_new(repository):
     (repository / "metrics").mkdir()
     (repository / "metrics/classification.json").write_text('{"accuracy": 0.5, "ci95": {"accuracy": [0.4, 0.6]}}')
     assert scores("HEAD") == [Score("accuracy", None, 0.5, None)]
+
+
+def test_outlines_of_a_lesion_map_are_scored_and_undefined_scores_left_out(repository):
+    (repository / "metrics").mkdir()
+    ends = {"dice": [0.4, 0.6], "false_outlines": None}
+    outline = {"dice": 0.5, "false_outlines": None, "ci95": ends, "false_outlines_ci95_exact": None}
+    heat = {"all": {"pointing_hit": None, "ci95": None}}  # no masks
+    path = repository / "metrics/gradcam.json"
+    path.write_text(json.dumps({"maps": {"fused": heat}, "lesion_outline": {"all": outline}}))
+    assert scores("HEAD") == [Score("dice", None, 0.5, None)]
+    commit(repository, "base")
+    path.write_text(json.dumps({"maps": {"fused": heat}, "lesion_outline": {"all": outline | {"dice": 0.7}}}))
+    (score,) = scores("HEAD")
+    assert score == Score("dice", 0.5, 0.7, [0.4, 0.6]) and score.verdict == "**better**"
 
 
 def test_differences_without_changes_are_attributed_to_this_machine():

@@ -12,7 +12,7 @@ from btlib.report.sections.audit import audit_section, leak_table, split_rows, v
 from btlib.report.sections.card import limits
 from btlib.report.sections.classification import class_table, headline_table, settings_table
 from btlib.report.sections.gradcam import finding as heat_finding
-from btlib.report.sections.gradcam import heat_tables
+from btlib.report.sections.gradcam import fused, gradcam_section, heat_tables, outline_blocks
 from btlib.report.sections.joint import arm_table, difference_table
 from btlib.report.sections.joint import headline_table as joint_headline
 from btlib.report.sections.recorded import accuracy_table, external_tables, recorded_section
@@ -289,6 +289,70 @@ def test_heat_is_compared_with_a_uniform_map(ends, verdict):
     (table,) = heat_tables(found)
     assert cells(table)[1] == ["fused", "all", "9", "50.0 % [0.0, 100.0]", "10.0 % [0.0, 100.0]", "5.0 % [0.0, 100.0]",
                                f"2.00 [{ends[0]:.2f}, {ends[1]:.2f}]"]  # fmt: skip
+
+
+def outlines(**changes):
+    """Scores of a lesion map, as in data/tables/gradcam.csv."""
+    dice = {"dice": 0.7, "dice_median": 0.8, "ci95": {"dice": [0.6, 0.75], "dice_median": [0.7, 0.9]}}
+    whole = {
+        "n": 9,
+        "n_without": 16,
+        **dice,
+        "false_outlines": 0.25,
+        "ci95": dice["ci95"] | {"false_outlines": [0.125, 0.5]},
+        "false_outlines_ci95_exact": [0.07, 0.52],
+    }
+    return {
+        "n_with_mask": 9,
+        "maps": {"a": {"all": heat(2, [1, 3])}, "lesion_map": {"all": heat(9, [8, 10])}},
+        "lesion_outline": {"all": whole | changes, "glioma": {"n": 9, **dice}},
+    }
+
+
+def test_outlines_of_the_lesion_map():
+    text, table = outline_blocks(outlines())
+    assert plain(text.text) == (
+        "What the lesion map outlines (probability ≥ 0.5) overlaps the lesion with a mean Dice of 0.700 [0.600, 0.750] "
+        "in 9 slices; its highest point is in the lesion in 50.0 % [0.0, 100.0] of them. It was trained on outlines, "
+        "which heat maps are not. The lesion map outlines something in 25.0 % [12.5, 50.0] of 16 slices without a "
+        "tumour (exact interval [7.0, 52.0])."
+    )
+    assert table.columns == ("of", "n", "Dice", "median Dice")
+    assert cells(table) == [
+        ["all", "9", "0.700 [0.600, 0.750]", "0.800 [0.700, 0.900]"],
+        ["glioma", "9", "0.700 [0.600, 0.750]", "0.800 [0.700, 0.900]"],
+    ]
+    (maps,) = heat_tables(outlines())
+    assert [line[0] for line in cells(maps)] == ["a", "lesion map"]
+    assert maps.note.endswith("The heat of the lesion map is its probability.")
+
+
+def test_outlines_without_masks_or_without_healthy_slices():
+    nothing = dict.fromkeys(("dice", "dice_median"))
+    parts = outlines(n=0, **nothing)
+    del parts["lesion_outline"]["glioma"]
+    (text,) = outline_blocks(parts)
+    assert text.text.startswith("The lesion map outlines something")
+    text, _ = outline_blocks(outlines(n_without=0, false_outlines=None))
+    assert "without a tumour" not in text.text
+    parts["lesion_outline"]["all"]["n_without"] = 0
+    assert outline_blocks(parts) == []
+
+
+def test_the_verdict_on_heat_is_that_of_grad_cam():
+    """Even where the lesion map is the first of the maps, as in sorted JSON."""
+    maps = {"lesion_map": {"all": heat(9, [8, 10])}, "net": {"all": heat(2, [1.1, 3])}}
+    assert fused(maps) == ("net", maps["net"]["all"])
+
+
+def test_the_section_of_a_network_without_a_lesion_head_is_as_before(tmp_path):
+    made = study(tmp_path)
+    without = {name: part for name, part in made.scores("gradcam").items() if name != "lesion_outline"}
+    without["maps"] = {name: part for name, part in without["maps"].items() if name != "lesion_map"}
+    section = gradcam_section(study(tmp_path, metrics=made.metrics | {"gradcam": without}))
+    assert "lesion map" not in str(section)
+    section = gradcam_section(study(tmp_path, metrics=made.metrics | {"gradcam": outlines()}))
+    assert "Outlines of the lesion map against lesion masks" in str(section) and "A dashed line" in str(section)
 
 
 def test_arms_of_the_joint_network():

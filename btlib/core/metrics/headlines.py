@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MAP_LEVELS = {"maps": "map", "map": "class"}
+OUTLINE = "lesion_outline"
+MAP_LEVELS = {"maps": "map", "map": "class", OUTLINE: "class"}
 
 
 def map_headline(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores of each kind of heat map over all images, without those by class.
+    """Scores of each kind of heat map, and of the lesion map's outlines, over all images, without those by class.
 
     Args:
-        scores: `maps`: map -> 'all' and classes -> scores; other keys are kept.
+        scores: `maps`: map -> 'all' and classes -> scores; OUTLINE, if there is a lesion map: 'all' and classes ->
+            scores; other keys are kept.
     """
-    return {**scores, "maps": {name: {"all": parts["all"]} for name, parts in scores["maps"].items()}}
+    maps = {name: {"all": parts["all"]} for name, parts in scores["maps"].items()}
+    outline = {OUTLINE: {"all": scores[OUTLINE]["all"]}} if OUTLINE in scores else {}
+    return {**scores, "maps": maps, **outline}
 
 
 def arm_rows(rows: Sequence[Mapping[str, Any]], seed_score: str, scores: Sequence[str]) -> list[dict[str, Any]]:

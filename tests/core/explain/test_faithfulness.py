@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+import torch
+from monai.metrics import compute_dice
+from sklearn.metrics import f1_score
 
-from btlib.core.explain.faithfulness import faithfulness_table, heat_share, pointing_hit
+from btlib.core.explain.faithfulness import dice, faithfulness_table, heat_share, outline_table, pointing_hit
 
 
 @pytest.fixture
@@ -41,3 +44,32 @@ def test_one_row_per_image_and_map(lesion):
     assert table["map"].tolist() == ["a", "a", "b", "b"] and table["image_id"].tolist() == ["x", "y"] * 2
     assert table["lesion_share"].tolist() == [0.2, 0.8, 0.2, 0.8]
     assert table["heat_share"][3] == pytest.approx(heats[1, 1][~lesion].sum() / heats[1, 1].sum())
+
+
+def test_dice_by_hand(lesion):
+    assert dice(lesion, lesion) == 1
+    assert dice(lesion, ~lesion) == dice(lesion, np.zeros((4, 5), dtype=bool)) == 0
+    shifted = np.roll(lesion, 1, axis=1)
+    assert dice(lesion, shifted) == 0.5  # 2 of 4 pixels each
+    assert dice(lesion, np.ones((4, 5), dtype=bool)) == pytest.approx(8 / 24)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dice_is_monais_and_the_f1_score_of_the_pixels(seed):
+    first, second = np.random.default_rng(seed).random((2, 24, 30)) < 0.2
+    theirs = compute_dice(torch.from_numpy(second)[None, None], torch.from_numpy(first)[None, None]).item()
+    assert dice(first, second) == pytest.approx(theirs)
+    assert dice(first, second) == pytest.approx(f1_score(first.ravel(), second.ravel()))
+
+
+def test_outlines_of_images_with_and_without_a_lesion(lesion):
+    nothing = np.zeros((4, 5), dtype=bool)
+    outlines = np.stack([lesion, np.roll(lesion, 1, axis=1), nothing, nothing, lesion, lesion])
+    lesions = np.stack([lesion, lesion, lesion, nothing, nothing, nothing])
+    labels = ["glioma", "glioma", "pituitary", "no_tumor", "no_tumor", "glioma"]
+    healthy = np.array([label == "no_tumor" for label in labels])
+    table = outline_table(list("abcdef"), labels, outlines, lesions, healthy)
+    assert table["image_id"].tolist() == list("abcde")  # whether f has a lesion is unknown
+    assert table["label"].tolist() == labels[:5]
+    assert table["dice"].tolist() == pytest.approx([1, 0.5, 0, np.nan, np.nan], nan_ok=True)
+    assert table["false_outline"].tolist() == pytest.approx([np.nan, np.nan, np.nan, 0, 1], nan_ok=True)

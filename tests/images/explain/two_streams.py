@@ -1,7 +1,12 @@
-"""A small network for explanations."""
+"""Small networks for explanations."""
+
+from types import SimpleNamespace
 
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
+
+from btlib.images.nets.classifier import Answer
 
 
 class TwoStreams(nn.Module):
@@ -9,6 +14,7 @@ class TwoStreams(nn.Module):
 
     backbone_names = ("net_a", "net_b")
     classes = ("glioma", "meningioma", "no_tumor", "pituitary")
+    architecture = SimpleNamespace(lesion=False)
 
     def __init__(self, strides=(4, 8)):
         super().__init__()
@@ -30,6 +36,15 @@ class TwoStreams(nn.Module):
         return self.head(self.features(images))
 
 
-def make_two_streams(**options):
+class SeesBright(TwoStreams):
+    """The same with a lesion head that takes a cell for lesion, almost surely, if it is bright in the mean."""
+
+    architecture = SimpleNamespace(lesion=True)
+
+    def answer(self, features, images):
+        return Answer(self.head(features), 40 * (avg_pool2d(images, 4).mean(dim=1) - 0.5))
+
+
+def make_two_streams(kind=TwoStreams, **options):
     torch.manual_seed(0)
-    return TwoStreams(**options).eval()
+    return kind(**options).eval()
