@@ -32,7 +32,7 @@ PATHS = {
     "audit_images": "--ingested ingested.csv --unreadable unreadable.csv --links links.csv --masks masks.npz "
     "--root raw --manifest manifest.csv --metrics audit.json",
     "split_images": "--root raw --manifest manifest.csv --out splits.csv --metrics split.json",
-    "preprocess_images": "--root raw --manifest manifest.csv --out processed --figures figures",
+    "preprocess_images": "--root raw --masks masks.npz --manifest manifest.csv --out processed --figures figures",
 }
 
 

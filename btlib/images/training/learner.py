@@ -103,7 +103,9 @@ def train_arms(
     nets = [net.to(fabric.device, memory_format=torch.channels_last) for _, net in arms]
     cuts = nets[0].cuts_for(spec.unfreeze_fraction)
     share_trunk(nets, cuts)
-    trunk = FrozenTrunk(nets[0], cuts).to(memory_format=torch.channels_last)
+    # one that keeps the levels of a pyramid serves networks without a lesion head too
+    richest = next((net for net in nets if net.lesion is not None), nets[0])
+    trunk = FrozenTrunk(richest, cuts).to(memory_format=torch.channels_last)
     task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric)
     learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, task.class_counts) for s, net in arms]
     runs = [Arm(s, learner, task.steps * spec.epochs) for (s, _), learner in zip(arms, learners, strict=True)]

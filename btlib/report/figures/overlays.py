@@ -69,15 +69,27 @@ def overlay_figure(
 
 
 def _contour(axes: Axes, inside: np.ndarray, line: Sequence[Mapping]) -> None:
-    """Draws the outlines of what is inside, bool [rows, columns, H, W], stroke over stroke."""
-    picture = mosaic(inside[..., None], fill=False)[..., 0]
-    for stroke in line if picture.any() else ():
-        axes.contour(picture, levels=[0.5], **{f"{name}s": value for name, value in stroke.items()})
+    """Draws the outlines of what is inside, bool [rows, columns, H, W]."""
+    draw_line(axes, mosaic(inside[..., None], fill=False)[..., 0], 0.5, line)
+
+
+def draw_line(axes: Axes, values: np.ndarray, level: float, line: Sequence[Mapping]) -> None:
+    """Draws around the points of `values` [H, W] that are at least `level`, stroke over stroke.
+
+    Nothing is drawn if that is none of them, or all.
+    """
+    for stroke in line if values.min() < level <= values.max() else ():
+        axes.contour(values, levels=[level], **{f"{name}s": value for name, value in stroke.items()})
+
+
+def legend_mark(line: Sequence[Mapping]) -> tuple[Line2D, ...]:
+    """The line as a legend shows it."""
+    return tuple(Line2D([], [], **stroke) for stroke in line)
 
 
 def _legend(figure: Figure, lines: Mapping[str, Sequence[Mapping]]) -> None:
     """Says below the title what each line means."""
-    handles = [tuple(Line2D([], [], **stroke) for stroke in line) for line in lines.values()]
+    handles = [legend_mark(line) for line in lines.values()]
     place = (0.5, 1 - 0.35 / figure.get_figheight())
     style = {"ncols": len(lines), "frameon": False, "fontsize": 10, "handlelength": 3}
     figure.legend(handles, list(lines), loc="upper center", bbox_to_anchor=place, **style)

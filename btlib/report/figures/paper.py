@@ -62,6 +62,7 @@ TABLES: dict[str, dict[str, dict[str, float] | None]] = {
         "focal_alpha_0.5": {"accuracy": 0.9573},
         "focal_alpha_0.75": None,
     },
+    "lesion": {},  # not in the paper
 }
 
 # Table 1: method, fusion type, attention, bidirectional, gating, calibration

@@ -18,6 +18,7 @@ TABLES = {
     "regularisation": "Table 5: Mixup and EMA",
     "baselines": "Table 6: other networks",
     "sensitivity": "Table 8: sensitivity to hyperparameters",
+    "lesion": "Lesion head: what each part gains",
 }
 TESTS = {
     "paired_t": "p, paired t-test",

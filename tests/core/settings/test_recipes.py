@@ -32,7 +32,7 @@ def test_an_arm_combines_the_main_the_common_and_its_own_values(raw):
     assert proposed["recipe"] == common
     assert b["recipe"] == common | {"fusion": "gated"}
     assert a["recipe"] == common | {"training.loss": "cross_entropy"}
-    assert {key.split(".")[0] for key in main} == set(OF_A_CLASSIFIER)
+    assert {key.split(".")[0] for key in main} == {*OF_A_CLASSIFIER, "images"}
 
 
 def test_a_table_without_entries_is_switched_off(raw):
@@ -40,7 +40,7 @@ def test_a_table_without_entries_is_switched_off(raw):
     raw["ablations"]["keep_networks"] = {}
     raw["joint"]["ablation"]["arms"] = []
     found = recipes_of(raw)
-    assert [found[name]["arms"] for name in (*TABLES, "joint")] == [[]] * 5
+    assert [found[name]["arms"] for name in (*TABLES, "joint")] == [[]] * 6
     assert found["backbones"] == {"names": sorted(raw["backbones"])}
 
 

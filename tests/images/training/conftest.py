@@ -6,7 +6,8 @@ import torch
 from lightning_fabric import Fabric
 
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.resident import ResidentImages
+from btlib.images.data.lesion_maps import FULL
+from btlib.images.data.resident import Phantoms, ResidentImages
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 
@@ -35,12 +36,15 @@ def make_net(states):
 
 @pytest.fixture(scope="session")
 def task():
-    """(data, train rows, val rows): 48 noisy images whose colour indicates the class."""
+    """(data, train rows, val rows): 48 noisy images whose colour indicates the class, and 12 grey phantoms."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(4), 12)
     colors = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [180, 180, 60]])
     images = colors[labels][:, None, None] + rng.normal(0, 25, (48, 32, 32, 3))
-    data = ResidentImages(images.clip(0, 255).astype(np.uint8), labels, torch.device("cpu"))
+    lesions = rng.integers(0, FULL + 1, (48, 8, 8), dtype=np.uint8)
+    phantoms = Phantoms(rng.integers(0, 256, (12, 32, 32), dtype=np.uint8), labels[:12], lesions[:12])
+    pixels = images.clip(0, 255).astype(np.uint8)
+    data = ResidentImages(pixels, labels, torch.device("cpu"), lesions, phantoms)
     return data, np.arange(32), np.arange(32, 48)
 
 

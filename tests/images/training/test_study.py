@@ -32,6 +32,10 @@ RECIPE = {
     "model.heads": 2,
     "model.dropout": 0.3,
     "model.flip_tta": False,
+    "lesion.weight": 0.0,
+    "lesion.outlines": True,
+    "lesion.tied": True,
+    "images.phantom.share": 0.0,
     "training.optimizer": "adam",
     "training.weight_decay": 0.0,
     "training.schedule": "cosine",
@@ -52,6 +56,8 @@ ARMS = {
     "same": dict(RECIPE),
     "no_ema": RECIPE | {"ema_decay": 0.0},
     "no_mixup": RECIPE | {"mixup_alpha": 0.0},
+    "lesion_head": RECIPE | {"lesion.weight": 1.0},
+    "phantoms": RECIPE | {"lesion.weight": 1.0, "images.phantom.share": 0.5},
     "single": RECIPE | {"backbones": BACKBONES[:1], "fusion": "none", "image_size": 24},
 }
 
@@ -59,7 +65,9 @@ ARMS = {
 @pytest.fixture
 def data(task):
     resident, train, val = task
-    small = ResidentImages(np.ascontiguousarray(resident._images[:, :24, :24]), resident.labels, torch.device("cpu"))
+    small = ResidentImages(
+        np.ascontiguousarray(resident._images[:, :24, :24]), resident.labels[:48], torch.device("cpu")
+    )
     sizes = {32: resident, 24: small}
     return SimpleNamespace(classes=CLASSES, train=train, val=val, resident_at=sizes.__getitem__)
 
@@ -89,8 +97,8 @@ def assert_same(a, b):
 
 def test_streams_are_derived_from_shared_settings():
     recipes = {name: recipe | {"seed": 0} for name, recipe in ARMS.items()}
-    groups = [["proposed", "concatenation", "same", "no_ema"], ["no_mixup"], ["single"]]
-    assert list(groups_of(recipes, 1).values()) == groups
+    streams = [["proposed", "concatenation", "same", "no_ema", "lesion_head"], ["no_mixup"], ["phantoms"], ["single"]]
+    assert list(groups_of(recipes, 1).values()) == streams
     other = {"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0, "training.unfreeze_fraction": 1.0}}
     assert len(groups_of(other, 1)) == 1 and len(groups_of(other, 2)) == 2
     for change in ({"seed": 1}, {"batch_size": 4}, {"epochs_stage1": 1}, {"training.augment.flip_vertical": 0.0}):

@@ -16,10 +16,27 @@ def data(tmp_path):
     names = [f"i{number}" for number in range(6)]
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", pixels)
+    np.save(tmp_path / "lesions.npy", np.zeros((6, 2, 2), np.uint8))
+    write_phantoms(tmp_path / "phantoms", ["glioma", "no_tumor", "pituitary"])
     write_csv(tmp_path / "index.csv", pd.DataFrame({"image_id": names, "label": ["glioma", "pituitary"] * 3}))
     splits = ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     write_csv(tmp_path / "splits.csv", pd.DataFrame({"image_id": names, "split": splits}))
-    return TrainingData(tmp_path, tmp_path / "splits.csv", make_fabric(1, "fp32"))
+    return TrainingData(tmp_path, tmp_path / "splits.csv", tmp_path / "phantoms", make_fabric(1, "fp32"))
+
+
+def write_phantoms(folder, labels):
+    folder.mkdir()
+    np.save(folder / "images.npy", np.full((len(labels), 8, 8), 7, np.uint8))
+    np.save(folder / "lesions.npy", np.zeros((len(labels), 2, 2), np.uint8))
+    write_csv(folder / "index.csv", pd.DataFrame({"image_id": list(map(str, range(len(labels)))), "label": labels}))
+
+
+def test_phantoms_of_classes_that_the_study_lacks_are_left_out(data):
+    resident = data.resident_at(4)
+    assert resident.phantom_rows.tolist() == [6, 7]
+    assert resident.labels[resident.phantom_rows].tolist() == [0, 1]
+    batch = resident.batch(np.array([7, 0]))
+    assert batch.shape == (2, 3, 4, 4) and (batch[0] == 7 / 255).all()
 
 
 def test_each_size_is_computed_once(data, monkeypatch):
@@ -30,5 +47,5 @@ def test_each_size_is_computed_once(data, monkeypatch):
         asked = data.pixels_at(4, data.test)
         np.testing.assert_array_equal(asked, shrink(data.pixels[data.test], 4))
         np.testing.assert_allclose(trained.permute(0, 2, 3, 1), asked / np.float32(255), rtol=1e-6)
-    assert calls == [4]
+    assert calls == [4, 4]  # the images and the phantoms
     np.testing.assert_array_equal(data.pixels_at(8, data.val), data.pixels[data.val])
