@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from btlib.app.models import packed_classifier, packed_joint
 from btlib.app.models.packed_classifier import PackedClassifier
 from btlib.app.models.packed_joint import PackedJoint
+from btlib.core.metrics.outlines import OUTLINED
 from btlib.core.runtime.artifacts import atomic_path, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
@@ -40,7 +41,10 @@ class Exported(NamedTuple):
 
 
 class ClassifierGraph(nn.Module):
-    """Preprocessed images uint8 [B, S, S, 3] to calibrated probabilities [B, K] and novelty [B] (> 1: unfamiliar)."""
+    """Preprocessed images uint8 [B, S, S, 3] to calibrated probabilities [B, K] and novelty [B] (> 1: unfamiliar).
+
+    With a lesion head also to its probabilities [B, h, w].
+    """
 
     def __init__(self, packed: PackedClassifier):
         super().__init__()
@@ -50,10 +54,11 @@ class ClassifierGraph(nn.Module):
         for name, tensor in packed.novelty.tensors().items():
             self.register_buffer(f"novelty_{name}", tensor)  # unprefixed, the names would clash with the exporter's
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         seen = see(self.net, images.permute(0, 3, 1, 2).float() / 255)
         probabilities = (seen.logits / self.temperature).softmax(dim=1)
-        return probabilities, self._novelty(seen.middle)
+        found = probabilities, self._novelty(seen.middle)
+        return found if seen.lesion is None else (*found, seen.lesion.sigmoid())
 
     def _novelty(self, features: Tensor) -> Tensor:
         """As `Novelty.scores`, in float32; the residual is kept as a vector to reduce cancellation."""
@@ -109,21 +114,25 @@ def export_models(models: Path, out: Path) -> dict[Path, float]:
 
 
 def of_classifier(packed: PackedClassifier) -> Exported:
-    """The classifier with its softmax, temperature and novelty."""
+    """The classifier with its softmax, temperature and novelty, and its lesion map if it has one."""
     card, size = packed.card, packed.card.preprocessing.image_size
+    outputs = {
+        "probabilities": "[B, K], of `classes`, calibrated",
+        "novelty": "[B], above 1: unlike the training images",
+    }
+    if packed.net.architecture.lesion:
+        outputs["lesion"] = (
+            "[B, h, w], probability of a lesion on a coarser grid over the same square; resize it bilinearly to the "
+            f"image, where at least {OUTLINED} is lesion"
+        )
     images = keyed_rng(0, "export").integers(0, 256, (max(BATCHES), size, size, 3), dtype=np.uint8)
     constants = card.model_dump(mode="json") | {
         "input": f"images: uint8 [B, {size}, {size}, 3], RGB; CLAHE (OpenCV, on V of HSV) where enabled, then resized "
         "to the square, by area where it shrinks. Mean and standard deviation are inside the network.",
-        "outputs": {
-            "probabilities": "[B, K], of `classes`, calibrated",
-            "novelty": "[B], above 1: unlike the training images",
-        },
+        "outputs": outputs,
         "classes": list(packed.net.classes),
     }
-    return Exported(
-        ClassifierGraph(packed), torch.from_numpy(images), "images", ("probabilities", "novelty"), constants
-    )
+    return Exported(ClassifierGraph(packed), torch.from_numpy(images), "images", tuple(outputs), constants)
 
 
 def of_joint(packed: PackedJoint) -> Exported:

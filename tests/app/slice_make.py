@@ -12,7 +12,7 @@ from btlib.app.models.packed_classifier import ClassifierCard, PackedClassifier,
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import Clahe, preprocess
 from btlib.images.nets.classifier import Architecture, Classifier
-from btlib.images.nets.features import middle_features
+from btlib.images.nets.features import middle_features, see
 
 SIZE = 32
 CLAHE = Clahe(enabled=True, clip_limit=2.0, tiles=4)
@@ -26,11 +26,15 @@ def picture(seed, height=40, width=48):
     return np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def packed_classifier(fusion="gated_cross_attention", flip_tta=False):
+def packed_classifier(fusion="gated_cross_attention", flip_tta=False, lesion=False, tied=False):
+    """With `lesion`, about half of every picture is outlined."""
     torch.manual_seed(0)
-    architecture = Architecture(("test_efficientnet", "test_convnext"), fusion, 16, 2, 0.0, CLASSES, flip_tta)
-    net = Classifier(architecture).eval()
+    names = ("test_efficientnet", "test_convnext")
+    net = Classifier(Architecture(names, fusion, 16, 2, 0.0, CLASSES, flip_tta, lesion, tied)).eval()
     squares = np.stack([preprocess(picture(seed), SIZE, CLAHE) for seed in range(24)])
+    if lesion:
+        with torch.no_grad():
+            net.lesion.logit.bias -= see(net, as_batch(squares)).lesion.median()
     features = middle_features(net, squares)
     novelty = fit_novelty(features[:16], features[16:], 0.99)
     card = ClassifierCard(
@@ -42,6 +46,11 @@ def packed_classifier(fusion="gated_cross_attention", flip_tta=False):
         intended_use="Tests.",
     )
     return PackedClassifier(net, novelty, card)
+
+
+def as_batch(squares):
+    """uint8 [N, H, W, 3] as the network takes it: float32 [N, 3, H, W] in 0 … 1."""
+    return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
 
 
 def write_model(folder, **changes):

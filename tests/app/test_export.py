@@ -16,10 +16,11 @@ from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.preprocessing import preprocess
+from btlib.images.nets.features import see
 from btlib.volumes.data.store import Case
 from btlib.volumes.nets.inference import predict_case
 from tests.app import joint_make
-from tests.app.slice_make import CLAHE, SIZE, picture, write_model
+from tests.app.slice_make import CLAHE, SIZE, as_batch, packed_classifier, picture, write_model
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,14 @@ def test_files_and_differences(written):
 
 
 @pytest.fixture(scope="module")
+def outlining(tmp_path_factory):
+    """An exported classifier whose answer is tied to its lesion map."""
+    root = tmp_path_factory.mktemp("outlining")
+    write_model(root / "models/classifier", lesion=True, tied=True)
+    return root, export_models(root / "models", root / "out")
+
+
+@pytest.fixture(scope="module")
 def voting(tmp_path_factory):
     """An exported classifier with late fusion and flip test-time augmentation."""
     root = tmp_path_factory.mktemp("voting")
@@ -51,7 +60,7 @@ def voting(tmp_path_factory):
     return root, export_models(root / "models", root / "out")
 
 
-@pytest.mark.parametrize("fixture", ["written", "voting"])
+@pytest.mark.parametrize("fixture", ["written", "voting", "outlining"])
 def test_onnx_classifier_matches_btlib_predict(fixture, request):
     root, _ = request.getfixturevalue(fixture)
     images = [picture(seed) for seed in range(4)] + [np.uint8(255 - picture(9))]
@@ -64,12 +73,25 @@ def test_onnx_classifier_matches_btlib_predict(fixture, request):
     assert novelty == pytest.approx([answer.novelty for answer in answers], rel=1e-3)
 
 
+def test_onnx_lesion_map_is_the_networks(outlining):
+    root, differences = outlining
+    assert max(differences.values()) < 1e-5
+    packed = packed_classifier(lesion=True, tied=True)
+    squares = np.stack([preprocess(picture(seed), SIZE, CLAHE) for seed in range(4)])
+    session = onnxruntime.InferenceSession(root / "out/classifier.onnx", providers=["CPUExecutionProvider"])
+    (lesion,) = session.run(["lesion"], {"images": squares})
+    assert lesion == pytest.approx(see(packed.net, as_batch(squares)).lesion.sigmoid().numpy(), abs=1e-5)
+    assert lesion.min() < 0.5 < lesion.max()
+    assert set(read_json(root / "out/classifier.json")["outputs"]) == {"probabilities", "novelty", "lesion"}
+
+
 def test_constants_are_in_json_and_metadata(written):
     root, _ = written
     said = read_json(root / "out/classifier.json")
     assert said["preprocessing"] == {"image_size": 32, "clahe": {"enabled": True, "clip_limit": 2.0, "tiles": 4}}
     assert said["classes"] == list(CLASSES) and said["calibration"] == {"temperature": 2.0}
     assert said["unsure"]["threshold"] == 0.3 and said["data_note"] == "phantom data"
+    assert set(said["outputs"]) == {"probabilities", "novelty"}
     model = onnx.load(root / "out/classifier.onnx")
     inside = {entry.key: entry.value for entry in model.metadata_props}
     assert {name: value if isinstance(said[name], str) else json.loads(value) for name, value in inside.items()} == said

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from btlib.app.predict import slice_results
-from btlib.app.predict.overlays import overlay
+from btlib.app.predict.overlays import LINE, outlined, overlay
 from btlib.app.predict.slice_results import predict_slices
 from btlib.app.predict.slices import SlicePredictor
 from btlib.app.scans.slice_pictures import picture_of
@@ -41,11 +41,30 @@ def test_a_row_and_an_overlay_for_each_image(model, tmp_path):
     assert table["unfamiliar"].tolist() == [answer.unfamiliar for answer in answers] + [True]
     assert table["remarks"][3].startswith("DICOM modality CT, not MR")
     said = read_json(tmp_path / "out/slices.json")
+    assert [row.pop("lesion_share") for row in said["slices"]] == [None] * 4 and table.pop("lesion_share").isna().all()
     assert pd.DataFrame(said["slices"])[list(table.columns)].equals(table)
     assert said["model"]["data_note"] == "phantom data" and said["model"]["unsure"]["threshold"] == 0.3
     assert len(read_csv(tmp_path / "out/unreadable.csv")) == 0
     everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert not any(secret in everything for secret in (b"Doe", b"SECRET", b"secret"))
+
+
+def test_outline_and_share_of_a_network_with_a_lesion_head(tmp_path):
+    model = write_model(tmp_path / "classifier", lesion=True)
+    for seed in range(3):
+        write_picture(tmp_path / f"scans/{seed}.png", seed)
+    predict_slices([tmp_path / "scans"], model, tmp_path / "out")
+    table = read_csv(tmp_path / "out/slices.csv")
+    answers = SlicePredictor.load(model).answer([picture(seed) for seed in range(3)], heat=True)
+    assert table["lesion_share"].tolist() == pytest.approx([answer.lesion_share for answer in answers])
+    assert [row["lesion_share"] for row in read_json(tmp_path / "out/slices.json")["slices"]] == [
+        *table["lesion_share"]
+    ]
+    for number, answer in enumerate(answers):
+        shown = np.asarray(Image.open(tmp_path / "out" / table["overlay"][number]))
+        drawn = (outlined(picture(number), answer.lesion) != picture(number)).any(axis=2)
+        assert (shown == LINE[:3]).all(axis=2).sum() > 30
+        assert np.abs(shown.astype(int) - overlay(picture(number), answer.heat))[~drawn].max() <= 1
 
 
 def test_files_of_the_same_name_get_separate_overlays(model, tmp_path):

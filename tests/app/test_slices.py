@@ -1,12 +1,14 @@
-"""Predictions of the packed classifier: same numbers as the pipeline's, and correct flags."""
+"""Predictions of the packed classifier: same numbers as the pipeline's, correct flags, maps on the images' grids."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
 
 from btlib.app.models.packed_classifier import load_packed, save_packed
-from btlib.app.predict.overlays import overlay
+from btlib.app.predict import slices
+from btlib.app.predict.overlays import LINE, RIM, SIDE, outlined, overlay
 from btlib.app.predict.slices import BATCH, SlicePredictor
 from btlib.core.runtime.artifacts import read_json, read_tensors, write_json, write_tensors
 from btlib.core.runtime.errors import InputError
@@ -15,7 +17,7 @@ from btlib.images.data.preprocessing import preprocess
 from btlib.images.explain.gradcam import gradcam
 from btlib.images.nets.features import middle_features, see
 from btlib.images.nets.inference import predict
-from tests.app.slice_make import CLAHE, SIZE, packed_classifier, picture, write_model
+from tests.app.slice_make import CLAHE, SIZE, as_batch, packed_classifier, picture, write_model
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +86,77 @@ def test_answers_do_not_depend_on_the_batch(predictor):
 def test_one_pass_gives_feature_maps_and_logits():
     net = packed_classifier().net
     squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
-    batch = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
+    batch = as_batch(squares)
     seen = see(net, batch)
     for got, expected in zip(seen.features, net.features(batch), strict=True):
         assert torch.allclose(got, expected, atol=1e-5)
-    half = net.backbones[0].trunk(batch, len(net.backbones[0].units) // 2 + 1).mean(dim=(2, 3))
+    half = net.backbones[0].trunk(batch, len(net.backbones[0].units) // 2 + 1)[-1].mean(dim=(2, 3))
     assert torch.allclose(seen.middle[:, : half.shape[1]], half, atol=1e-6)
     assert middle_features(net, squares) == pytest.approx(seen.middle.numpy(), abs=1e-5)
+
+
+def seeing(monkeypatch, logits):
+    """From now on the lesion map of every image is `logits` [h, w]."""
+
+    def seen(net, images):
+        return see(net, images)._replace(lesion=torch.tensor(logits).repeat(len(images), 1, 1))
+
+    monkeypatch.setattr(slices, "see", seen)
+
+
+def test_lesion_map_by_hand(monkeypatch):
+    logits = np.full((8, 8), -np.log(9), np.float32)  # 0.1
+    logits[2:4, 4:8] = np.log(9)  # 0.9
+    seeing(monkeypatch, logits)
+    predictor, image = SlicePredictor(packed_classifier()), picture(0, 2 * SIZE, 4 * SIZE)
+    (answer,) = predictor.answer([image], heat=True)
+    assert answer.lesion.shape == (2 * SIZE, 4 * SIZE) and answer.lesion.dtype == np.float32
+    # a cell is 8 pixels high and 16 wide
+    assert answer.lesion[24, 104] == pytest.approx(0.9, abs=1e-6) and answer.lesion[60, 10] == pytest.approx(0.1, 1e-5)
+    inside = answer.lesion >= 0.5
+    assert np.flatnonzero(inside[:, 100]).tolist() == list(range(16, 32))
+    assert np.flatnonzero(inside[24]).tolist() == list(range(64, 128))
+    assert answer.lesion_share == pytest.approx(8 / 64, abs=0.01)
+    assert inside.mean() == pytest.approx(answer.lesion_share, abs=0.01)
+
+
+@pytest.mark.parametrize(("logit", "share"), [(0.0, 1.0), (-1e-3, 0.0)])
+def test_at_least_one_half_is_outlined(monkeypatch, logit, share):
+    seeing(monkeypatch, np.full((8, 8), logit, np.float32))
+    assert SlicePredictor(packed_classifier()).answer(IMAGES[:1], heat=False)[0].lesion_share == share
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_lesion_map_is_the_networks(tied):
+    packed = packed_classifier(lesion=True, tied=tied)
+    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
+    lesions = see(packed.net, as_batch(squares)).lesion.sigmoid().numpy()
+    answers = SlicePredictor(packed).answer(IMAGES, heat=True)
+    for answer, lesion, image in zip(answers, lesions, IMAGES, strict=True):
+        whole = cv2.resize(lesion, (SIZE, SIZE))
+        assert answer.lesion == pytest.approx(cv2.resize(whole, image.shape[1::-1]), abs=1e-5)
+        assert answer.lesion_share == pytest.approx((whole >= 0.5).mean(), abs=0.002) and 0 < answer.lesion_share < 1
+
+
+def test_share_is_the_same_without_maps():
+    predictor = SlicePredictor(packed_classifier(lesion=True))
+    with_maps, without = (predictor.answer(IMAGES, heat=heat) for heat in (True, False))
+    assert [answer.lesion for answer in without] == [None] * 5
+    assert [answer.lesion_share for answer in without] == [answer.lesion_share for answer in with_maps]
+
+
+def test_no_lesion_map_without_a_lesion_head(predictor):
+    (answer,) = predictor.answer(IMAGES[:1], heat=True)
+    assert (answer.lesion, answer.lesion_share) == (None, None) and answer.heat is not None
+
+
+def test_card_from_before_the_lesion_head_is_read(predictor, tmp_path):
+    write_model(tmp_path / "old")
+    card = read_json(tmp_path / "old/card.json")
+    del card["architecture"]["lesion"], card["architecture"]["tied"]
+    write_json(tmp_path / "old/card.json", card)
+    old, new = (one.answer(IMAGES, heat=False) for one in (SlicePredictor.load(tmp_path / "old"), predictor))
+    assert [answer.probabilities for answer in old] == [answer.probabilities for answer in new]
 
 
 def test_packed_model_round_trip(model, predictor):
@@ -153,3 +219,33 @@ def test_overlay_covers_only_hot_pixels():
     covered = overlay(image, heat)
     assert np.array_equal(covered[5:], image[5:]) and covered.dtype == np.uint8
     assert (covered[:5, :, 0].astype(int) > covered[:5, :, 2]).all()  # the hottest colour is red
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_outline_is_a_line_on_the_lesions_edge_within_a_white_rim(channels):
+    lesion = np.full((40, 48), 0.49, np.float32)
+    lesion[10:20, 15:30] = 0.5
+    image = np.full((40, 48, channels), 100, np.uint8)
+    drawn, before = outlined(image, lesion), image.copy()
+    edge = np.zeros((40, 48), bool)
+    edge[10:20, 15:30] = True
+    edge[11:19, 16:29] = False
+    assert LINE == (255, 0, 255, 255) and RIM == (255, 255, 255, 255)
+    assert (drawn[edge] == LINE[:channels]).all()
+    for across, (first, last) in ((drawn[:, 22], (10, 19)), (drawn[15], (15, 29))):
+        assert (across[[first - 1, first + 1, last - 1, last + 1]] == RIM[:channels]).all()
+        assert (across[: first - 1] == 100).all() and (across[last + 2 :] == 100).all()
+        assert (across[first + 2 : last - 1] == 100).all()
+    assert np.array_equal(image, before), "the picture itself is not drawn on"
+
+
+def test_nothing_is_outlined_below_one_half():
+    image = picture(0)
+    assert np.array_equal(outlined(image, np.full((40, 48), 0.49, np.float32)), image)
+
+
+def test_outline_is_thicker_on_larger_images():
+    lesion = np.zeros((2 * SIDE, 2 * SIDE), np.float32)
+    lesion[400:600, 400:600] = 1
+    column = outlined(np.zeros((*lesion.shape, 3), np.uint8), lesion)[:, 500]
+    assert np.flatnonzero((column == LINE[:3]).all(axis=1)).tolist() == [399, 400, 401, 598, 599, 600]

@@ -34,8 +34,8 @@ def write_external(out: Path, root: Path, entries: Sequence[Entry], predictor: S
     """Predicts every image and writes `out` atomically.
 
     `out`/predictions.csv has one row per image: path, label, patient ('' if unknown), p_<class> (calibrated) for each
-    class of the network, confidence, unsure, unfamiliar. `out`/worst.png shows missed tumours and false alarms; it is
-    omitted if there are none.
+    class of the network, confidence, unsure, unfamiliar and, from a network with a lesion head, lesion_share.
+    `out`/worst.png shows missed tumours and false alarms; it is omitted if there are none.
 
     Args:
         root: folder of the data set.
@@ -86,17 +86,18 @@ def _batches(root: Path, entries: Sequence[Entry]) -> Iterator[tuple[list[Entry]
 
 
 def _row(entry: Entry, answer: SliceAnswer) -> dict[str, Any]:
-    return {
+    row = {
         **{name: getattr(entry, name) for name in COLUMNS},
         **{f"p_{name}": probability for name, probability in answer.probabilities.items()},
         "confidence": answer.confidence,
         "unsure": answer.unsure,
         "unfamiliar": answer.unfamiliar,
     }
+    return row if answer.lesion_share is None else row | {"lesion_share": answer.lesion_share}
 
 
 def _shown(root: Path, entry: Entry, predictor: SlicePredictor) -> Shown:
-    """Reads and predicts one image again, now with a heat map, since few of all images are shown."""
+    """Reads and predicts one image again, now with its maps, since few of all images are shown."""
     image = open_image(root, entry.path)
     (answer,) = predictor.answer([image], heat=True)
     lesion = open_mask(root, entry.mask_path) if entry.mask_path else np.zeros(image.shape[:2], dtype=bool)

@@ -1,12 +1,13 @@
-"""Predicts images and writes the results: a table, the same as JSON, and a heat map over each image."""
+"""Predicts images and writes the results: a table, the same as JSON, and heat map and outline over each image."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from btlib.app.predict.overlays import overlay, png
+from btlib.app.predict.overlays import outlined, overlay, png
 from btlib.app.predict.slices import BATCH, SliceAnswer, SlicePredictor
 from btlib.app.scans.results import EARLIER, SLICES, about, refuse_filled, write_unused
 from btlib.app.scans.slice_files import find_slices
@@ -24,8 +25,8 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
     """Predicts every image in files and folders, and writes `out` atomically.
 
     `out`/slices.csv and slices.json have one row per image; `out`/overlays/ has Grad-CAM of the predicted class over
-    each image. `out`/unreadable.csv lists files that could not be read (the others are predicted all the same),
-    `out`/unused.csv folders with results of an earlier run.
+    each image and, from a network with a lesion head, the outline of the lesion. `out`/unreadable.csv lists files that
+    could not be read (the others are predicted all the same), `out`/unused.csv folders with results of an earlier run.
 
     Args:
         paths: images, and folders of images at any depth.
@@ -50,7 +51,7 @@ def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
         for batch in _batches(files, unreadable):
             for picture, answer in zip(batch, predictor.answer([one.image for one in batch], heat=True), strict=True):
                 place = f"overlays/{names[picture.path]}.png"
-                (folder / place).write_bytes(png(overlay(picture.image, answer.heat)))
+                (folder / place).write_bytes(png(_explained(picture.image, answer)))
                 rows.append(_row(picture, answer, place))
         faults = [f"{path}: {reason}" for path, reason in unreadable.items()]
         if not rows:
@@ -86,6 +87,12 @@ def _batches(files: Sequence[Path], unreadable: dict[Path, str]) -> Iterator[lis
         yield batch
 
 
+def _explained(image: np.ndarray, answer: SliceAnswer) -> np.ndarray:
+    """uint8 [H, W, 3]: the image under its heat map, with the lesion's outline if the network draws any."""
+    covered = overlay(image, answer.heat)
+    return covered if answer.lesion is None else outlined(covered, answer.lesion)
+
+
 def _row(picture: Picture, answer: SliceAnswer, place: str) -> dict[str, Any]:
     remarks = [picture.remark, UNLIKE if answer.unfamiliar else ""]
     return {
@@ -96,6 +103,7 @@ def _row(picture: Picture, answer: SliceAnswer, place: str) -> dict[str, Any]:
         "unsure": answer.unsure,
         "novelty": answer.novelty,
         "unfamiliar": answer.unfamiliar or bool(picture.remark),
+        "lesion_share": answer.lesion_share,
         "overlay": place,
         "remarks": "; ".join(filter(None, remarks)),
     }

@@ -11,38 +11,46 @@ from matplotlib.figure import Figure
 
 from btlib.app.predict.overlays import overlay
 from btlib.app.predict.slices import SliceAnswer
+from btlib.core.metrics.outlines import OUTLINED
 from btlib.images.data.tumor_or_none import NONE
 from btlib.images.explain.lesions import resized_mask
-from btlib.report.figures.style import LESION, WHITE
+from btlib.report.figures.overlays import FOUND_LINE, TRUE_LINE, draw_line, legend_mark
 from btlib.report.figures.wording import spoken
 
 EACH = 8  # errors shown of either kind
 SIDE = 224  # pixels of the longer side as shown; blending a scanned film at full size would take a gigabyte
 MISSED, ALARM = "missed tumours", "false alarms"
+TRUE, FOUND = "true outline of the lesion", "predicted outline"
 
 
 class Shown(NamedTuple):
-    """One error to show: uint8 [H, W, 3], the same under its heat map, the lesion as bool [H, W] (if any), a caption.
+    """One error to show.
 
-    The caption gives the predicted class and its probability, nothing about the patient.
+    image: uint8 [H, W, 3]; warm: the same under its heat map; lesion: bool [H, W] (if any); predicted: float32 [H, W]
+    probability of a lesion, None without a lesion head; caption: the predicted class and its probability, nothing about
+    the patient.
     """
 
     image: np.ndarray
     warm: np.ndarray
     lesion: np.ndarray
+    predicted: np.ndarray | None
     caption: str
 
     @classmethod
     def small(cls, image: np.ndarray, answer: SliceAnswer, lesion: np.ndarray) -> "Shown":
-        """From an image, the answer with its heat and the lesion, all on the image's own grid."""
+        """From an image, the answer with its maps and the lesion, all on the image's own grid."""
         scale = min(1.0, SIDE / max(image.shape[:2]))
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        heat = np.clip(cv2.resize(answer.heat, (width, height), interpolation=cv2.INTER_AREA), 0, 1)
+        small, heat, predicted = (
+            None if one is None else cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA)
+            for one in (image, answer.heat, answer.lesion)
+        )
         caption = f"{spoken(answer.label)} {answer.confidence:.1%}"
         if answer.label != NONE:
             caption += f"\n{spoken(NONE)} {answer.probabilities[NONE]:.1%}"
-        return cls(small, overlay(small, heat), resized_mask(lesion, (height, width)), caption)
+        warm = overlay(small, np.clip(heat, 0, 1))
+        return cls(small, warm, resized_mask(lesion, (height, width)), predicted, caption)
 
 
 def worst_rows(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[int]]:
@@ -63,7 +71,9 @@ def worst_rows(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[in
 
 
 def worst_figure(shown: Mapping[str, Sequence[Shown]]) -> Figure:
-    """For each kind of error, one row of images and one of their Grad-CAM overlays.
+    """For each kind of error, one row of images and one of their Grad-CAM overlays, with the lesions' outlines.
+
+    A legend tells the predicted outlines from the true ones, if the network predicts any.
 
     Args:
         shown: kind of error -> errors to show; a kind without errors gets no rows.
@@ -80,15 +90,20 @@ def worst_figure(shown: Mapping[str, Sequence[Shown]]) -> Figure:
         above[0].set_ylabel(kind, fontsize=10)
         below[0].set_ylabel("Grad-CAM", fontsize=10)
         for first, second, error in zip(above, below, errors, strict=False):
-            _panel(first, error.image, error.lesion)
-            _panel(second, error.warm, error.lesion)
+            _panel(first, error.image, error)
+            _panel(second, error.warm, error)
             first.set_title(error.caption, fontsize=8)
     figure.suptitle("The worst errors, worst first")
+    every = [error for errors in kinds.values() for error in errors]
+    if any(error.predicted is not None for error in every):
+        lines = ({TRUE: TRUE_LINE} if any(error.lesion.any() for error in every) else {}) | {FOUND: FOUND_LINE}
+        style = {"loc": "outside lower center", "ncols": len(lines), "fontsize": 8, "frameon": False, "handlelength": 3}
+        figure.legend([legend_mark(line) for line in lines.values()], list(lines), **style)
     return figure
 
 
-def _panel(axes: Axes, picture: np.ndarray, lesion: np.ndarray) -> None:
+def _panel(axes: Axes, picture: np.ndarray, error: Shown) -> None:
     axes.imshow(picture)
-    if lesion.any() and not lesion.all():
-        axes.contour(lesion, levels=[0.5], colors=WHITE, linewidths=1.8)
-        axes.contour(lesion, levels=[0.5], colors=LESION, linewidths=0.9)
+    draw_line(axes, error.lesion, 0.5, TRUE_LINE)
+    if error.predicted is not None:
+        draw_line(axes, error.predicted, OUTLINED, FOUND_LINE)

@@ -13,7 +13,7 @@ UNLIKE = "unlike the model's training images, so its answer is unreliable"
 
 
 def slice_answer(answer: SliceAnswer, card: Mapping[str, Any], no_mri: str) -> dict[str, Any]:
-    """The answer for one image, without pictures.
+    """The answer for one image, without pictures; `lesion_share` is None without a lesion head.
 
     Args:
         card: the model's.
@@ -21,7 +21,8 @@ def slice_answer(answer: SliceAnswer, card: Mapping[str, Any], no_mri: str) -> d
     """
     names = {name: spoken(name) for name in answer.probabilities}
     strange = [UNLIKE] * answer.unfamiliar + [no_mri] * bool(no_mri)
-    return {"kind": "slice", **_decision(answer, answer.label, names, card, strange)}
+    decision = _decision(answer, answer.label, names, card, strange)
+    return {"kind": "slice", "lesion_share": answer.lesion_share, **decision}
 
 
 def case_answer(answer: CaseAnswer, card: Mapping[str, Any], moved: Sequence[str]) -> dict[str, Any]:

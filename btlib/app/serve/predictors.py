@@ -15,7 +15,7 @@ from btlib.app.scans.scans import read_scans
 from btlib.app.scans.slice_files import not_mr, read_slice
 from btlib.app.scans.stated import state
 from btlib.app.serve.answers import case_answer, slice_answer
-from btlib.app.serve.pictures import picture_and_overlay
+from btlib.app.serve.pictures import pictures
 from btlib.app.serve.uploads import Opened, unpacked
 from btlib.app.serve.viewer import tumor_center, viewer_files
 from btlib.core.runtime.errors import InputError, guarded
@@ -103,7 +103,7 @@ class Predictors(NamedTuple):
         image = read_slice(file)
         (answer,) = self.slices.answer([image], heat=True)
         words = slice_answer(answer, self.slices.card, not_mr(file))
-        return {"name": file.name, **words, **picture_and_overlay(image, answer.heat)}
+        return {"name": file.name, **words, **pictures(image, answer.heat, answer.lesion)}
 
     def _predict_case(self, upload: Path) -> dict[str, Any]:
         cases, faults, unused = find_cases([upload])

@@ -27,8 +27,16 @@ SHAPE = (24, 28, 20)
 
 
 def slice_answer(heat: np.ndarray | None = None, **changed) -> SliceAnswer:
-    answer = SliceAnswer("glioma", PROBABILITIES, 0.625, unsure=True, novelty=0.5, unfamiliar=False, heat=heat)
-    return answer._replace(**changed)
+    said = {"label": "glioma", "probabilities": PROBABILITIES, "confidence": 0.625, "unsure": True}
+    familiar = {"novelty": 0.5, "unfamiliar": False}
+    return SliceAnswer(**said, **familiar, heat=heat, lesion=None, lesion_share=None)._replace(**changed)
+
+
+def lesion_answer(heat: np.ndarray) -> SliceAnswer:
+    """As from a network with a lesion head: the lower half is outlined; nothing if the picture is 32 pixels high."""
+    lesion = np.full(heat.shape, 0.1, np.float32)
+    lesion[len(heat) // 2 :] = 0.1 if len(heat) == 32 else 0.9
+    return slice_answer(heat, lesion=lesion, lesion_share=float((lesion > 0.5).mean()))
 
 
 def case_answer(shape=SHAPE, **changed) -> CaseAnswer:

@@ -16,6 +16,7 @@ BARS = [
 def test_complete_slice_answer():
     assert slice_answer(fakes.slice_answer(), fakes.CARD, "") == {
         "kind": "slice",
+        "lesion_share": None,
         "said": "glioma",
         "confidence": 0.625,
         "probabilities": BARS,
@@ -26,6 +27,10 @@ def test_complete_slice_answer():
             "wrong."
         ],
     }
+
+
+def test_lesion_share_is_passed_on():
+    assert slice_answer(fakes.slice_answer(lesion_share=0.034), fakes.CARD, "")["lesion_share"] == 0.034
 
 
 def test_confident_familiar_answer_raises_no_doubts():

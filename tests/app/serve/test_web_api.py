@@ -67,6 +67,14 @@ def test_an_image_gets_an_answer():
     assert answer["picture"].startswith("data:image/png") and answer["overlay"] != answer["picture"]
 
 
+def test_outline_and_share_of_a_network_with_a_lesion_head():
+    models = Predictors(fakes.slice_model(fakes.lesion_answer), None)
+    answer = send(("scan.png", fakes.png()), models=models).json()
+    assert answer["lesion_share"] == 0.5 and answer["outline"].startswith("data:image/png")
+    without = send(("scan.png", fakes.png())).json()
+    assert without["lesion_share"] is None and without["outline"] is None
+
+
 @pytest.mark.parametrize("form", ["JPEG", "TIFF", "BMP"])
 def test_files_are_identified_by_content(form):
     assert send(("scan.xyz", fakes.png(form=form))).json()["kind"] == "slice"

@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from btlib.app.serve.app import app_for
+from btlib.app.serve.predictors import Predictors
 from tests.app.serve import fakes
 from tests.app.serve.live import served
 from tests.browser import chromium, console_errors, requested_urls
@@ -21,6 +22,14 @@ PATIENCE = 60  # seconds; the viewer has no graphics card here
 @pytest.fixture(scope="module")
 def address():
     with served(app_for(fakes.Inline(fakes.load()))) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def outlining():
+    """The address of a page whose model has a lesion head."""
+    models = Predictors(fakes.slice_model(fakes.lesion_answer), None)
+    with served(app_for(fakes.Inline(models))) as found:
         yield found
 
 
@@ -77,8 +86,12 @@ def change(page, selector, value):
 
 def canvas(page):
     """Pixels shown by the viewer, float [H, W, 3]."""
-    shot = page.find_element(By.TAG_NAME, "canvas").screenshot_as_png
-    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), float)
+    return pixels(page.find_element(By.TAG_NAME, "canvas"))
+
+
+def pixels(element):
+    """A part of the page as it is shown, float [H, W, 3]."""
+    return np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB"), float)
 
 
 def colored(pixels):
@@ -102,10 +115,37 @@ def test_an_image_is_answered(desktop, address, scan):
     for name in ("picture", "overlay"):
         assert page.execute_script(f"return document.querySelector('.{name}').naturalWidth") == 64
     change(page, "figure input", 25)
+    assert page.find_elements(By.CSS_SELECTOR, ".of-lesion") == [], "no lesion head"
     assert page.find_element(By.CSS_SELECTOR, ".overlay").value_of_css_property("opacity") == "0.25"
     assert page.execute_script("return document.activeElement.id") == "answer"
     assert text(page, "#error") == ""
     assert console_errors(page) == []
+
+
+def test_the_outline_stays_without_the_heat_and_can_be_hidden(desktop, outlining, scan):
+    page = opened(desktop, outlining)
+    send(page, scan)
+    assert text(page, ".share") == "Outlined: 50.0% of the image"
+    change(page, "figure input[type=range]", 0)
+    outline, box = (page.find_element(By.CSS_SELECTOR, name) for name in (".outline", "figure input[type=checkbox]"))
+    stack = page.find_element(By.CSS_SELECTOR, ".stack")
+    assert box.accessible_name == "Outlined: 50.0% of the image"
+    assert outline.size == stack.size == page.find_element(By.CSS_SELECTOR, ".picture").size
+    assert colored(pixels(stack)) > 0.005
+    box.click()
+    assert not outline.is_displayed()
+    assert colored(pixels(stack)) == 0
+    box.click()
+    assert outline.is_displayed()
+    assert console_errors(page) == []
+
+
+def test_nothing_outlined_is_said(desktop, outlining, tmp_path):
+    page = opened(desktop, outlining)
+    (tmp_path / "scan.png").write_bytes(fakes.png(height=32))
+    send(page, tmp_path / "scan.png")
+    assert text(page, ".share") == "Outlined: nothing"
+    assert page.find_elements(By.CSS_SELECTOR, "figure input[type=checkbox]") == []
 
 
 def test_invalid_file_is_refused_without_side_effects(desktop, address, scan, tmp_path):
