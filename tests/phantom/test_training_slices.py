@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from btlib.phantom.atlas import load_atlas
+from btlib.phantom.contrasts import MODALITIES
+from btlib.phantom.slices import SMALLEST_LESION
+from btlib.phantom.training_slices import CUTS, SHOW_EDEMA, training_slices, training_subject
+from btlib.phantom.tumors import LABELS
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    return load_atlas()
+
+
+@pytest.fixture(scope="module")
+def by_subject(atlas):
+    return [training_slices(number, 0, SIZE, atlas) for number in range(12)]
+
+
+def test_subjects_are_the_classes_in_turn_in_every_contrast(by_subject, atlas):
+    for number, slices in enumerate(by_subject):
+        label = LABELS[number % 4]
+        assert training_subject(0, number, atlas).label == label
+        assert {one.label for one in slices} <= {label, "no_tumor"}
+        assert len(slices) <= CUTS * len(MODALITIES)
+        assert {one.modality for one in slices} == set(MODALITIES)
+        assert all(one.image.shape == one.lesion.shape == (SIZE, SIZE) for one in slices)
+
+
+def test_a_slice_has_a_lesion_exactly_if_its_class_has_one(by_subject):
+    every = [one for slices in by_subject for one in slices]
+    for one in every:
+        if one.label == "no_tumor":
+            assert not one.lesion.any()
+        else:
+            assert one.lesion.mean() >= SMALLEST_LESION
+    assert 0.2 < np.mean([one.label == "no_tumor" for one in every]) < 0.7
+
+
+def test_subjects_with_a_tumor_are_cut_beside_it_too(by_subject):
+    labels = [{one.label for one in slices} for number, slices in enumerate(by_subject) if number % 4 != 2]
+    assert sum(found == {LABELS[k], "no_tumor"} for k, found in zip([0, 1, 3] * 3, labels, strict=True)) >= 5
+
+
+def test_edema_is_outlined_where_it_is_seen(atlas):
+    """On T2 and FLAIR the outline of a glioma holds that of T1 and more."""
+    subject = next(n for n in range(0, 40, 4) if training_subject(0, n, atlas).tumor.edema > 10)
+    slices = [one for one in training_slices(subject, 0, SIZE, atlas) if one.label == "glioma"]
+    for first, second, third, fourth in zip(*(slices[k::4] for k in range(4)), strict=False):
+        assert [one.modality for one in (first, second, third, fourth)] == list(MODALITIES)
+        assert np.array_equal(first.lesion, second.lesion) and np.array_equal(third.lesion, fourth.lesion)
+        assert (third.lesion >= first.lesion).all()
+    assert set(SHOW_EDEMA) < set(MODALITIES)
+
+
+def test_lesions_are_seen(by_subject):
+    """Inside the outline grey levels differ from those of the rest of the head, most of all on FLAIR and T1ce."""
+    differences = {name: [] for name in MODALITIES}
+    for one in (one for slices in by_subject for one in slices if one.label != "no_tumor"):
+        head = one.image[(one.image > 25) & ~one.lesion]
+        differences[one.modality].append(abs(one.image[one.lesion].mean() - np.median(head)) / head.std())
+    assert min(np.median(found) for found in differences.values()) > 0.3
+
+
+def test_the_same_arguments_give_the_same_slices_and_seeds_differ(atlas):
+    one, again, other = (training_slices(3, seed, SIZE, atlas) for seed in (0, 0, 1))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(one, again, strict=True))
+    assert not np.array_equal(one[0].image, other[0].image)
+
+
+def test_some_gliomas_have_several_lesions(atlas):
+    tumors = [training_subject(0, number, atlas).tumor for number in range(0, 120, 4)]
+    assert any(np.linalg.norm(t.centers - t.center, axis=1).max() > 1.5 * t.radius for t in tumors)
