@@ -9,28 +9,25 @@ Takes about 9 s in the demo on 2 cores. Run: dvc repro predict_external.
 
 from pathlib import Path
 
-from btlib.app.predict.external import refuse_without_none, write_external, write_left_out
+from btlib.app.predict.external import write_external, write_left_out
 from btlib.app.predict.slices import SlicePredictor
-from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import load_params
-from btlib.images.data.external import external_images
-from btlib.phantom.names import PHANTOM_EXTERNAL
+from btlib.images.data.external import external_images, is_left_out, refuse_unlisted, refuse_without_none
 
 
 def main(root: Path, model: Path, images: Path, out: Path) -> None:
     """The folder `out` has the name under which params.yaml lists the set."""
     p = load_params("images.source", "external")
     named = {one.name: one for one in p.external}
-    if out.name not in named:
-        raise InputError(f"external: no set '{out.name}' in params.yaml; listed are {', '.join(named) or 'none'}")
+    refuse_unlisted(out.name, named)
     chosen = named[out.name]
-    if root == Path(PHANTOM_EXTERNAL) and p.images.source != "phantom":
+    if is_left_out(root, p.images.source):
         write_left_out(out)
         print(f"external '{chosen.name}': the phantom set is left out, because the study's images are real")
         return
     predictor = SlicePredictor.load(model)
-    refuse_without_none(predictor, chosen.name)
+    refuse_without_none(predictor.classes, chosen.name)
     entries = external_images(chosen.name, root, chosen.layout, chosen.annotations, images)
     table = write_external(out, root, entries, predictor)
     print(f"external '{chosen.name}': {len(table)} images predicted, {int(table.unsure.sum())} of them unsure")

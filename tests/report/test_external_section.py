@@ -62,3 +62,36 @@ def test_existing_figures_are_shown(tmp_path):
 def test_without_sets_it_says_how_to_add_one(tmp_path):
     (said,) = section(tmp_path, {}).blocks
     assert "list it under `external` in params.yaml" in said.text
+
+
+def arm(name, within, difference, seeds=2):
+    """A row of `arms` in metrics/external.json."""
+    values = {"sensitivity": 0.9, "specificity": 0.25, "auc": 0.6, "auc_within_patients": within}
+    ci95 = {key: None if value is None else [value - 0.1, value + 0.1] for key, value in values.items()}
+    return {"arm": name, "seeds": list(range(seeds)), **values, "ci95": ci95, "difference": difference}
+
+
+def test_the_arms_of_a_set_are_compared_with_the_proposed_one(tmp_path):
+    lost = {"value": -0.15, "ci95": [-0.2, -0.1]}
+    arms = [arm("proposed", 0.8, None), arm("no_phantoms", 0.65, lost), arm("untied", 0.7, lost | {"ci95": None}, 1)]
+    made = section(tmp_path, {"elsewhere": scores() | {"arms": arms}, "other": scores()})
+    (table,) = [block for block in made.blocks if "each part" in getattr(block, "caption", "")]
+    assert table.caption == "What each part of the lesion head gains on elsewhere"
+    assert table.columns == (
+        *("arm", "seeds", "AUC within patients", "difference [95 %]", "AUC", "sensitivity", "specificity"),
+    )
+    assert [[plain(cell) for cell in row] for row in table.rows] == [
+        ["proposed", "2", "0.800 [0.700, 0.900]", "–", "0.600", "90.0 %", "25.0 %"],
+        ["no phantoms", "2", "0.650 [0.550, 0.750]", "−0.150 [−0.200, −0.100]", "0.600", "90.0 %", "25.0 %"],
+        ["untied", "1", "0.700 [0.600, 0.800]", "−0.150", "0.600", "90.0 %", "25.0 %"],
+    ]
+    assert "not calibrated" in table.note and "`ablations` in params.yaml" in table.note
+    assert "no phantoms" in render([made], made.badge)
+
+
+def test_undefined_scores_of_arms_are_dashes(tmp_path):
+    made = section(
+        tmp_path, {"elsewhere": scores() | {"arms": [arm("proposed", None, None), arm("untied", None, None)]}}
+    )
+    (table,) = [block for block in made.blocks if "each part" in getattr(block, "caption", "")]
+    assert [plain(cell) for cell in table.rows[1][2:4]] == ["–", "–"]

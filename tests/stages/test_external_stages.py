@@ -1,22 +1,26 @@
-"""Both stages on a small set of another hospital and a tiny packed network: what they write, and what they refuse."""
+"""The stages on a small set of another hospital and tiny networks: what they write, and what they refuse."""
 
 import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
 from btlib.app.predict import external as deployed
-from btlib.app.predict.external import refuse_without_none
 from btlib.app.predict.slice_results import predict_slices
 from btlib.app.predict.slices import SlicePredictor
-from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.artifacts import read_csv, read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
+from btlib.images.data.external import refuse_without_none
+from btlib.images.data.preprocessing import Clahe, preprocess, shrink
+from btlib.images.nets.classifier import Architecture, Classifier
+from btlib.images.nets.inference import predict as probabilities_of
+from btlib.images.nets.store import save_trained
 from btlib.phantom.names import PHANTOM_EXTERNAL
 from tests.app.slice_make import picture, write_model, write_picture
 
@@ -31,9 +35,13 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """The current folder: params.yaml that lists one set, its images with a table, and the training images' folder."""
+    """The current folder: params.yaml that lists one set, its images with a table, and the training images' folder.
+
+    The ablation is switched off.
+    """
     monkeypatch.chdir(tmp_path)
     write_params([SET])
+    keep_networks({})
     rows = []
     for number in range(6):
         kind = "tumour" if number % 2 else "none"
@@ -59,14 +67,39 @@ def write_params(sets, source="folder"):
     yaml.dump(params, Path("params.yaml"))
 
 
+def keep_networks(arms, size=32, classes=CLASSES):
+    """Writes an ablation folder as stage ablate does; arms: name -> untrained networks, which are returned too.
+
+    The last seed of each arm diverged. The set's images are seen at `size` pixels.
+    """
+    nets, runs = {}, []
+    for number, (arm, seeds) in enumerate(arms.items()):
+        for seed in range(seeds):
+            torch.manual_seed(10 * number + seed)
+            net = Classifier(Architecture(("attention_cnn",), "none", 16, 2, 0.0, classes))
+            card = {"arm": arm, "seed": seed, "recipe": {"image_size": size}}
+            save_trained(Path("lesion/networks", arm, str(seed)), net, {}, card)
+            nets[arm, seed] = net
+        runs += [(arm, seed, "diverged" if seed == seeds else "") for seed in range(seeds + 1)]
+    write_csv(Path("lesion/runs.csv"), pd.DataFrame(runs, columns=["arm", "seed", "failed"]))
+    return nets
+
+
 def predict(model, root="hospital", name="elsewhere"):
     main = runpy.run_path(str(ROOT / "stages/predict_external.py"))["main"]
     main(Path(root), model, Path("raw"), Path("data/external", name))
+    predict_arms(root, name)
+
+
+def predict_arms(root="hospital", name="elsewhere"):
+    main = runpy.run_path(str(ROOT / "stages/predict_external_arms.py"))["main"]
+    main(Path(root), Path("lesion"), Path("weights"), Path("raw"), Path("data/external_arms", name))
+    return read_csv(Path("data/external_arms", name, "predictions.csv"), text=("path", "label", "patient"))
 
 
 def evaluate():
     main = runpy.run_path(str(ROOT / "stages/external.py"))["main"]
-    main(Path("data/external"), Path("external.json"), Path("figures"))
+    main(Path("data/external"), Path("data/external_arms"), Path("external.json"), Path("figures"))
 
 
 def test_from_images_to_scores_and_figures(project, model):
@@ -81,6 +114,7 @@ def test_from_images_to_scores_and_figures(project, model):
     evaluate()
     scores = read_json(Path("external.json"))["sets"]["elsewhere"]
     assert (scores["n"], scores["patients"], scores["patients_with_both"]) == (6, 3, 3)
+    assert "arms" not in scores
     assert 0 <= scores["auc_within_patients"] <= 1 and len(scores["ci95"]["auc"]) == 2
     assert sorted(path.name for path in Path("figures").iterdir()) == ["elsewhere_worst.png", "external.png"]
     assert Path("figures/elsewhere_worst.png").read_bytes() == Path("data/external/elsewhere/worst.png").read_bytes()
@@ -165,8 +199,58 @@ def test_faults_leave_nothing_behind(project, model):
 
 
 def test_a_network_that_knows_only_tumors_is_refused(model):
-    refuse_without_none(SlicePredictor.load(model), "elsewhere")
-    figshare = SimpleNamespace(classes=("glioma", "meningioma", "pituitary"))
+    refuse_without_none(SlicePredictor.load(model).classes, "elsewhere")
     with pytest.raises(InputError, match=r"'elsewhere': the classifier's classes are .*, without 'no_tumor'") as e:
-        refuse_without_none(figshare, "elsewhere")
+        refuse_without_none(("glioma", "meningioma", "pituitary"), "elsewhere")
     assert "set `external: []` in params.yaml" in str(e.value)
+
+
+def test_kept_arms_are_predicted_at_their_own_size_and_scored_in_the_table_s_order(project, model):
+    nets = keep_networks({"proposed": 2, "untied": 2, "no_framing": 1, "bad": 0}, size=32)
+    predict(model)
+    table = predict_arms()
+    assert list(table.columns) == ["arm", "seed", "path", "label", "patient", *(f"p_{name}" for name in CLASSES)]
+    assert table.groupby(["arm", "seed"], sort=False).size().to_dict() == dict.fromkeys(nets, 6)
+    settings = Clahe(enabled=True, clip_limit=2.0, tiles=8)
+    large = [preprocess(picture(number), 96, settings) for number in (0, 2, 4, 1, 3, 5)]
+    for (arm, seed), net in nets.items():
+        own = table[(table.arm == arm) & (table.seed == seed)]
+        assert own.path.tolist() == [f"none/{n}.png" for n in (0, 2, 4)] + [f"tumour/{n}.png" for n in (1, 3, 5)]
+        assert own.patient.tolist() == ["SECRET-0", "SECRET-1", "SECRET-2"] * 2
+        expected = probabilities_of(net, shrink(np.stack(large), 32))
+        np.testing.assert_allclose(own.filter(like="p_"), expected, rtol=1e-5)
+    evaluate()
+    arms = read_json(Path("external.json"))["sets"]["elsewhere"]["arms"]
+    assert [(row["arm"], row["seeds"]) for row in arms] == [
+        ("proposed", [0, 1]),
+        ("untied", [0, 1]),
+        ("no_framing", [0]),
+    ]
+    assert arms[0]["difference"] is None
+    for row in arms[1:]:
+        expected = row["auc_within_patients"] - arms[0]["auc_within_patients"]
+        assert row["difference"]["value"] == pytest.approx(expected) and len(row["difference"]["ci95"]) == 2
+    before = Path("external.json").read_bytes()
+    evaluate()
+    assert Path("external.json").read_bytes() == before
+
+
+def test_arms_are_not_predicted_for_a_set_that_is_left_out(project):
+    keep_networks({"proposed": 1})
+    write_params([SET | {"root": PHANTOM_EXTERNAL}])
+    assert predict_arms(PHANTOM_EXTERNAL).empty
+
+
+def test_without_kept_networks_no_image_is_read(project):
+    assert predict_arms("no such folder").empty
+
+
+def test_faults_of_arms_leave_nothing_behind(project):
+    keep_networks({"proposed": 1}, classes=("glioma", "meningioma", "pituitary"))
+    with pytest.raises(InputError, match=r"external: no set 'other' in params\.yaml; listed are elsewhere"):
+        predict_arms(name="other")
+    with pytest.raises(InputError, match=r"raw is images\.root"):
+        predict_arms(root="raw")
+    with pytest.raises(InputError, match=r"external 'elsewhere': the classifier's classes are .*, without 'no_tumor'"):
+        predict_arms()
+    assert not Path("data").exists()

@@ -12,22 +12,11 @@ from btlib.app.predict.slice_results import BATCH_PIXELS
 from btlib.app.predict.slices import BATCH, SliceAnswer, SlicePredictor
 from btlib.app.predict.worst_errors import Shown, worst_figure, worst_rows
 from btlib.core.runtime.artifacts import atomic_path, write_csv
-from btlib.core.runtime.errors import InputError
 from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources.entry import Entry
-from btlib.images.data.tumor_or_none import NONE
 from btlib.report.figures.files import FigureFolder
 
 COLUMNS = ("path", "label", "patient")
-
-
-def refuse_without_none(predictor: SlicePredictor, name: str) -> None:
-    """Raises InputError unless 'no tumour' is one of the network's classes."""
-    if NONE not in predictor.classes:
-        raise InputError(
-            f"external '{name}': the classifier's classes are {', '.join(predictor.classes)}, without '{NONE}', so it "
-            "cannot detect tumours; set `external: []` in params.yaml, or train on images without tumour too"
-        )
 
 
 def write_external(out: Path, root: Path, entries: Sequence[Entry], predictor: SlicePredictor) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """External image sets from other hospitals, used to test the classifier, never to train it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,9 +13,30 @@ from btlib.images.data.reading import open_image, open_mask
 from btlib.images.data.sources import folder
 from btlib.images.data.sources.entry import Entry, Request, Scan, usable
 from btlib.images.data.sources.folder import SUFFIXES
-from btlib.images.data.tumor_or_none import KINDS, kind_of
+from btlib.images.data.tumor_or_none import KINDS, NONE, kind_of
+from btlib.phantom.names import PHANTOM_EXTERNAL
 
 KNOWN = f"known names, ignoring case and separators: {', '.join(KINDS)}"
+
+
+def refuse_unlisted(name: str, listed: Collection[str]) -> None:
+    """Raises InputError unless a set of this name is listed in params.yaml."""
+    if name not in listed:
+        raise InputError(f"external: no set '{name}' in params.yaml; listed are {', '.join(listed) or 'none'}")
+
+
+def is_left_out(root: Path, source: str) -> bool:
+    """Whether the set at `root` is the phantom one while the study's images, of kind images.source, are real."""
+    return root == Path(PHANTOM_EXTERNAL) and source != "phantom"
+
+
+def refuse_without_none(classes: Sequence[str], name: str) -> None:
+    """Raises InputError unless 'no tumour' is one of the network's classes; `name` is the set's."""
+    if NONE not in classes:
+        raise InputError(
+            f"external '{name}': the classifier's classes are {', '.join(classes)}, without '{NONE}', so it "
+            "cannot detect tumours; set `external: []` in params.yaml, or train on images without tumour too"
+        )
 
 
 def external_images(name: str, root: Path, layout: str, table: str | None, images_root: Path) -> list[Entry]:

@@ -1,5 +1,6 @@
 """Preprocesses a whole data set into one array on disk."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,6 @@ def write_processed(
     Raises:
         InputError: an image has become unreadable, or the disk is full; `folder` is left unchanged.
     """
-    job = partial(_load_and_preprocess, root, image_size, clahe)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         write_csv(temporary / "index.csv", manifest[["image_id", "label"]])
@@ -38,8 +38,25 @@ def write_processed(
         with (temporary / "images.npy").open("wb") as file:
             # Plain sequential writes: a full disk then raises an error, while a memory map would crash.
             np.lib.format.write_array_header_1_0(file, header)
-            for image in in_parallel(job, list(manifest["path"]), "preprocess"):
+            for image in _squares(root, list(manifest["path"]), image_size, clahe):
                 file.write(image.tobytes())
+
+
+def preprocessed(root: Path, paths: Sequence[str], image_size: int, clahe: Clahe) -> np.ndarray:
+    """Preprocesses the images at `paths`, relative to `root`, in memory.
+
+    Returns:
+        uint8 [N, image_size, image_size, 3] RGB.
+
+    Raises:
+        InputError: an image is unreadable.
+    """
+    square = np.dtype((np.uint8, (image_size, image_size, 3)))
+    return np.fromiter(_squares(root, paths, image_size, clahe), square, len(paths))
+
+
+def _squares(root: Path, paths: Sequence[str], image_size: int, clahe: Clahe) -> Iterator[np.ndarray]:
+    return in_parallel(partial(_load_and_preprocess, root, image_size, clahe), paths, "preprocess")
 
 
 def _load_and_preprocess(root: Path, image_size: int, clahe: Clahe, path: str) -> np.ndarray:

@@ -4,6 +4,7 @@ Over all images, the scanner, framing or head shape may reveal who has a tumour.
 the AUC within patients measures what is left: the lesion.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,9 @@ class External:
         labels: [N] class names, or 'tumor' and 'no_tumor' if the set has no tumour types.
         patients: [N] number of each image's patient; an image of unknown patient has a number of its own.
         known: [N] bool, whether the patient is known.
-        probabilities: [N, K] calibrated.
+        probabilities: [N, K]; calibrated, except those of an ablation's arms.
         classes: K names, including 'no_tumor'.
-        unsure, unfamiliar: [N] bool, the classifier's flags.
+        unsure, unfamiliar: [N] bool, the packaged classifier's flags; None for an arm, which has none.
     """
 
     labels: np.ndarray
@@ -43,8 +44,8 @@ class External:
     known: np.ndarray
     probabilities: np.ndarray
     classes: tuple[str, ...]
-    unsure: np.ndarray
-    unfamiliar: np.ndarray
+    unsure: np.ndarray | None = None
+    unfamiliar: np.ndarray | None = None
 
     @property
     def tumor(self) -> np.ndarray:
@@ -78,7 +79,7 @@ def read_external(path: Path) -> External | None:
 
 
 def external_of(table: pd.DataFrame) -> External:
-    """Converts a table that has rows and all columns."""
+    """Converts a table that has rows, and all columns except, for an arm, those of the flags."""
     classes = [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
     known = (table["patient"] != "").to_numpy()
     own = pd.Series([f"image {row}" for row in range(len(table))], index=table.index)
@@ -89,8 +90,7 @@ def external_of(table: pd.DataFrame) -> External:
         known=known,
         probabilities=table[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64),
         classes=tuple(classes),
-        unsure=table["unsure"].to_numpy(dtype=bool),
-        unfamiliar=table["unfamiliar"].to_numpy(dtype=bool),
+        **{name: table[name].to_numpy(dtype=bool) for name in OF_DOUBT if name in table.columns},
     )
 
 
@@ -108,9 +108,10 @@ def external_scores(answers: External, resamples: int, rng: np.random.Generator)
         The interval of auc_within_patients is also null with a single such patient.
     """
     undefined = undefined_scores(answers)
-    estimates = _weighted(answers, np.ones((1, len(answers.labels))), undefined)
+    names = [name for name in METRICS if name not in undefined]
+    estimates = weighted(answers, np.ones((1, len(answers.labels))), names)
     ci95 = bootstrap_ci95(
-        lambda weights: _weighted(answers, weights, undefined), _strata(answers), resamples, rng, answers.patients
+        lambda weights: weighted(answers, weights, names), strata_of(answers), resamples, rng, answers.patients
     )
     with_both = len(patient_aucs(answers)[0])
     if with_both == 1:
@@ -170,15 +171,15 @@ def _why_no_classes(answers: External) -> str:
     return "" if len(present) > 1 else "the set has only one class"
 
 
-def _strata(answers: External) -> np.ndarray:
+def strata_of(answers: External) -> np.ndarray:
     """[N] stratum of each image: all the labels of its patient's images, joined."""
     labels = pd.Series(answers.labels)
     return labels.groupby(answers.patients).transform(lambda own: " ".join(sorted(set(own)))).to_numpy(dtype=str)
 
 
-def _weighted(answers: External, weights: np.ndarray, undefined: dict[str, str]) -> dict[str, np.ndarray]:
-    """The defined metrics, each [B], with row n counted weights[b, n] times."""
-    return {name: metric.function(answers, weights) for name, metric in METRICS.items() if name not in undefined}
+def weighted(answers: External, weights: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The metrics of these names, each [B], with row n counted weights[b, n] times."""
+    return {name: METRICS[name].function(answers, weights) for name in names}
 
 
 def _share(hits: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:

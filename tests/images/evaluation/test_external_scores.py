@@ -12,13 +12,14 @@ from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.evaluation.external import (
-    _strata,
-    _weighted,
+    METRICS,
     external_of,
     external_scores,
     patient_aucs,
     read_external,
+    strata_of,
     undefined_scores,
+    weighted,
 )
 from btlib.report.figures.external import external_figure
 
@@ -110,8 +111,8 @@ def test_estimates_match_scikit_learn():
 
 def test_resampled_scores_match_those_of_repeated_rows():
     answers = external_of(random_set(120, 25))
-    weights = stratified_weights(_strata(answers), 5, rng(), answers.patients)
-    resampled = _weighted(answers, weights, {})
+    weights = stratified_weights(strata_of(answers), 5, rng(), answers.patients)
+    resampled = weighted(answers, weights, METRICS)
     for b, counts in enumerate(weights.astype(int)):
         rows = np.repeat(np.arange(120), counts)
         tumor = answers.tumor[rows]
@@ -127,7 +128,7 @@ def test_resampled_scores_match_those_of_repeated_rows():
 
 def test_slices_of_a_patient_are_drawn_together_and_strata_keep_their_size():
     answers = external_of(random_set(120, 60))
-    weights = stratified_weights(_strata(answers), 50, rng(), answers.patients)
+    weights = stratified_weights(strata_of(answers), 50, rng(), answers.patients)
     for patient in np.unique(answers.patients):
         own = weights[:, answers.patients == patient]
         assert (own == own[:, :1]).all()
