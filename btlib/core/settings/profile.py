@@ -82,7 +82,15 @@ def merged(base: MutableMapping, overlay: Mapping) -> MutableMapping:
             merged(base[key], value)
         else:
             base[key] = value
+            _drop_comment_of_list(base, key)
     return base
+
+
+def _drop_comment_of_list(base: MutableMapping, key: str) -> None:
+    """Drops the comment between `key` and a list that was replaced: ruamel would write it before the new value."""
+    comment = getattr(base, "ca", None)
+    if comment is not None and len(comment.items.get(key, ())) > 3 and comment.items[key][3] is not None:
+        del comment.items[key]
 
 
 def _hydra(value: Any) -> str:

@@ -12,7 +12,7 @@ from btlib.core.runtime.reproducibility import keyed_layers
 from btlib.images.data.tumor_or_none import NONE as NO_TUMOR
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.fusion import FUSIONS, NONE, Fused, Pooling
-from btlib.images.nets.lesion import LesionHead, TiedAnswer, pooled_under
+from btlib.images.nets.lesion import WIDTH, LesionHead, TiedAnswer, pooled_under
 from btlib.images.nets.weights import has_pretrained, load_features
 
 
@@ -70,7 +70,8 @@ class Classifier(nn.Module):
         if architecture.lesion:
             self.lesion = LesionHead([backbone.tap() for backbone in self.backbones])
             alone = len(self.branches) == len(channels)  # late fusion, or one backbone: a branch reads its own map
-            self.branches = [b + c for b, c in zip(self.branches, channels if alone else [sum(channels)], strict=True)]
+            pooled = channels if alone else [sum(channels)]
+            self.branches = [b + c + WIDTH for b, c in zip(self.branches, pooled, strict=True)]
         tied = architecture.lesion and architecture.tied and NO_TUMOR in architecture.classes
         self.tied = TiedAnswer(architecture.classes.index(NO_TUMOR)) if tied else None
         self.linear = nn.Linear(sum(self.branches), len(architecture.classes))
@@ -101,8 +102,8 @@ class Classifier(nn.Module):
         whole = (0,) * len(self.backbones)
         return self.tail(self.trunk(images, whole), whole)
 
-    def lesion_logits(self, features: Sequence[Tensor]) -> Tensor:
-        """[B, h, w] of a network with a lesion head, on the finest grid of its pyramids."""
+    def lesion_map(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What the lesion head makes of the feature maps: logits [B, h, w] and the features behind them."""
         last, finer = features[: len(self.backbones)], list(features[len(self.backbones) :])
         pyramids = [
             [*(finer.pop(0) for _ in backbone.taps), top] for backbone, top in zip(self.backbones, last, strict=True)
@@ -128,20 +129,20 @@ class Classifier(nn.Module):
         last = features[: len(self.backbones)]
         vector, lesion = self.fuse(last).vector_BD, None
         if self.architecture.lesion:
-            lesion = self.lesion_logits(features)
-            vector = self._with_pooled(vector, last, lesion)
+            lesion, fine = self.lesion_map(features)
+            vector = self._with_pooled(vector, last, lesion, fine)
         vector = vector if dropout_mask is None else vector * dropout_mask
         parts = zip(vector.split(self.branches, dim=1), self.linear.weight.split(self.branches, dim=1), strict=True)
         logits = torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
         return Reading(logits if self.tied is None else self.tied(logits, lesion), lesion)
 
-    def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], lesion: Tensor) -> Tensor:
+    def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], lesion: Tensor, fine: Tensor) -> Tensor:
         """The fused vector with the features under the lesion, branch by branch."""
-        pooled = [pooled_under(feature, lesion) for feature in last]
+        pooled, shared = [pooled_under(feature, lesion) for feature in last], pooled_under(fine, lesion)
         if len(self.branches) < len(last):
-            return torch.cat([vector, *pooled], dim=1)
+            return torch.cat([vector, *pooled, shared], dim=1)
         own = vector.split([feature.shape[1] for feature in last], dim=1) if len(last) > 1 else [vector]
-        return torch.cat([part for pair in zip(own, pooled, strict=True) for part in pair], dim=1)
+        return torch.cat([part for pair in zip(own, pooled, strict=True) for part in (*pair, shared)], dim=1)
 
     def head(self, features: Sequence[Tensor]) -> Tensor:
         """Feature maps to logits [B, K], the mean over the branches."""

@@ -25,7 +25,7 @@ RARE = -4.0  # first logit of the map: lesions fill a small part of an image
 
 
 class LesionHead(nn.Module):
-    """Feature pyramids of one or two backbones to lesion logits [B, h, w] on their finest grid.
+    """Feature pyramids of one or two backbones to a lesion map on their finest grid.
 
     Args:
         channels: per backbone the channels of its levels, finest first.
@@ -39,8 +39,12 @@ class LesionHead(nn.Module):
         self.logit = nn.Conv2d(WIDTH, 1, 1)
         nn.init.constant_(self.logit.bias, RARE)
 
-    def forward(self, pyramids: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Args: pyramids: per backbone its levels [B, C, h, w], finest first."""
+    def forward(self, pyramids: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+        """The lesion logits [B, h, w], and the features [B, WIDTH, h, w] that they come from.
+
+        Args:
+            pyramids: per backbone its levels [B, C, h, w], finest first.
+        """
         x: Tensor | None = None
         for step, smooth in enumerate(self.smooth, start=1):  # from the coarsest level on
             sides = [
@@ -51,7 +55,7 @@ class LesionHead(nn.Module):
             size = max((side.shape[2:] for side in sides), key=lambda shape: shape[0])
             parts = [*sides, *([] if x is None else [x])]
             x = smooth(torch.stack([_at(part, size) for part in parts]).sum(dim=0))
-        return self.logit(x)[:, 0]
+        return self.logit(x)[:, 0], x
 
 
 class TiedAnswer(nn.Module):

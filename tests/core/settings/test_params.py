@@ -224,8 +224,10 @@ def test_faulty_arms_are_named(committed, table, arm, message):
 
 
 def test_networks_to_keep_must_be_arms(committed):
-    committed["ablations"]["keep_networks"]["fusion"] = ["gatted"]
-    with pytest.raises(InputError, match=r"keep_networks.fusion: there is no arm 'gatted' \(did you mean 'gated'\?\)"):
+    committed["ablations"]["keep_networks"]["fusion"] = ["late_fusin"]
+    with pytest.raises(
+        InputError, match=r"keep_networks.fusion: there is no arm 'late_fusin' \(did you mean 'late_fusion'\?\)"
+    ):
         check_params(committed, "params.yaml")
     committed["ablations"]["keep_networks"] = {"fusin": []}
     with pytest.raises(InputError, match=r"no table 'fusin' \(did you mean 'fusion'\?\)"):

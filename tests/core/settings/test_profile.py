@@ -77,8 +77,8 @@ def test_only_the_named_values_change(params, overlay):
     assert len(after) == len(before)
     assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [
         (
-            "mixup_alpha: 0.2          # Beta(α, α); 0 turns Mixup off",
-            "mixup_alpha: 0.4          # Beta(α, α); 0 turns Mixup off",
+            "mixup_alpha: 0.1          # Beta(α, α); 0 turns Mixup off; paper 0.2",
+            "mixup_alpha: 0.4          # Beta(α, α); 0 turns Mixup off; paper 0.2",
         ),
         ("    enabled: true", "    enabled: false"),
     ]
@@ -150,10 +150,18 @@ def test_command_line(params, overlay):
         return subprocess.run(command, cwd=params.parent, capture_output=True, text=True)
 
     assert call("flags", "overlay.yaml").stdout == "-S mixup_alpha=0.4\n"
-    assert read_yaml(params)["mixup_alpha"] == 0.2
+    assert read_yaml(params)["mixup_alpha"] == 0.1
     assert call("apply", "overlay.yaml").stdout.startswith("params.yaml: 1 keys set from overlay.yaml")
     assert read_yaml(params)["mixup_alpha"] == 0.4
     missing = call("apply", "absent.yaml")
     assert missing.returncode == 1
     assert missing.stderr.strip() == "btlib: absent.yaml: no such file; run from the project's root"
     assert profile.exists()
+
+
+def test_a_comment_beside_an_emptied_list_does_not_break_the_file(params, overlay):
+    text = params.read_text(encoding="utf-8")
+    params.write_text(text.replace("  sensitivity:\n", "  sensitivity:   # Table 8\n", 1), encoding="utf-8")
+    apply(overlay("ablations: {sensitivity: [], seeds: [3]}"), params)
+    changed = read_yaml(params)["ablations"]
+    assert changed["sensitivity"] == [] and changed["seeds"] == [3]
