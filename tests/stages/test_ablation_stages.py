@@ -16,7 +16,7 @@ from btlib.images.data.corruptions import CORRUPTIONS, SEVERITIES
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.nets.store import read_states, save_classifier
-from tests.images.data.samples import save_array
+from tests.images.data.samples import save_array, save_lesions, save_phantom_slices
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -32,7 +32,7 @@ def project(tmp_path, monkeypatch):
     params["training"] |= {"unfreeze_fraction": 0.5, "train_batchnorm": False}
     params["evaluation"]["bootstrap"] = 100
     params["ablations"] |= {"seeds": [0, 1], "common": {"image_size": 64}}
-    params["ablations"] |= {"regularisation": [], "baselines": [], "sensitivity": []}
+    params["ablations"] |= {"regularisation": [], "baselines": [], "sensitivity": [], "lesion": []}
     params["ablations"]["fusion"] = [
         {"arm": "concatenation", "fusion": "concatenation"},
         {"arm": "gated", "fusion": "gated"},
@@ -44,6 +44,8 @@ def project(tmp_path, monkeypatch):
     index = pd.DataFrame({"image_id": [f"i{n:02}" for n in range(60)], "label": [CLASSES[n] for n in labels]})
     save_array(tmp_path / "data/processed/images.npy", rng.integers(0, 256, (60, 72, 72, 3), dtype=np.uint8))
     write_csv(tmp_path / "data/processed/index.csv", index)
+    save_lesions(tmp_path / "data/processed", 60, 72)
+    save_phantom_slices(tmp_path / "data/phantom_slices", 72)
     splits = ["train"] * 32 + ["val"] * 12 + ["test"] * 16
     write_csv(tmp_path / "data/splits.csv", index[["image_id"]].assign(split=splits))
     write_csv(tmp_path / "data/manifest.csv", index[["image_id"]].assign(group=np.arange(60)))
@@ -80,6 +82,7 @@ def ablate(table="fusion"):
                 f"data/recipes/{table}.json",
                 "data/processed",
                 "data/splits.csv",
+                "data/phantom_slices",
                 "data/weights",
                 f"data/ablations/{table}",
             ),

@@ -13,12 +13,12 @@ from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_t
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
-from tests.images.data.samples import save_array
+from tests.images.data.samples import save_array, save_lesions, save_phantom_slices
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
 MANIFEST = Path("data/manifest.csv")
-PROCESSED, WEIGHTS = Path("data/processed"), Path("data/weights")
+PROCESSED, PHANTOMS, WEIGHTS = Path("data/processed"), Path("data/phantom_slices"), Path("data/weights")
 yaml = YAML()
 
 
@@ -38,6 +38,8 @@ def project(tmp_path, monkeypatch):
     index = pd.DataFrame({"image_id": [f"i{n:02}" for n in range(60)], "label": np.array(CLASSES)[patients % 4]})
     save_array(PROCESSED / "images.npy", rng.integers(0, 256, (60, 64, 64, 3), dtype=np.uint8))
     write_csv(PROCESSED / "index.csv", index)
+    save_lesions(PROCESSED, 60, 64)
+    save_phantom_slices(PHANTOMS, 64)
     write_csv(MANIFEST, index.assign(group=patients, patient=[f"P{n}" for n in patients], path=index["image_id"]))
     for name in BACKBONES:
         torch.manual_seed(0)
@@ -63,8 +65,8 @@ def main_model(fold):
     set_split(fold=fold)
     split, here = Path("splits.csv"), Path(f"main{fold}")
     main_of("split_images")(Path(), MANIFEST, split, Path("split.json"))
-    main_of("train_stage1")(PROCESSED, split, WEIGHTS, here / "stage1", here / "curves1")
-    main_of("train_stage2")(PROCESSED, split, here / "stage1", here / "stage2", here / "curves2")
+    main_of("train_stage1")(PROCESSED, split, PHANTOMS, WEIGHTS, here / "stage1", here / "curves1")
+    main_of("train_stage2")(PROCESSED, split, PHANTOMS, here / "stage1", here / "stage2", here / "curves2")
     out = [here / name for name in ("predictions", "scores.json", "figures", "training", "plots")]
     main_of("evaluate")(here / "stage2", here / "stage1/card.json", PROCESSED, MANIFEST, split, *out)
     return {part: read_csv(here / f"predictions/{part}.csv", text=("image_id",)) for part in ("val", "test")}
@@ -73,7 +75,7 @@ def main_model(fold):
 def train_folds(out="data/folds"):
     main_of("check")(Path("params.yaml"), Path("params.checked"), Path("recipes"))
     main_of("train_folds")(
-        Path("recipes/main.json"), PROCESSED, MANIFEST, WEIGHTS, Path("main0/predictions"), Path(out)
+        Path("recipes/main.json"), PROCESSED, MANIFEST, PHANTOMS, WEIGHTS, Path("main0/predictions"), Path(out)
     )
     return read_csv(Path(out) / "predictions.csv", text=("image_id", "label", "split"))
 

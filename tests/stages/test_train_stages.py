@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from btlib.core.runtime.artifacts import read_tensors, write_csv, write_tensors
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
-from tests.images.data.samples import save_array
+from tests.images.data.samples import save_array, save_lesions, save_phantom_slices
 
 ROOT = Path(__file__).parents[2]
 BACKBONES = ["test_efficientnet", "test_convnext"]
@@ -48,6 +48,8 @@ def project(tmp_path):
     save_array(tmp_path / "data/processed/images.npy", rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8))
     index = pd.DataFrame({"image_id": [f"i{n}" for n in range(40)], "label": [CLASSES[n] for n in labels]})
     write_csv(tmp_path / "data/processed/index.csv", index)
+    save_lesions(tmp_path / "data/processed", 40, 32)
+    save_phantom_slices(tmp_path / "data/phantom_slices", 32)
     write_csv(tmp_path / "data/splits.csv", index[["image_id"]].assign(split=["train"] * 32 + ["val"] * 8))
     for name in BACKBONES:
         torch.manual_seed(0)
@@ -115,11 +117,11 @@ def test_a_killed_run_resumes_to_bit_equal_weights_and_never_under_other_params(
     (epoch,) = saved_epochs(project)
     assert 2 <= epoch < EPOCHS
 
-    set_params(project, mixup_alpha=0.4)  # the state of α = 0.2 is there, and must not be taken
+    set_params(project, mixup_alpha=0.4)  # the state of α = 0.1 is there, and must not be taken
     other = finish(project, "train_stage1")
     assert saved_epochs(project) == [epoch], "the other run's state is neither used nor lost"
 
-    set_params(project, mixup_alpha=0.2)
+    set_params(project, mixup_alpha=0.1)
     resumed = finish(project, "train_stage1")
     assert saved_epochs(project) == []
     shutil.rmtree(project / "models")

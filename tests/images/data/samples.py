@@ -5,9 +5,12 @@ from pathlib import Path
 import cv2
 import h5py
 import numpy as np
+import pandas as pd
 from PIL import Image
 
+from btlib.core.runtime.artifacts import write_csv
 from btlib.images.data.classes import CLASSES
+from btlib.images.data.lesion_maps import FULL, UNKNOWN, map_size
 
 
 def picture(key: int, height: int = 24, width: int = 32) -> np.ndarray:
@@ -78,6 +81,22 @@ def make_case(
             if name != leave_out:
                 file[f"cjdata/{name}"] = value
     return image
+
+
+def save_lesions(folder: Path, images: int, size: int) -> None:
+    """Lesion maps beside the processed images: every second one is unknown."""
+    maps = np.random.default_rng(0).integers(0, FULL + 1, (images, map_size(size), map_size(size)), dtype=np.uint8)
+    maps[1::2] = UNKNOWN
+    save_array(folder / "lesions.npy", maps)
+
+
+def save_phantom_slices(folder: Path, size: int, count: int = 16) -> None:
+    """A folder as stage phantom_slices leaves it."""
+    rng = np.random.default_rng(1)
+    save_array(folder / "images.npy", rng.integers(0, 256, (count, size, size), dtype=np.uint8))
+    save_array(folder / "lesions.npy", rng.integers(0, FULL + 1, (count, map_size(size), map_size(size)), np.uint8))
+    labels = [CLASSES[number % len(CLASSES)] for number in range(count)]
+    write_csv(folder / "index.csv", pd.DataFrame({"image_id": [f"p{n}" for n in range(count)], "label": labels}))
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
