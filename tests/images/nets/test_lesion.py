@@ -76,6 +76,14 @@ def test_no_tumor_is_what_the_map_leaves():
     torch.testing.assert_close(p[:, others] / p[:, others].sum(dim=1, keepdim=True), expected)
 
 
+def test_the_map_of_the_answer_is_on_the_scale_of_the_answer():
+    net, images = built(WITH_HEAD), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        net.tied.offset.fill_(-2.0), net.tied.slope.fill_(1.5)
+        logits, lesion = net.answer(net.features(images), images)
+    torch.testing.assert_close(evidence(lesion).sigmoid(), 1 - logits[:, 2].exp())
+
+
 def test_evidence_is_the_mean_of_the_strongest():
     lesion = torch.zeros(1, 10, 10)
     lesion[0, 4, :STRONGEST] = torch.arange(1.0, STRONGEST + 1)
