@@ -81,6 +81,8 @@ def _views(rng: np.random.Generator, subject: Subject, cut: int, size: int) -> l
     shading = coil(points[:, 2], rng.uniform(0.0, 1.0))
     if rng.random() < STRIPPED:
         mixture = _stripped(mixture)
+        if (mixture.fractions[:, INDEX["air"]] == 1).all():  # the cut misses the brain
+            return []
         shading = shading * (mixture.fractions[:, INDEX["air"]] < 0.5)
     views = []
     for modality in MODALITIES:

@@ -78,6 +78,7 @@ def report(project, *arguments, ok=True):
 def test_the_report_of_a_changed_parameter(repository):
     (repository / "dvc.yaml").write_text(STAGES, encoding="utf-8")
     (repository / "work.py").write_text(WORK, encoding="utf-8")
+    set_params(repository, mixup_alpha=0.2)
     dvc(repository, "repro", "evaluate")
     commit(repository, "base")  # without metrics/gradcam.json yet
     base = git(repository, "rev-parse", "--short", "HEAD").strip()

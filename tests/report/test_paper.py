@@ -13,7 +13,7 @@ GRID = {
 
 
 def test_the_proposed_model_is_the_best_arm_of_every_table_and_equals_the_rounded_headline():
-    for table in TABLES.values():
+    for table in filter(None, TABLES.values()):  # the paper has no table of the lesion head
         for name, value in table["proposed"].items():
             values = [arm[name] for arm in table.values() if arm]
             assert value == (min(values) if name == "ece" else max(values))
