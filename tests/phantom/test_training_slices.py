@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from btlib.phantom import training_slices as training
 from btlib.phantom.atlas import load_atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.slices import SMALLEST_LESION
@@ -63,6 +64,16 @@ def test_lesions_are_seen(by_subject):
         head = one.image[(one.image > 25) & ~one.lesion]
         differences[one.modality].append(abs(one.image[one.lesion].mean() - np.median(head)) / head.std())
     assert min(np.median(found) for found in differences.values()) > 0.3
+
+
+def test_a_cut_without_skull_that_misses_the_brain_is_left_out(atlas, monkeypatch):
+    """Coronal cuts through the face, all without skull."""
+    monkeypatch.setattr(training, "STRIPPED", 1.0)
+    monkeypatch.setattr(training, "PLANE_SHARES", (0.0, 1.0, 0.0))
+    monkeypatch.setattr(training, "SPAN", {"coronal": (1, 78.0, 80.0)})
+    healthy = [training_slices(number, 0, SIZE, atlas) for number in (2, 6)]
+    assert all(one.image.any() for slices in healthy for one in slices)
+    assert min(map(len, healthy)) < CUTS * len(MODALITIES)
 
 
 def test_the_same_arguments_give_the_same_slices_and_seeds_differ(atlas):

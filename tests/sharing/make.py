@@ -30,6 +30,7 @@ def small_project(root):
         path = root / "images" / CLASSES[number % 4] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(path)
+    phantom = yaml.load(root / "params.yaml")["images"]["phantom"]
     set_params(
         root,
         image_size=32,
@@ -37,7 +38,7 @@ def small_project(root):
         fusion="none",
         epochs_stage1=0,
         epochs_stage2=1,
-        images={"source": "folder", "root": "images"},
+        images={"source": "folder", "root": "images", "phantom": phantom | {"training_subjects": 2}},
         weights={"source": "none"},
         model={"width": 16, "heads": 2},
         evaluation={"bootstrap": 100},

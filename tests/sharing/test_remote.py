@@ -11,7 +11,7 @@ SECRET = "not-a-real-secret"
 STAGES = {
     # phantom: an empty folder here, which stands for the reference set that is not used
     *("check", "phantom", "ingest_images", "link_images", "audit_images", "split_images", "preprocess_images"),
-    *("weights", "train_stage1", "train_stage2", "evaluate"),
+    *("phantom_slices", "weights", "train_stage1", "train_stage2", "evaluate"),
 }
 
 

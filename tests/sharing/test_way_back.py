@@ -67,7 +67,7 @@ def way_back():
 @pytest.mark.parametrize("committed", [True, False])
 def test_the_way_back_brings_everything_and_trains_nothing(committed, newcomer):
     before = content(newcomer)
-    assert before[0] == "0.2 on mine"
+    assert before[0] == "0.1 on mine"
     if committed:
         (command,) = re.findall(r"`(git add params[^`]+)`", (ROOT / "docs/pipeline.md").read_text(encoding="utf-8"))
         run(newcomer, "sh", "-c", command)

@@ -16,6 +16,7 @@ from btlib.core.metrics.predictions import predictions_table
 from btlib.core.runtime.artifacts import read_csv, read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
+from btlib.images.data.masks import Masks, write_masks
 from btlib.images.data.preprocessing import Clahe, load_processed
 from btlib.images.data.processing import write_processed
 from btlib.images.nets.classifier import Architecture, Classifier
@@ -43,8 +44,12 @@ def project(tmp_path, monkeypatch):
     yaml.dump(params, tmp_path / "params.yaml")
     for number, name in enumerate(IDS):
         write_picture(tmp_path / f"raw/{name}.png", number)
-    manifest = pd.DataFrame({"image_id": IDS, "path": [f"{name}.png" for name in IDS], "label": LABELS})
-    write_processed(Path("processed"), Path("raw"), manifest, 32, Clahe(True, 3.0, 2))
+    manifest = pd.DataFrame(
+        {"image_id": IDS, "path": [f"{name}.png" for name in IDS], "label": LABELS, "mask_path": ""}
+    )
+    write_masks(Path("masks.npz"), {})
+    masks = Masks(Path("raw"), Path("masks.npz"))
+    write_processed(Path("processed"), Path("raw"), masks, manifest, 32, Clahe(True, 3.0, 2))
     write_csv(Path("manifest.csv"), manifest.assign(group=GROUPS))
     write_csv(Path("splits.csv"), pd.DataFrame({"image_id": IDS, "split": PARTS}))
     torch.manual_seed(1)

@@ -25,6 +25,8 @@ def stage(atlas, tmp_path, monkeypatch):
             "slices_per_subject": 1,
             "image_size": 64,
             "duplicates": 3,
+            "training_subjects": 2,
+            "share": 0.5,
             "external_subjects": 2,
         }
         yaml.dump(params, Path("params.yaml"))
