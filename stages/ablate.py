@@ -3,7 +3,7 @@
 Reads data/recipes/<table>.json, data/processed/, data/splits.csv, data/phantom_slices/ and data/weights/.
 Writes data/ablations/<table>/: predictions.csv (validation and test images, every arm and seed), runs.csv (every arm
 and seed, with the reason where one failed), history.csv, and networks/ of the arms in ablations.keep_networks.
-Takes about 30 s per table (sensitivity: 75 s) in the demo on 2 cores.
+Takes about 65 to 95 s per table in the demo on 2 cores.
 Run: dvc repro ablate@fusion (or regularisation, baselines, sensitivity, lesion).
 """
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from btlib.core.explain.faithfulness import faithfulness_table, outline_table
+from btlib.core.explain.faithfulness import faithfulness_table
 from btlib.core.metrics.headlines import MAP_LEVELS, OUTLINE, map_headline
 from btlib.core.metrics.localization import localization_scores
-from btlib.core.metrics.outlines import LESION_MAP, OUTLINED, outline_scores
+from btlib.core.metrics.outlines import LESION_MAP, OUTLINED, outline_scores, outline_table
 from btlib.core.metrics.predictions import groups_of, read_predictions
 from btlib.core.metrics.score_table import write_scores
 from btlib.core.runtime.artifacts import read_csv, write_csv, write_json

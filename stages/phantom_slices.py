@@ -3,7 +3,7 @@ params.yaml has a share of them.
 
 Reads data/recipes/phantoms.json and the MNI152 maps that nilearn brings along.
 Writes data/phantom_slices/ (images.npy, lesions.npy, index.csv).
-Takes about 20 s in the demo on 2 cores. Run: dvc repro phantom_slices.
+Takes about 45 s in the demo on 2 cores. Run: dvc repro phantom_slices.
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@ Reads the set's folder, laid out as params.yaml says under external, the kept ne
 data/weights/. The folder must not share images with images.root.
 Writes data/external_arms/<set>/: predictions.csv (one row per arm, seed and image; uncalibrated). It has no rows if the
 set is left out, as in stage predict_external, or no network was kept.
-Takes 24 s in the demo on 2 cores with other jobs running. Run: dvc repro predict_external_arms.
+Takes about 13 s in the demo on 2 cores. Run: dvc repro predict_external_arms.
 """
 
 from pathlib import Path

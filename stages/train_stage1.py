@@ -2,7 +2,7 @@
 
 Reads data/processed/, data/splits.csv, data/phantom_slices/ and data/weights/.
 Writes models/stage1/ and data/curves/stage1/.
-Takes about 10 s in the demo on 2 cores. Run: dvc repro train_stage1.
+Takes about 12 s in the demo on 2 cores. Run: dvc repro train_stage1.
 """
 
 from pathlib import Path

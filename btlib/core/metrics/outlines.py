@@ -1,4 +1,4 @@
-"""The outlines of a lesion map, scored from the table made by `outline_table` of `core.explain.faithfulness`.
+"""Outlines of lesions beside the true ones: their overlap, and the scores of a lesion map.
 
 To add a metric, write its function and its entry in METRICS; estimates, intervals and `make ci-report` read these
 entries.
@@ -14,6 +14,36 @@ from btlib.core.metrics.resampling import exact_ci95, interval, stratified_weigh
 
 LESION_MAP = "lesion_map"  # the kind of map of a lesion head, beside the kinds of Grad-CAM
 OUTLINED = 0.5  # least probability within an outline
+
+
+def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """2 |A ∩ B| / (|A| + |B|) of two bool masks of one shape, in 0 … 1; 1 where both are empty."""
+    total = np.count_nonzero(truth) + np.count_nonzero(prediction)
+    return 2 * np.count_nonzero(truth & prediction) / total if total else 1.0
+
+
+def outline_table(
+    image_ids: Sequence[str], labels: Sequence[str], outlines: np.ndarray, lesions: np.ndarray, healthy: np.ndarray
+) -> pd.DataFrame:
+    """Outlines beside the true ones: image_id, label, dice, false_outline.
+
+    Args:
+        image_ids, labels: N each.
+        outlines: [N, H, W] bool, whether a pixel is taken for lesion.
+        lesions: [N, H, W] bool, empty if no lesion is known.
+        healthy: [N] bool, whether an image without a known lesion is known to have none.
+
+    Returns:
+        One row per image with a lesion, with the `dice` of the outline, 0 if nothing is outlined, and per healthy one,
+        with `false_outline`: 1 if anything is outlined, otherwise 0. The other of the two is empty (NaN).
+    """
+    rows = []
+    for image_id, label, found, lesion, none in zip(image_ids, labels, outlines, lesions, healthy, strict=True):
+        if lesion.any():
+            rows.append((image_id, label, dice(lesion, found), np.nan))
+        elif none:
+            rows.append((image_id, label, np.nan, float(found.any())))
+    return pd.DataFrame(rows, columns=["image_id", "label", "dice", "false_outline"])
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

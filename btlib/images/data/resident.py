@@ -53,17 +53,12 @@ class ResidentImages:
 
     def batch(self, rows: np.ndarray) -> Tensor:
         """Images [B, 3, H, W] in 0..1, channels last in memory."""
-        picked = _rows(self._images, rows[rows < self.n_images])
-        if (rows >= self.n_images).any():
-            gray = _rows(self._phantoms, rows[rows >= self.n_images] - self.n_images)
-            picked = self._merged(rows, picked, gray[..., None].expand(-1, -1, -1, 3))
+        picked = self._picked(rows, self._images, self._phantoms)
         return picked.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
 
     def lesions(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Lesion maps [B, h, w] in 0..1, 0 where unknown, and whether each image's outline is known [B]."""
-        maps = _rows(self._lesions, rows[rows < self.n_images])
-        if (rows >= self.n_images).any():
-            maps = self._merged(rows, maps, _rows(self._phantom_lesions, rows[rows >= self.n_images] - self.n_images))
+        maps = self._picked(rows, self._lesions, self._phantom_lesions)
         known = maps[:, 0, 0] != UNKNOWN
         return maps.float().div_(FULL) * known[:, None, None], known
 
@@ -71,11 +66,17 @@ class ResidentImages:
         """On the device; copied for the upload, since PyTorch does not accept read-only memory maps."""
         return values if self.device.type == "cpu" else torch.from_numpy(np.array(values)).to(self.device)
 
-    def _merged(self, rows: np.ndarray, images: Tensor, phantoms: Tensor) -> Tensor:
-        merged = images.new_empty((len(rows), *images.shape[1:]))
-        made = torch.as_tensor(rows >= self.n_images, device=self.device)
-        merged[~made], merged[made] = images, phantoms
-        return merged
+    def _picked(self, rows: np.ndarray, real: np.ndarray | Tensor, phantoms: np.ndarray | Tensor) -> Tensor:
+        """The rows, of which those of phantoms come from `phantoms`; grey ones get the channels of the real ones."""
+        made = rows >= self.n_images
+        found = _rows(real, rows[~made])
+        if not made.any():
+            return found
+        picked = found.new_empty((len(rows), *found.shape[1:]))
+        gray = _rows(phantoms, rows[made] - self.n_images)
+        where = torch.as_tensor(made, device=self.device)
+        picked[~where], picked[where] = found, gray if gray.ndim == picked.ndim else gray[..., None]
+        return picked
 
 
 def _rows(values: np.ndarray | Tensor, rows: np.ndarray) -> Tensor:

@@ -83,10 +83,8 @@ def apply(images: Tensor, draws: Draws) -> Tensor:
         images: [B, C, S, S] in 0..1; areas from outside the image are black.
     """
     d = Draws(*(x.to(images.device)[:, None, None, None] for x in draws[:-1]), draws.noise_seed)
-    images = torch.where(d.horizontal, images.flip(3), images)
-    images = torch.where(d.vertical, images.flip(2), images)
-    if _moves(draws):
-        images = _transform(images, draws)
+    # Bicubic: bilinear blurs small images so much that a network trained on them fails on unaugmented, sharp ones.
+    images = _moved(images, draws, "bicubic")
     if (draws.exponent != 1).any():
         images = images**d.exponent
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
@@ -101,23 +99,20 @@ def apply(images: Tensor, draws: Draws) -> Tensor:
 
 def apply_to_maps(lesions: Tensor, draws: Draws) -> Tensor:
     """The flips, rotation, zoom and shift of `apply`, for lesion maps [B, h, w] in 0..1 of the same images."""
-    maps = lesions[:, None]
-    maps = torch.where(draws.horizontal.to(maps.device)[:, None, None, None], maps.flip(3), maps)
-    maps = torch.where(draws.vertical.to(maps.device)[:, None, None, None], maps.flip(2), maps)
-    if _moves(draws):
-        maps = _transform(maps, draws, "bilinear")
-    return maps[:, 0]
+    return _moved(lesions[:, None], draws, "bilinear")[:, 0]
 
 
-def _moves(draws: Draws) -> bool:
-    return any((x != neutral).any() for x, neutral in zip(draws[4:8], (0, 1, 0, 0), strict=True))
+def _moved(images: Tensor, draws: Draws, mode: str) -> Tensor:
+    """Flips and, if any image moves, transforms images [B, C, S, S] with interpolation `mode`."""
+    horizontal, vertical = (flip.to(images.device)[:, None, None, None] for flip in (draws.horizontal, draws.vertical))
+    images = torch.where(horizontal, images.flip(3), images)
+    images = torch.where(vertical, images.flip(2), images)
+    moves = any((x != neutral).any() for x, neutral in zip(draws[4:8], (0, 1, 0, 0), strict=True))
+    return _transform(images, draws, mode) if moves else images
 
 
-def _transform(images: Tensor, draws: Draws, mode: str = "bicubic") -> Tensor:
-    """Rotates about the centre, scales by `size`, shifts right and down by fractions of the side.
-
-    Bicubic: bilinear blurs small images so much that a network trained on them fails on unaugmented, sharp ones.
-    """
+def _transform(images: Tensor, draws: Draws, mode: str) -> Tensor:
+    """Rotates about the centre, scales by `size`, shifts right and down by fractions of the side."""
     cos, sin = torch.cos(draws.angle) / draws.size, torch.sin(draws.angle) / draws.size
     # affine_grid needs the source of each output pixel, in units of half the side: the inverse transform.
     right, down = -2 * draws.right, -2 * draws.down

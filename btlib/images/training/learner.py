@@ -107,7 +107,8 @@ def train_arms(
     richest = next((net for net in nets if net.lesion is not None), nets[0])
     trunk = FrozenTrunk(richest, cuts).to(memory_format=torch.channels_last)
     task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric)
-    learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, task.class_counts) for s, net in arms]
+    counts = task.class_counts()
+    learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, counts) for s, net in arms]
     runs = [Arm(s, learner, task.steps * spec.epochs) for (s, _), learner in zip(arms, learners, strict=True)]
     fit(runs, task, spec.course, fabric, resume, on_epoch)
     return runs
@@ -131,7 +132,6 @@ class ClassificationTask:
         self.steps = len(train_rows) // (spec.batch_size - spec.phantoms)
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
 
-    @property
     def class_counts(self) -> Tensor:
         """Images of each class [K] in an epoch, expected ones among phantoms."""
         real, phantom = (

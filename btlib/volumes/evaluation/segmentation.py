@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.ndimage import binary_erosion, find_objects
 from scipy.spatial import KDTree
 
+from btlib.core.metrics.outlines import dice
 from btlib.volumes.data.conventions import REGIONS
 from btlib.volumes.evaluation.tables import SEGMENTATION
 
@@ -31,12 +32,6 @@ def segmentation_table(cases: Iterable[Outlined]) -> pd.DataFrame:
         for region, true, predicted in zip(REGIONS, truth, prediction, strict=True)
     ]
     return pd.DataFrame(rows, columns=SEGMENTATION)
-
-
-def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """2 |A ∩ B| / (|A| + |B|) of two bool masks of one shape, in 0 … 1; 1 where both are empty."""
-    total = np.count_nonzero(truth) + np.count_nonzero(prediction)
-    return 2 * np.count_nonzero(truth & prediction) / total if total else 1.0
 
 
 def hd95(truth: np.ndarray, prediction: np.ndarray, spacing: Sequence[float]) -> float:

@@ -10,11 +10,12 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 from tqdm import tqdm
 
+from btlib.core.metrics.outlines import dice
 from btlib.core.runtime.workers import side_by_side
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.reading import read_case
 from btlib.volumes.data.store import Case, write_nifti
-from btlib.volumes.evaluation.segmentation import Outlined, dice
+from btlib.volumes.evaluation.segmentation import Outlined
 from btlib.volumes.evaluation.tables import DICE, MODALITY_SCORES, PREDICTIONS
 from btlib.volumes.nets.inference import CasePrediction, grade_row, labels_of, native_labels, predict_case
 from btlib.volumes.nets.network import JointNet

@@ -4,7 +4,8 @@ import torch
 from monai.metrics import compute_dice
 from sklearn.metrics import f1_score
 
-from btlib.core.explain.faithfulness import dice, faithfulness_table, heat_share, outline_table, pointing_hit
+from btlib.core.explain.faithfulness import faithfulness_table, heat_share, pointing_hit
+from btlib.core.metrics.outlines import dice, outline_table
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Tiny data for the tests of btlib.images.data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -90,12 +91,11 @@ def save_lesions(folder: Path, images: int, size: int) -> None:
     save_array(folder / "lesions.npy", maps)
 
 
-def save_phantom_slices(folder: Path, size: int, count: int = 16) -> None:
+def save_phantom_slices(folder: Path, size: int, labels: Sequence[str] = CLASSES * 4) -> None:
     """A folder as stage phantom_slices leaves it."""
-    rng = np.random.default_rng(1)
+    rng, count = np.random.default_rng(1), len(labels)
     save_array(folder / "images.npy", rng.integers(0, 256, (count, size, size), dtype=np.uint8))
     save_array(folder / "lesions.npy", rng.integers(0, FULL + 1, (count, map_size(size), map_size(size)), np.uint8))
-    labels = [CLASSES[number % len(CLASSES)] for number in range(count)]
     write_csv(folder / "index.csv", pd.DataFrame({"image_id": [f"p{n}" for n in range(count)], "label": labels}))
 
 

@@ -9,6 +9,7 @@ from btlib.core.runtime.workers import make_fabric
 from btlib.images.data.preprocessing import shrink
 from btlib.images.training import main as main_model
 from btlib.images.training.main import TrainingData
+from tests.images.data.samples import save_array, save_phantom_slices
 
 
 @pytest.fixture
@@ -17,18 +18,12 @@ def data(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", pixels)
     np.save(tmp_path / "lesions.npy", np.zeros((6, 2, 2), np.uint8))
-    write_phantoms(tmp_path / "phantoms", ["glioma", "no_tumor", "pituitary"])
+    save_phantom_slices(tmp_path / "phantoms", 8, ["glioma", "no_tumor", "pituitary"])
+    save_array(tmp_path / "phantoms/images.npy", np.full((3, 8, 8), 7, np.uint8))
     write_csv(tmp_path / "index.csv", pd.DataFrame({"image_id": names, "label": ["glioma", "pituitary"] * 3}))
     splits = ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     write_csv(tmp_path / "splits.csv", pd.DataFrame({"image_id": names, "split": splits}))
     return TrainingData(tmp_path, tmp_path / "splits.csv", tmp_path / "phantoms", make_fabric(1, "fp32"))
-
-
-def write_phantoms(folder, labels):
-    folder.mkdir()
-    np.save(folder / "images.npy", np.full((len(labels), 8, 8), 7, np.uint8))
-    np.save(folder / "lesions.npy", np.zeros((len(labels), 2, 2), np.uint8))
-    write_csv(folder / "index.csv", pd.DataFrame({"image_id": list(map(str, range(len(labels)))), "label": labels}))
 
 
 def test_phantoms_of_classes_that_the_study_lacks_are_left_out(data):

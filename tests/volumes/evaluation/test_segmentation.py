@@ -6,7 +6,8 @@ import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from scipy.ndimage import gaussian_filter
 
-from btlib.volumes.evaluation.segmentation import dice, hd95, segmentation_table
+from btlib.core.metrics.outlines import dice
+from btlib.volumes.evaluation.segmentation import hd95, segmentation_table
 
 
 def blob(seed: int, shape=(24, 20, 16), share: float = 0.3) -> np.ndarray:
