@@ -40,7 +40,8 @@ from btlib.core.runtime.reproducibility import deterministic_torch
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.focal import class_weights, focal_loss, smooth
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.preprocessing import Clahe, load_processed, preprocess
+from btlib.images.data.masks import Masks, write_masks
+from btlib.images.data.preprocessing import Clahe, GrayLevels, load_processed, preprocess
 from btlib.images.data.processing import write_processed
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.classifier import Architecture, build_classifier
@@ -50,7 +51,7 @@ from btlib.images.training.learner import BatchSpec, ClassifierSettings, train_a
 
 BACKBONES = ("tf_efficientnet_lite0", "tf_efficientnet_lite2")
 BATCH, VALIDATION = 32, 32
-CLAHE = Clahe(True, 2.0, 8)
+LEVELS = GrayLevels(None, Clahe(True, 2.0, 8))
 WORKERS = 2
 LEARNING_RATE, DECAY, ALPHA, SMOOTHING, GAMMA = 1e-4, 0.999, 0.2, 0.05, 2.0
 
@@ -79,7 +80,7 @@ class Files(Dataset):
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         path = self.folder / self.names[number]
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        image = torch.from_numpy(preprocess(image, self.size, CLAHE)).permute(2, 0, 1).float() / 255
+        image = torch.from_numpy(preprocess(image, self.size, LEVELS)).permute(2, 0, 1).float() / 255
         for axis in (1, 2):
             if torch.rand(()) < 0.5:
                 image = image.flip(axis)
@@ -170,9 +171,12 @@ def fastest_kernels() -> Iterator[None]:
 
 def ours(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, fabric) -> None:
     """Stage 1 with btlib: preprocessing once, then the trainer with one arm."""
-    manifest = pd.DataFrame({"image_id": names, "path": names, "label": [CLASSES[n % 4] for n in range(len(names))]})
+    labels = [CLASSES[n % 4] for n in range(len(names))]
+    manifest = pd.DataFrame({"image_id": names, "path": names, "label": labels, "mask_path": ""})
     with tempfile.TemporaryDirectory() as place:
-        write_processed(Path(place) / "processed", folder, manifest, size, CLAHE)
+        write_masks(Path(place) / "masks.npz", {})
+        masks = Masks(folder, Path(place) / "masks.npz")
+        write_processed(Path(place) / "processed", folder, masks, manifest, size, LEVELS)
         images, _ = load_processed(Path(place) / "processed")
         data = ResidentImages(images, np.arange(len(names)) % 4, fabric.device)
         spec = BatchSpec(0, epochs, BATCH, ALPHA, Strength(0.5, 0.5, 0.1, 0.1), 0.0, train_batchnorm=False)

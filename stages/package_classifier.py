@@ -30,7 +30,7 @@ INTENDED_USE = (
 
 
 def main(model: Path, predictions: Path, processed: Path, manifest: Path, splits: Path, out: Path) -> None:
-    p = load_params("image_size", "images.source", "images.clahe", "deploy")
+    p = load_params("image_size", "images.source", "images.clahe", "images.white_percentile", "deploy")
     net = load_classifier(model)
     images, index = load_processed(processed)
     parts = read_csv(splits, text=("image_id", "split"))
@@ -40,7 +40,11 @@ def main(model: Path, predictions: Path, processed: Path, manifest: Path, splits
     temperature = fit_temperature(val.probabilities, val.labels, groups_of(manifest, val.image_ids))
     confidence = scale(val.probabilities, temperature).max(axis=1)
     card = ClassifierCard(
-        preprocessing=Preprocessing(image_size=p.image_size, clahe=p.images.clahe.model_dump()),
+        preprocessing=Preprocessing(
+            image_size=p.image_size,
+            white_percentile=p.images.white_percentile,
+            clahe=p.images.clahe.model_dump(),
+        ),
         calibration=Calibration(temperature=temperature),
         unsure=Unsure(**unsure_threshold(confidence, val.correct, p.deploy.error_rate)),
         novelty=Limit(quantile=p.deploy.novelty_quantile, threshold=novelty.threshold),

@@ -16,9 +16,9 @@ from btlib.phantom.atlas import load_atlas
 
 
 def main(recipe_file: Path, out: Path) -> None:
-    p = load_params("seed", "image_size", "images.clahe")
+    p = load_params("seed", "image_size", "images.clahe", "images.white_percentile")
     subjects = read_json(recipe_file)["subjects"]
-    table = write_phantom_slices(out, subjects, p.seed, p.image_size, p.images.clahe, load_atlas())
+    table = write_phantom_slices(out, subjects, p.seed, p.image_size, p.images, load_atlas())
     print(f"{len(table)} slices of {table['subject'].nunique()} phantom subjects")
 
 

@@ -19,13 +19,13 @@ from btlib.images.data.processing import preprocessed
 
 def main(root: Path, ablation: Path, weights: Path, images: Path, out: Path) -> None:
     """The folder `out` has the name under which params.yaml lists the set."""
-    p = load_params("image_size", "images.source", "images.clahe", "external")
+    p = load_params("image_size", "images.source", "images.clahe", "images.white_percentile", "external")
     named = {one.name: one for one in p.external}
     refuse_unlisted(out.name, named)
     chosen, table = named[out.name], no_predictions()
     if kept_arms(ablation) and not is_left_out(root, p.images.source):
         entries = external_images(chosen.name, root, chosen.layout, chosen.annotations, images)
-        squares = preprocessed(root, [entry.path for entry in entries], p.image_size, p.images.clahe)
+        squares = preprocessed(root, [entry.path for entry in entries], p.image_size, p.images)
         table = arm_predictions(chosen.name, entries, squares, ablation, weights)
     with atomic_path(out) as folder:
         folder.mkdir(parents=True)

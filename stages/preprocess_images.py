@@ -20,12 +20,12 @@ from btlib.report.figures.preprocessing import data_figures
 
 
 def main(root: Path, masks: Path, manifest: Path, out: Path, figures: Path) -> None:
-    p = load_params("seed", "image_size", "images.source", "images.clahe")
+    p = load_params("seed", "image_size", "images.source", "images.clahe", "images.white_percentile")
     images = read_manifest(manifest)
-    write_processed(out, root, Masks(root, masks), images, p.image_size, p.images.clahe)
+    write_processed(out, root, Masks(root, masks), images, p.image_size, p.images)
     with atomic_path(figures) as folder:
         drawn = FigureFolder(folder, data_note(p.images.source))
-        for name, figure in data_figures(root, images, p.image_size, p.images.clahe, p.seed).items():
+        for name, figure in data_figures(root, images, p.image_size, p.images, p.seed).items():
             drawn.write(f"{name}.png", figure)
     processed, _ = load_processed(out)
     print(f"{processed.shape} uint8")

@@ -28,7 +28,7 @@ from btlib.report.figures.shortcuts import examples_figure
 
 
 def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -> None:
-    p = load_params("seed", "images.source", "images.clahe", "shortcuts")
+    p = load_params("seed", "images.source", "images.clahe", "images.white_percentile", "shortcuts")
     net, atlas, rng = load_classifier(model), load_atlas(), keyed_rng(p.seed, "shortcuts")
     images, index = load_processed(processed)
     table = read_csv(splits, text=("image_id", "split"))
@@ -37,7 +37,7 @@ def main(model: Path, weights: Path, processed: Path, splits: Path, out: Path) -
     healthy, size = test.where(test.labels == NO_TUMOR), images.shape[1]
     occluded, shown = occlusion(net, read_states(weights, net.backbone_names), train, test)
     pasted, with_lesion = lesion_insertion(net, healthy, p.seed, p.shortcuts.lesions, atlas)
-    contrasts = contrast_swap(net, p.seed, p.shortcuts.contrast_subjects, size, p.images.clahe, atlas)
+    contrasts = contrast_swap(net, p.seed, p.shortcuts.contrast_subjects, size, p.images, atlas)
     alike = gray_level_matching(train, test)
     with atomic_path(out) as folder:
         write_csv(folder / "views.csv", occluded)

@@ -10,12 +10,12 @@ from btlib.app.models.model_card import Calibration, Limit, Unsure
 from btlib.app.models.novelty import fit_novelty
 from btlib.app.models.packed_classifier import ClassifierCard, PackedClassifier, Preprocessing, save_packed
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.preprocessing import Clahe, preprocess
+from btlib.images.data.preprocessing import Clahe, GrayLevels, preprocess
 from btlib.images.nets.classifier import Architecture, Classifier
 from btlib.images.nets.features import middle_features, see
 
 SIZE = 32
-CLAHE = Clahe(enabled=True, clip_limit=2.0, tiles=4)
+LEVELS = GrayLevels(None, Clahe(enabled=True, clip_limit=2.0, tiles=4))
 
 
 def picture(seed, height=40, width=48):
@@ -31,14 +31,14 @@ def packed_classifier(fusion="gated_cross_attention", flip_tta=False, lesion=Fal
     torch.manual_seed(0)
     names = ("test_efficientnet", "test_convnext")
     net = Classifier(Architecture(names, fusion, 16, 2, 0.0, CLASSES, flip_tta, lesion, tied)).eval()
-    squares = np.stack([preprocess(picture(seed), SIZE, CLAHE) for seed in range(24)])
+    squares = np.stack([preprocess(picture(seed), SIZE, LEVELS) for seed in range(24)])
     if lesion:
         with torch.no_grad():
             net.lesion.logit.bias -= see(net, as_batch(squares)).lesion.median()
     features = middle_features(net, squares)
     novelty = fit_novelty(features[:16], features[16:], 0.99)
     card = ClassifierCard(
-        preprocessing=Preprocessing(image_size=SIZE, clahe=CLAHE),
+        preprocessing=Preprocessing(image_size=SIZE, clahe=LEVELS.clahe),
         calibration=Calibration(temperature=2.0),
         unsure=Unsure(error_rate=0.05, threshold=0.3, validation_answers=10, validation_kept=4, validation_errors=0),
         novelty=Limit(quantile=0.99, threshold=novelty.threshold),

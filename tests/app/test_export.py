@@ -20,7 +20,7 @@ from btlib.images.nets.features import see
 from btlib.volumes.data.store import Case
 from btlib.volumes.nets.inference import predict_case
 from tests.app import joint_make
-from tests.app.slice_make import CLAHE, SIZE, as_batch, packed_classifier, picture, write_model
+from tests.app.slice_make import LEVELS, SIZE, as_batch, packed_classifier, picture, write_model
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def voting(tmp_path_factory):
 def test_onnx_classifier_matches_btlib_predict(fixture, request):
     root, _ = request.getfixturevalue(fixture)
     images = [picture(seed) for seed in range(4)] + [np.uint8(255 - picture(9))]
-    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in images])
+    squares = np.stack([preprocess(image, SIZE, LEVELS) for image in images])
     session = onnxruntime.InferenceSession(root / "out/classifier.onnx", providers=["CPUExecutionProvider"])
     probabilities, novelty = session.run(["probabilities", "novelty"], {"images": squares})
     answers = SlicePredictor.load(root / "models/classifier").answer(images, heat=False)
@@ -77,7 +77,7 @@ def test_onnx_lesion_map_is_the_networks(outlining):
     root, differences = outlining
     assert max(differences.values()) < 1e-5
     packed = packed_classifier(lesion=True, tied=True)
-    squares = np.stack([preprocess(picture(seed), SIZE, CLAHE) for seed in range(4)])
+    squares = np.stack([preprocess(picture(seed), SIZE, LEVELS) for seed in range(4)])
     session = onnxruntime.InferenceSession(root / "out/classifier.onnx", providers=["CPUExecutionProvider"])
     (lesion,) = session.run(["lesion"], {"images": squares})
     assert lesion == pytest.approx(see(packed.net, as_batch(squares)).lesion.sigmoid().numpy(), abs=1e-5)
@@ -88,7 +88,11 @@ def test_onnx_lesion_map_is_the_networks(outlining):
 def test_constants_are_in_json_and_metadata(written):
     root, _ = written
     said = read_json(root / "out/classifier.json")
-    assert said["preprocessing"] == {"image_size": 32, "clahe": {"enabled": True, "clip_limit": 2.0, "tiles": 4}}
+    assert said["preprocessing"] == {
+        "image_size": 32,
+        "white_percentile": None,
+        "clahe": {"enabled": True, "clip_limit": 2.0, "tiles": 4},
+    }
     assert said["classes"] == list(CLASSES) and said["calibration"] == {"temperature": 2.0}
     assert said["unsure"]["threshold"] == 0.3 and said["data_note"] == "phantom data"
     assert set(said["outputs"]) == {"probabilities", "novelty"}

@@ -17,7 +17,7 @@ from btlib.images.data.preprocessing import preprocess
 from btlib.images.explain.gradcam import gradcam
 from btlib.images.nets.features import middle_features, see
 from btlib.images.nets.inference import predict
-from tests.app.slice_make import CLAHE, SIZE, as_batch, packed_classifier, picture, write_model
+from tests.app.slice_make import LEVELS, SIZE, as_batch, packed_classifier, picture, write_model
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ IMAGES = [picture(seed, 30 + seed, 60 - seed) for seed in range(5)]
 
 
 def test_probabilities_are_the_pipelines_after_temperature_by_hand(predictor):
-    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
+    squares = np.stack([preprocess(image, SIZE, LEVELS) for image in IMAGES])
     table = predict(packed_classifier().net, squares)  # as written by stage evaluate, uncalibrated
     by_hand = table**0.5 / (table**0.5).sum(axis=1, keepdims=True)  # temperature 2
     answers = predictor.answer(IMAGES, heat=False)
@@ -65,7 +65,7 @@ def test_heat_is_the_pipelines_gradcam_on_each_images_own_grid(predictor):
     square = [picture(seed, SIZE, SIZE) for seed in range(3)]
     answers = predictor.answer(square, heat=True)
     targets = np.array([CLASSES.index(answer.label) for answer in answers])
-    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in square])
+    squares = np.stack([preprocess(image, SIZE, LEVELS) for image in square])
     expected = gradcam(packed_classifier().net, squares, targets)["fused"]
     assert np.stack([answer.heat for answer in answers]) == pytest.approx(expected, abs=1e-4)
     assert [answer.heat.shape for answer in predictor.answer(IMAGES, heat=True)] == [i.shape[:2] for i in IMAGES]
@@ -85,7 +85,7 @@ def test_answers_do_not_depend_on_the_batch(predictor):
 
 def test_one_pass_gives_feature_maps_and_logits():
     net = packed_classifier().net
-    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
+    squares = np.stack([preprocess(image, SIZE, LEVELS) for image in IMAGES])
     batch = as_batch(squares)
     seen = see(net, batch)
     for got, expected in zip(seen.features, net.features(batch), strict=True):
@@ -129,7 +129,7 @@ def test_at_least_one_half_is_outlined(monkeypatch, logit, share):
 @pytest.mark.parametrize("tied", [False, True])
 def test_lesion_map_is_the_networks(tied):
     packed = packed_classifier(lesion=True, tied=tied)
-    squares = np.stack([preprocess(image, SIZE, CLAHE) for image in IMAGES])
+    squares = np.stack([preprocess(image, SIZE, LEVELS) for image in IMAGES])
     lesions = see(packed.net, as_batch(squares)).lesion.sigmoid().numpy()
     answers = SlicePredictor(packed).answer(IMAGES, heat=True)
     for answer, lesion, image in zip(answers, lesions, IMAGES, strict=True):

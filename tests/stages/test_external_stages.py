@@ -17,7 +17,7 @@ from btlib.core.runtime.artifacts import read_csv, read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.external import refuse_without_none
-from btlib.images.data.preprocessing import Clahe, preprocess, shrink
+from btlib.images.data.preprocessing import Clahe, GrayLevels, preprocess, shrink
 from btlib.images.nets.classifier import Architecture, Classifier
 from btlib.images.nets.inference import predict as probabilities_of
 from btlib.images.nets.store import save_trained
@@ -211,7 +211,7 @@ def test_kept_arms_are_predicted_at_their_own_size_and_scored_in_the_table_s_ord
     table = predict_arms()
     assert list(table.columns) == ["arm", "seed", "path", "label", "patient", *(f"p_{name}" for name in CLASSES)]
     assert table.groupby(["arm", "seed"], sort=False).size().to_dict() == dict.fromkeys(nets, 6)
-    settings = Clahe(enabled=True, clip_limit=2.0, tiles=8)
+    settings = GrayLevels(None, Clahe(enabled=True, clip_limit=2.0, tiles=8))
     large = [preprocess(picture(number), 96, settings) for number in (0, 2, 4, 1, 3, 5)]
     for (arm, seed), net in nets.items():
         own = table[(table.arm == arm) & (table.seed == seed)]

@@ -17,7 +17,7 @@ from btlib.core.runtime.artifacts import read_csv, read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.masks import Masks, write_masks
-from btlib.images.data.preprocessing import Clahe, load_processed
+from btlib.images.data.preprocessing import Clahe, GrayLevels, load_processed
 from btlib.images.data.processing import write_processed
 from btlib.images.nets.classifier import Architecture, Classifier
 from btlib.images.nets.inference import predict
@@ -39,6 +39,7 @@ def project(tmp_path, monkeypatch):
     params = yaml.load(ROOT / "params.yaml")
     params["image_size"] = 32
     params["images"]["clahe"] = {"enabled": True, "clip_limit": 3.0, "tiles": 2}
+    params["images"]["white_percentile"] = 99.0
     params["ablations"]["common"]["image_size"] = 32
     params["deploy"] = {"error_rate": 0.8, "novelty_quantile": 0.5}
     yaml.dump(params, tmp_path / "params.yaml")
@@ -49,7 +50,7 @@ def project(tmp_path, monkeypatch):
     )
     write_masks(Path("masks.npz"), {})
     masks = Masks(Path("raw"), Path("masks.npz"))
-    write_processed(Path("processed"), Path("raw"), masks, manifest, 32, Clahe(True, 3.0, 2))
+    write_processed(Path("processed"), Path("raw"), masks, manifest, 32, GrayLevels(99.0, Clahe(True, 3.0, 2)))
     write_csv(Path("manifest.csv"), manifest.assign(group=GROUPS))
     write_csv(Path("splits.csv"), pd.DataFrame({"image_id": IDS, "split": PARTS}))
     torch.manual_seed(1)
@@ -101,6 +102,7 @@ def test_the_card_holds_what_the_validation_images_say(project):
     assert card.calibration.temperature == pytest.approx(fit_temperature(columns(val), truth, np.array(GROUPS[16:28])))
     assert card.preprocessing.model_dump() == {
         "image_size": 32,
+        "white_percentile": 99.0,
         "clahe": {"enabled": True, "clip_limit": 3.0, "tiles": 2},
     }
     calibrated = columns(val) ** (1 / card.calibration.temperature)

@@ -19,6 +19,7 @@ class Preprocessing(BaseModel):
     """Arguments of `images.data.preprocessing.preprocess`; the network itself standardises its input."""
 
     image_size: Annotated[int, Field(ge=8, le=4096)]
+    white_percentile: Annotated[float, Field(gt=50, le=100)] | None = None
     clahe: Clahe
 
 

@@ -85,7 +85,7 @@ class SlicePredictor:
 
     def _predict_batch(self, images: Sequence[np.ndarray], heat: bool) -> list[SliceAnswer]:
         settings = self._packed.card.preprocessing
-        squares = np.stack([preprocess(image, settings.image_size, settings.clahe) for image in images])
+        squares = np.stack([preprocess(image, settings.image_size, settings) for image in images])
         batch = ResidentImages(squares, np.zeros(len(squares)), self._device).batch(np.arange(len(squares)))
         seen = see(self._net, batch)
         softmax = seen.logits.double().softmax(dim=1).cpu().numpy()

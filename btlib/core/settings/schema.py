@@ -68,6 +68,7 @@ class Images(Section):
     allow_unreadable: bool
     allow_label_conflicts: bool
     near_duplicate_distance: Annotated[int, Field(ge=0, le=64)]
+    white_percentile: Annotated[float, Field(gt=50, le=100)] | None
     clahe: Clahe
     phantom: Phantom
 
@@ -101,6 +102,7 @@ class Augment(Section):
     gamma: Fraction
     noise: Fraction
     framing: Fraction
+    appearance: Fraction
 
 
 class Training(Section):

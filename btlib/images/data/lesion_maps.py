@@ -1,10 +1,13 @@
 """Lesion maps: how much of each cell of an image is lesion, on a grid of a quarter of its size.
 
-uint8 [h, w] from 0 to FULL; UNKNOWN throughout where no outline is known, which is not the same as no lesion.
+uint8 [h, w] from 0 to FULL. An image without a tumour has none, by its class; UNKNOWN throughout where the outline of a
+tumour is not known.
 """
 
 import cv2
 import numpy as np
+
+from btlib.images.data.tumor_or_none import NONE
 
 CELL = 4  # pixels per side of a cell
 FULL = 254
@@ -23,9 +26,9 @@ def lesion_map(mask: np.ndarray, image_size: int) -> np.ndarray:
     return np.rint(shares * FULL).astype(np.uint8)
 
 
-def unknown_map(image_size: int) -> np.ndarray:
-    """The map of an image without a known outline."""
-    return np.full((map_size(image_size),) * 2, UNKNOWN, np.uint8)
+def map_without_outline(label: str, image_size: int) -> np.ndarray:
+    """The map of an image of a class for which there is no outline: empty without a tumour, else unknown."""
+    return np.full((map_size(image_size),) * 2, 0 if label == NONE else UNKNOWN, np.uint8)
 
 
 def shrink_maps(maps: np.ndarray, image_size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.workers import in_parallel
 from btlib.images.data.lesion_maps import lesion_map, map_size
-from btlib.images.data.preprocessing import Clahe, preprocess
+from btlib.images.data.preprocessing import GrayLevels, preprocess
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.training_slices import TrainingSlice, training_slices
 
@@ -17,7 +17,7 @@ COLUMNS = ("image_id", "label", "modality", "subject")
 
 
 def write_phantom_slices(
-    folder: Path, subjects: int, seed: int, image_size: int, clahe: Clahe, atlas: Atlas
+    folder: Path, subjects: int, seed: int, image_size: int, levels: GrayLevels, atlas: Atlas
 ) -> pd.DataFrame:
     """Writes the slices of `subjects` phantom subjects to `folder`, for `load_processed` and `load_lesions`.
 
@@ -28,7 +28,7 @@ def write_phantom_slices(
     """
     rows, images, lesions = [], [], []
     made = in_parallel(
-        partial(_prepared, seed=seed, image_size=image_size, clahe=clahe, atlas=atlas),
+        partial(_prepared, seed=seed, image_size=image_size, levels=levels, atlas=atlas),
         range(subjects),
         "phantom slices",
         "subject",
@@ -49,8 +49,8 @@ def write_phantom_slices(
 
 
 def _prepared(
-    number: int, seed: int, image_size: int, clahe: Clahe, atlas: Atlas
+    number: int, seed: int, image_size: int, levels: GrayLevels, atlas: Atlas
 ) -> list[tuple[TrainingSlice, np.ndarray]]:
     """The slices of a subject, each with its image as the network gets it."""
     slices = training_slices(number, seed, image_size, atlas)
-    return [(one, preprocess(one.image[..., None].repeat(3, axis=2), image_size, clahe)[..., 0]) for one in slices]
+    return [(one, preprocess(one.image[..., None].repeat(3, axis=2), image_size, levels)[..., 0]) for one in slices]

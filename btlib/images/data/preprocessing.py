@@ -13,32 +13,40 @@ from btlib.core.runtime.artifacts import read_array, read_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.lesion_maps import map_size
 
+AIR = 10  # grey level up to which a pixel is not part of the head
+
 
 @dataclass(frozen=True)
 class Clahe:
-    """Settings of eq 1; section images.clahe of params.yaml has the same fields and may be used instead.
-
-    The bounds apply when a model's card is read.
-    """
+    """Settings of eq 1; the bounds apply when a model's card is read."""
 
     enabled: bool
     clip_limit: Annotated[float, Field(gt=0, le=1000)]  # α, OpenCV's clip limit
     tiles: Annotated[int, Field(ge=1, le=1024)]  # τ, tiles per side
 
 
-def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
-    """Applies CLAHE (if `clahe.enabled`) and resizes; also used for prediction.
+@dataclass(frozen=True)
+class GrayLevels:
+    """What is done to grey levels; whatever has the same fields, such as section images of params.yaml, may be used."""
+
+    white_percentile: float | None  # of the grey levels above AIR, which becomes white; None: as they are
+    clahe: Clahe
+
+
+def preprocess(image: np.ndarray, image_size: int, levels: GrayLevels) -> np.ndarray:
+    """Scales grey levels, applies CLAHE (each if switched on) and resizes; also used for prediction.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         image_size: S, pixels; the image is stretched to a square, as in the paper.
-        clahe: settings of eq 1.
 
     Returns:
         uint8 [S, S, 3] RGB.
     """
-    if clahe.enabled:
-        image = equalise(image, clahe.clip_limit, clahe.tiles)
+    if levels.white_percentile is not None:
+        image = brighten(image, levels.white_percentile)
+    if levels.clahe.enabled:
+        image = equalise(image, levels.clahe.clip_limit, levels.clahe.tiles)
     height, width = (min(side, image_size) for side in image.shape[:2])
     shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.resize(shrunk, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
@@ -47,6 +55,16 @@ def preprocess(image: np.ndarray, image_size: int, clahe: Clahe) -> np.ndarray:
 def shrink(images: np.ndarray, size: int) -> np.ndarray:
     """uint8 [N, S, S, …] to [N, size, size, …], size ≤ S, each new pixel the mean of its area."""
     return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def brighten(image: np.ndarray, percentile: float) -> np.ndarray:
+    """Multiplies grey levels so that this percentile of those above AIR becomes white; uint8 [H, W, 3], in and out.
+
+    Windows differ between hospitals, and the brightest pixels are vessels or artefacts.
+    """
+    value = image.max(axis=2)
+    head = value[value > AIR]
+    return cv2.convertScaleAbs(image, alpha=255 / np.percentile(head, percentile)) if head.size else image
 
 
 def equalise(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:

@@ -9,6 +9,8 @@ from torch import Tensor
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.lesion_maps import FULL, UNKNOWN, map_size
 
+LOOKED_AT = 256  # images at a time in the search for outlines
+
 
 class Phantoms(NamedTuple):
     """Phantom slices: grey images uint8 [N, S, S], class index [N], and lesion maps uint8 [N, S / 4, S / 4]."""
@@ -61,6 +63,10 @@ class ResidentImages:
         maps = self._picked(rows, self._lesions, self._phantom_lesions)
         known = maps[:, 0, 0] != UNKNOWN
         return maps.float().div_(FULL) * known[:, None, None], known
+
+    def has_lesions(self, rows: np.ndarray) -> bool:
+        """Whether the outline of a lesion is known in any of these images."""
+        return any(self.lesions(part)[0].any() for part in np.array_split(rows, 1 + len(rows) // LOOKED_AT))
 
     def _resident(self, values: np.ndarray) -> np.ndarray | Tensor:
         """On the device; copied for the upload, since PyTorch does not accept read-only memory maps."""

@@ -8,7 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from btlib.core.metrics.predictions import predictions_table
-from btlib.images.data.preprocessing import Clahe, preprocess
+from btlib.images.data.preprocessing import GrayLevels, preprocess
 from btlib.images.data.splits import rows_of, sampled
 from btlib.images.explain.contrast_match import gray_level_scores, matched
 from btlib.images.explain.lesion_insertion import insert_lesions, sample_lesions
@@ -88,10 +88,12 @@ def lesion_insertion(
     return pd.concat(parts, ignore_index=True), shown
 
 
-def contrast_swap(net: Classifier, seed: int, subjects: int, size: int, clahe: Clahe, atlas: Atlas) -> pd.DataFrame:
+def contrast_swap(
+    net: Classifier, seed: int, subjects: int, size: int, levels: GrayLevels, atlas: Atlas
+) -> pd.DataFrame:
     """Predictions of the main model for phantom slices, each in every contrast, at `size` pixels."""
     slices, labels, contrasts = contrast_slices(seed, subjects, SLICE, atlas)
-    images = np.stack([preprocess(image, size, clahe) for image in slices])
+    images = np.stack([preprocess(image, size, levels) for image in slices])
     names = [f"contrast{number}" for number in range(len(contrasts))]
     return predictions_table(names, labels, predict(net, images), net.classes).assign(contrast=contrasts)
 

@@ -124,17 +124,24 @@ class Classifier(nn.Module):
         """
         return self.read(features, dropout_mask).branches
 
-    def read(self, features: Sequence[Tensor], dropout_mask: Tensor | None = None) -> Reading:
-        """As `branch_logits`, with the lesion map that they follow from."""
+    def read(
+        self, features: Sequence[Tensor], dropout_mask: Tensor | None = None, teaches: Tensor | None = None
+    ) -> Reading:
+        """As `branch_logits`, with the lesion map that they follow from.
+
+        Args:
+            teaches: [B] whether gradients of the logits reach the map; None: for every image.
+        """
         last = features[: len(self.backbones)]
-        vector, lesion = self.fuse(last).vector_BD, None
+        vector, lesion, seen = self.fuse(last).vector_BD, None, None
         if self.architecture.lesion:
             lesion, fine = self.lesion_map(features)
-            vector = self._with_pooled(vector, last, lesion, fine)
+            seen = lesion if teaches is None else torch.where(teaches[:, None, None], lesion, lesion.detach())
+            vector = self._with_pooled(vector, last, seen, fine)
         vector = vector if dropout_mask is None else vector * dropout_mask
         parts = zip(vector.split(self.branches, dim=1), self.linear.weight.split(self.branches, dim=1), strict=True)
         logits = torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
-        return Reading(logits if self.tied is None else self.tied(logits, lesion), lesion)
+        return Reading(logits if self.tied is None else self.tied(logits, seen), lesion)
 
     def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], lesion: Tensor, fine: Tensor) -> Tensor:
         """The fused vector with the features under the lesion, branch by branch."""

@@ -21,6 +21,7 @@ from torch.nn.functional import (
 WIDTH = 48  # channels of the pyramid
 GROUPS = 8  # of its normalisation, which is per image: no statistics of the batch
 STRONGEST = 8  # pixels of the map whose mean is the evidence for a lesion
+QUICKER = 10.0  # factor of the learning rate of slope and offset
 RARE = -4.0  # first logit of the map: lesions fill a small part of an image
 
 
@@ -61,7 +62,8 @@ class LesionHead(nn.Module):
 class TiedAnswer(nn.Module):
     """Class logits in which "no tumour" is one minus the evidence for a lesion.
 
-    p(tumour) = σ(a·e + b) with a > 0 and e the mean of the map's strongest logits; the other classes share it.
+    p(tumour) = σ(a·e + b) with a > 0 and e the mean of the map's strongest logits; the other classes share it. Both
+    are learnt QUICKER than the weights, since they have to follow the map while it grows.
 
     Args:
         none: number of the class without a tumour.
@@ -70,12 +72,12 @@ class TiedAnswer(nn.Module):
     def __init__(self, none: int):
         super().__init__()
         self.none = none
-        self.slope = nn.Parameter(torch.tensor(0.5413))  # softplus: 1
+        self.slope = nn.Parameter(torch.tensor(0.5413 / QUICKER))  # softplus: 1
         self.offset = nn.Parameter(torch.tensor(0.0))
 
     def scaled(self, lesion: Tensor) -> Tensor:
         """Logits a·x + b of a map [B, h, w], which outline next to nothing in an image called "no tumour"."""
-        return softplus(self.slope) * lesion + self.offset
+        return softplus(QUICKER * self.slope) * lesion + QUICKER * self.offset
 
     def forward(self, logits: Tensor, lesion: Tensor) -> Tensor:
         """Log-probabilities [..., B, K] from the logits of the classes and of the map [B, h, w]."""

@@ -1,5 +1,5 @@
 """Augmentation per sample, as batched tensor operations: flips, brightness and contrast as in the paper (section 4.1),
-and rotation, zoom, shift, gamma, noise and framing, which are not in the paper and are off at 0."""
+and rotation, zoom, shift, gamma, noise, framing and appearance, which are not in the paper and are off at 0."""
 
 import math
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from btlib.core.runtime.reproducibility import keyed_seed
-from btlib.images.training import framing
+from btlib.images.training import appearance, framing
 
 
 class Strength(NamedTuple):
@@ -17,7 +17,8 @@ class Strength(NamedTuple):
 
     brightness and contrast are fractions (0..1), rotation is in degrees, zoom and gamma are fractions by which size and
     exponent grow or shrink, shift is a fraction of the image's side, and noise a standard deviation on the scale 0..1
-    (drawn from 0 upwards). framing is the probability of each change of `framing.draw`.
+    (drawn from 0 upwards). framing and appearance are the probabilities of each change of `framing.draw` and
+    `appearance.draw`.
     """
 
     flip_horizontal: float
@@ -30,6 +31,7 @@ class Strength(NamedTuple):
     gamma: float = 0.0
     noise: float = 0.0
     framing: float = 0.0
+    appearance: float = 0.0
 
 
 class Draws(NamedTuple):
@@ -52,6 +54,8 @@ def augmented(images: Tensor, lesions: Tensor, strength: Strength, key: tuple) -
     """Images [B, C, S, S] in 0..1 and their lesion maps [B, h, w], augmented by the draws of `key`."""
     if strength.framing:
         images, lesions = framing.apply(images, lesions, framing.draw(strength.framing, len(images), key))
+    if strength.appearance:
+        images = appearance.apply(images, appearance.draw(strength.appearance, len(images), key))
     draws = draw(strength, len(images), key)
     return apply(images, draws), apply_to_maps(lesions, draws)
 

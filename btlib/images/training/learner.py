@@ -69,6 +69,7 @@ class Batch(NamedTuple):
     size: int
     lesion: Tensor  # [b, h, w] share of each cell that is lesion
     known: Tensor  # [b] whether that is known
+    teaches: Tensor | None  # [b] whether the class teaches the lesion map; None: every one does
 
 
 class Validation(NamedTuple):
@@ -129,6 +130,7 @@ class ClassificationTask:
     ):
         self.trunk, self.data, self.train_rows, self.spec, self.fabric = trunk, data, train_rows, spec, fabric
         self.classes = classes
+        self.sees_lesions = bool(spec.phantoms) or (spec.outlines and data.has_lesions(train_rows))
         self.steps = len(train_rows) // (spec.batch_size - spec.phantoms)
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
 
@@ -162,8 +164,10 @@ class ClassificationTask:
         target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
         with self.fabric.autocast():
             features = self.trunk(mixup.mix(images, pairs)[mine])
-        known = known & known[pairs.partner.to(known.device)]
-        return Batch(features, target[mine], mine, len(rows), mixup.mix(lesions, pairs)[mine], known[mine])
+        known = (known & known[pairs.partner.to(known.device)])[mine]
+        # Where the lesion is not known, the class could teach the map whatever else tells the classes of a set apart.
+        teaches = known if self.sees_lesions else None
+        return Batch(features, target[mine], mine, len(rows), mixup.mix(lesions, pairs)[mine], known, teaches)
 
     @torch.inference_mode()
     def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:
@@ -208,7 +212,7 @@ class ClassifierLearner:
         s = self.settings
         mask = self._dropout_mask(batch.size, key)
         mask = None if mask is None else mask.to(batch.target.device)[batch.mine]
-        read = self.net.read(self.net.tail(batch.features, self.cuts), mask)
+        read = self.net.read(self.net.tail(batch.features, self.cuts), mask, batch.teaches)
         branches = read.branches.float()
         right = (branches.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
         smoothed = smooth(batch.target, s.label_smoothing)

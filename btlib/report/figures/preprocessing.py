@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.images.data.classes import CLASSES
-from btlib.images.data.preprocessing import Clahe, preprocess
+from btlib.images.data.preprocessing import Clahe, GrayLevels, preprocess
 from btlib.images.data.reading import open_image
 from btlib.report.figures.numbers import spoken
 from btlib.report.figures.style import SERIES
@@ -19,7 +19,9 @@ SAMPLES = 6  # of each class in Figure 7
 Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]  # class -> one image before and after, uint8 [S, S, 3]
 
 
-def data_figures(root: Path, manifest: pd.DataFrame, image_size: int, clahe: Clahe, seed: int) -> dict[str, Figure]:
+def data_figures(
+    root: Path, manifest: pd.DataFrame, image_size: int, levels: GrayLevels, seed: int
+) -> dict[str, Figure]:
     """Figures 2, 3 and 7 by name, of images drawn by `seed`.
 
     Args:
@@ -27,9 +29,10 @@ def data_figures(root: Path, manifest: pd.DataFrame, image_size: int, clahe: Cla
         image_size: side S of the preprocessed images, in pixels.
     """
     samples = {name: _drawn(root, manifest, name, seed) for name in CLASSES if (manifest["label"] == name).any()}
-    off = Clahe(False, clahe.clip_limit, clahe.tiles)
+    clahe = levels.clahe
+    off = GrayLevels(None, Clahe(False, clahe.clip_limit, clahe.tiles))
     pairs = {
-        name: (preprocess(images[0], image_size, off), preprocess(images[0], image_size, clahe))
+        name: (preprocess(images[0], image_size, off), preprocess(images[0], image_size, levels))
         for name, images in samples.items()
     }
     titles = ("before", "after CLAHE" if clahe.enabled else "CLAHE is off")

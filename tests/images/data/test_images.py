@@ -5,10 +5,10 @@ import pytest
 
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
-from btlib.images.data.preprocessing import Clahe, equalise, load_processed, preprocess
+from btlib.images.data.preprocessing import Clahe, GrayLevels, brighten, equalise, load_processed, preprocess
 from tests.images.data.samples import picture, save_array
 
-ON, OFF = Clahe(True, 2.0, 8), Clahe(False, 2.0, 8)
+ON, OFF = (GrayLevels(None, Clahe(enabled, 2.0, 8)) for enabled in (True, False))
 
 
 def colored() -> np.ndarray:
@@ -27,6 +27,19 @@ def test_equalise_raises_local_contrast_and_keeps_hue():
     assert equalised.max(axis=2).std() > 1.3 * dull.max(axis=2).std()
     ratio = dull.min(axis=2) / dull.max(axis=2)  # 1 − saturation
     assert np.abs(equalised.min(axis=2) / equalised.max(axis=2) - ratio).max() < 0.03
+
+
+def test_a_percentile_of_the_head_becomes_white():
+    image = np.zeros((40, 50, 3), np.uint8)
+    image[10:30, 10:30] = np.arange(20, 120, dtype=np.uint8).repeat(4).reshape(20, 20, 1)
+    bright = brighten(image, 90.0)
+    white = np.percentile(image[10:30, 10:30, 0], 90)
+    expected = np.clip(image.astype(float) * 255 / white, 0, 255)
+    assert np.abs(bright - expected).max() <= 0.5 and (bright == 255).mean() == pytest.approx(0.1 * 0.2, abs=0.003)
+    again = np.array_equal(preprocess(image, 40, GrayLevels(90.0, OFF.clahe)), preprocess(bright, 40, OFF))
+    assert again and not np.array_equal(preprocess(image, 40, OFF), preprocess(bright, 40, OFF))
+    dark = np.full((8, 8, 3), 4, np.uint8)
+    assert np.array_equal(brighten(dark, 99.5), dark)  # all air
 
 
 def test_grey_images_remain_grey():

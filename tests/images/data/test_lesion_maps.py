@@ -1,6 +1,13 @@
 import numpy as np
 
-from btlib.images.data.lesion_maps import FULL, UNKNOWN, lesion_map, map_size, shrink_maps, unknown_map
+from btlib.images.data.lesion_maps import (
+    FULL,
+    UNKNOWN,
+    lesion_map,
+    map_size,
+    map_without_outline,
+    shrink_maps,
+)
 
 
 def test_a_cell_holds_its_share_of_the_lesion():
@@ -15,11 +22,18 @@ def test_a_cell_holds_its_share_of_the_lesion():
 
 def test_sizes():
     assert [map_size(size) for size in (96, 128, 50, 3)] == [24, 32, 12, 1]
-    assert unknown_map(50).shape == (12, 12) and (unknown_map(50) == UNKNOWN).all()
+    unknown, empty = map_without_outline("glioma", 50), map_without_outline("no_tumor", 50)
+    assert unknown.shape == (12, 12) and (unknown == UNKNOWN).all() and not empty.any()
 
 
 def test_smaller_maps_of_the_same_images():
-    maps = np.stack([lesion_map(np.ones((8, 8), bool), 32), unknown_map(32), lesion_map(np.zeros((8, 8), bool), 32)])
+    maps = np.stack(
+        [
+            lesion_map(np.ones((8, 8), bool), 32),
+            map_without_outline("glioma", 32),
+            lesion_map(np.zeros((8, 8), bool), 32),
+        ]
+    )
     maps[2, :2, :2] = FULL
     small = shrink_maps(maps, 16)
     assert small.shape == (3, 4, 4)

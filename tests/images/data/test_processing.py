@@ -10,11 +10,11 @@ from btlib.images.data import processing
 from btlib.images.data.ingest import ingest
 from btlib.images.data.lesion_maps import UNKNOWN, lesion_map
 from btlib.images.data.masks import LINKED, Masks, write_masks
-from btlib.images.data.preprocessing import Clahe, load_lesions, load_processed, preprocess
+from btlib.images.data.preprocessing import Clahe, GrayLevels, load_lesions, load_processed, preprocess
 from btlib.images.data.processing import write_processed
 from tests.images.data.samples import picture
 
-ON = Clahe(True, 2.0, 8)
+ON = GrayLevels(None, Clahe(True, 2.0, 8))
 
 
 @pytest.fixture
@@ -47,7 +47,10 @@ def test_lesion_maps_of_the_images(class_folders, tmp_path):
     images, _ = load_processed(tmp_path / "processed")
     lesions = load_lesions(tmp_path / "processed", images)
     assert np.array_equal(lesions[3], lesion_map(mask, 32))
-    assert (np.delete(lesions, 3, axis=0) == UNKNOWN).all()
+    others = manifest.index != 3
+    healthy = (manifest["label"] == "no_tumor").to_numpy()
+    assert (lesions[others & ~healthy] == UNKNOWN).all()
+    assert healthy.any() and not lesions[healthy].any()  # without a tumour there is no lesion to outline
     np.save(tmp_path / "processed/lesions.npy", lesions[:-1])
     with pytest.raises(InputError, match=r"lesions\.npy is uint8 \(11, 8, 8\), expected uint8 \(12, 8, 8\)"):
         load_lesions(tmp_path / "processed", images)

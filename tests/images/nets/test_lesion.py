@@ -79,7 +79,7 @@ def test_no_tumor_is_what_the_map_leaves():
 def test_the_map_of_the_answer_is_on_the_scale_of_the_answer():
     net, images = built(WITH_HEAD), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        net.tied.offset.fill_(-2.0), net.tied.slope.fill_(1.5)
+        net.tied.offset.fill_(-0.2), net.tied.slope.fill_(0.15)
         logits, lesion = net.answer(net.features(images), images)
     torch.testing.assert_close(evidence(lesion).sigmoid(), 1 - logits[:, 2].exp())
 
@@ -113,6 +113,21 @@ def test_gradients_of_the_class_reach_the_map_and_the_backbones():
     net(torch.rand(2, 3, 64, 64))[:, 2].sum().backward()
     assert net.lesion.logit.weight.grad.abs().sum() > 0
     assert all(next(backbone.units[0].parameters()).grad.abs().sum() > 0 for backbone in net.backbones)
+
+
+def test_only_images_that_teach_send_gradients_of_the_class_to_the_map():
+    net, images = built(WITH_HEAD).requires_grad_(), torch.rand(2, 3, 64, 64)
+    features = net.features(images)
+    plain = net.read(features)
+    for teaches, expected in ((torch.tensor([True, False]), True), (torch.tensor([False, False]), False)):
+        read = net.read(features, teaches=teaches)
+        assert torch.equal(read.branches, plain.branches) and torch.equal(read.lesion, plain.lesion)
+        (gradient,) = torch.autograd.grad(
+            read.branches[..., 2].sum(), read.lesion, allow_unused=True, retain_graph=True
+        )
+        assert (gradient is not None and bool(gradient[0].any())) == expected
+        assert gradient is None or not gradient[1].any()
+        net.zero_grad()
 
 
 def test_the_mirrored_network_averages_its_map():
