@@ -3,11 +3,14 @@
 Each subject is cut through its lesion, beside it and far from it, and each cut is seen in all four contrasts. Scanner,
 framing and the rest of the head are then the same with and without the lesion, so only the lesion tells them apart. A
 share of the images has grey levels of tissues that were drawn widely, as in Billot et al. 2023 ("SynthSeg: Segmentation
-of brain MRI scans of any contrast and resolution without retraining").
+of brain MRI scans of any contrast and resolution without retraining"). Face, neck and skull base, which the mean head
+knows roughly, are random shapes in a share of the cuts, as in Hoopes et al. 2022 ("SynthStrip: Skull-stripping for any
+brain image"): whatever is there is no lesion.
 """
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
@@ -25,14 +28,19 @@ PLANE_SHARES = (0.5, 0.25, 0.25)  # of PLANES
 RANDOM_GRAYS = 0.3  # share of the images
 SPREAD = 0.25  # standard deviation of the log grey levels of those
 STRIPPED = 0.25  # share of the cuts without skull
+RANDOM_SURROUNDINGS = 0.4  # share of the others with random shapes outside the brain
+SHAPES = 6  # grey levels of those
+COARSEST, FINEST = 6, 36  # shapes per side of the image
+BRIGHTEST = 210.0  # grey level of a shape, in the units of the contrast tables
 MULTIFOCAL = 0.15  # share of the gliomas with further lesions
 TIGHT = 0.35  # share of the cuts with a narrow field of view
 SMALLEST_HEAD = 0.1  # share of the image
 OUTSIDE = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
+AROUND = [index for index in OUTSIDE if index != INDEX["air"]]
 # Contrasts that show oedema as bright as the tumour; on the others an outline follows the tumour alone.
 SHOW_EDEMA = ("t2", "flair")
 # Span of the heads along each plane's normal, mm of the subject, where cuts far from the lesion lie.
-SPAN = {"axial": (2, -75.0, 75.0), "coronal": (1, -95.0, 65.0), "sagittal": (0, -62.0, 62.0)}
+SPAN = {"axial": (2, -95.0, 75.0), "coronal": (1, -95.0, 65.0), "sagittal": (0, -62.0, 62.0)}
 
 
 @dataclass(frozen=True)
@@ -79,15 +87,22 @@ def _views(rng: np.random.Generator, subject: Subject, cut: int, size: int) -> l
     if (mixture.fractions[:, INDEX["air"]] < 0.5).mean() < SMALLEST_HEAD:
         return []
     shading = coil(points[:, 2], rng.uniform(0.0, 1.0))
+    shapes = None
     if rng.random() < STRIPPED:
         mixture = _stripped(mixture)
         if (mixture.fractions[:, INDEX["air"]] == 1).all():  # the cut misses the brain
             return []
         shading = shading * (mixture.fractions[:, INDEX["air"]] < 0.5)
+    elif rng.random() < RANDOM_SURROUNDINGS:
+        shapes = _random_shapes(rng, size)
     views = []
     for modality in MODALITIES:
         table = _table(rng, modality)
-        ideal = (mixture.fractions @ table * shading).reshape(size, size)
+        signal = mixture.fractions @ table
+        if shapes is not None:
+            around = mixture.fractions[:, AROUND].sum(axis=1)
+            signal = np.where(around < 0.5, signal, around * rng.uniform(0, BRIGHTEST, SHAPES)[shapes])
+        ideal = (signal * shading).reshape(size, size)
         image = acquire(rng, ideal, mixture.fractions, pixel, tight, VARIED)
         lesion, clear = _lesion(mixture, modality)
         if clear or lesion.mean() >= SMALLEST_LESION:
@@ -131,6 +146,16 @@ def _stripped(mixture: Mixture) -> Mixture:
     bare = Mixture(len(inside))
     bare.fractions[inside] = mixture.fractions[inside]
     return bare
+
+
+def _random_shapes(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Number of the shape that each point [S × S] belongs to: which of several smooth random fields is the largest."""
+    nodes = int(rng.integers(COARSEST, FINEST))
+    fields = [
+        cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
+        for field in rng.standard_normal((SHAPES, nodes, nodes))
+    ]
+    return np.argmax(fields, axis=0).ravel()
 
 
 def _multifocal(rng: np.random.Generator, subject: Subject, atlas: Atlas):

@@ -88,6 +88,7 @@ class Model(Section):
 class Lesion(Section):
     weight: Annotated[float, Field(ge=0)]
     outlines: bool
+    healthy: bool
     tied: bool
 
 

@@ -12,7 +12,7 @@ from btlib.core.runtime.reproducibility import keyed_layers
 from btlib.images.data.tumor_or_none import NONE as NO_TUMOR
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.fusion import FUSIONS, NONE, Fused, Pooling
-from btlib.images.nets.lesion import WIDTH, LesionHead, TiedAnswer, pooled_under
+from btlib.images.nets.lesion import WIDTH, LesionHead, Shown, TiedAnswer, pooled_under
 from btlib.images.nets.weights import has_pretrained, load_features
 
 
@@ -125,27 +125,29 @@ class Classifier(nn.Module):
         return self.read(features, dropout_mask).branches
 
     def read(
-        self, features: Sequence[Tensor], dropout_mask: Tensor | None = None, teaches: Tensor | None = None
+        self, features: Sequence[Tensor], dropout_mask: Tensor | None = None, shown: Shown | None = None
     ) -> Reading:
         """As `branch_logits`, with the lesion map that they follow from.
 
         Args:
-            teaches: [B] whether gradients of the logits reach the map; None: for every image.
+            shown: the lesions as far as they are known, in training: the features under them are read, and where they
+                are not known, gradients of the logits do not reach the map.
         """
         last = features[: len(self.backbones)]
         vector, lesion, seen = self.fuse(last).vector_BD, None, None
         if self.architecture.lesion:
             lesion, fine = self.lesion_map(features)
-            seen = lesion if teaches is None else torch.where(teaches[:, None, None], lesion, lesion.detach())
-            vector = self._with_pooled(vector, last, seen, fine)
+            seen = lesion if shown is None else shown.taught(lesion)
+            probability = seen.sigmoid() if shown is None else shown.instead_of(seen)
+            vector = self._with_pooled(vector, last, probability, fine)
         vector = vector if dropout_mask is None else vector * dropout_mask
         parts = zip(vector.split(self.branches, dim=1), self.linear.weight.split(self.branches, dim=1), strict=True)
         logits = torch.stack([linear(part, weight, self.linear.bias) for part, weight in parts])
         return Reading(logits if self.tied is None else self.tied(logits, seen), lesion)
 
-    def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], lesion: Tensor, fine: Tensor) -> Tensor:
+    def _with_pooled(self, vector: Tensor, last: Sequence[Tensor], probability: Tensor, fine: Tensor) -> Tensor:
         """The fused vector with the features under the lesion, branch by branch."""
-        pooled, shared = [pooled_under(feature, lesion) for feature in last], pooled_under(fine, lesion)
+        pooled, shared = [pooled_under(feature, probability) for feature in last], pooled_under(fine, probability)
         if len(self.branches) < len(last):
             return torch.cat([vector, *pooled, shared], dim=1)
         own = vector.split([feature.shape[1] for feature in last], dim=1) if len(last) > 1 else [vector]

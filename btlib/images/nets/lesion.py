@@ -6,6 +6,7 @@ map alone, by construction: the classifier cannot call a tumour that it does not
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -109,9 +110,29 @@ def lesion_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, 5 * entropy + 1 - dice, 0.0)
 
 
-def pooled_under(feature: Tensor, lesion: Tensor) -> Tensor:
-    """[B, C] mean of a feature map [B, C, h, w], weighted with the lesion probabilities of logits [B, H, W]."""
-    weight = adaptive_avg_pool2d(lesion.sigmoid()[:, None], feature.shape[2:])
+class Shown(NamedTuple):
+    """Lesions of training images: shares of cells [B, h, w], and whether they are known [B]."""
+
+    share: Tensor
+    known: Tensor
+
+    def taught(self, lesion: Tensor) -> Tensor:
+        """Logits [B, h, w] of a map that receives gradients where the lesion is known."""
+        return torch.where(self.known[:, None, None], lesion, lesion.detach())
+
+    def instead_of(self, lesion: Tensor) -> Tensor:
+        """Probabilities [B, h, w]: the true lesion where one is known, else those of a map's logits.
+
+        What the classes look like can then be learnt before the map is any good.
+        """
+        share = adaptive_avg_pool2d(self.share[:, None], lesion.shape[1:])[:, 0]
+        outlined = self.known & (share > 0).any(dim=(1, 2))
+        return torch.where(outlined[:, None, None], share, lesion.sigmoid())
+
+
+def pooled_under(feature: Tensor, probability: Tensor) -> Tensor:
+    """[B, C] mean of a feature map [B, C, h, w], weighted with lesion probabilities [B, H, W]."""
+    weight = adaptive_avg_pool2d(probability[:, None], feature.shape[2:])
     return (feature * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
 
 

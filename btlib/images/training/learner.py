@@ -17,8 +17,9 @@ from btlib.core.training.focal import class_weights, focal_loss, smooth, soft_cr
 from btlib.core.training.loop import Course, OnEpoch, fit, refuse_too_few
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.resident import ResidentImages
+from btlib.images.data.tumor_or_none import NONE as NO_TUMOR
 from btlib.images.nets.classifier import Classifier
-from btlib.images.nets.lesion import lesion_loss
+from btlib.images.nets.lesion import Shown, lesion_loss
 from btlib.images.nets.trunk import FrozenTrunk
 from btlib.images.training import augment, mixup
 
@@ -49,6 +50,7 @@ class BatchSpec:
     train_batchnorm: bool
     phantom_share: float = 0.0  # of each batch
     outlines: bool = True  # whether outlines of the images count, or those of phantoms alone
+    healthy: bool = True  # whether the empty maps of images without a tumour count
 
     @property
     def phantoms(self) -> int:
@@ -69,7 +71,7 @@ class Batch(NamedTuple):
     size: int
     lesion: Tensor  # [b, h, w] share of each cell that is lesion
     known: Tensor  # [b] whether that is known
-    teaches: Tensor | None  # [b] whether the class teaches the lesion map; None: every one does
+    guided: bool  # whether the lesions guide what is read (see `Classifier.read`); else the classes alone teach the map
 
 
 class Validation(NamedTuple):
@@ -107,7 +109,7 @@ def train_arms(
     # one that keeps the levels of a pyramid serves networks without a lesion head too
     richest = next((net for net in nets if net.lesion is not None), nets[0])
     trunk = FrozenTrunk(richest, cuts).to(memory_format=torch.channels_last)
-    task = ClassificationTask(trunk, data, train_rows, val_rows, len(nets[0].classes), spec, fabric)
+    task = ClassificationTask(trunk, data, train_rows, val_rows, nets[0].classes, spec, fabric)
     counts = task.class_counts()
     learners = [ClassifierLearner(s, net, cuts, spec.train_batchnorm, counts) for s, net in arms]
     runs = [Arm(s, learner, task.steps * spec.epochs) for (s, _), learner in zip(arms, learners, strict=True)]
@@ -124,12 +126,13 @@ class ClassificationTask:
         data: ResidentImages,
         train_rows: np.ndarray,
         val_rows: np.ndarray,
-        classes: int,
+        classes: Sequence[str],
         spec: BatchSpec,
         fabric: Fabric,
     ):
         self.trunk, self.data, self.train_rows, self.spec, self.fabric = trunk, data, train_rows, spec, fabric
-        self.classes = classes
+        self.classes = len(classes)
+        self.healthy = classes.index(NO_TUMOR) if NO_TUMOR in classes else -1
         self.sees_lesions = bool(spec.phantoms) or (spec.outlines and data.has_lesions(train_rows))
         self.steps = len(train_rows) // (spec.batch_size - spec.phantoms)
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
@@ -157,17 +160,21 @@ class ClassificationTask:
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process makes the whole batch, since a Mixup partner may be in another process's slice."""
         images, (lesions, known) = self.data.batch(rows), self.data.lesions(rows)
-        if not self.spec.outlines:
-            known = known & torch.as_tensor(rows >= self.data.n_images, device=known.device)
+        known = known & self._counts(rows)
         images, lesions = augment.augmented(images, lesions, self.spec.augmentation, key)
         pairs = mixup.draw(self.spec.mixup_alpha, len(rows), key)
         target = mixup.mix(one_hot(self.data.labels[rows], self.classes).float(), pairs)
         with self.fabric.autocast():
             features = self.trunk(mixup.mix(images, pairs)[mine])
-        known = (known & known[pairs.partner.to(known.device)])[mine]
-        # Where the lesion is not known, the class could teach the map whatever else tells the classes of a set apart.
-        teaches = known if self.sees_lesions else None
-        return Batch(features, target[mine], mine, len(rows), mixup.mix(lesions, pairs)[mine], known, teaches)
+        known = (known & (known[pairs.partner.to(known.device)] | (pairs.weight == 1).to(known.device)))[mine]
+        return Batch(features, target[mine], mine, len(rows), mixup.mix(lesions, pairs)[mine], known, self.sees_lesions)
+
+    def _counts(self, rows: np.ndarray) -> Tensor:
+        """[B] whether what is known of the lesions of these images counts."""
+        phantom = torch.as_tensor(rows >= self.data.n_images, device=self.data.device)
+        if not self.spec.outlines:
+            return phantom
+        return phantom | self.spec.healthy | (self.data.labels[rows] != self.healthy)
 
     @torch.inference_mode()
     def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:
@@ -212,7 +219,8 @@ class ClassifierLearner:
         s = self.settings
         mask = self._dropout_mask(batch.size, key)
         mask = None if mask is None else mask.to(batch.target.device)[batch.mine]
-        read = self.net.read(self.net.tail(batch.features, self.cuts), mask, batch.teaches)
+        shown = Shown(batch.lesion, batch.known)
+        read = self.net.read(self.net.tail(batch.features, self.cuts), mask, shown if batch.guided else None)
         branches = read.branches.float()
         right = (branches.mean(dim=0).argmax(1) == batch.target.argmax(1)).sum()
         smoothed = smooth(batch.target, s.label_smoothing)

@@ -58,5 +58,6 @@ def batch_spec(recipe: Recipe, stage: int) -> BatchSpec:
         augmentation=Strength(**augment),
         phantom_share=recipe[PHANTOM_SHARE],
         outlines=recipe["lesion.outlines"],
+        healthy=recipe["lesion.healthy"],
         **({key: recipe[f"training.{key}"] for key in OF_THE_BACKBONES} if stage == 2 else FROZEN),
     )

@@ -5,7 +5,7 @@ from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_l
 
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
-from btlib.images.nets.lesion import STRONGEST, LesionHead, TiedAnswer, evidence, lesion_loss, pooled_under
+from btlib.images.nets.lesion import STRONGEST, LesionHead, Shown, TiedAnswer, evidence, lesion_loss, pooled_under
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 PAIR = Architecture(("test_efficientnet", "test_convnext"), "gated_cross_attention", 8, 2, 0.0, CLASSES)
@@ -93,8 +93,8 @@ def test_evidence_is_the_mean_of_the_strongest():
 
 def test_features_are_pooled_under_the_map():
     feature = torch.arange(16.0).view(1, 1, 4, 4)
-    lesion = torch.full((1, 8, 8), -40.0)
-    lesion[0, 2:4, 4:6] = 40.0  # cell (1, 2) of the feature map
+    lesion = torch.zeros(1, 8, 8)
+    lesion[0, 2:4, 4:6] = 1.0  # cell (1, 2) of the feature map
     torch.testing.assert_close(pooled_under(feature, lesion), torch.tensor([[6.0]]))
 
 
@@ -115,12 +115,20 @@ def test_gradients_of_the_class_reach_the_map_and_the_backbones():
     assert all(next(backbone.units[0].parameters()).grad.abs().sum() > 0 for backbone in net.backbones)
 
 
-def test_only_images_that_teach_send_gradients_of_the_class_to_the_map():
+def test_a_known_lesion_is_read_in_place_of_the_map():
+    lesion, share = torch.randn(3, 8, 8), torch.rand(3, 16, 16)
+    share[1] = 0  # no lesion
+    read = Shown(share, torch.tensor([True, True, False])).instead_of(lesion)
+    torch.testing.assert_close(read[0], adaptive_avg_pool2d(share[None, 0], 8)[0])
+    torch.testing.assert_close(read[1:], lesion[1:].sigmoid())
+
+
+def test_gradients_of_the_class_reach_the_map_where_the_lesion_is_known():
     net, images = built(WITH_HEAD).requires_grad_(), torch.rand(2, 3, 64, 64)
     features = net.features(images)
     plain = net.read(features)
-    for teaches, expected in ((torch.tensor([True, False]), True), (torch.tensor([False, False]), False)):
-        read = net.read(features, teaches=teaches)
+    for known, expected in ((torch.tensor([True, False]), True), (torch.tensor([False, False]), False)):
+        read = net.read(features, shown=Shown(torch.zeros(2, 16, 16), known))
         assert torch.equal(read.branches, plain.branches) and torch.equal(read.lesion, plain.lesion)
         (gradient,) = torch.autograd.grad(
             read.branches[..., 2].sum(), read.lesion, allow_unused=True, retain_graph=True

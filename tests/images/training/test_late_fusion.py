@@ -39,7 +39,9 @@ def test_backbone_gradients_equal_those_of_a_single_network(make_net, loss, numb
     for net in (pair, single):
         cuts = net.cuts_for(1.0)
         learner = ClassifierLearner(make_settings(loss=loss), net, cuts, False, torch.ones(4))
-        batch = Batch(net.trunk(images, cuts), target, torch.arange(4), 4, torch.zeros(4, 8, 8), torch.ones(4), None)
+        batch = Batch(
+            net.trunk(images, cuts), target, torch.arange(4), 4, torch.zeros(4, 8, 8), torch.ones(4), guided=False
+        )
         losses, _ = learner.losses(batch, (0, 0, 0))
         losses.mean().backward()
     mine = dict(pair.backbones[number].named_parameters())

@@ -34,6 +34,7 @@ RECIPE = {
     "model.flip_tta": False,
     "lesion.weight": 0.0,
     "lesion.outlines": True,
+    "lesion.healthy": True,
     "lesion.tied": True,
     "images.phantom.share": 0.0,
     "training.optimizer": "adam",
