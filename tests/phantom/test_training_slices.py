@@ -5,6 +5,7 @@ from btlib.phantom import training_slices as training
 from btlib.phantom.atlas import load_atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.slices import SMALLEST_LESION
+from btlib.phantom.tissues import INDEX
 from btlib.phantom.training_slices import CUTS, SHOW_EDEMA, training_slices, training_subject
 from btlib.phantom.tumors import LABELS
 
@@ -85,3 +86,27 @@ def test_the_same_arguments_give_the_same_slices_and_seeds_differ(atlas):
 def test_some_gliomas_have_several_lesions(atlas):
     tumors = [training_subject(0, number, atlas).tumor for number in range(0, 120, 4)]
     assert any(np.linalg.norm(t.centers - t.center, axis=1).max() > 1.5 * t.radius for t in tumors)
+
+
+def test_surroundings_may_be_random_shapes_and_the_brain_stays(atlas, monkeypatch):
+    seen = []
+
+    def acquired(rng, ideal, fractions, *_):
+        seen.append((ideal.ravel(), fractions))
+        return np.zeros(ideal.shape, np.uint8)
+
+    monkeypatch.setattr(training, "acquire", acquired)
+    monkeypatch.setattr(training, "coil", lambda height, _: np.ones_like(height))
+    monkeypatch.setattr(training, "STRIPPED", 0.0)
+    grays = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(training, "RANDOM_SURROUNDINGS", share)
+        seen.clear()
+        training_slices(2, 0, SIZE, atlas)
+        ideal, fractions = seen[0]
+        outside = fractions[:, training.AROUND].sum(axis=1) > 0.999
+        brain = fractions[:, [INDEX["gm"], INDEX["wm"]]].sum(axis=1) > 0.999
+        grays[share] = set(ideal[outside].round(3)), ideal[brain]
+    assert len(grays[0.0][0]) > 2 * training.SHAPES >= 2 * len(grays[1.0][0]) > 4
+    assert len(grays[1.0][1]) and max(grays[1.0][0]) <= training.BRIGHTEST
+    assert np.array_equal(grays[0.0][1].shape, grays[1.0][1].shape)
