@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Logits [B, K], and logits of the lesion map [B, h, w], None without a lesion head; scaled, if it is tied."""
+    """Logits [B, K], and logits of the lesion map [B, h, w], None without a lesion head."""
 
     logits: Tensor
     lesion: Tensor | None
@@ -168,7 +168,7 @@ class Classifier(nn.Module):
             mirrored = self.read(self.features(images.flip(3)))
             logits = (logits + mirrored.branches.mean(dim=0)) / 2
             lesion = None if lesion is None else (lesion + mirrored.lesion.flip(2)) / 2
-        return Answer(logits, lesion if self.tied is None else self.tied.scaled(lesion))
+        return Answer(logits, lesion)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.answer(self.features(images), images).logits

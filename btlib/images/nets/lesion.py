@@ -76,13 +76,9 @@ class TiedAnswer(nn.Module):
         self.slope = nn.Parameter(torch.tensor(0.5413 / QUICKER))  # softplus: 1
         self.offset = nn.Parameter(torch.tensor(0.0))
 
-    def scaled(self, lesion: Tensor) -> Tensor:
-        """Logits a·x + b of a map [B, h, w], which outline next to nothing in an image called "no tumour"."""
-        return softplus(QUICKER * self.slope) * lesion + QUICKER * self.offset
-
     def forward(self, logits: Tensor, lesion: Tensor) -> Tensor:
         """Log-probabilities [..., B, K] from the logits of the classes and of the map [B, h, w]."""
-        tumor = evidence(self.scaled(lesion))
+        tumor = softplus(QUICKER * self.slope) * evidence(lesion) + QUICKER * self.offset
         others = [k for k in range(logits.shape[-1]) if k != self.none]
         kinds = log_softmax(logits[..., others], dim=-1) + logsigmoid(tumor)[:, None]
         answer = torch.empty_like(logits)

@@ -76,12 +76,13 @@ def test_no_tumor_is_what_the_map_leaves():
     torch.testing.assert_close(p[:, others] / p[:, others].sum(dim=1, keepdim=True), expected)
 
 
-def test_the_map_of_the_answer_is_on_the_scale_of_the_answer():
+def test_the_answer_follows_from_its_map():
     net, images = built(WITH_HEAD), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         net.tied.offset.fill_(-0.2), net.tied.slope.fill_(0.15)
         logits, lesion = net.answer(net.features(images), images)
-    torch.testing.assert_close(evidence(lesion).sigmoid(), 1 - logits[:, 2].exp())
+    slope = torch.tensor(10 * 0.15).exp().log1p()
+    torch.testing.assert_close((slope * evidence(lesion) - 2).sigmoid(), 1 - logits[:, 2].exp())
 
 
 def test_evidence_is_the_mean_of_the_strongest():
