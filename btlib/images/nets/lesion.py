@@ -74,7 +74,7 @@ class TiedAnswer(nn.Module):
         super().__init__()
         self.none = none
         self.slope = nn.Parameter(torch.tensor(0.5413 / QUICKER))  # softplus: 1
-        self.offset = nn.Parameter(torch.tensor(0.0))
+        self.offset = nn.Parameter(torch.tensor(-RARE / QUICKER))  # an untrained map leaves the question open
 
     def forward(self, logits: Tensor, lesion: Tensor) -> Tensor:
         """Log-probabilities [..., B, K] from the logits of the classes and of the map [B, h, w]."""
