@@ -129,7 +129,8 @@ def test_from_arms_to_table_figure_and_agreement_of_maps(project):
     agreement = read_scores(Path("data/tables/c.csv"))
     assert agreement["seeds"] == read_json(Path("metrics/c.json"))["seeds"] == 2
     assert set(agreement["maps"]) == {*BACKBONES, "fused"}
-    assert set(agreement["maps"]["fused"]) == {"all", *CLASSES}
+    # a class whose images all have flat maps is left out
+    assert {"all"} < set(agreement["maps"]["fused"]) <= {"all", *CLASSES}
 
 
 def main_model(project):
