@@ -29,6 +29,7 @@ def project(tmp_path, monkeypatch):
     params = yaml.load(ROOT / "params.yaml")
     params |= {"backbones": BACKBONES, "image_size": 72, "batch_size": 8, "epochs_stage1": 2, "epochs_stage2": 1}
     params["model"] |= {"width": 16, "heads": 2}
+    params["lesion"]["weight"] = 1.0  # more, and the few steps here leave one class without any heat
     params["training"] |= {"unfreeze_fraction": 0.5, "train_batchnorm": False}
     params["evaluation"]["bootstrap"] = 100
     params["ablations"] |= {"seeds": [0, 1], "common": {"image_size": 64}}
@@ -129,8 +130,7 @@ def test_from_arms_to_table_figure_and_agreement_of_maps(project):
     agreement = read_scores(Path("data/tables/c.csv"))
     assert agreement["seeds"] == read_json(Path("metrics/c.json"))["seeds"] == 2
     assert set(agreement["maps"]) == {*BACKBONES, "fused"}
-    # a class whose images all have flat maps is left out
-    assert {"all"} < set(agreement["maps"]["fused"]) <= {"all", *CLASSES}
+    assert set(agreement["maps"]["fused"]) == {"all", *CLASSES}
 
 
 def main_model(project):
