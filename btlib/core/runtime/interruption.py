@@ -59,6 +59,7 @@ class _Watch:
         self.line = line
         self.code = 0
         self.unwinding = False
+        self.ancestors = _ancestors()  # before any work: the thread may start late, after DVC has died
         self.pipe_out, self.pipe_in = os.pipe()
         os.set_blocking(self.pipe_in, False)
         self.handlers = {number: signal.signal(number, self._unwind) for number in SIGNALS}
@@ -100,7 +101,6 @@ class _Watch:
 
     def _wait_for_signal(self) -> int | None:
         """The signal that ends the process; None when the watch is closed."""
-        ancestors = _ancestors()
         while True:
             if select.select([self.pipe_out], [], [], POLL)[0]:
                 received = os.read(self.pipe_out, 1)
@@ -109,7 +109,7 @@ class _Watch:
                     return None
                 if received[0] in SIGNALS:
                     return received[0]
-            elif _ancestors() != ancestors:
+            elif _ancestors() != self.ancestors:
                 return signal.SIGTERM
 
     def _unwind(self, number: int, frame: FrameType | None) -> None:

@@ -172,6 +172,28 @@ def test_stage_ends_when_its_dvc_is_killed(shell, stage, tmp_path):
     assert list((tmp_path / "data").iterdir()) == []
 
 
+def test_the_end_of_dvc_is_noticed_before_the_watch_has_looked_at_all(tmp_path):
+    """On a busy machine, its thread may start long after the stage, when DVC is gone."""
+    program = f"""
+import time
+from btlib.core.runtime import interruption
+wait = interruption._Watch._wait
+interruption._Watch._wait = lambda watch: (time.sleep(3), wait(watch))
+with interruption.interruptible("demo"):
+    open({str(tmp_path / "ready")!r}, "w").close()
+    time.sleep(60)
+"""
+    dvc = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', {program!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", dvc], cwd=ROOT, env=os.environ | {"DVC_STAGE": "demo"}, stderr=subprocess.PIPE, text=True
+    )
+    wait_until((tmp_path / "ready").exists)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    wait_until(lambda: not alive(family))
+    assert "demo: stopped" in process.stderr.read()
+
+
 def test_without_dvc_a_stage_outlives_its_parent(stage, tmp_path):
     """As with nohup."""
     process, family = stage("parallel", ("sh", "-c", f"{sys.executable} demo.py --kind $0; exit $?"))
