@@ -27,6 +27,9 @@ CUTS = 4  # per subject
 PLANE_SHARES = (0.5, 0.25, 0.25)  # of PLANES
 RANDOM_GRAYS = 0.3  # share of the images
 SPREAD = 0.25  # standard deviation of the log grey levels of those
+BRIGHT_FAT = (0.7, 2.2)  # factor of the grey levels of FATTY: a surface coil and the sequence decide that
+FAINT = 0.5  # share of the images in which the lesion is closer to healthy brain than usual
+FAINTEST = 0.3  # of the usual difference
 STRIPPED = 0.25  # share of the cuts without skull
 RANDOM_SURROUNDINGS = 0.4  # share of the others with random shapes outside the brain
 SHAPES = 6  # grey levels of those
@@ -35,11 +38,16 @@ BRIGHTEST = 210.0  # grey level of a shape, in the units of the contrast tables
 MULTIFOCAL = 0.15  # share of the gliomas with further lesions
 TIGHT = 0.35  # share of the cuts with a narrow field of view
 SMALLEST_HEAD = 0.1  # share of the image
+SMALLEST_BRAIN = 0.03  # without skull
 OUTSIDE = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
+FATTY = [INDEX[name] for name in ("fat", "marrow", "skin")]
+LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
+HEALTHY = [INDEX[name] for name in ("gm", "wm")]
 AROUND = [index for index in OUTSIDE if index != INDEX["air"]]
 # Contrasts that show oedema as bright as the tumour; on the others an outline follows the tumour alone.
 SHOW_EDEMA = ("t2", "flair")
 # Span of the heads along each plane's normal, mm of the subject, where cuts far from the lesion lie.
+ENDS = 0.15  # share of the span at each end, where half of those cuts lie: vertex, neck and face are like nothing else
 SPAN = {"axial": (2, -95.0, 75.0), "coronal": (1, -95.0, 65.0), "sagittal": (0, -62.0, 62.0)}
 
 
@@ -90,7 +98,7 @@ def _views(rng: np.random.Generator, subject: Subject, cut: int, size: int) -> l
     shapes = None
     if rng.random() < STRIPPED:
         mixture = _stripped(mixture)
-        if (mixture.fractions[:, INDEX["air"]] == 1).all():  # the cut misses the brain
+        if (mixture.fractions[:, INDEX["air"]] < 0.5).mean() < SMALLEST_BRAIN:
             return []
         shading = shading * (mixture.fractions[:, INDEX["air"]] < 0.5)
     elif rng.random() < RANDOM_SURROUNDINGS:
@@ -120,7 +128,9 @@ def _place(rng: np.random.Generator, subject: Subject, plane: str, cut: int) -> 
     if subject.tumor is not None and rng.random() < 0.5:
         place[axis] += rng.choice([-1, 1]) * (subject.tumor.reach + rng.uniform(0, 10))
     else:
-        place[axis] = rng.uniform(low, high)
+        end = ENDS * (high - low)
+        spans = [(low, high), (low, high), (low, low + end), (high - end, high)]
+        place[axis] = rng.uniform(*spans[rng.integers(len(spans))])
     return place
 
 
@@ -129,6 +139,10 @@ def _table(rng: np.random.Generator, modality: str) -> np.ndarray:
     table = sample_table(rng, modality)
     if rng.random() < RANDOM_GRAYS:
         table = table * np.exp(rng.normal(0, SPREAD, len(TISSUES))).astype(np.float32)
+    table[FATTY] *= rng.uniform(*BRIGHT_FAT)
+    if rng.random() < FAINT:
+        healthy = table[HEALTHY].mean()
+        table[LESION] = healthy + rng.uniform(FAINTEST, 1) * (table[LESION] - healthy)
     return table
 
 

@@ -110,3 +110,25 @@ def test_surroundings_may_be_random_shapes_and_the_brain_stays(atlas, monkeypatc
     assert len(grays[0.0][0]) > 2 * training.SHAPES >= 2 * len(grays[1.0][0]) > 4
     assert len(grays[1.0][1]) and max(grays[1.0][0]) <= training.BRIGHTEST
     assert np.array_equal(grays[0.0][1].shape, grays[1.0][1].shape)
+
+
+def test_lesions_may_be_closer_to_healthy_brain_than_usual(monkeypatch):
+    monkeypatch.setattr(training, "RANDOM_GRAYS", 0.0)
+    factors = []
+    for seed in range(20):
+        tables = {}
+        for share in (0.0, 1.0):
+            monkeypatch.setattr(training, "FAINT", share)
+            tables[share] = training._table(np.random.default_rng(seed), "t1ce")
+        healthy = tables[0.0][training.HEALTHY].mean()
+        factor = (tables[1.0][training.LESION] - healthy) / (tables[0.0][training.LESION] - healthy)
+        assert np.ptp(factor) < 1e-3
+        assert np.array_equal(np.delete(tables[0.0], training.LESION), np.delete(tables[1.0], training.LESION))
+        factors.append(factor[0])
+    assert min(factors) >= training.FAINTEST and max(factors) <= 1 and np.ptp(factors) > 0.4
+
+
+def test_fat_may_be_much_brighter_than_brain():
+    tables = [training._table(np.random.default_rng(seed), "flair") for seed in range(50)]
+    ratios = [table[INDEX["fat"]] / table[INDEX["wm"]] for table in tables]
+    assert min(ratios) < 1.2 and max(ratios) > 2.5

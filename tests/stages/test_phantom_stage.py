@@ -26,6 +26,7 @@ def stage(atlas, tmp_path, monkeypatch):
             "image_size": 64,
             "duplicates": 3,
             "training_subjects": 2,
+            "pasted": 0,
             "share": 0.5,
             "external_subjects": 2,
         }

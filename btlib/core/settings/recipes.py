@@ -19,8 +19,8 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
 
     `main`: the main classifier's recipe. Each of `TABLES`, and `joint`: `seeds`, `arms` (a list of `arm`, the name, and
     `recipe`, the reference first; empty if the table is switched off) and, except for `joint`, `keep_networks` (names
-    of arms). `backbones`: `names` of all backbones in use. `phantoms`: `subjects` whose slices are trained on, 0 if no
-    recipe has a share of them.
+    of arms). `backbones`: `names` of all backbones in use. `phantoms`: `subjects` whose slices are trained on, and
+    how many lesions are `pasted` into an image; 0 if no recipe has a share of them.
     """
     values = params.model_dump()
     main = flatten({key: values[key] for key in OF_A_CLASSIFIER}) | {PHANTOM_SHARE: params.images.phantom.share}
@@ -34,7 +34,7 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
         for name in TABLES
     }
     every = [main, *(arm["recipe"] for table in tables.values() for arm in table["arms"])]
-    subjects = params.images.phantom.training_subjects if any(recipe[PHANTOM_SHARE] for recipe in every) else 0
+    phantom, used = params.images.phantom, any(recipe[PHANTOM_SHARE] for recipe in every)
     names = sorted({backbone for recipe in every for backbone in recipe["backbones"]})
     of_joint = flatten(
         {key: value for key, value in values["joint"].items() if f"joint.{key}" not in NOT_OF_ONE_JOINT_ARM}
@@ -45,7 +45,7 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
         **tables,
         "joint": arms,
         "backbones": {"names": names},
-        "phantoms": {"subjects": subjects},
+        "phantoms": {"subjects": phantom.training_subjects * used, "pasted": phantom.pasted * used},
     }
 
 

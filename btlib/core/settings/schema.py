@@ -39,6 +39,7 @@ class Phantom(Section):
     image_size: Annotated[int, Field(ge=32)]
     duplicates: Annotated[int, Field(ge=0)]
     training_subjects: Count
+    pasted: Annotated[int, Field(ge=0)]
     share: Annotated[float, Field(ge=0, le=0.9)]
     external_subjects: Annotated[int, Field(ge=2)]
 

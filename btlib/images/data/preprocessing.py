@@ -95,13 +95,13 @@ def load_processed(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
 
     Returns:
         Images, memory-mapped uint8 [N, S, S, 3] RGB (phantoms: [N, S, S]), and their index, one row per image, with
-        `image_id, label`.
+        `image_id, label` (phantoms: also `background`).
 
     Raises:
         InputError: a file is missing or truncated, or the two do not match.
     """
     images = read_array(folder / "images.npy")
-    index = read_csv(folder / "index.csv", text=("image_id", "label"))
+    index = read_csv(folder / "index.csv", text=("image_id", "label", "background"))
     if len(images) != len(index):
         raise InputError(
             f"{folder}: images.npy has {len(images)} images, index.csv {len(index)}; "

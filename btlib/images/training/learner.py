@@ -132,7 +132,7 @@ class ClassificationTask:
     ):
         self.trunk, self.data, self.train_rows, self.spec, self.fabric = trunk, data, train_rows, spec, fabric
         self.classes = len(classes)
-        self.healthy = classes.index(NO_TUMOR) if NO_TUMOR in classes else -1
+        self.no_tumor = classes.index(NO_TUMOR) if NO_TUMOR in classes else -1
         self.sees_lesions = bool(spec.phantoms) or (spec.outlines and data.has_lesions(train_rows))
         self.steps = len(train_rows) // (spec.batch_size - spec.phantoms)
         self.validation = Validation(self._features(val_rows), data.labels[val_rows])
@@ -174,7 +174,7 @@ class ClassificationTask:
         phantom = torch.as_tensor(rows >= self.data.n_images, device=self.data.device)
         if not self.spec.outlines:
             return phantom
-        return phantom | self.spec.healthy | (self.data.labels[rows] != self.healthy)
+        return phantom | self.spec.healthy | (self.data.labels[rows] != self.no_tumor)
 
     @torch.inference_mode()
     def _features(self, rows: np.ndarray) -> list[tuple[Tensor, ...]]:

@@ -11,6 +11,7 @@ from btlib.core.training.curves import live_curves
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.lesion_maps import shrink_maps
+from btlib.images.data.phantom_slices import NO_BACKGROUND
 from btlib.images.data.preprocessing import load_lesions, load_processed, shrink
 from btlib.images.data.resident import Phantoms, ResidentImages
 from btlib.images.data.splits import rows_of
@@ -41,7 +42,7 @@ class TrainingData:
         self.index = index
         self.device = fabric.device
         self.lesions = load_lesions(processed, images)
-        self.phantoms = self._of_these_classes(phantoms)
+        self.phantoms = self._usable(phantoms)
         self._pixels = {images.shape[1]: images}
         self._resident: dict[int, ResidentImages] = {}
 
@@ -72,13 +73,16 @@ class TrainingData:
         """All that training depends on, for the key of a resumable run."""
         return (self.pixels, self.labels, self.lesions, self.train, self.val, *self.phantoms)
 
-    def _of_these_classes(self, folder: Path) -> Phantoms:
+    def _usable(self, folder: Path) -> Phantoms:
+        """Those of the study's classes; a lesion pasted into an image only if that is a training image."""
         images, index = load_processed(folder)
-        lesions, chosen = load_lesions(folder, images), index["label"].isin(self.classes).to_numpy()
-        labels = np.array([self.classes.index(label) for label in index["label"][chosen]], int)
+        lesions, labels, backgrounds = load_lesions(folder, images), index["label"], index["background"]
+        trained = backgrounds.isin([NO_BACKGROUND, *self.index["image_id"].iloc[self.train]])
+        chosen = (labels.isin(self.classes) & trained).to_numpy()
+        numbers = np.array([self.classes.index(label) for label in labels[chosen]], int)
         if chosen.all():
-            return Phantoms(images, labels, lesions)
-        return Phantoms(images[chosen], labels, lesions[chosen])
+            return Phantoms(images, numbers, lesions)
+        return Phantoms(images[chosen], numbers, lesions[chosen])
 
 
 def train_main(

@@ -91,12 +91,16 @@ def save_lesions(folder: Path, images: int, size: int) -> None:
     save_array(folder / "lesions.npy", maps)
 
 
-def save_phantom_slices(folder: Path, size: int, labels: Sequence[str] = CLASSES * 4) -> None:
-    """A folder as stage phantom_slices leaves it."""
+def save_phantom_slices(
+    folder: Path, size: int, labels: Sequence[str] = CLASSES * 4, backgrounds: Sequence[str] | None = None
+) -> None:
+    """A folder as stage phantom_slices leaves it; without `backgrounds`, no lesion was pasted into an image."""
     rng, count = np.random.default_rng(1), len(labels)
     save_array(folder / "images.npy", rng.integers(0, 256, (count, size, size), dtype=np.uint8))
     save_array(folder / "lesions.npy", rng.integers(0, FULL + 1, (count, map_size(size), map_size(size)), np.uint8))
-    write_csv(folder / "index.csv", pd.DataFrame({"image_id": [f"p{n}" for n in range(count)], "label": labels}))
+    names = [f"p{n}" for n in range(count)]
+    table = pd.DataFrame({"image_id": names, "label": labels, "background": backgrounds or [""] * count})
+    write_csv(folder / "index.csv", table)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

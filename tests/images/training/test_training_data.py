@@ -18,8 +18,9 @@ def data(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", pixels)
     np.save(tmp_path / "lesions.npy", np.zeros((6, 2, 2), np.uint8))
-    save_phantom_slices(tmp_path / "phantoms", 8, ["glioma", "no_tumor", "pituitary"])
-    save_array(tmp_path / "phantoms/images.npy", np.full((3, 8, 8), 7, np.uint8))
+    labels, backgrounds = ["glioma", "no_tumor", "pituitary", "glioma", "glioma"], ["", "", "", "i1", "i2"]
+    save_phantom_slices(tmp_path / "phantoms", 8, labels, backgrounds)
+    save_array(tmp_path / "phantoms/images.npy", np.repeat([7, 7, 7, 8, 9], 64).reshape(5, 8, 8).astype(np.uint8))
     write_csv(tmp_path / "index.csv", pd.DataFrame({"image_id": names, "label": ["glioma", "pituitary"] * 3}))
     splits = ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     write_csv(tmp_path / "splits.csv", pd.DataFrame({"image_id": names, "split": splits}))
@@ -28,10 +29,16 @@ def data(tmp_path):
 
 def test_phantoms_of_classes_that_the_study_lacks_are_left_out(data):
     resident = data.resident_at(4)
-    assert resident.phantom_rows.tolist() == [6, 7]
-    assert resident.labels[resident.phantom_rows].tolist() == [0, 1]
+    assert resident.phantom_rows.tolist() == [6, 7, 8]
+    assert resident.labels[resident.phantom_rows].tolist() == [0, 1, 0]
     batch = resident.batch(np.array([7, 0]))
     assert batch.shape == (2, 3, 4, 4) and (batch[0] == 7 / 255).all()
+
+
+def test_lesions_are_trained_on_only_in_training_images(data):
+    """Pasted into a validation or test image, they would show the network that image."""
+    assert sorted(set(data.phantoms.images[:, 0, 0])) == [7, 8]  # not 9, which was pasted into a validation image
+    assert data.phantoms.labels.tolist() == [0, 1, 0] and len(data.phantoms.lesions) == 3
 
 
 def test_each_size_is_computed_once(data, monkeypatch):
