@@ -222,7 +222,7 @@ def test_overlay_covers_only_hot_pixels():
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_outline_is_a_line_on_the_lesions_edge_within_a_white_rim(channels):
+def test_outline_is_a_line_on_the_lesions_edge_within_a_dark_rim(channels):
     lesion = np.full((40, 48), 0.49, np.float32)
     lesion[10:20, 15:30] = 0.5
     image = np.full((40, 48, channels), 100, np.uint8)
@@ -230,7 +230,7 @@ def test_outline_is_a_line_on_the_lesions_edge_within_a_white_rim(channels):
     edge = np.zeros((40, 48), bool)
     edge[10:20, 15:30] = True
     edge[11:19, 16:29] = False
-    assert LINE == (255, 0, 255, 255) and RIM == (255, 255, 255, 255)
+    assert LINE == (240, 228, 66, 255) and RIM == (0, 0, 0, 255)
     assert (drawn[edge] == LINE[:channels]).all()
     for across, (first, last) in ((drawn[:, 22], (10, 19)), (drawn[15], (15, 29))):
         assert (across[[first - 1, first + 1, last - 1, last + 1]] == RIM[:channels]).all()

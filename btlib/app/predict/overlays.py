@@ -6,9 +6,8 @@ from matplotlib.colors import to_rgba
 
 from btlib.core.metrics.outlines import OUTLINED
 from btlib.report.figures import overlays as figures
-from btlib.report.figures.style import LESION, WHITE
 
-LINE, RIM = (tuple(round(255 * part) for part in to_rgba(color)) for color in (LESION, WHITE))  # of an outline
+RIM, LINE = (tuple(round(255 * part) for part in to_rgba(stroke["color"])) for stroke in figures.FOUND_LINE)
 SIDE = 512  # pixels of the longer side for each pixel of the line's width
 
 
@@ -23,7 +22,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def outlined(picture: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-    """A copy of the picture with the lesion's outline, a line within a white rim, as in the figures.
+    """A copy of the picture with the lesion's outline, a line within a rim, coloured as in the figures.
 
     The line runs along the outermost pixels of the lesion, and around its holes.
 

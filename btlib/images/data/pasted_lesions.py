@@ -30,9 +30,9 @@ from btlib.phantom.training_slices import SHOW_EDEMA
 
 LESIONS = 480  # different ones; in as many images as it takes
 KINDS = (*GRADES, *GRADES, "meningioma", "pituitary")  # of these lesions, in turn: gliomas may be anywhere in the brain
-CONTROLS = 0.15  # share of the pasted patches that are no lesion
+CONTROLS = 0.3  # share of the pasted patches that are no lesion
 SECOND = 0.4  # share of the outlined tumours that get a second lesion
-FAINTEST = 0.3  # of a phantom lesion's difference from the brain, drawn up to 1
+FAINTEST = 0.5  # of a phantom lesion's difference from the brain, drawn up to 1
 SMALLEST = 0.25  # of a cell of the lesion map: less than that is not seen
 
 
