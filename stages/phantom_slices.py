@@ -13,7 +13,8 @@ from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import load_params
 from btlib.images.data.pasted_lesions import pasted_lesions
-from btlib.images.data.phantom_slices import NO_BACKGROUND, phantom_slices, write_slices
+from btlib.images.data.phantom_slices import phantom_slices, write_slices
+from btlib.images.data.preprocessing import NO_BACKGROUND
 from btlib.phantom.atlas import load_atlas
 
 

@@ -11,12 +11,11 @@ import pandas as pd
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.workers import in_parallel
 from btlib.images.data.lesion_maps import lesion_map, map_size
-from btlib.images.data.preprocessing import GrayLevels, preprocess
+from btlib.images.data.preprocessing import NO_BACKGROUND, GrayLevels, preprocess
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.training_slices import training_slices
 
 COLUMNS = ("image_id", "label", "modality", "subject", "background")
-NO_BACKGROUND = ""  # not pasted into an image
 
 
 class Slice(NamedTuple):

@@ -13,6 +13,7 @@ from btlib.core.runtime.artifacts import read_array, read_csv
 from btlib.core.runtime.errors import InputError
 from btlib.images.data.lesion_maps import map_size
 
+NO_BACKGROUND = ""  # in the index of phantom slices: not pasted into an image
 AIR = 10  # grey level up to which a pixel is not part of the head
 
 

@@ -11,8 +11,7 @@ from btlib.core.training.curves import live_curves
 from btlib.core.training.resume import ResumeState, run_hash
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.lesion_maps import shrink_maps
-from btlib.images.data.phantom_slices import NO_BACKGROUND
-from btlib.images.data.preprocessing import load_lesions, load_processed, shrink
+from btlib.images.data.preprocessing import NO_BACKGROUND, load_lesions, load_processed, shrink
 from btlib.images.data.resident import Phantoms, ResidentImages
 from btlib.images.data.splits import rows_of
 from btlib.images.nets.classifier import Classifier

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from btlib.app.predict.overlays import LINE, RIM
 from btlib.app.serve.pictures import MAX_SIDE, pictures
 from tests.images.data.samples import picture
 
@@ -54,5 +55,5 @@ def test_outline_is_transparent_elsewhere_and_thin_on_any_picture(shape, shown):
     column = drawn[:, shown[1] // 2]
     edge = np.flatnonzero(column[5:, 3]) + 5  # without the line along the picture's border
     assert abs(edge.mean() - shown[0] / 2) < 2 and len(edge) == 5
-    assert (column[edge[1:4]] == (255, 0, 255, 255)).all() and (column[edge[[0, 4]]] == 255).all()
+    assert (column[edge[1:4]] == LINE).all() and (column[edge[[0, 4]]] == RIM).all()
     assert (drawn[shown[0] // 2 + 10 :] == 0).all()

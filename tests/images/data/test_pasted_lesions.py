@@ -44,7 +44,7 @@ def test_images_without_a_tumor_get_lesions_where_the_map_says(made):
     images, _, slices, _ = made
     healthy = [one for one in slices if row(one) < HEALTHY]
     tumors = [one for one in healthy if one.label != "no_tumor"]
-    assert len(tumors) > 0.7 * PER_IMAGE * HEALTHY
+    assert len(tumors) > 0.5 * PER_IMAGE * HEALTHY
     assert {one.label for one in tumors} == {"glioma", "meningioma", "pituitary"}
     assert len({one.subject for one in tumors}) > 0.8 * len(tumors)  # varied
     changes = []

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from btlib.images.data.lesion_maps import FULL, lesion_map
-from btlib.images.data.phantom_slices import NO_BACKGROUND, phantom_slices, write_slices
-from btlib.images.data.preprocessing import Clahe, GrayLevels, load_lesions, load_processed, preprocess
+from btlib.images.data.phantom_slices import phantom_slices, write_slices
+from btlib.images.data.preprocessing import NO_BACKGROUND, Clahe, GrayLevels, load_lesions, load_processed, preprocess
 from btlib.phantom.atlas import load_atlas
 from btlib.phantom.training_slices import training_slices
 
