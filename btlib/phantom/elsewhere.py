@@ -24,7 +24,7 @@ from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.dataset import write_image
 from btlib.phantom.slices import AXES, SMALLEST_LESION, Slice, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tissues import INDEX, Mixture
+from btlib.phantom.tissues import INDEX, LESION, Mixture
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels, sample_tumor
 
 COLUMNS = ("path", "patient", "mask_path")
@@ -33,7 +33,6 @@ SLICES = 3  # per patient with tumour, and as many without
 MODALITY_SHARES = (0.15, 0.30, 0.25, 0.30)  # of MODALITIES; in the main set 88 % are T1 post-contrast
 FIELDS = {"wide": (270.0, 310.0), "padded": (215.0, 240.0), "tight": (168.0, 182.0)}  # mm; in the main set 178 to 275
 PADDING = (0.07, 0.11)  # share of the width without data on either side of a padded image
-LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 BRAIN = [INDEX[name] for name in ("gm", "wm")]
 GAP = 4.0  # mm between slices without tumour
 MIN_BRAIN = 3000.0  # mm² of grey and white matter in a slice without tumour

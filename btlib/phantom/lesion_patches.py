@@ -8,12 +8,11 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrasts import sample_table
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tissues import INDEX
+from btlib.phantom.tissues import INDEX, LESION
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 SIDE = 96  # pixels of a patch
 HEAD_WIDTH = 170.0  # mm: the diameter of a circle with the area of an axial slice through the phantom's mean head
-LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 BRAIN = [INDEX[name] for name in ("gm", "wm", "csf")]
 
 
@@ -64,6 +63,11 @@ def lesion_patch(seed: int, label: str, number: int, modality: str, atlas: Atlas
         share=side / HEAD_WIDTH,
         label=label,
     )
+
+
+def control(patch: LesionPatch) -> LesionPatch:
+    """The patch with the brain's brightness, to measure the effect of pasting. Its label keeps site and draws."""
+    return replace(patch, difference=np.zeros_like(patch.difference))
 
 
 def _axes(rng: np.random.Generator, subject: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -23,6 +23,8 @@ TISSUES = (
     "enhancing",
 )
 INDEX = {name: i for i, name in enumerate(TISSUES)}
+LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
+OUTSIDE_BRAIN = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
 
 
 def ramp(distance: np.ndarray, width: float = 1.0) -> np.ndarray:

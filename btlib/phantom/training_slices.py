@@ -20,7 +20,7 @@ from btlib.phantom.contrasts import MODALITIES, sample_table
 from btlib.phantom.gliomas import GRADES
 from btlib.phantom.slices import PLANES, SMALLEST_LESION, VARIED, acquire, plane_points, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tissues import INDEX, TISSUES, Mixture
+from btlib.phantom.tissues import INDEX, LESION, OUTSIDE_BRAIN, TISSUES, Mixture
 from btlib.phantom.tumors import LABELS, LESION_LABELS, lesion_labels, pick, white_matter_sites
 
 CUTS = 4  # per subject
@@ -39,11 +39,9 @@ MULTIFOCAL = 0.15  # share of the gliomas with further lesions
 TIGHT = 0.35  # share of the cuts with a narrow field of view
 SMALLEST_HEAD = 0.1  # share of the image
 SMALLEST_BRAIN = 0.03  # without skull
-OUTSIDE = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
 FATTY = [INDEX[name] for name in ("fat", "marrow", "skin")]
-LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
 HEALTHY = [INDEX[name] for name in ("gm", "wm")]
-AROUND = [index for index in OUTSIDE if index != INDEX["air"]]
+AROUND = [index for index in OUTSIDE_BRAIN if index != INDEX["air"]]
 # Contrasts that show oedema as bright as the tumour; on the others an outline follows the tumour alone.
 SHOW_EDEMA = ("t2", "flair")
 # Span of the heads along each plane's normal, mm of the subject, where cuts far from the lesion lie.
@@ -156,7 +154,7 @@ def _lesion(mixture: Mixture, modality: str) -> tuple[np.ndarray, bool]:
 
 def _stripped(mixture: Mixture) -> Mixture:
     """The brain alone: points that are mostly outside it are air."""
-    inside = mixture.fractions[:, OUTSIDE].sum(axis=1) < 0.5
+    inside = mixture.fractions[:, OUTSIDE_BRAIN].sum(axis=1) < 0.5
     bare = Mixture(len(inside))
     bare.fractions[inside] = mixture.fractions[inside]
     return bare

@@ -11,7 +11,7 @@ from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.scanners import Scanner, sample_scanner
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tissues import INDEX
+from btlib.phantom.tissues import LESION, OUTSIDE_BRAIN
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
@@ -19,8 +19,6 @@ CELL = 8.0  # mm, spacing of the coarse search for the brain
 IN_PLANE = 0.5  # mm, standard deviation of the blur within an axial slice
 BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
 GRAIN, GRAIN_SIZE = 0.12, 8.0  # amplitude and correlation length in mm of intensity variations in lesions
-LESION = [INDEX[name] for name in ("edema", "necrosis", "tumor", "enhancing")]
-NOT_BRAIN = [INDEX[name] for name in ("air", "skin", "fat", "muscle", "mucosa", "bone", "marrow", "vitreous")]
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def _strip(
     """Brain mask [X, Y, Z] bool like that of a skull-stripping tool: one solid piece, inaccurate by a few mm."""
     wobble = subject.atlas.noise(points, 15.0, subject.texture)
     brain = np.zeros(depth.shape, bool)
-    brain.flat[near] = (depth.flat[near] + 2.5 + 2 * wobble < 0) & (fractions[:, NOT_BRAIN].sum(1) < 0.5)
+    brain.flat[near] = (depth.flat[near] + 2.5 + 2 * wobble < 0) & (fractions[:, OUTSIDE_BRAIN].sum(1) < 0.5)
     return ~_largest_piece(~_largest_piece(ndimage.binary_opening(brain)))
 
 

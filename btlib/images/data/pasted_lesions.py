@@ -9,10 +9,12 @@ brightness of the brain alone: an edge of pasting is no lesion.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from btlib.core.runtime.artifacts import read_array
 from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
@@ -25,7 +27,7 @@ from btlib.images.data.tumor_or_none import NONE
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
-from btlib.phantom.lesion_patches import LesionPatch, lesion_patch
+from btlib.phantom.lesion_patches import LesionPatch, control, lesion_patch
 from btlib.phantom.training_slices import SHOW_EDEMA
 
 LESIONS = 480  # different ones; in as many images as it takes
@@ -36,6 +38,17 @@ FAINTEST = 0.5  # of a phantom lesion's difference from the brain, drawn up to 1
 SMALLEST = 0.25  # of a cell of the lesion map: less than that is not seen
 
 
+class Wanted(NamedTuple):
+    """An image to make: its background, which version of that it is, the number of the lesion; `empty` is a control."""
+
+    row: int
+    image_id: str
+    label: str
+    version: int
+    lesion: int
+    empty: bool
+
+
 def pasted_lesions(processed: Path, per_image: int, seed: int, atlas: Atlas) -> Iterator[Slice]:
     """`per_image` versions of each image without a tumour, and a share of the outlined tumours with a second lesion.
 
@@ -44,28 +57,28 @@ def pasted_lesions(processed: Path, per_image: int, seed: int, atlas: Atlas) -> 
     Args:
         processed: folder of stage preprocess_images.
     """
-    images, index = load_processed(processed)
-    wanted = _wanted(index, load_lesions(processed, images), per_image, seed)
-    tasks = [list(rows.itertuples(index=False)) for _, rows in wanted.groupby("lesion")]
+    if not per_image:
+        return
+    by_lesion = attrgetter("lesion")
+    tasks = [list(alike) for _, alike in groupby(sorted(_wanted(processed, per_image, seed), key=by_lesion), by_lesion)]
     draw = partial(_with_lesion, processed, seed, atlas)
     for made in in_parallel(draw, tasks, "pasted lesions", "lesion", batch=1):
         yield from made
 
 
-def _wanted(index: pd.DataFrame, lesions: np.ndarray, per_image: int, seed: int) -> pd.DataFrame:
-    """The images to make: row, image_id and label of the background, its how manieth, number of the lesion, control."""
-    drawn = []
+def _wanted(processed: Path, per_image: int, seed: int) -> Iterator[Wanted]:
+    images, index = load_processed(processed)
+    lesions = load_lesions(processed, images)
     for row, (image_id, label) in enumerate(zip(index["image_id"], index["label"], strict=True)):
         rng = keyed_rng(seed, "pasted lesions", image_id)
         outlined = label != NONE and lesions[row].any() and lesions[row, 0, 0] != UNKNOWN
-        second = per_image > 0 and outlined and rng.random() < SECOND
-        for number in range(per_image if label == NONE else int(second)):
-            control = label == NONE and rng.random() < CONTROLS
-            drawn.append((row, image_id, label, number, int(rng.integers(LESIONS)), control))
-    return pd.DataFrame(drawn, columns=["row", "image_id", "label", "number", "lesion", "control"])
+        second = outlined and rng.random() < SECOND
+        for version in range(per_image if label == NONE else int(second)):
+            empty = label == NONE and rng.random() < CONTROLS
+            yield Wanted(row, image_id, label, version, int(rng.integers(LESIONS)), empty)
 
 
-def _with_lesion(processed: Path, seed: int, atlas: Atlas, wanted: list[tuple]) -> list[Slice]:
+def _with_lesion(processed: Path, seed: int, atlas: Atlas, wanted: list[Wanted]) -> list[Slice]:
     """The images that get the same lesion."""
     images, lesions = read_array(processed / "images.npy"), read_array(processed / "lesions.npy")
     subject = wanted[0].lesion
@@ -73,10 +86,10 @@ def _with_lesion(processed: Path, seed: int, atlas: Atlas, wanted: list[tuple]) 
     patch = _patch(keyed_seed(seed, "pasted lesions"), kind, subject, modality, atlas)
     made = []
     for w in wanted:
-        rng = keyed_rng(seed, "pasted lesions", w.image_id, w.number, "site")
+        rng = keyed_rng(seed, "pasted lesions", w.image_id, w.version, "site")
         shown = replace(patch, difference=patch.difference * rng.uniform(FAINTEST, 1))
-        image, lesion, label = _pasted(images[w.row], lesions[w.row], w.label, shown, w.control, rng)
-        if label != NONE or (w.control and (image != images[w.row]).any()):
+        image, lesion, label = _pasted(images[w.row], lesions[w.row], w.label, shown, w.empty, rng)
+        if label != NONE or (w.empty and (image != images[w.row]).any()):
             made.append(Slice(image[..., 0], lesion, label, modality, subject, w.image_id))
     return made
 
@@ -89,16 +102,14 @@ def _patch(seed: int, kind: str, number: int, modality: str, atlas: Atlas) -> Le
 
 
 def _pasted(
-    image: np.ndarray, known: np.ndarray, label: str, patch: LesionPatch, control: bool, rng: np.random.Generator
+    image: np.ndarray, known: np.ndarray, label: str, patch: LesionPatch, empty: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Image [S, S, 3], lesion map, and the class that the image now shows; those of the image itself were `known`."""
-    if control:
-        patch = replace(patch, difference=np.zeros_like(patch.difference), mask=np.zeros_like(patch.mask))
     second = label != NONE
     if second:
         patch = replace(patch, label="glioma")  # whose sites are anywhere in the brain
-    image, mask = paste_lesion(image, patch, rng)
-    lesion = lesion_map(mask, len(image))
+    image, mask = paste_lesion(image, control(patch) if empty else patch, rng)
+    lesion = lesion_map(np.zeros_like(mask) if empty else mask, len(image))
     if second:
         return image, np.maximum(lesion, known), label
     return image, lesion, patch.label if lesion.max() >= SMALLEST * FULL else NONE

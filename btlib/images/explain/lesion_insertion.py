@@ -1,7 +1,6 @@
 """Phantom lesions inserted into images without a tumour, and a control for the effect of insertion itself."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.images.data.lesion_paste import paste_lesion
 from btlib.phantom.atlas import Atlas
-from btlib.phantom.lesion_patches import LesionPatch, lesion_patch
+from btlib.phantom.lesion_patches import LesionPatch, control, lesion_patch
 
 TUMORS = ("glioma", "meningioma", "pituitary")
 CONTROL = "control"
@@ -30,11 +29,6 @@ def sample_lesions(seed: int, classes: Sequence[str], count: int, atlas: Atlas) 
     if "glioma" in lesions:
         lesions = {CONTROL: [control(patch) for patch in lesions["glioma"]]} | lesions
     return lesions
-
-
-def control(patch: LesionPatch) -> LesionPatch:
-    """The patch with the brain's brightness, to measure the effect of pasting. Its label keeps site and draws."""
-    return replace(patch, difference=np.zeros_like(patch.difference))
 
 
 def insert_lesions(images: np.ndarray, lesions: Sequence[LesionPatch], seed: int, rows: Sequence[int]) -> np.ndarray:

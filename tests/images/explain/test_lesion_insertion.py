@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from btlib.images.explain.lesion_insertion import control, insert_lesions, sample_lesions
+from btlib.images.explain.lesion_insertion import insert_lesions, sample_lesions
 from btlib.phantom.atlas import load_atlas
-from btlib.phantom.lesion_patches import LesionPatch, lesion_patch
+from btlib.phantom.lesion_patches import LesionPatch, control, lesion_patch
 
 DISC = np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 31
 
