@@ -39,6 +39,7 @@ class Tumor:
     tail: float  # reach of a dural tail
     cleft: float  # opacity of the rim of fluid between tumour and brain
     core: float = 1.0  # opacity of the interior: 1 is necrosis, less is a fluid-rich matrix
+    infiltration: float = 0.12  # of grey matter by oedema: 0 none, 1 as of white matter
 
     @property
     def center(self) -> np.ndarray:
@@ -145,7 +146,7 @@ def _edema(tumor: Tumor, distance: np.ndarray, where: np.ndarray, brain: np.ndar
     # Fluid spreads along white matter and stops at the cortex: the fingers of vasogenic oedema.
     spread = np.clip(1 - distance / tumor.edema, 0, 1)
     fingers = np.clip(spread * 1.6 + 0.25 * noise(where, 9.0), 0, 1) * (spread > 0)
-    return fingers * np.clip(0.95 * brain[:, 1] + 0.12 * brain[:, 0], 0, 1)
+    return fingers * np.clip(0.95 * brain[:, 1] + tumor.infiltration * brain[:, 0], 0, 1)
 
 
 def _dural_tail(tumor: Tumor, where: np.ndarray, depth: np.ndarray) -> np.ndarray:

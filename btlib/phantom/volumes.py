@@ -16,9 +16,27 @@ from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
 CELL = 8.0  # mm, spacing of the coarse search for the brain
-IN_PLANE = 0.5  # mm, standard deviation of the blur within an axial slice
 BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
-GRAIN, GRAIN_SIZE = 0.12, 8.0  # amplitude and correlation length in mm of intensity variations in lesions
+GRAY = 100.0  # level that a gamma leaves as it is
+MOST = np.iinfo(np.int16).max
+
+
+@dataclass(frozen=True)
+class Stripping:
+    """How the skull was removed: `margin` mm inside the dura (less than 0: outside), inaccurate by `wobble` mm; with
+    leftovers, bone and scalp within the margin remain."""
+
+    margin: float
+    wobble: float
+    leftovers: bool = False
+
+    @property
+    def farthest(self) -> float:
+        """Distance in mm from the dura that may still be kept."""
+        return max(-1.0, 3 * self.wobble - self.margin) if self.leftovers else -1.0
+
+
+USUAL = Stripping(margin=2.5, wobble=2.0)
 
 
 @dataclass(frozen=True)
@@ -40,16 +58,22 @@ def make_volumes(seed: int, grade: str, number: int, spacing: float, atlas: Atla
     """Draws patient `number` with a glioma of the given grade, scanned with voxels of `spacing` mm."""
     subject = sample_subject(seed, grade, number, atlas)
     rng = keyed_rng(seed, "phantom scan", number)
+    return scan(rng, subject, sample_scanner(rng, seed), spacing)
+
+
+def scan(
+    rng: np.random.Generator, subject: Subject, scanner: Scanner, spacing: float, stripping: Stripping = USUAL
+) -> Volumes:
+    """Scans a subject with voxels of `spacing` mm."""
     shape, affine = voxel_grid(spacing)
     depth = _brain_depth(subject, shape, affine)
-    near = np.flatnonzero(depth < -1)
+    near = np.flatnonzero(depth < stripping.farthest)
     points = np.stack(np.unravel_index(near, shape), -1) @ affine[:3, :3] + affine[:3, 3]
     mixture = subject.tissues(points)
-    brain = _strip(subject, points, mixture.fractions, depth, near)
-    scanner = sample_scanner(rng, seed)
+    brain = _strip(subject, points, mixture.fractions, depth, near, stripping)
     ideal = np.zeros((len(scanner.tables), *shape), np.float32)
     signal = scanner.tables @ mixture.fractions.T
-    ideal.reshape(len(ideal), -1)[:, near] = signal * _grain(rng, subject, points, mixture.fractions)
+    ideal.reshape(len(ideal), -1)[:, near] = signal * _grain(rng, subject, scanner, points, mixture.fractions)
     seg = np.zeros(shape, np.uint8)
     seg.flat[near] = np.array(list(BRATS_LABELS.values()), np.uint8)[lesion_labels(mixture)]
     return Volumes(_scan(rng, scanner, ideal, brain, spacing), np.where(brain, seg, 0), affine)
@@ -73,12 +97,20 @@ def _brain_depth(subject: Subject, shape: tuple[int, int, int], affine: np.ndarr
 
 
 def _strip(
-    subject: Subject, points: np.ndarray, fractions: np.ndarray, depth: np.ndarray, near: np.ndarray
+    subject: Subject,
+    points: np.ndarray,
+    fractions: np.ndarray,
+    depth: np.ndarray,
+    near: np.ndarray,
+    stripping: Stripping,
 ) -> np.ndarray:
     """Brain mask [X, Y, Z] bool like that of a skull-stripping tool: one solid piece, inaccurate by a few mm."""
     wobble = subject.atlas.noise(points, 15.0, subject.texture)
     brain = np.zeros(depth.shape, bool)
-    brain.flat[near] = (depth.flat[near] + 2.5 + 2 * wobble < 0) & (fractions[:, OUTSIDE_BRAIN].sum(1) < 0.5)
+    kept = depth.flat[near] + stripping.margin + stripping.wobble * wobble < 0
+    if not stripping.leftovers:
+        kept &= fractions[:, OUTSIDE_BRAIN].sum(1) < 0.5
+    brain.flat[near] = kept
     return ~_largest_piece(~_largest_piece(ndimage.binary_opening(brain)))
 
 
@@ -87,15 +119,18 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray:
     return pieces == 1 + np.argmax(np.bincount(pieces.flat)[1:])
 
 
-def _grain(rng: np.random.Generator, subject: Subject, points: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+def _grain(
+    rng: np.random.Generator, subject: Subject, scanner: Scanner, points: np.ndarray, fractions: np.ndarray
+) -> np.ndarray:
     """Factor [4, N] about 1 for intensity variations within lesions, independent in each modality."""
     share = fractions[:, LESION].sum(1)
     lesion = np.flatnonzero(share)
     grain = np.ones((len(MODALITIES), len(points)), np.float32)
     for row in grain:
-        offset = rng.uniform(0, LATTICE, 3)
-        row[lesion] += GRAIN * share[lesion] * subject.atlas.noise(points[lesion], GRAIN_SIZE, offset)
-    return grain
+        for amplitude, size in scanner.grain:
+            offset = rng.uniform(0, LATTICE, 3)
+            row[lesion] += amplitude * share[lesion] * subject.atlas.noise(points[lesion], size, offset)
+    return np.maximum(grain, 0.2)
 
 
 def _scan(
@@ -105,10 +140,12 @@ def _scan(
     images = np.zeros(ideal.shape, np.int16)
     inside = np.flatnonzero(brain)
     place = np.stack(np.unravel_index(inside, brain.shape), -1) / (np.array(brain.shape) - 1) * 2 - 1  # −1..1
-    for image, signal, thickness, gain in zip(images, ideal, scanner.thickness, scanner.gain, strict=True):
-        blurred = ndimage.gaussian_filter(signal, np.array((IN_PLANE, IN_PLANE, thickness)) / spacing)
-        seen = blurred.flat[inside] * _shading(rng, place, scanner.shading)
-        image.flat[inside] = np.maximum(np.rint(gain * rician(rng, seen, scanner.noise)), 1)
+    physics = (scanner.blur / spacing, scanner.shift / spacing, scanner.gamma, scanner.gain)
+    for image, signal, blur, shift, gamma, gain in zip(images, ideal, *physics, strict=True):
+        moved = ndimage.shift(signal, shift, order=1) if shift.any() else signal
+        seen = ndimage.gaussian_filter(moved, blur).flat[inside] * _shading(rng, place, scanner.shading)
+        noisy = rician(rng, seen, scanner.noise)
+        image.flat[inside] = np.clip(np.rint(gain * (noisy if gamma == 1 else GRAY * (noisy / GRAY) ** gamma)), 1, MOST)
     return images
 
 

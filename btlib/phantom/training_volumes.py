@@ -1,0 +1,116 @@
+"""Phantom volumes to train on: gliomas, grey levels and scans varied as widely as their meaning allows.
+
+A network that has seen only the demo's phantoms takes their regularities for the rules of the world: one grey level
+for every oedema, lesions without texture. Here every case and modality draws its own, in the spirit of Billot et al.
+2023 ("SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without retraining"), but within what
+the modality means: fluid stays dark on T1 and FLAIR, and only enhancing tissue gains from T1 to T1ce.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
+from btlib.phantom.atlas import Atlas
+from btlib.phantom.contrasts import MODALITIES, intensities
+from btlib.phantom.gliomas import GRADES
+from btlib.phantom.scanners import Scanner
+from btlib.phantom.subject import Subject, sample_subject
+from btlib.phantom.tissues import INDEX, TISSUES
+from btlib.phantom.varied_gliomas import between, sample_varied_glioma
+from btlib.phantom.volumes import USUAL, Stripping, Volumes, scan
+
+# Widest grey levels of lesions in T1, T1ce, T2 and FLAIR, in the units of `contrasts`. Those of real cases of BraTS
+# lie within, measured relative to grey and white matter.
+WIDEST = {
+    "edema": ((58, 100), (58, 100), (115, 205), (122, 235)),
+    "tumor": ((52, 95), (52, 95), (115, 205), (115, 235)),
+    "necrosis": ((35, 90), (38, 100), (120, 265), (45, 240)),
+    "enhancing": ((58, 100), (125, 215), (115, 205), (108, 265)),
+}
+USUAL_SPREAD = 0.06  # of the grey levels, relative
+BLOODY = 0.1  # share with haemorrhage: a bright core on T1
+BLOOD_T1 = (105, 160)
+LEFTOVERS = 0.25  # share with remains of skull and scalp
+OTHER_PLANE = 0.3  # share of the modalities that were not acquired in axial slices
+
+
+def training_volumes(seed: int, number: int, spacing: float, variety: float, atlas: Atlas) -> Volumes:
+    """Case `number`, the grades in turn; none is in the demo's set, whatever its seed.
+
+    Args:
+        spacing: of the voxels, mm.
+        variety: 0 (about as in the demo) to 1 (the widest).
+    """
+    rng = keyed_rng(seed, "training volumes", number)
+    subject = varied_subject(seed, number, variety, atlas)
+    return scan(rng, subject, _scanner(rng, variety), spacing, _stripping(rng, variety))
+
+
+def training_grade(number: int) -> str:
+    return GRADES[number % len(GRADES)]
+
+
+def varied_subject(seed: int, number: int, variety: float, atlas: Atlas) -> Subject:
+    """The subject of case `number`."""
+    subject = sample_subject(keyed_seed(seed, "training volumes"), training_grade(number), number, atlas)
+    rng = keyed_rng(seed, "training glioma", number)
+    tumor = sample_varied_glioma(rng, subject.label, variety, atlas)
+    return replace(subject, tumor=tumor, focus=subject.warp.from_atlas(tumor.center[None])[0])
+
+
+def _scanner(rng: np.random.Generator, variety: float) -> Scanner:
+    count = len(MODALITIES)
+    shift = rng.normal(0, 0.6 * variety, (count, 3))
+    shift[MODALITIES.index("t1ce")] = 0  # the others are registered to it
+    return Scanner(
+        tables=_tables(rng, variety),
+        blur=_blur(rng, variety),
+        shading=between(rng, variety, (0.02, 0.1), (0.02, 0.2)),
+        noise=between(rng, variety, (1.5, 5), (0.5, 5)),
+        gain=np.exp(rng.uniform(0.4, 2.4, count)),
+        gamma=np.exp(rng.normal(0, 0.2 * variety, count)),
+        shift=shift,
+        grain=tuple((between(rng, variety, (0.05, 0.12), (0.0, 0.25)), size) for size in (20.0, 8.0, 4.0)),
+    )
+
+
+def _tables(rng: np.random.Generator, variety: float) -> np.ndarray:
+    """Intensity of each tissue in each modality [M, T]."""
+    spread = USUAL_SPREAD + 0.07 * variety
+    shared = rng.normal(0, 1, len(TISSUES))  # T1 and T1ce are one sequence, before and after gadolinium
+    bright = rng.random(len(WIDEST))
+    tables = []
+    for number, modality in enumerate(MODALITIES):
+        sequence = modality.startswith("t1")
+        table = intensities(modality)
+        gray, white = table[[INDEX["gm"], INDEX["wm"]]]
+        table *= np.exp(spread * (shared if sequence else rng.normal(0, 1, len(TISSUES)))).astype(np.float32)
+        contrast = between(rng, variety, (0.85, 1.45), (0.4, 1.7))
+        table[INDEX["gm"]] = table[INDEX["wm"]] * (1 + contrast * (gray / white - 1))
+        for place, (tissue, ranges) in enumerate(WIDEST.items()):
+            low, high = ranges[number]
+            share = bright[place] if sequence and tissue != "enhancing" else rng.random()
+            wide = (low + share * (high - low)) * table[INDEX["wm"]] / white
+            table[INDEX[tissue]] += variety * (wide - table[INDEX[tissue]])
+        tables.append(table)
+    if rng.random() < BLOODY * variety:
+        tables[0][INDEX["necrosis"]] = tables[1][INDEX["necrosis"]] = rng.uniform(*BLOOD_T1)
+    return np.stack(tables)
+
+
+def _blur(rng: np.random.Generator, variety: float) -> np.ndarray:
+    """Standard deviation [M, 3] in mm along each axis: thick slices, mostly axial."""
+    blur = between(rng, variety, (0.5, 0.5), (0.3, 0.9), (len(MODALITIES), 3))
+    for row in blur:
+        axis = rng.integers(3) if rng.random() < OTHER_PLANE * variety else 2
+        row[axis] = between(rng, variety, (0.4, 2.0), (0.3, 2.6))
+    return blur
+
+
+def _stripping(rng: np.random.Generator, variety: float) -> Stripping:
+    return Stripping(
+        margin=between(rng, variety, (USUAL.margin, USUAL.margin), (-0.5, 4.0)),
+        wobble=between(rng, variety, (USUAL.wobble, USUAL.wobble), (0.5, 3.5)),
+        leftovers=rng.random() < LEFTOVERS * variety,
+    )
