@@ -1,6 +1,6 @@
 """Stage ablate_joint: trains the joint network and its arms over several seeds, and predicts the test cases with each.
 
-Reads data/recipes/joint.json, data/volumes/normalized/ and data/volumes/splits.csv.
+Reads data/recipes/joint.json, data/volumes/normalized/, data/volumes/splits.csv and data/volumes/phantom_cases/.
 Writes data/ablations/joint/: cases.csv (every arm, seed and test case), runs.csv (with the reason where one failed),
 history.csv, modalities.csv (each choice of modalities, with and without modality dropout in training), and of the full
 network voxel_errors.csv and grade_uncertainty.csv (one pass, MC dropout, the seeds as an ensemble). Dice is on the
@@ -31,11 +31,11 @@ from btlib.volumes.training.study import JointStudy
 HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_grade_loss", "val_accuracy"]
 
 
-def main(recipes: Path, normalized: Path, splits: Path, out: Path) -> None:
+def main(recipes: Path, normalized: Path, splits: Path, phantoms: Path, out: Path) -> None:
     p = load_params("seed", "joint.size", "joint.precision", "joint.mc_samples")
     table = read_table(recipes)
     fabric = make_fabric(1, p.joint.precision)
-    study = JointStudy(table.arms, VolumeData(normalized, splits, fabric), p.joint.size, fabric)
+    study = JointStudy(table.arms, VolumeData(normalized, splits, phantoms, fabric), p.joint.size, fabric)
     index = load_index(normalized)
     cases = [load_case(normalized, name) for name in cases_of(splits, index, "test")]  # faults show before training
     runs = list(study.train(table.seeds))

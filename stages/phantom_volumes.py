@@ -14,7 +14,7 @@ from btlib.phantom.volume_set import write_volume_set
 
 
 def main(out: Path) -> None:
-    p = load_params("seed", "volumes.source", "volumes.phantom")
+    p = load_params("seed", "volumes.source", "volumes.phantom.cases", "volumes.phantom.spacing")
     if p.volumes.source != "phantom":
         with atomic_path(out) as folder:
             folder.mkdir()

@@ -11,14 +11,29 @@ from btlib.core.runtime.artifacts import write_csv, write_json
 from btlib.core.runtime.stage import run
 from btlib.core.settings.params import load_params
 from btlib.volumes.data.manifest import read_manifest
-from btlib.volumes.data.splits import grade_counts, split_cases
+from btlib.volumes.data.splits import Fold, grade_counts, split_cases
 
 
 def main(manifest: Path, out: Path, metrics: Path) -> None:
-    p = load_params("seed", "volumes.held_out", "joint.segmentation", "joint.grading")
+    p = load_params(
+        "seed",
+        "volumes.held_out",
+        "volumes.folds",
+        "volumes.fold",
+        "volumes.phantom.share",
+        "joint.segmentation",
+        "joint.grading",
+    )
     cases = read_manifest(manifest)
-    tasks = {"segments": p.joint.segmentation, "grades": p.joint.grading != "none"}
-    cases["split"] = split_cases(cases, p.volumes.held_out, p.seed, **tasks)
+    cases["split"] = split_cases(
+        cases,
+        p.volumes.held_out,
+        p.seed,
+        segments=p.joint.segmentation,
+        grades=p.joint.grading != "none",
+        fold=Fold(p.volumes.fold, p.volumes.folds),
+        phantoms=p.volumes.phantom.share > 0,
+    )
     counts = grade_counts(cases, cases["split"].to_numpy())
     write_csv(out, cases[["case", "split"]])
     write_json(metrics, counts)

@@ -1,6 +1,6 @@
 """Stage train_joint: trains the joint network to segment the glioma and to grade it.
 
-Reads data/volumes/normalized/ and data/volumes/splits.csv.
+Reads data/volumes/normalized/, data/volumes/splits.csv and data/volumes/phantom_cases/.
 Writes models/joint/ and data/curves/joint/.
 Takes about 3 min in the demo on 2 cores. Run: dvc repro train_joint.
 """
@@ -14,11 +14,12 @@ from btlib.core.settings.params import load_params
 from btlib.volumes.training.main import VolumeData, train_joint
 
 
-def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
+def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path) -> None:
     p = load_params(
         "seed",
         "volumes.spacing",
         "volumes.clip_percentiles",
+        "volumes.phantom.share",
         "joint.size",
         "joint.width",
         "joint.attention",
@@ -41,9 +42,9 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
         "joint.augment",
     )
     fabric = make_fabric(1, p.joint.precision)
-    data = VolumeData(normalized, splits, fabric)
+    data = VolumeData(normalized, splits, phantoms, fabric)
     normalization = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
-    recipe = flatten(p.joint) | {"seed": p.seed}
+    recipe = flatten(p.joint) | {"seed": p.seed, "phantom_share": p.volumes.phantom.share}
     train_joint(recipe, data, normalization, fabric, out, curves)
 
 

@@ -24,6 +24,15 @@ def by_group(manifest: pd.DataFrame, seed: int, held_out: float) -> np.ndarray:
     return assign_groups(manifest, seed, {"train": 1 - held_out, "val": held_out / 2, "test": held_out / 2})
 
 
+def by_fold(manifest: pd.DataFrame, seed: int, folds: int, fold: int, val: float) -> np.ndarray:
+    """Cross-validation: `fold` of `folds` equal parts is the test set, and `val` is a share of all samples."""
+    in_fold = assign_groups(manifest, seed, dict.fromkeys(range(folds), 1 / folds)) == fold
+    share = val / (1 - 1 / folds)
+    assigned = np.full(len(manifest), "test", dtype=object)
+    assigned[~in_fold] = assign_groups(manifest[~in_fold], seed, {"train": 1 - share, "val": share})
+    return assigned
+
+
 def assign_groups(manifest: pd.DataFrame, seed: int, parts: Mapping[str, float]) -> np.ndarray:
     """As `by_group`, with split name -> share of the samples."""
     table = pd.crosstab(manifest["group"], manifest["label"])

@@ -20,7 +20,8 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
     `main`: the main classifier's recipe. Each of `TABLES`, and `joint`: `seeds`, `arms` (a list of `arm`, the name, and
     `recipe`, the reference first; empty if the table is switched off) and, except for `joint`, `keep_networks` (names
     of arms). `backbones`: `names` of all backbones in use. `phantoms`: `subjects` whose slices are trained on, and
-    how many lesions are `pasted` into an image; 0 if no recipe has a share of them.
+    how many lesions are `pasted` into an image; 0 if no recipe has a share of them. `phantom_cases`: the number of
+    `cases` that the joint network trains on beside the study's; 0 without a share of them.
     """
     values = params.model_dump()
     main = flatten({key: values[key] for key in OF_A_CLASSIFIER}) | {PHANTOM_SHARE: params.images.phantom.share}
@@ -39,12 +40,14 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
     of_joint = flatten(
         {key: value for key, value in values["joint"].items() if f"joint.{key}" not in NOT_OF_ONE_JOINT_ARM}
     )
+    of_joint["phantom_share"] = params.volumes.phantom.share
     arms = {"seeds": joint.seeds, "arms": _arms(FULL, of_joint, joint.common, joint.arms)}
     return {
         "main": main,
         **tables,
         "joint": arms,
         "backbones": {"names": names},
+        "phantom_cases": {"cases": params.volumes.phantom.training_cases * (params.volumes.phantom.share > 0)},
         "phantoms": {"subjects": phantom.training_subjects * used, "pasted": phantom.pasted * used},
     }
 

@@ -169,6 +169,9 @@ Numbering = (
 class PhantomVolumes(Section):
     cases: Annotated[int, Field(ge=10)]
     spacing: Annotated[float, Field(gt=0, le=12)]
+    training_cases: Count
+    variety: Fraction
+    share: Fraction
 
 
 class Volumes(Section):
@@ -177,6 +180,8 @@ class Volumes(Section):
     labels: Numbering
     resample: bool
     held_out: Annotated[float, Field(gt=0, lt=1)]
+    folds: Count
+    fold: Annotated[int, Field(ge=0)]
     spacing: Annotated[float, Field(ge=0.1, le=100)]
     clip_percentiles: Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=2, max_length=2)]
     phantom: PhantomVolumes
@@ -411,10 +416,7 @@ def _cross_checks(params: Params) -> list[str]:
             "lesion.weight: 0, or use one of them"
         )
     faults += _split_checks(params.split_by, params.split) + _image_checks(params.images, params.external)
-    low, high = params.volumes.clip_percentiles
-    if low >= high:
-        faults.append(f"volumes.clip_percentiles: {low} is not below {high}")
-    return faults + _joint_checks(params.joint)
+    return faults + _volume_checks(params.volumes) + _joint_checks(params.joint)
 
 
 def _split_checks(split_by: str, split: Split) -> list[str]:
@@ -444,6 +446,21 @@ def _image_checks(images: Images, external: list[ExternalSet]) -> list[str]:
     faults += [
         f"external: '{name}' is the name of more than one set" for name in sorted(set(names)) if names.count(name) > 1
     ]
+    return faults
+
+
+def _volume_checks(volumes: Volumes) -> list[str]:
+    faults = []
+    low, high = volumes.clip_percentiles
+    if low >= high:
+        faults.append(f"volumes.clip_percentiles: {low} is not below {high}")
+    if volumes.fold >= volumes.folds:
+        faults.append(f"volumes.fold: {volumes.fold} is not below volumes.folds ({volumes.folds}); counted from 0")
+    if volumes.folds > 1 and volumes.held_out / 2 + 1 / volumes.folds >= 1:
+        faults.append(
+            f"volumes.folds: a test fold of 1/{volumes.folds} and half of volumes.held_out ({volumes.held_out}) for "
+            "validation leave nothing to train on"
+        )
     return faults
 
 

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from btlib.core.runtime.dealing import SPLITS, assign_groups
+from btlib.core.runtime.dealing import SPLITS, assign_groups, by_fold
 from btlib.core.runtime.errors import InputError, listed
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.images.data.classes import CLASSES
@@ -118,11 +118,7 @@ def _by_group(manifest: pd.DataFrame, seed: int, deal: Deal) -> np.ndarray:
     if deal.folds == 1:
         held_out = deal.val + deal.test
         return assign_groups(manifest, seed, {"train": 1 - held_out, "val": deal.val, "test": deal.test})
-    in_fold = assign_groups(manifest, seed, dict.fromkeys(range(deal.folds), 1 / deal.folds)) == deal.fold
-    val = _share_of_rest(deal)
-    assigned = np.full(len(manifest), "test", dtype=object)
-    assigned[~in_fold] = assign_groups(manifest[~in_fold], seed, {"train": 1 - val, "val": val})
-    return assigned
+    return by_fold(manifest, seed, deal.folds, deal.fold, deal.val)
 
 
 def _by_image(manifest: pd.DataFrame, seed: int, deal: Deal) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Normalised cases in memory, delivered as cubes of the network's field of view on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,15 +28,13 @@ class ResidentVolumes:
     They stay in main memory as float16, cropped to the brain; a batch goes to the device as float32.
 
     Args:
-        folder: output of stage normalize_volumes.
-        cases: names of the cases to keep.
+        kept: folder (output of stage normalize_volumes or phantom_cases) -> names of its cases to keep.
     """
 
-    def __init__(self, folder: Path, cases: Sequence[str], device: torch.device):
-        index = load_index(folder).set_index("case")
-        self.names = list(cases)
-        self.cases: list[Case] = [load_case(folder, name) for name in self.names]
-        known = [index.loc[name, "grade"] for name in self.names]
+    def __init__(self, kept: Mapping[Path, Sequence[str]], device: torch.device):
+        self.cases: list[Case] = [load_case(folder, name) for folder, names in kept.items() for name in names]
+        indexes = {folder: load_index(folder).set_index("case")["grade"] for folder in kept}
+        known = [indexes[folder][name] for folder, names in kept.items() for name in names]
         self.grades = np.array([GRADES.index(grade) if grade else -1 for grade in known])
         self.segmented = np.array([case.seg is not None for case in self.cases])
         self.device = device

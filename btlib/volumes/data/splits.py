@@ -1,20 +1,37 @@
 """Stratified train, validation and test splits of cases, by patient."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from btlib.core.runtime.artifacts import read_csv
-from btlib.core.runtime.dealing import SPLITS, by_group
+from btlib.core.runtime.dealing import SPLITS, by_fold, by_group
 from btlib.core.runtime.errors import InputError, listed
 from btlib.volumes.data.conventions import GRADES
 
 UNGRADED = "ungraded"
 
 
+class Fold(NamedTuple):
+    """Part `number` of `of` equal parts of the patients is the test set."""
+
+    number: int
+    of: int
+
+
+ALL = Fold(0, 1)
+
+
 def split_cases(
-    manifest: pd.DataFrame, held_out: float, seed: int, segments: bool = True, grades: bool = True
+    manifest: pd.DataFrame,
+    held_out: float,
+    seed: int,
+    segments: bool = True,
+    grades: bool = True,
+    fold: Fold = ALL,
+    phantoms: bool = False,
 ) -> np.ndarray:
     """Assigns every case to `train`, `val` or `test`: by patient, stratified by grade and by having a segmentation.
 
@@ -23,6 +40,8 @@ def split_cases(
         held_out: share of validation and test together; each gets half of it.
         seed: same seed, same split.
         segments, grades: the tasks of the network.
+        fold: of several, the test set instead of the other half of held_out.
+        phantoms: whether phantoms of both grades are trained on as well; then few real cases suffice.
 
     Returns:
         Text [N].
@@ -31,8 +50,12 @@ def split_cases(
         InputError: a split would lack cases for one of the tasks: a grade, or segmented cases.
     """
     strata = _grades(manifest) + np.where(manifest["seg"] == "", ", not segmented", "")
-    assigned = by_group(pd.DataFrame({"label": strata, "group": manifest["patient"]}), seed, held_out)
-    _check_tasks(manifest, assigned, segments, grades)
+    patients = pd.DataFrame({"label": strata, "group": manifest["patient"]})
+    if fold.of == 1:
+        assigned = by_group(patients, seed, held_out)
+    else:
+        assigned = by_fold(patients, seed, fold.of, fold.number, held_out / 2)
+    _check_tasks(manifest, assigned, segments, grades and not phantoms)
     return assigned
 
 

@@ -1,5 +1,6 @@
 """Joint networks as arms: regions and grade from the same augmented volumes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from btlib.volumes.nets.windows import Window, see_whole, shrunk
 from btlib.volumes.training import augment as augment3d
 from btlib.volumes.training.loss import grade_loss, segmentation_loss
 
+NO_ROWS = np.zeros(0, int)
+
 
 @dataclass(frozen=True, kw_only=True)
 class JointSettings(ArmSettings):
@@ -47,6 +50,7 @@ class BatchSpec:
     batch_size: int
     window: Window
     augmentation: augment3d.Strength
+    phantom_share: float = 0.0  # of each epoch's samples; 1: phantoms alone
 
     @property
     def course(self) -> Course:
@@ -75,18 +79,49 @@ class ValidationCase(NamedTuple):
 class JointTask:
     """Augmented cubes for all arms; whole cases for validation.
 
+    An epoch is one pass over the study's training cases, with as many phantoms as their share demands, other ones in
+    every epoch; at a share of 1 it is one pass over the phantoms.
+
     Args:
-        train_rows, val_rows: row numbers in `data`.
+        train_rows, val_rows, phantom_rows: row numbers in `data`.
     """
 
-    def __init__(self, data: ResidentVolumes, train_rows: np.ndarray, val_rows: np.ndarray, spec: BatchSpec):
-        self.data, self.train_rows, self.val_rows, self.spec = data, train_rows, val_rows, spec
+    def __init__(
+        self,
+        data: ResidentVolumes,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray,
+        spec: BatchSpec,
+        phantom_rows: np.ndarray = NO_ROWS,
+    ):
+        self.data, self.spec, self.val_rows = data, spec, val_rows
+        self.cases = train_rows if spec.phantom_share < 1 else NO_ROWS
+        self.phantoms = phantom_rows if spec.phantom_share else NO_ROWS
         self.validation = [_validation_case(data, row) for row in val_rows]
-        self.steps = spec.course.steps(len(train_rows))
+        self.steps = spec.course.steps(self.samples)
+
+    @property
+    def samples(self) -> int:
+        """Samples of an epoch."""
+        return len(self.cases) + self._phantoms_per_epoch
+
+    @property
+    def train_rows(self) -> np.ndarray:
+        """All rows that training may draw."""
+        return np.concatenate([self.cases, self.phantoms])
+
+    @property
+    def _phantoms_per_epoch(self) -> int:
+        share = self.spec.phantom_share
+        return len(self.phantoms) if share == 1 else round(len(self.cases) * share / (1 - share))
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """A random order of the training cases."""
-        return rng.permutation(self.train_rows)
+        """A random order of the epoch's samples."""
+        if not len(self.phantoms):
+            return rng.permutation(self.cases)
+        count = self._phantoms_per_epoch
+        passes = [rng.permutation(self.phantoms) for _ in range(math.ceil(count / len(self.phantoms)))]
+        return rng.permutation(np.concatenate([self.cases, np.concatenate(passes)[:count]]))
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Every process draws for the whole batch, and keeps its slice."""
@@ -168,7 +203,7 @@ def train_joint_arms(
         InputError: there are fewer training cases than one batch, or none for one of the tasks.
     """
     spec = task.spec
-    refuse_too_few(len(task.train_rows), spec.batch_size, "joint.batch_size", "cases")
+    refuse_too_few(task.samples, spec.batch_size, "joint.batch_size", "cases")
     _refuse_missing_truth(arms, task)
     grades = torch.from_numpy(task.data.grades[task.train_rows] + 1)
     counts = torch.bincount(grades, minlength=len(GRADES) + 1)[1:]
@@ -198,5 +233,7 @@ def _refuse_missing_truth(arms: Sequence, task: JointTask) -> None:
         if any(net.architecture.segmentation for _, net in arms) and not data.segmented[rows].any():
             raise InputError(f"no {part} case has a segmentation; add some, or set joint.segmentation: false")
         lacking = [grade for number, grade in enumerate(GRADES) if number not in data.grades[rows]]
+        if part == "validation" and len(task.phantoms) and len(lacking) < len(GRADES):
+            continue  # a study too small for both grades here; phantoms of both are trained on
         if any(net.architecture.grading != "none" for _, net in arms) and lacking:
             raise InputError(f"no {part} case has grade {' or '.join(lacking)}; add grades, or set joint.grading: none")

@@ -27,25 +27,28 @@ class VolumeData:
     Args:
         normalized: output folder of stage normalize_volumes.
         splits: splits.csv of the volumes.
+        phantoms: output folder of stage phantom_cases.
     """
 
-    def __init__(self, normalized: Path, splits: Path, fabric: Fabric):
+    def __init__(self, normalized: Path, splits: Path, phantoms: Path, fabric: Fabric):
         index = load_index(normalized)
         names = {part: cases_of(splits, index, part) for part in ("train", "val")}
-        self.resident = ResidentVolumes(normalized, names["train"] + names["val"], fabric.device)
+        cases, made = names["train"] + names["val"], list(load_index(phantoms)["case"])
+        self.resident = ResidentVolumes({normalized: cases, phantoms: made}, fabric.device)
         self.train = np.arange(len(names["train"]))
         self.val = len(self.train) + np.arange(len(names["val"]))
+        self.phantoms = len(cases) + np.arange(len(made))
 
     def task(self, spec: BatchSpec) -> JointTask:
         """The task of training on the training cases and validating on the validation cases."""
-        return JointTask(self.resident, self.train, self.val, spec)
+        return JointTask(self.resident, self.train, self.val, spec, self.phantoms)
 
     @property
     def arrays(self) -> list[np.ndarray]:
         """All data that training depends on, for `run_hash`."""
         images = [case.image for case in self.resident.cases]
         masks = [np.zeros(0) if case.seg is None else case.seg for case in self.resident.cases]
-        return [*images, *masks, self.resident.grades, self.train, self.val]
+        return [*images, *masks, self.resident.grades, self.train, self.val, self.phantoms]
 
 
 def train_joint(

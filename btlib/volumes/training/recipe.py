@@ -40,5 +40,6 @@ def batch_spec(recipe: Recipe, roi_size: int) -> BatchSpec:
         coarse_epochs=recipe["coarse_epochs"],
         batch_size=recipe["batch_size"],
         window=Window(roi_size, recipe["size"]),
+        phantom_share=recipe["phantom_share"],
         augmentation=Strength(**{key: recipe[f"augment.{key}"] for key in Strength._fields}),
     )

@@ -1,0 +1,61 @@
+"""Phantom cases to train on, in the form of the normalised cases."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from btlib.core.runtime.artifacts import atomic_path, write_csv
+from btlib.core.runtime.workers import in_parallel
+from btlib.phantom.atlas import Atlas
+from btlib.phantom.training_volumes import training_grade, training_volumes
+from btlib.volumes.data.labels import canonical
+from btlib.volumes.data.normalize import normalize
+from btlib.volumes.data.store import case_path, save_case
+
+
+def write_phantom_cases(
+    folder: Path,
+    cases: int,
+    seed: int,
+    variety: float,
+    scanned: float,
+    spacing: float,
+    percentiles: Sequence[float],
+    atlas: Atlas,
+) -> None:
+    """Writes them to `folder` as `write_normalized` does; the first ones are the same for every number of them.
+
+    Args:
+        variety: see `training_volumes`.
+        scanned: voxel size of the phantoms' scans, mm.
+        spacing, percentiles: see `normalize`.
+    """
+    names = [f"phantom_{number:05d}" for number in range(cases)]
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        write = partial(_write, temporary, seed, variety, scanned, spacing, tuple(percentiles), atlas)
+        for _ in in_parallel(write, list(enumerate(names)), "phantom cases", "case", batch=1):
+            pass
+        grades = [training_grade(number) for number in range(cases)]
+        table = pd.DataFrame({"case": names, "patient": names, "grade": grades, "has_seg": True})
+        write_csv(temporary / "index.csv", table)
+
+
+def _write(
+    folder: Path,
+    seed: int,
+    variety: float,
+    scanned: float,
+    spacing: float,
+    percentiles: Sequence[float],
+    atlas: Atlas,
+    numbered: tuple[int, str],
+) -> None:
+    number, name = numbered
+    made = training_volumes(seed, number, scanned, variety, atlas)
+    seg = canonical(made.seg, "brats", name)
+    images = made.images.astype(np.float32)
+    save_case(case_path(folder, name), normalize(name, images, seg, made.affine, spacing, percentiles))
