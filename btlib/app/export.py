@@ -136,7 +136,10 @@ def of_classifier(packed: PackedClassifier) -> Exported:
 
 
 def of_joint(packed: PackedJoint) -> Exported:
-    """The joint network on one window, with its sigmoid, softmax and temperature; without its novelty and dropout."""
+    """The joint network on one window, with its sigmoid, softmax and temperature; without its novelty and dropout.
+
+    Post-processing needs the whole volume; its rules are among the constants.
+    """
     roi_size, size = packed.window
     architecture = packed.net.architecture
     cubes = keyed_rng(0, "export").standard_normal((max(BATCHES), len(MODALITIES), size, size, size), np.float32)
@@ -146,7 +149,7 @@ def of_joint(packed: PackedJoint) -> Exported:
     if architecture.grading != "none":
         outputs["grade"] = f"[B, {len(GRADES)}], calibrated probabilities of {', '.join(GRADES)}"
     constants = packed.card.model_dump(
-        mode="json", include={"preprocessing", "calibration", "data_note", "intended_use"}
+        mode="json", include={"preprocessing", "calibration", "postprocessing", "data_note", "intended_use"}
     )
     constants |= {
         "input": f"cubes: float32 [B, {len(MODALITIES)}, {size}, {size}, {size}], {', '.join(MODALITIES)} in RAS "

@@ -99,7 +99,8 @@ def test_constants_are_in_json_and_metadata(written):
     model = onnx.load(root / "out/classifier.onnx")
     inside = {entry.key: entry.value for entry in model.metadata_props}
     assert {name: value if isinstance(said[name], str) else json.loads(value) for name, value in inside.items()} == said
-    assert "spacing" in read_json(root / "out/joint.json")["preprocessing"]
+    joint = read_json(root / "out/joint.json")
+    assert "spacing" in joint["preprocessing"] and joint["postprocessing"]["et"]["threshold"] == 0.5
 
 
 def test_onnx_joint_network_matches_the_pipeline_on_a_window(written):

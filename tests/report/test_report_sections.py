@@ -15,6 +15,7 @@ from btlib.report.sections.gradcam import finding as heat_finding
 from btlib.report.sections.gradcam import fused, gradcam_section, heat_tables, outline_blocks
 from btlib.report.sections.joint import arm_table, difference_table
 from btlib.report.sections.joint import headline_table as joint_headline
+from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.sections.recorded import accuracy_table, external_tables, recorded_section
 from btlib.report.sections.recorded import heat_tables as recorded_heat
 from btlib.report.sections.recorded import score_table as recorded_scores
@@ -376,6 +377,22 @@ def test_scores_that_the_joint_network_lacks_have_no_row():
     found = {"dice_wt": 0.8, "grade_auc": None, "ci95": {"dice_wt": [0.7, 0.9]}, "grade_ci95_exact": {}}
     found |= {"n_test": 3, "n_patients": 2, "n_segmented": 3, "n_graded": 0}
     assert cells(joint_headline(found)) == [["Dice, whole tumour", "0.800", "[0.700, 0.900]", ""]]
+
+
+def test_post_processing_is_shown_with_its_gain(tmp_path):
+    (table,) = postprocessing_tables(study(tmp_path).scores("joint3d")["postprocessing"])
+    assert cells(table)[0] == [
+        "whole tumour",
+        "0.4",
+        "0.5 ml",
+        "0 ml",
+        "0.810 → 0.820",
+        "0.810 → 0.820",
+        "+0.010 [−0.010, +0.030]",
+    ]
+    assert [row[2:4] for row in cells(table)[1:]] == [["0 ml", "0 ml"], ["0.05 ml", "0.1 ml"]]
+    assert "16 validation cases" in table.note
+    assert postprocessing_tables(None) == []
 
 
 def test_volumes_are_counted(tmp_path):

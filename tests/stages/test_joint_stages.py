@@ -48,6 +48,7 @@ def set_params(folder):
     params = yaml.load(ROOT / "params.yaml")
     params["volumes"] |= {"spacing": 2.0, "held_out": 0.5}
     params["joint"] |= {"size": 16, "width": 8, "epochs": 1, "coarse_epochs": 0, "mc_samples": 2, "explained_cases": 2}
+    params["joint"]["postprocess"] = True
     params["joint"]["ablation"] |= {"seeds": [0, 1], "common": {"epochs": 1}}
     params["evaluation"]["bootstrap"] = 100
     yaml.dump(params, folder / "params.yaml")

@@ -223,6 +223,7 @@ class Joint(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
     augment: JointAugment
+    postprocess: bool
     mc_samples: Annotated[int, Field(ge=2, le=10_000)]
     explained_cases: Count
     ablation: JointAblation
@@ -263,7 +264,13 @@ NOT_OF_ONE_ARM = (
     "training.devices",
 )
 PHANTOM_SHARE = "images.phantom.share"  # the one key of section images that arms may override
-NOT_OF_ONE_JOINT_ARM = ("joint.precision", "joint.mc_samples", "joint.explained_cases", "joint.ablation")
+NOT_OF_ONE_JOINT_ARM = (
+    "joint.precision",
+    "joint.postprocess",
+    "joint.mc_samples",
+    "joint.explained_cases",
+    "joint.ablation",
+)
 
 
 class Params(Section):

@@ -9,6 +9,7 @@ from btlib.report.figures.wording import named_lines
 from btlib.report.scores import JOINT_SCORES
 from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
+from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.study import Study
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.evaluation.ablation import READING
@@ -43,6 +44,7 @@ def joint_section(study: Study) -> Section:
         Heading("Scores"),
         headline_table(found),
         *_by_grade(found),
+        *postprocessing_tables(found["postprocessing"]),
         *grade_calibration(study),
         *study.figures("joint_evaluate", SCORE_FIGURES),
         *study.figures("joint_evaluate", CURVES),

@@ -33,14 +33,14 @@ def segmentation() -> pd.DataFrame:
     """All cases except the last two; case02 has no enhancing tumour, and in case05 it was missed."""
     rng = np.random.default_rng(1)
     rows = [
-        [case, region, rng.beta(8, 2), rng.gamma(2, 3), 20.0, 19.0]
+        [case, region, rng.beta(8, 2), rng.gamma(2, 3), 20.0, 19.0, 0.5]
         for case in SEGMENTED
         for region in ("wt", "tc", "et")
     ]
     table = pd.DataFrame(rows, columns=SEGMENTATION)
     enhancing = table["region"] == "et"
-    table.loc[enhancing & (table["case"] == "case02"), SEGMENTATION[2:]] = [1.0, 0.0, 0.0, 0.0]
-    table.loc[enhancing & (table["case"] == "case05"), SEGMENTATION[2:]] = [0.0, 200.0, 3.0, 0.0]
+    table.loc[enhancing & (table["case"] == "case02"), SEGMENTATION[2:]] = [1.0, 0.0, 0.0, 0.0, 1.0]
+    table.loc[enhancing & (table["case"] == "case05"), SEGMENTATION[2:]] = [0.0, 200.0, 3.0, 0.0, 0.0]
     return table
 
 
