@@ -25,6 +25,7 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
         "joint.segmentation",
         "joint.grading",
         "joint.dropout",
+        "joint.flip_tta",
         "joint.batch_size",
         "joint.epochs",
         "joint.coarse_epochs",

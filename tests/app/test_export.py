@@ -148,6 +148,19 @@ def test_differing_graph_is_not_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("flip_tta", [False, True])
+def test_the_joint_graph_averages_the_views_that_prediction_averages(flip_tta):
+    made = joint_make.packed(flip_tta=flip_tta)
+    model, size = of_joint(made), made.window.size
+    regions, grade = (found.detach().numpy() for found in model.graph(model.example))
+    for number, cube in enumerate(model.example.numpy()):
+        case = Case("c", cube, None, np.eye(4), np.eye(4), (size,) * 3)
+        expected = predict_case(made.net, case, made.window)
+        assert regions[number] == pytest.approx(expected.regions, abs=1e-4)
+        scaled = expected.grade ** (1 / made.card.calibration.temperature)
+        assert grade[number] == pytest.approx(scaled / scaled.sum(), abs=1e-4)
+
+
 def test_outputs_of_networks_with_one_head():
     assert of_joint(joint_make.packed(grading="none")).output_names == ("regions",)
     grader = of_joint(joint_make.packed(segmentation=False, attention=False, grading="global"))

@@ -223,6 +223,7 @@ class Joint(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
     augment: JointAugment
+    flip_tta: bool
     postprocess: bool
     mc_samples: Annotated[int, Field(ge=2, le=10_000)]
     explained_cases: Count

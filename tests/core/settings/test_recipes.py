@@ -48,7 +48,7 @@ def test_a_table_changes_only_with_the_values_that_its_arms_use(raw):
     """So that DVC does not retrain a table for a value that all its arms override."""
     before = recipes_of(raw)
     raw["image_size"], raw["lr_stage2"] = 128, 0.5
-    raw["joint"] |= {"mc_samples": 33, "explained_cases": 9}
+    raw["joint"] |= {"mc_samples": 33, "explained_cases": 9, "postprocess": True}
     after = recipes_of(raw)
     assert {name for name in before if before[name] != after[name]} == {"main"}
 
