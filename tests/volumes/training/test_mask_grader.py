@@ -96,7 +96,7 @@ def test_two_patients_of_a_grade_suffice_but_not_one():
     refuse_few_patients(grades, patients)
     cases, regions, _ = separable(range(8))
     assert MaskGrader(cases, regions, grades, patients)(cases[0], regions[0]).shape == (2,)
-    with pytest.raises(InputError, match=r"grader 'radiomics' needs 2 training patients of each grade, found 1 with LGG"):
+    with pytest.raises(InputError, match=r"'radiomics' needs 2 training patients of each grade, found 1 with LGG"):
         refuse_few_patients(grades, np.where(grades == LGG, "same", patients))
     with pytest.raises(InputError, match=r"found 0 with HGG"):
         refuse_few_patients(grades[6:], patients[6:])
