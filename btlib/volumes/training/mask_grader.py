@@ -1,6 +1,6 @@
 """Grades from masks, by logistic regression on radiomics-like features: the conventional way after a segmentation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -28,19 +28,18 @@ class MaskGrader:
     same, as in the loss of the networks.
 
     Args:
-        cases: N training cases.
-        regions: their region probabilities, each [3, X, Y, Z].
+        masked: N training cases, each with its region probabilities [3, X, Y, Z]; read one by one.
         grades: [N] indices in GRADES.
         patients: [N] names.
     """
 
-    def __init__(self, cases: Sequence[Case], regions: Sequence[np.ndarray], grades: np.ndarray, patients: np.ndarray):
+    def __init__(self, masked: Iterable[tuple[Case, np.ndarray]], grades: np.ndarray, patients: np.ndarray):
         model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
         folds = StratifiedGroupKFold(min(FOLDS, *_patients_of_each_grade(grades, patients)))
         # not "neg_log_loss", which refuses a fold with one grade
         loss = make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=[0, 1])
         search = GridSearchCV(model, {"logisticregression__C": STRENGTHS}, scoring=loss, cv=folds, error_score="raise")
-        features = np.stack([_features(case, found) for case, found in zip(cases, regions, strict=True)])
+        features = np.stack([_features(case, regions) for case, regions in masked])
         self.model = search.fit(features, grades, groups=patients).best_estimator_
 
     def __call__(self, case: Case, regions: np.ndarray) -> np.ndarray:

@@ -124,9 +124,9 @@ class JointStudy:
             return replace(masks, history=[], failed=f"{masks.arm} failed: {masks.failed}")
         print(f"radiomics, seed {masks.seed}: features of the masks of {masks.arm}", flush=True)
         rows = self._graded_rows()
-        cases = [self.data.resident.cases[row] for row in rows]
-        regions = [predict_case(masks.net, case, masks.window).regions for case in cases]
-        grader = MaskGrader(cases, regions, self.data.resident.grades[rows], self.data.patients[rows])
+        cases = (self.data.resident.cases[row] for row in rows)
+        masked = ((case, predict_case(masks.net, case, masks.window).regions) for case in cases)
+        grader = MaskGrader(masked, self.data.resident.grades[rows], self.data.patients[rows])
         return replace(masks, history=[], grader=grader)
 
     def _graded_rows(self) -> np.ndarray:
