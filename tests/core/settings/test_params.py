@@ -288,7 +288,7 @@ USES_MASKS = r"arm x: grader: 'radiomics' uses the masks of another arm; add {ar
         ),
         ([RADIOMICS], USES_MASKS),
         ([RADIOMICS, MASKS | {"grading": "global"}], USES_MASKS),
-        ([RADIOMICS, {"arm": "segmentation_only", "grader": "resnet10"}], USES_MASKS),
+        ([RADIOMICS, MASKS | {"grader": "resnet10"}], USES_MASKS),
         ([MASKS, RADIOMICS | {"epochs": 3}], "arm x: 'epochs' has no effect: grader 'radiomics' trains no network"),
         ([MASKS, RADIOMICS | {"epoch": 3}], r"arm x: unknown key 'joint.epoch' \(did you mean 'joint.epochs'\?\)"),
     ],

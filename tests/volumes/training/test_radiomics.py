@@ -42,8 +42,8 @@ def test_sphericity_by_hand():
     # two voxels side by side are 2 × 1 × 1 voxels: 10 faces
     pair = case() == ENHANCING
     assert sphericity(pair, (1.0, 1.0, 1.0)) == pytest.approx(math.pi ** (1 / 3) * 12 ** (2 / 3) / 10)
-    # of 1 × 1 × 3 mm voxels along the third axis: 6 mm³; 2 faces of 1 mm² and 8 of 3 mm²
-    assert sphericity(pair, (1.0, 1.0, 3.0)) == pytest.approx(math.pi ** (1 / 3) * 36 ** (2 / 3) / 26)
+    # along the third axis, of 1 × 2 × 3 mm each: 12 mm³; 4 faces of 6 mm², 4 of 3 mm² and 2 of 2 mm²
+    assert sphericity(pair, (1.0, 2.0, 3.0)) == pytest.approx(math.pi ** (1 / 3) * 72 ** (2 / 3) / 40)
 
 
 def test_a_mask_at_the_border_has_outer_faces_there():
