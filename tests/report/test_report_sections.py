@@ -13,7 +13,7 @@ from btlib.report.sections.card import limits
 from btlib.report.sections.classification import class_table, headline_table, settings_table
 from btlib.report.sections.gradcam import finding as heat_finding
 from btlib.report.sections.gradcam import fused, gradcam_section, heat_tables, outline_blocks
-from btlib.report.sections.joint import arm_table, difference_table
+from btlib.report.sections.joint import arm_table, difference_table, joint_section
 from btlib.report.sections.joint import headline_table as joint_headline
 from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.sections.recorded import accuracy_table, external_tables, recorded_section
@@ -371,6 +371,21 @@ def test_arms_of_the_joint_network():
     assert line[0] == "no attention"
     assert line[1] == "−0.200 [−0.300, −0.100]\np 0.010"
     assert line[4:] == ["−20.00 [−30.00, −10.00]\np 0.010", "–", "+0.100 [+0.000, +0.200]"]
+
+
+def test_arms_that_grade_without_the_joint_network_are_named_and_explained(tmp_path):
+    made = study(tmp_path)
+    before = str(joint_section(made))
+    assert "Logistic regression" not in before and "ResNet" not in before
+    rows = made.metrics["ablation_joint"]["rows"]
+    (alone,) = (row for row in rows if row["arm"] == "grading_only")
+    more = [alone | {"arm": name} for name in ("radiomics", "resnet10")]
+    metrics = edited(made.metrics, "ablation_joint", rows=rows + more)
+    after = str(joint_section(study(tmp_path, metrics=metrics)))
+    assert "radiomics: Logistic regression on volumes, shape and intensities under the masks that segmentation" in after
+    assert "ResNet-10: A plain 3D CNN on the same augmented volumes" in after and "resnet10" not in after
+    assert [after.count(f"joint minus {name} ") for name in ("grading only", "radiomics", "ResNet-10")] == [2, 2, 2]
+    assert [cells(make(rows + more))[-1][0] for make in (arm_table, difference_table)] == ["ResNet-10"] * 2
 
 
 def test_scores_that_the_joint_network_lacks_have_no_row():

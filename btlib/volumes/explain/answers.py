@@ -1,6 +1,6 @@
 """Predictions of networks for cases, as rows of the evaluation's tables (`evaluation.tables`)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,17 +21,23 @@ from btlib.volumes.evaluation.segmentation import Outlined
 from btlib.volumes.evaluation.tables import DICE, MODALITY_SCORES, PREDICTIONS
 from btlib.volumes.nets.inference import CasePrediction, grade_row, predict_case
 from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.plain import VolumeNet
 from btlib.volumes.nets.windows import Window
 
 
 class Asked(NamedTuple):
-    """A network of an ablation, and its input modalities, such as t1+flair."""
+    """A network of an ablation, and its input modalities, such as t1+flair.
+
+    grader: if given, grades each case from the network's region probabilities, as [2] of LGG and HGG. Its arm is then
+    not scored as a segmentation, which is another arm's.
+    """
 
     arm: str
     seed: int
-    net: JointNet
+    net: VolumeNet
     window: Window
     modalities: str
+    grader: Callable[[Case, np.ndarray], np.ndarray] | None = None
 
 
 def predict_cases(net: JointNet, window: Window, cases: Sequence[Case], task: str) -> list[CasePrediction]:
@@ -93,6 +99,8 @@ def _scores(asked: Asked, cases: Sequence[Case], known: pd.DataFrame) -> list[di
     rows = []
     for case in cases:
         found = predict_case(asked.net, case, asked.window, asked.modalities.split("+"))
+        if asked.grader:
+            found = CasePrediction(None, asked.grader(case, found.regions), None)
         row = {"arm": asked.arm, "seed": asked.seed, "subset": asked.modalities, "case": case.name}
         row |= {**known.loc[case.name], "p_HGG": np.nan if found.grade is None else found.grade[1]}
         rows.append(row | dict(zip(DICE, _dice(case, found), strict=True)))

@@ -11,6 +11,7 @@ from btlib.core.runtime.workers import best_device
 from btlib.volumes.data.conventions import GRADES, MODALITIES
 from btlib.volumes.data.store import Case
 from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.plain import VolumeNet
 from btlib.volumes.nets.windows import Whole, Window, see_samples
 
 
@@ -26,7 +27,7 @@ class CasePrediction(NamedTuple):
     attention: np.ndarray | None
 
 
-def predict_case(net: JointNet, case: Case, window: Window, modalities: Sequence[str] = MODALITIES) -> CasePrediction:
+def predict_case(net: VolumeNet, case: Case, window: Window, modalities: Sequence[str] = MODALITIES) -> CasePrediction:
     """Predicts without dropout, in fp32, on the GPU if there is one.
 
     Args:
@@ -49,7 +50,7 @@ def mc_samples(net: JointNet, case: Case, window: Window, samples: int, seed: in
 
 
 @torch.inference_mode()
-def _predict(net: JointNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
+def _predict(net: VolumeNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
     device = best_device()
     net = net.to(device).eval()
     masks = [sample and [mask.to(device) for mask in sample] for sample in dropout_masks]

@@ -1,4 +1,4 @@
-"""The joint network on a volume of any size: in one window if the brain fits, otherwise in sliding windows."""
+"""A network on a volume of any size: in one window if the brain fits, otherwise in sliding windows."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from btlib.volumes.nets.network import JointNet, JointOutput
+from btlib.volumes.nets.network import JointOutput
+from btlib.volumes.nets.plain import VolumeNet
 
 OVERLAP = 0.5
 Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked when a card is read
@@ -39,18 +40,18 @@ def shrunk(volumes: Tensor, size: int) -> Tensor:
     return volumes if volumes.shape[2] == size else interpolate(volumes, size=(size,) * 3, mode="area")
 
 
-def views(net: JointNet, cube: Tensor) -> Tensor:
+def views(net: VolumeNet, cube: Tensor) -> Tensor:
     """A cube [1, C, S, S, S] as the network sees it: with `flip_tta` followed by its left-right mirror image."""
     return torch.cat([cube, cube.flip(2)]) if net.architecture.flip_tta else cube
 
 
-def see_whole(net: JointNet, volume: Tensor, window: Window) -> Whole:
+def see_whole(net: VolumeNet, volume: Tensor, window: Window) -> Whole:
     """Runs the network without dropout over a volume [4, X, Y, Z]; see `see_samples`."""
     return see_samples(net, volume, window, [None])[0]
 
 
 def see_samples(
-    net: JointNet, volume: Tensor, window: Window, dropout_masks: Sequence[Sequence[Tensor] | None]
+    net: VolumeNet, volume: Tensor, window: Window, dropout_masks: Sequence[Sequence[Tensor] | None]
 ) -> list[Whole]:
     """Runs the network on a volume [4, X, Y, Z]: in one zero-padded window if it fits, otherwise by MONAI's sliding
     window.

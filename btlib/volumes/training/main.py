@@ -22,7 +22,7 @@ from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_
 
 
 class VolumeData:
-    """Normalised training and validation cases with their row numbers.
+    """Normalised training and validation cases with their row numbers and patients.
 
     Args:
         normalized: output folder of stage normalize_volumes.
@@ -35,6 +35,7 @@ class VolumeData:
         self.resident = ResidentVolumes(normalized, names["train"] + names["val"], fabric.device)
         self.train = np.arange(len(names["train"]))
         self.val = len(self.train) + np.arange(len(names["val"]))
+        self.patients = index.set_index("case").loc[self.resident.names, "patient"].to_numpy()
 
     def task(self, spec: BatchSpec) -> JointTask:
         """The task of training on the training cases and validating on the validation cases."""

@@ -63,3 +63,12 @@ def test_a_written_table_is_read_in_the_same_order(raw, tmp_path):
     joint = read_table(tmp_path / "joint.json")
     assert next(iter(joint.arms)) == "full" and joint.keep_networks == []
     assert joint.arms["grading_only"]["grading"] == "global" and joint.arms["full"]["epochs"] == 6
+
+
+def test_arms_with_a_grader_have_only_the_values_that_it_uses(raw):
+    arms = {arm["arm"]: arm["recipe"] for arm in recipes_of(raw)["joint"]["arms"]}
+    assert arms["radiomics"] == {"grader": "radiomics"}
+    plain, full = arms["resnet10"], arms["full"]
+    assert full.keys() - plain.keys() == {"attention", "segmentation", "grading", "dropout"}
+    assert plain == {key: full[key] for key in full if key in plain} | {"grader": "resnet10"}
+    assert [name for name, recipe in arms.items() if "grader" in recipe] == ["radiomics", "resnet10"]
