@@ -1,5 +1,7 @@
 """Stage ablate_joint: trains the joint network and its arms over several seeds, and predicts the test cases with each.
 
+Arms with a `grader` grade without the joint network: plain 3D CNNs, and logistic regression on features of masks.
+
 Reads data/recipes/joint.json, data/volumes/normalized/, data/volumes/splits.csv and data/volumes/phantom_cases/.
 Writes data/ablations/joint/: cases.csv (every arm, seed and test case), runs.csv (with the reason where one failed),
 history.csv, modalities.csv (each choice of modalities, with and without modality dropout in training), and of the full
@@ -40,7 +42,7 @@ def main(recipes: Path, normalized: Path, splits: Path, phantoms: Path, out: Pat
     cases = [load_case(normalized, name) for name in cases_of(splits, index, "test")]  # faults show before training
     runs = list(study.train(table.seeds))
     trained = [done for done in runs if not done.failed]
-    asked = [Asked(d.arm, d.seed, d.net, d.window, subset) for d in trained for subset in subsets_of(d.arm)]
+    asked = [Asked(d.arm, d.seed, d.net, d.window, subset, d.grader) for d in trained for subset in subsets_of(d.arm)]
     scores = modality_scores(asked, cases, index)
     members = [(done.net, done.window) for done in trained if done.arm == FULL]
     doubts = ensemble_doubts(members, cases, p.joint.mc_samples, p.seed) if members else Doubts()

@@ -1,13 +1,16 @@
 """Stage evaluate_joint: predicts with the joint network, and makes every score and figure from these predictions.
 
-Reads models/joint/, data/volumes/normalized/, data/volumes/splits.csv, and the test cases' segmentations on their own
-grid, which data/volumes/manifest.csv names.
-Writes data/joint/predictions/ (val.csv, test.csv, segmentation.csv, voxel_errors.csv, grade_uncertainty.csv),
+Reads models/joint/, data/volumes/normalized/, data/volumes/splits.csv, and the cases' segmentations on their own grid,
+which data/volumes/manifest.csv names. With joint.postprocess, the post-processing of masks is chosen on the validation
+cases.
+Writes data/joint/predictions/ (val.csv, test.csv, segmentation.csv, voxel_errors.csv, grade_uncertainty.csv,
+postprocessing.json, validation_dice.csv),
 data/joint/masks/ (NIfTI on the input grid, labels as in conventions.py), metrics/joint3d.json, data/tables/joint3d.csv
 and data/figures/joint/evaluate/.
 Takes about 40 s in the demo on 2 cores. Run: dvc repro evaluate_joint.
 """
 
+from functools import partial
 from pathlib import Path
 
 from btlib.core.metrics.score_table import write_scores
@@ -22,11 +25,14 @@ from btlib.report.figures.volume_scores import write_joint_figures
 from btlib.volumes.data.manifest import read_manifest
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.evaluation.gain import postprocessing_scores
 from btlib.volumes.evaluation.headlines import SCORE_LEVELS, score_headline
+from btlib.volumes.evaluation.masks import RULES_FILE
+from btlib.volumes.evaluation.postprocessing import choose_postprocessing
 from btlib.volumes.evaluation.scores import joint_metrics
 from btlib.volumes.evaluation.segmentation import segmentation_table
 from btlib.volumes.evaluation.tables import read_joint_tables
-from btlib.volumes.explain.answers import outlined, predict_cases, prediction_rows
+from btlib.volumes.explain.answers import on_input_grid, outlined, predict_cases, prediction_rows
 from btlib.volumes.explain.doubts import network_doubts
 from btlib.volumes.nets.store import load_joint
 
@@ -43,22 +49,30 @@ def main(
     scores_out: Path,
     figures: Path,
 ) -> None:
-    p = load_params("seed", "volumes.source", "volumes.resample", "joint.mc_samples", "evaluation")
+    p = load_params("seed", "volumes.source", "volumes.resample", "joint.mc_samples", "joint.postprocess", "evaluation")
     net, window = load_joint(model)
     index = load_index(normalized)
     cases = {part: [load_case(normalized, name) for name in cases_of(splits, index, part)] for part in ("val", "test")}
     found = {part: predict_cases(net, window, of_part, part) for part, of_part in cases.items()}
-    doubts = network_doubts((net, window), cases["test"], found["test"], p.joint.mc_samples, p.seed)
+    on_grid = partial(on_input_grid, manifest=read_manifest(manifest), root=root, resample=p.volumes.resample)
+    rules, validation = choose_postprocessing(on_grid(cases["val"], found["val"]) if p.joint.postprocess else [])
+    doubts = network_doubts((net, window), cases["test"], found["test"], rules.wt, p.joint.mc_samples, p.seed)
     with atomic_path(predictions) as folder, atomic_path(masks) as masks_out:
         for part in cases:
             write_csv(folder / f"{part}.csv", prediction_rows(index, cases[part], found[part]))
-        rows = outlined(cases["test"], found["test"], read_manifest(manifest), root, p.volumes.resample, masks_out)
+        rows = outlined(on_grid(cases["test"], found["test"]), rules, masks_out)
         write_csv(folder / "segmentation.csv", segmentation_table(rows))
+        write_csv(folder / "validation_dice.csv", validation)
+        write_json(folder / RULES_FILE, rules.model_dump())
         write_csv(folder / "voxel_errors.csv", doubts.voxel_errors)
         write_csv(folder / "grade_uncertainty.csv", doubts.grade_uncertainty)
 
     tables, bins = read_joint_tables(predictions), p.evaluation.ece_bins
-    scores = joint_metrics(tables, bins, p.evaluation.bootstrap, keyed_rng(p.seed, "bootstrap", "joint"))
+    resamples, rng = p.evaluation.bootstrap, partial(keyed_rng, p.seed, "bootstrap", "joint")
+    scores = joint_metrics(tables, bins, resamples, rng())
+    scores["postprocessing"] = postprocessing_scores(
+        rules, validation, tables.segmentation, tables.cohort, resamples, rng("postprocessing")
+    )
     write_json(metrics, score_headline(scores))
     write_scores(scores_out, scores, SCORE_LEVELS)
     with atomic_path(figures) as folder:

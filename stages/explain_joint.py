@@ -23,6 +23,7 @@ from btlib.core.settings.params import data_note, load_params
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.volume_maps import case_title, explanation_figure
 from btlib.volumes.data.store import load_case
+from btlib.volumes.evaluation.masks import native_labels, read_rules
 from btlib.volumes.evaluation.tables import read_joint_tables
 from btlib.volumes.explain.doubts import explanation
 from btlib.volumes.explain.maps import cases_to_explain, grade_heat, heat_in_brain, write_maps
@@ -35,7 +36,7 @@ def main(
 ) -> None:
     p = load_params("seed", "volumes.source", "joint.mc_samples", "joint.explained_cases", "evaluation.bootstrap")
     net, window = load_joint(model)
-    tables = read_joint_tables(predictions)
+    tables, rules = read_joint_tables(predictions), read_rules(predictions)
     chosen = cases_to_explain(tables.test, p.joint.explained_cases, p.seed, "explained cases")
     drawn = FigureFolder(figures, data_note(p.volumes.source))
     kinds = map_names(net) if net.architecture.grading != "none" else ()
@@ -47,8 +48,10 @@ def main(
         heat.append(heat_in_brain(case, row.grade or "ungraded", heats))
         if row.case in chosen:
             warm = heats[kinds[-1]] if kinds else None
-            found = explanation((net, window), case, predict_case(net, case, window), warm, p.joint.mc_samples, p.seed)
-            write_maps(maps / case.name, found, case)
+            predicted = predict_case(net, case, window)
+            found = explanation((net, window), case, predicted, rules, warm, p.joint.mc_samples, p.seed)
+            labels = None if predicted.regions is None else native_labels(predicted.regions, case, rules)
+            write_maps(maps / case.name, found, labels, case)
             title = case_title(row, tables.segmentation)
             drawn.write(f"{case.name}.png", explanation_figure(title, case, found))
 

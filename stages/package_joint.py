@@ -1,8 +1,9 @@
 """Stage package_joint: puts into one folder all that the joint network needs to predict a new case.
 
-Reads models/joint/, data/joint/predictions/val.csv, data/volumes/normalized/ and data/volumes/splits.csv.
-Writes models/deploy/joint/: the network, the temperature and the confidence below which it is unsure, both chosen on
-the validation cases, and the training volumes' features, for novelty.
+Reads models/joint/, data/joint/predictions/ (val.csv, postprocessing.json), data/volumes/normalized/ and
+data/volumes/splits.csv.
+Writes models/deploy/joint/: the network, the temperature, the confidence below which it is unsure and the
+post-processing of masks, all chosen on the validation cases, and the training volumes' features, for novelty.
 Takes about 3 s in the demo on 2 cores. Run: dvc repro package_joint.
 """
 
@@ -25,6 +26,7 @@ from btlib.core.settings.params import data_note, load_params
 from btlib.volumes.data.conventions import GRADES
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.evaluation.masks import read_rules
 from btlib.volumes.evaluation.scores import grade_temperature
 from btlib.volumes.evaluation.tables import PROBABILITIES, read_grade_predictions
 from btlib.volumes.nets.features import encoder_features
@@ -54,6 +56,7 @@ def main(model: Path, predictions: Path, normalized: Path, splits: Path, out: Pa
         unsure=Unsure(**unsure(val, temperature, p.deploy.error_rate)) if graded else None,
         novelty=Limit(quantile=p.deploy.novelty_quantile, threshold=novelty.threshold),
         mc_dropout=Dropout(samples=p.joint.mc_samples, seed=p.seed),
+        postprocessing=read_rules(predictions),
         data_note=data_note(p.volumes.source),
         intended_use=INTENDED_USE,
     )

@@ -26,6 +26,7 @@ def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path
         "joint.segmentation",
         "joint.grading",
         "joint.dropout",
+        "joint.flip_tta",
         "joint.batch_size",
         "joint.epochs",
         "joint.coarse_epochs",

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import torch
 
+from btlib.core.runtime.arm_names import RADIOMICS
 from btlib.core.settings import schema
 from btlib.core.settings.schema import Params
 from btlib.images.data import external
@@ -14,6 +15,7 @@ from btlib.images.nets.fusion import FUSIONS, NONE
 from btlib.report.figures import paper
 from btlib.report.sections import ablations
 from btlib.volumes.data.labels import CONVENTIONS
+from btlib.volumes.nets.plain import NETWORKS, PlainArchitecture, build_plain
 
 
 def choices(key: str) -> set[str]:
@@ -53,3 +55,16 @@ def test_every_fusion_has_the_declared_output_size(name):
 
 def test_every_ablation_table_has_a_title_and_the_papers_numbers():
     assert set(schema.TABLES) == set(ablations.TABLES) == set(paper.TABLES)
+
+
+def test_the_schema_offers_every_grader():
+    assert set(schema.GRADERS) == {RADIOMICS, *NETWORKS}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_plain_network_works_from_the_smallest_size_that_the_schema_lets_it_have(name):
+    side, net = schema.SMALLEST.get(name, 16), build_plain(PlainArchitecture(name, 8), 0)
+    assert net(torch.rand(1, 4, side, side, side)).grade.shape == (1, 2)
+    if name in schema.SMALLEST:
+        with pytest.raises(RuntimeError):
+            net(torch.rand(1, 4, side - 8, side - 8, side - 8))

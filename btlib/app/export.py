@@ -72,7 +72,7 @@ class ClassifierGraph(nn.Module):
 class JointGraph(nn.Module):
     """Normalised cubes float32 [B, 4, S, S, S] to probabilities of regions [B, 3, S, S, S] and grades [B, 2].
 
-    Logits are averaged over each cube and its mirror image, as in `btlib.volumes.nets.windows`.
+    With `flip_tta`, logits are averaged over each cube and its mirror image, as in `btlib.volumes.nets.windows`.
     """
 
     def __init__(self, packed: PackedJoint):
@@ -81,13 +81,14 @@ class JointGraph(nn.Module):
         self.temperature = packed.card.calibration.temperature if packed.card.calibration else None
 
     def forward(self, cubes: Tensor) -> tuple[Tensor, ...]:
-        plain, mirrored = self.net(cubes), self.net(cubes.flip(2))
-        found = []
-        if plain.regions is not None:
-            found.append(torch.sigmoid((plain.regions + mirrored.regions.flip(2)) / 2))
-        if plain.grade is not None:
-            found.append(((plain.grade + mirrored.grade) / 2 / self.temperature).softmax(dim=1))
-        return tuple(found)
+        plain = self.net(cubes)
+        regions, grade = plain.regions, plain.grade
+        if self.net.architecture.flip_tta:
+            mirrored = self.net(cubes.flip(2))
+            regions = None if regions is None else (regions + mirrored.regions.flip(2)) / 2
+            grade = None if grade is None else (grade + mirrored.grade) / 2
+        found = [] if regions is None else [torch.sigmoid(regions)]
+        return tuple(found if grade is None else [*found, (grade / self.temperature).softmax(dim=1)])
 
 
 def export_models(models: Path, out: Path) -> dict[Path, float]:
@@ -136,7 +137,10 @@ def of_classifier(packed: PackedClassifier) -> Exported:
 
 
 def of_joint(packed: PackedJoint) -> Exported:
-    """The joint network on one window, with its sigmoid, softmax and temperature; without its novelty and dropout."""
+    """The joint network on one window, with its sigmoid, softmax and temperature; without its novelty and dropout.
+
+    Post-processing needs the whole volume; its rules are among the constants.
+    """
     roi_size, size = packed.window
     architecture = packed.net.architecture
     cubes = keyed_rng(0, "export").standard_normal((max(BATCHES), len(MODALITIES), size, size, size), np.float32)
@@ -146,7 +150,7 @@ def of_joint(packed: PackedJoint) -> Exported:
     if architecture.grading != "none":
         outputs["grade"] = f"[B, {len(GRADES)}], calibrated probabilities of {', '.join(GRADES)}"
     constants = packed.card.model_dump(
-        mode="json", include={"preprocessing", "calibration", "data_note", "intended_use"}
+        mode="json", include={"preprocessing", "calibration", "postprocessing", "data_note", "intended_use"}
     )
     constants |= {
         "input": f"cubes: float32 [B, {len(MODALITIES)}, {size}, {size}, {size}], {', '.join(MODALITIES)} in RAS "

@@ -17,10 +17,11 @@ from btlib.app.predict.cases import CasePredictor, normalized, volumes_ml
 from btlib.app.scans.case_files import find_cases
 from btlib.app.scans.scans import Scans
 from btlib.core.metrics.calibration import scale
-from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.artifacts import read_csv, read_json, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.conventions import GRADES
-from btlib.volumes.nets.inference import native_labels, predict_case
+from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, RegionRule, native_labels
+from btlib.volumes.nets.inference import predict_case
 from tests.app.joint_make import SECRET, SHAPE, TILTED, brain, packed, write_case, write_model, write_study
 
 FILES = ["heat.nii.gz", "overview.png", "seg.nii.gz", "uncertainty.nii.gz"]
@@ -55,7 +56,7 @@ def test_answer_is_the_pipelines_prediction_calibrated_on_the_input_grid(model):
     expected = scale(plain.grade[None], 2.0)[0]
     assert answer.probabilities == pytest.approx(dict(zip(GRADES, expected, strict=True)))
     assert answer.confidence == max(answer.probabilities.values()) == answer.probabilities[answer.grade]
-    np.testing.assert_array_equal(answer.labels, native_labels(plain.regions, case))
+    np.testing.assert_array_equal(answer.labels, native_labels(plain.regions, case, PLAIN))
     np.testing.assert_array_equal(answer.affine, TILTED)
     assert answer.labels.shape == answer.heat.shape == answer.uncertainty.shape == SHAPE
     assert 0 < answer.heat.max() <= 1 and 0 < answer.uncertainty.max() <= np.log(2) + 1e-6
@@ -270,6 +271,27 @@ def test_a_missing_or_damaged_model_is_named(model, tmp_path):
     (tmp_path / "joint/card.json").write_text(text.replace("clip_percentiles", "clipped"), encoding="utf-8")
     with pytest.raises(InputError, match=r"card\.json: missing or wrong: preprocessing\.clip_percentiles"):
         CasePredictor.load(tmp_path / "joint")
+
+
+def test_masks_and_volumes_follow_the_cards_post_processing(tmp_path):
+    made = packed()
+    never = RegionRule(threshold=1.0)
+    rules = Postprocessing(wt=never, tc=never, et=never)
+    save_packed(tmp_path / "joint", made._replace(card=made.card.model_copy(update={"postprocessing": rules})), {})
+    predictor = CasePredictor.load(tmp_path / "joint")
+    answer = predictor.answer(scans())
+    assert not answer.labels.any() and set(answer.volumes_ml.values()) == {0} and not answer.maps.masks.any()
+    assert predictor.card["postprocessing"]["wt"]["threshold"] == 1
+
+
+def test_models_packaged_before_there_was_post_processing_predict_as_they_did(model, tmp_path):
+    save_packed(tmp_path / "joint", packed(), {})
+    card = read_json(tmp_path / "joint/card.json")
+    del card["postprocessing"]
+    write_json(tmp_path / "joint/card.json", card)
+    old = CasePredictor.load(tmp_path / "joint")
+    assert old.card["postprocessing"] == PLAIN.model_dump()
+    np.testing.assert_array_equal(old.answer(scans()).labels, CasePredictor.load(model).answer(scans()).labels)
 
 
 def test_resampling_adds_a_remark(model, tmp_path, capsys):

@@ -99,7 +99,8 @@ def test_constants_are_in_json_and_metadata(written):
     model = onnx.load(root / "out/classifier.onnx")
     inside = {entry.key: entry.value for entry in model.metadata_props}
     assert {name: value if isinstance(said[name], str) else json.loads(value) for name, value in inside.items()} == said
-    assert "spacing" in read_json(root / "out/joint.json")["preprocessing"]
+    joint = read_json(root / "out/joint.json")
+    assert "spacing" in joint["preprocessing"] and joint["postprocessing"]["et"]["threshold"] == 0.5
 
 
 def test_onnx_joint_network_matches_the_pipeline_on_a_window(written):
@@ -145,6 +146,19 @@ def test_differing_graph_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"x\.onnx: not written: .* differs from PyTorch by 2\.0e-04, more than 1e-04"):
         export.write_onnx(tmp_path / "x.onnx", Exported(Scaled(), torch.ones(3, 2), "values", ("out",), {}))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flip_tta", [False, True])
+def test_the_joint_graph_averages_the_views_that_prediction_averages(flip_tta):
+    made = joint_make.packed(flip_tta=flip_tta)
+    model, size = of_joint(made), made.window.size
+    regions, grade = (found.detach().numpy() for found in model.graph(model.example))
+    for number, cube in enumerate(model.example.numpy()):
+        case = Case("c", cube, None, np.eye(4), np.eye(4), (size,) * 3)
+        expected = predict_case(made.net, case, made.window)
+        assert regions[number] == pytest.approx(expected.regions, abs=1e-4)
+        scaled = expected.grade ** (1 / made.card.calibration.temperature)
+        assert grade[number] == pytest.approx(scaled / scaled.sum(), abs=1e-4)
 
 
 def test_outputs_of_networks_with_one_head():

@@ -162,7 +162,10 @@ def test_forest_marks_stand_at_the_differences_and_are_filled_where_shown(ablati
         assert filled == [found["p_holm"] is not None and found["p_holm"] <= 0.05 for _, found in known]
         low, high = axes.get_xlim()
         assert low == -high and all(low <= end <= high for _, found in known for end in found["ci95"])
-    assert texts(figure).count("no such score") == 2 + 3
+    assert texts(figure).count("no such score") == 2 + 3 * len(joint_make.GRADE_ONLY)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        *("segmentation only", "grading only", "no attention", "no modality dropout", "radiomics", "ResNet-10")
+    ]
     assert f"Dice WT\nfull: {ablation['rows'][0]['mean']['dice_wt']:.3f}{GLUE}±" in "\n\n".join(texts(figure))
 
 

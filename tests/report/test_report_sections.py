@@ -13,8 +13,9 @@ from btlib.report.sections.card import limits
 from btlib.report.sections.classification import class_table, headline_table, settings_table
 from btlib.report.sections.gradcam import finding as heat_finding
 from btlib.report.sections.gradcam import fused, gradcam_section, heat_tables, outline_blocks
-from btlib.report.sections.joint import arm_table, difference_table
+from btlib.report.sections.joint import arm_table, difference_table, joint_section
 from btlib.report.sections.joint import headline_table as joint_headline
+from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.sections.recorded import accuracy_table, external_tables, recorded_section
 from btlib.report.sections.recorded import heat_tables as recorded_heat
 from btlib.report.sections.recorded import score_table as recorded_scores
@@ -372,10 +373,41 @@ def test_arms_of_the_joint_network():
     assert line[4:] == ["−20.00 [−30.00, −10.00]\np 0.010", "–", "+0.100 [+0.000, +0.200]"]
 
 
+def test_arms_that_grade_without_the_joint_network_are_named_and_explained(tmp_path):
+    made = study(tmp_path)
+    before = str(joint_section(made))
+    assert "Logistic regression" not in before and "ResNet" not in before
+    rows = made.metrics["ablation_joint"]["rows"]
+    (alone,) = (row for row in rows if row["arm"] == "grading_only")
+    more = [alone | {"arm": name} for name in ("radiomics", "resnet10")]
+    metrics = edited(made.metrics, "ablation_joint", rows=rows + more)
+    after = str(joint_section(study(tmp_path, metrics=metrics)))
+    assert "radiomics: Logistic regression on volumes, shape and intensities under the masks that segmentation" in after
+    assert "ResNet-10: A plain 3D CNN on the same augmented volumes" in after and "resnet10" not in after
+    assert [after.count(f"joint minus {name} ") for name in ("grading only", "radiomics", "ResNet-10")] == [2, 2, 2]
+    assert [cells(make(rows + more))[-1][0] for make in (arm_table, difference_table)] == ["ResNet-10"] * 2
+
+
 def test_scores_that_the_joint_network_lacks_have_no_row():
     found = {"dice_wt": 0.8, "grade_auc": None, "ci95": {"dice_wt": [0.7, 0.9]}, "grade_ci95_exact": {}}
     found |= {"n_test": 3, "n_patients": 2, "n_segmented": 3, "n_graded": 0}
     assert cells(joint_headline(found)) == [["Dice, whole tumour", "0.800", "[0.700, 0.900]", ""]]
+
+
+def test_post_processing_is_shown_with_its_gain(tmp_path):
+    (table,) = postprocessing_tables(study(tmp_path).scores("joint3d")["postprocessing"])
+    assert cells(table)[0] == [
+        "whole tumour",
+        "0.4",
+        "0.5 ml",
+        "0 ml",
+        "0.810 → 0.820",
+        "0.810 → 0.820",
+        "+0.010 [−0.010, +0.030]",
+    ]
+    assert [row[2:4] for row in cells(table)[1:]] == [["0 ml", "0 ml"], ["0.05 ml", "0.1 ml"]]
+    assert "16 validation cases" in table.note
+    assert postprocessing_tables(None) == []
 
 
 def test_volumes_are_counted(tmp_path):

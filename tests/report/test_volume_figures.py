@@ -29,7 +29,7 @@ def case():
 def everything(case):
     rng = np.random.default_rng(1)
     maps = rng.random((4, *SHAPE)).astype(np.float32)
-    return Explanation(0.9 * regions_of(case.seg), maps[0], maps[1], 0.69 * maps[2], 0.1 * maps[3])
+    return Explanation(regions_of(case.seg), maps[0], maps[1], 0.69 * maps[2], 0.1 * maps[3])
 
 
 def panels(figure):

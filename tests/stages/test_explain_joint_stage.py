@@ -10,11 +10,12 @@ import pytest
 from matplotlib.text import Text
 
 from btlib.core.metrics.score_table import read_scores
-from btlib.core.runtime.artifacts import write_csv
+from btlib.core.runtime.artifacts import write_csv, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.report.figures.numbers import PERCENT
 from btlib.volumes.data.conventions import REGIONS
 from btlib.volumes.data.store import Case, save_case
+from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, RegionRule
 from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, PREDICTIONS, SEGMENTATION, VOXEL_ERRORS
 from btlib.volumes.nets.network import JointArchitecture, build_joint
 from btlib.volumes.nets.store import save_joint
@@ -45,12 +46,12 @@ def stage(tmp_path, monkeypatch):
     figures = {}
     monkeypatch.setattr(module.FigureFolder, "write", lambda folder, name, figure: figures.update({name: figure}))
 
-    def run(dropout=0.2, grading="regions", segmentation=True, names=NAMES):
+    def run(dropout=0.2, grading="regions", segmentation=True, names=NAMES, rules=PLAIN):
         architecture = JointArchitecture(8, segmentation, segmentation, grading, dropout)
         save_joint(tmp_path / "model", build_joint(architecture, 0), Window(16, 16), {})
         p = np.full(len(NAMES), np.nan) if grading == "none" else np.array(P_HGG)
         test = pd.DataFrame({"case": names, "patient": names, "grade": GRADES, "p_LGG": 1 - p, "p_HGG": p})
-        scored = [(name, region, 0.9, 2.0, 10.0, 9.0) for name in NAMES[:-1] for region in REGIONS if segmentation]
+        scored = [(name, region, 0.9, 2.0, 10.0, 9.0, 0.9) for name in NAMES[:-1] for region in REGIONS if segmentation]
         tables = {
             "val": test[:0],
             "test": test[PREDICTIONS],
@@ -60,6 +61,7 @@ def stage(tmp_path, monkeypatch):
         }
         for name, table in tables.items():
             write_csv(tmp_path / f"predictions/{name}.csv", table)
+        write_json(tmp_path / "predictions/postprocessing.json", rules.model_dump())
         inputs, outputs = ("model", "normalized", "predictions"), ("maps", "metrics", "scores_out", "figures")
         module.main(**{name: tmp_path / name for name in inputs + outputs})
         return read_scores(tmp_path / "scores_out"), tmp_path / "maps", figures
@@ -101,6 +103,15 @@ def test_maps_lie_on_the_input_grid(stage):
     assert 0 < values["gradcam"].max() <= 1 and 0 < values["attention"].max() <= 1
     assert 0 < values["mutual_information"].max() <= values["entropy"].max() <= np.log(2) + 1e-6
     assert values["segmentation"].dtype == np.uint8 and set(np.unique(values["segmentation"])) <= {0, 1, 2, 3}
+
+
+def test_segmentations_are_post_processed(stage):
+    """A whole tumour that needs a probability of one is nowhere, nor are the regions in it."""
+    never = RegionRule(threshold=1.0)
+    _, maps, figures = stage(rules=Postprocessing(wt=never, tc=never, et=never))
+    assert not np.asarray(nib.load(maps / "H2/segmentation.nii.gz").dataobj).any()
+    prediction = next(a for a in figures["H2.png"].axes if a.get_title() == "prediction, on T1ce")
+    assert not prediction.collections
 
 
 def test_a_network_that_only_segments(stage):

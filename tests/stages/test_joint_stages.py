@@ -48,6 +48,7 @@ def set_params(folder):
     params = yaml.load(ROOT / "params.yaml")
     params["volumes"] |= {"spacing": 2.0, "held_out": 0.5}
     params["joint"] |= {"size": 16, "width": 8, "epochs": 1, "coarse_epochs": 0, "mc_samples": 2, "explained_cases": 2}
+    params["joint"]["postprocess"] = True
     params["joint"]["ablation"] |= {"seeds": [0, 1], "common": {"epochs": 1}}
     params["evaluation"]["bootstrap"] = 100
     yaml.dump(params, folder / "params.yaml")
@@ -155,10 +156,13 @@ def test_ablation_and_comparison(study):
     stage("check")(Path("params.yaml"), Path("params.checked"), Path("recipes"))
     stage("ablate_joint")(*map(Path, ("recipes/joint.json", "volumes/normalized", "volumes/splits.csv", "ablations")))
     scores = read_csv(Path("ablations/cases.csv"), text=("arm", "case", "patient", "grade"))
-    arms = ["full", "segmentation_only", "grading_only", "no_attention", "global_features", "no_modality_dropout"]
+    alone = ["grading_only", "radiomics", "resnet10"]
+    arms = ["full", "segmentation_only", "grading_only", "no_attention", "global_features", "radiomics", "resnet10"]
+    arms.append("no_modality_dropout")
     assert scores.groupby(["arm", "seed"]).size().to_dict() == {(a, s): len(held_out()) for a in arms for s in (0, 1)}
     assert scores["p_HGG"].isna().groupby(scores["arm"]).all().to_dict() == {a: a == "segmentation_only" for a in arms}
-    assert scores["dice_wt"].isna().groupby(scores["arm"]).all().to_dict() == {a: a == "grading_only" for a in arms}
+    assert scores["dice_wt"].isna().groupby(scores["arm"]).all().to_dict() == {a: a in alone for a in arms}
+    assert sorted(scores["case"].unique()) == held_out()
     modalities = read_csv(Path("ablations/modalities.csv"), text=("arm", "subset", "case", "patient", "grade"))
     assert modalities.groupby("arm")["subset"].nunique().to_dict() == {"full": 15, "no_modality_dropout": 15}
     whole = modalities[modalities["subset"] == "t1+t1ce+t2+flair"].sort_values(["arm", "seed", "case"])

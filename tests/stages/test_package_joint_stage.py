@@ -13,13 +13,15 @@ from btlib.app.models.packed_joint import load_packed
 from btlib.app.predict.case_results import predict_cases
 from btlib.app.scans.case_files import find_cases
 from btlib.core.metrics.calibration import scale
-from btlib.core.runtime.artifacts import read_csv, read_json, write_csv
+from btlib.core.metrics.score_table import read_scores
+from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.manifest import COLUMNS
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.reading import read_case
 from btlib.volumes.data.store import case_path, save_case
+from btlib.volumes.evaluation.masks import PLAIN
 from btlib.volumes.evaluation.tables import PREDICTIONS
 from btlib.volumes.nets.network import JointArchitecture, build_joint
 from btlib.volumes.nets.store import save_joint
@@ -87,16 +89,25 @@ def package():
     return read_json(Path("deploy/joint/card.json"))
 
 
-def test_prediction_gives_what_the_pipeline_evaluated(project):
+def set_postprocess(on):
+    yaml = YAML()
+    params = yaml.load(Path("params.yaml"))
+    params["joint"]["postprocess"] = on
+    yaml.dump(params, Path("params.yaml"))
+
+
+@pytest.mark.parametrize("postprocess", [False, True])
+def test_prediction_gives_what_the_pipeline_evaluated(project, postprocess, tmp_path):
     train()
+    set_postprocess(postprocess)
     inputs = ("model", "normalized", "splits.csv", "raw", "manifest.csv")
     stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "scores.csv", "figures")))
-    card = package()
-    assert (
-        predict_cases(find_cases([project / "raw" / name for name in NAMES[-2:]]), Path("deploy/joint"), Path("out"))
-        == 2
-    )
-    found = read_csv(Path("out/cases.csv"), text=("case",)).set_index("case")
+    card, out = package(), tmp_path / "out"
+    assert predict_cases(find_cases([project / "raw" / name for name in NAMES[-2:]]), Path("deploy/joint"), out) == 2
+    assert card["postprocessing"] == read_json(Path("predictions/postprocessing.json"))
+    assert (card["postprocessing"] != PLAIN.model_dump()) == postprocess
+    assert read_json(out / "cases.json")["model"]["postprocessing"] == card["postprocessing"]
+    found = read_csv(out / "cases.csv", text=("case",)).set_index("case")
     table = read_csv(Path("predictions/test.csv"), text=("case",)).set_index("case")
     probabilities = ["p_LGG", "p_HGG"]
     expected = scale(table[probabilities].to_numpy(), card["calibration"]["temperature"])
@@ -104,7 +115,7 @@ def test_prediction_gives_what_the_pipeline_evaluated(project):
     np.testing.assert_allclose(found[probabilities], expected, atol=1e-6)
     outlines = read_csv(Path("predictions/segmentation.csv"), text=("case", "region")).set_index(["case", "region"])
     for name in NAMES[-2:]:
-        masks = [nib.load(path) for path in (f"masks/{name}.nii.gz", f"out/{name}/seg.nii.gz")]
+        masks = [nib.load(path) for path in (f"masks/{name}.nii.gz", out / name / "seg.nii.gz")]
         np.testing.assert_array_equal(masks[0].get_fdata(), masks[1].get_fdata())
         np.testing.assert_array_equal(masks[0].affine, masks[1].affine)
         for region in ("wt", "tc", "et"):
@@ -113,10 +124,30 @@ def test_prediction_gives_what_the_pipeline_evaluated(project):
             )
 
 
+def test_what_post_processing_changes_is_reported(project):
+    """Of the network without training, chosen on four cases: it cannot lower their Dice."""
+    train()
+    set_postprocess(True)
+    inputs = ("model", "normalized", "splits.csv", "raw", "manifest.csv")
+    stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "scores.csv", "figures")))
+    scores = read_json(Path("metrics.json"))
+    found, regions = scores["postprocessing"], ("dice_wt", "dice_tc", "dice_et")
+    assert found["rules"] == read_json(Path("predictions/postprocessing.json"))
+    assert (found["val"]["n"], found["test"]["n"]) == (4, 2)
+    means = {when: np.mean([found["val"][when][name] for name in regions]) for when in ("raw", "postprocessed")}
+    assert means["postprocessed"] > means["raw"]
+    validation = read_csv(Path("predictions/validation_dice.csv"), text=("case", "region"))
+    assert sorted(validation["case"].unique()) == NAMES[5:9]
+    assert validation["dice"].mean() == pytest.approx(means["postprocessed"])
+    assert {name: scores[name] for name in regions} == pytest.approx(found["test"]["postprocessed"])
+    assert read_scores(Path("scores.csv"))["postprocessing"] == found
+
+
 def val_table(p_hgg, grades=("LGG", "HGG", "LGG", "HGG")):
     p = np.array(p_hgg, float)
     table = pd.DataFrame({"case": NAMES[5:9], "patient": NAMES[5:9], "grade": grades, "p_LGG": 1 - p, "p_HGG": p})
     write_csv(Path("predictions/val.csv"), table[PREDICTIONS])
+    write_json(Path("predictions/postprocessing.json"), PLAIN.model_dump())
 
 
 def test_the_card_says_what_was_chosen_on_the_validation_cases(project):

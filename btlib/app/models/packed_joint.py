@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from btlib.app.models.model_card import NOVELTY, Calibration, Limit, Unsure, read_card, read_novelty
 from btlib.app.models.novelty import Novelty
 from btlib.core.runtime.artifacts import atomic_path, write_tensors
+from btlib.volumes.evaluation.masks import PLAIN, Postprocessing
 from btlib.volumes.nets.network import JointNet
 from btlib.volumes.nets.store import load_joint, save_joint
 from btlib.volumes.nets.windows import Window
@@ -33,7 +34,8 @@ class Dropout(BaseModel):
 class JointCard(BaseModel):
     """Fields of the card besides architecture, window and training history.
 
-    calibration and unsure are None for a network without a grading head.
+    calibration and unsure are None for a network without a grading head. Cards from before there was post-processing do
+    not have that field; their masks were made without.
     """
 
     preprocessing: Preprocessing
@@ -41,6 +43,7 @@ class JointCard(BaseModel):
     unsure: Unsure | None
     novelty: Limit
     mc_dropout: Dropout
+    postprocessing: Postprocessing = PLAIN
     data_note: str
     intended_use: str
 

@@ -74,7 +74,8 @@ def predict_cases(
         write_csv(folder / "cases.csv", pd.DataFrame(rows))
         write_unused(folder, unused)
         names = {str(number): TISSUE[label] for number, label in numbering(labels).items()}
-        about_all = about(predictor.card) | {"labels": names, "numbering": labels}
+        rules = {"postprocessing": predictor.card["postprocessing"]}
+        about_all = about(predictor.card) | rules | {"labels": names, "numbering": labels}
         write_json(folder / CASES, {"model": about_all, "cases": rows})
     for row in rows:
         if row["remarks"]:

@@ -15,10 +15,11 @@ from btlib.volumes.data.conventions import GRADES, REGIONS, regions_of
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.reading import BRAIN_SHARE
 from btlib.volumes.data.store import Case, to_native
+from btlib.volumes.evaluation.masks import native_labels, voxel_ml
 from btlib.volumes.explain.doubts import explanation
 from btlib.volumes.explain.maps import Explanation, brain_of, grade_heat
 from btlib.volumes.nets.features import encoder_features
-from btlib.volumes.nets.inference import CasePrediction, native_labels, predict_case
+from btlib.volumes.nets.inference import CasePrediction, predict_case
 
 UNLIKE = "unlike the training volumes of the network: are these the four modalities, co-registered and skull-stripped?"
 SKULL = (
@@ -90,8 +91,9 @@ class CasePredictor:
         case = normalized(scans, card.preprocessing)
         predicted = predict_case(net, case, window)
         warm = self._heat(case, predicted) if heat else None
-        maps = explanation((net, window), case, predicted, warm, card.mc_dropout.samples, card.mc_dropout.seed)
-        labels = None if predicted.regions is None else native_labels(predicted.regions, case)
+        rules, dropout = card.postprocessing, card.mc_dropout
+        maps = explanation((net, window), case, predicted, rules, warm, dropout.samples, dropout.seed)
+        labels = None if predicted.regions is None else native_labels(predicted.regions, case, rules)
         (distance,) = novelty.scores(encoder_features(net, case, window)[None])
         remarks = (UNLIKE,) * bool(distance > 1) + (SKULL,) * _fills_its_box(case)
         return CaseAnswer(
@@ -125,8 +127,8 @@ def normalized(scans: Scans, preprocessing: Preprocessing) -> Case:
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray) -> dict[str, float]:
-    """Volume of each of REGIONS in ml; that of a voxel is the determinant of the affine, in mm³."""
-    voxel = abs(np.linalg.det(affine[:3, :3])) / 1000
+    """Volume of each of REGIONS in ml."""
+    voxel = voxel_ml(affine)
     return {name: float(region.sum() * voxel) for name, region in zip(REGIONS, regions_of(labels), strict=True)}
 
 

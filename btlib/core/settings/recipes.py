@@ -7,9 +7,16 @@ if one of its arms changes, but not if a value changes that all of them override
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from btlib.core.runtime.arm_names import FULL, PROPOSED
+from btlib.core.runtime.arm_names import FULL, PROPOSED, RADIOMICS
 from btlib.core.runtime.nested import flatten
-from btlib.core.settings.schema import NOT_OF_ONE_ARM, NOT_OF_ONE_JOINT_ARM, PHANTOM_SHARE, TABLES, Params
+from btlib.core.settings.schema import (
+    NOT_OF_ONE_ARM,
+    NOT_OF_ONE_JOINT_ARM,
+    OF_THE_JOINT_NETWORK,
+    PHANTOM_SHARE,
+    TABLES,
+    Params,
+)
 
 OF_A_CLASSIFIER = tuple(key for key in Params.model_fields if key not in NOT_OF_ONE_ARM)
 
@@ -41,11 +48,11 @@ def all_recipes(params: Params) -> dict[str, dict[str, Any]]:
         {key: value for key, value in values["joint"].items() if f"joint.{key}" not in NOT_OF_ONE_JOINT_ARM}
     )
     of_joint["phantom_share"] = params.volumes.phantom.share
-    arms = {"seeds": joint.seeds, "arms": _arms(FULL, of_joint, joint.common, joint.arms)}
+    arms = [arm | {"recipe": _used(arm["recipe"])} for arm in _arms(FULL, of_joint, joint.common, joint.arms)]
     return {
         "main": main,
         **tables,
-        "joint": arms,
+        "joint": {"seeds": joint.seeds, "arms": arms},
         "backbones": {"names": names},
         "phantom_cases": {"cases": params.volumes.phantom.training_cases * (params.volumes.phantom.share > 0)},
         "phantoms": {"subjects": phantom.training_subjects * used, "pasted": phantom.pasted * used},
@@ -65,3 +72,11 @@ def _arms(
         overrides = flatten({key: value for key, value in entry.items() if key != "arm"})
         arms.append({"arm": entry["arm"], "recipe": base | overrides})
     return arms if entries else []
+
+
+def _used(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an arm of the joint network that have an effect with its `grader`, if it has one."""
+    if recipe.get("grader") == RADIOMICS:
+        return {"grader": RADIOMICS, "phantom_share": recipe["phantom_share"]}
+    without = OF_THE_JOINT_NETWORK if "grader" in recipe else ()
+    return {key: value for key, value in recipe.items() if key not in without}

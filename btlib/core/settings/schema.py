@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
-from btlib.core.runtime.arm_names import FULL, PROPOSED
+from btlib.core.runtime.arm_names import FULL, PROPOSED, RADIOMICS, SEGMENTATION_ONLY
 from btlib.core.runtime.errors import InputError, guarded, listed
 from btlib.core.runtime.nested import flatten
 
@@ -200,7 +200,10 @@ class JointAugment(Section):
 
 
 class JointAblation(Section):
-    """Arms of the 3D network, each a list entry `{arm: name, key of joint: value, …}`; an empty list is not run."""
+    """Arms of the 3D network, each a list entry `{arm: name, key of joint: value, …}`; an empty list is not run.
+
+    Only here, an arm may have `grader`, one of GRADERS, which grades in place of the joint network.
+    """
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     common: dict[str, Any] | None
@@ -228,6 +231,8 @@ class Joint(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "bf16"]
     augment: JointAugment
+    flip_tta: bool
+    postprocess: bool
     mc_samples: Annotated[int, Field(ge=2, le=10_000)]
     explained_cases: Count
     ablation: JointAblation
@@ -268,7 +273,19 @@ NOT_OF_ONE_ARM = (
     "training.devices",
 )
 PHANTOM_SHARE = "images.phantom.share"  # the one key of section images that arms may override
-NOT_OF_ONE_JOINT_ARM = ("joint.precision", "joint.mc_samples", "joint.explained_cases", "joint.ablation")
+NOT_OF_ONE_JOINT_ARM = (
+    "joint.precision",
+    "joint.postprocess",
+    "joint.mc_samples",
+    "joint.explained_cases",
+    "joint.ablation",
+)
+# What may grade in an arm of joint.ablation in place of the joint network; a test compares the names with the code
+GRADERS = (RADIOMICS, "resnet10", "resnet18", "densenet121")
+SMALLEST = {"densenet121": 32}  # voxels per side, where more than the 16 of every network are needed
+# Keys of the joint network itself, which a grader replaces
+OF_THE_JOINT_NETWORK = ("attention", "segmentation", "grading", "dropout")
+ONLY_OF_AN_ARM = {"joint.grader": "only for arms of joint.ablation; the study's own network must also segment"}
 
 
 class Params(Section):
@@ -370,12 +387,18 @@ def _key(loc: tuple[str | int, ...]) -> str:
 def _fault(key: str, faults: list[dict]) -> str:
     first = faults[0]
     if first["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{_nearest(key, known_keys())}"
+        return _unknown(key)
     if first["type"] == "missing":
         return f"missing key '{key}'"
     expected = " or ".join(_expected(fault) for fault in faults)
     choices = [name for fault in faults for name in re.findall(r"'([^']+)'", fault.get("ctx", {}).get("expected", ""))]
     return f"{key}: should be {expected}, found {reprlib.repr(first['input'])}{_nearest(first['input'], choices)}"
+
+
+def _unknown(key: str) -> str:
+    if key in ONLY_OF_AN_ARM:
+        return f"{key}: {ONLY_OF_AN_ARM[key]}"
+    return f"unknown key '{key}'{_nearest(key, known_keys())}"
 
 
 def _expected(fault: dict) -> str:
@@ -512,10 +535,48 @@ def _joint_ablation_faults(params: Params) -> list[str]:
     names = [FULL, *(str(arm.get("arm", "")) for arm in ablation.arms)]
     faults += _name_faults("joint.ablation.arms", names)
     for name, arm in zip(names[1:], ablation.arms, strict=True):
-        overrides = common | _under_joint({key: value for key, value in arm.items() if key != "arm"})
+        own = {key: value for key, value in arm.items() if key not in ("arm", "grader")}
+        overrides = common | _under_joint(own)
         found = _override_faults(params, overrides, NOT_OF_ONE_JOINT_ARM)
+        if "grader" in arm:
+            found = found or _grader_faults(params, arm["grader"], own, overrides)
         faults += [f"joint.ablation.arms, arm {name}: {fault}" for fault in found]
     return faults
+
+
+def _grader_faults(params: Params, grader: Any, own: dict[str, Any], overrides: dict[str, Any]) -> list[str]:
+    """Faults of an arm that grades without the joint network.
+
+    Args:
+        own: the arm's keys besides `arm` and `grader`.
+        overrides: dotted keys that apply to the arm, including those in common.
+    """
+    if grader not in GRADERS:
+        return [f"grader: should be {', '.join(GRADERS)}, found {grader!r}{_nearest(grader, list(GRADERS))}"]
+    if grader == RADIOMICS:
+        idle = [f"'{key}' has no effect: grader '{grader}' trains no network; remove it" for key in own]
+        return idle + _mask_faults(params.joint)
+    faults = [
+        f"'{key}' is of the joint network, which grader '{grader}' replaces; remove it"
+        for key in own
+        if key in OF_THE_JOINT_NETWORK
+    ]
+    size, coarse = (overrides.get(f"joint.{key}", getattr(params.joint, key)) for key in ("size", "coarse_epochs"))
+    side, needed = size // 2 if coarse else size, SMALLEST.get(grader, 0)
+    if side < needed:
+        remedy = "set coarse_epochs: 0, or a larger size" if coarse else "set a larger size"
+        faults.append(f"grader: '{grader}' needs volumes of {needed} voxels per side, found {side}; {remedy}")
+    return faults
+
+
+def _mask_faults(joint: Joint) -> list[str]:
+    """A fault unless there is an arm whose masks RADIOMICS can use."""
+    for arm in joint.ablation.arms:
+        recipe = joint.model_dump() | (joint.ablation.common or {}) | arm
+        only_segments = recipe["segmentation"] and recipe["grading"] == "none" and "grader" not in arm
+        if arm.get("arm") == SEGMENTATION_ONLY and only_segments:
+            return []
+    return [f"grader: '{RADIOMICS}' uses the masks of another arm; add {{arm: {SEGMENTATION_ONLY}, grading: none}}"]
 
 
 def _under_joint(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -546,7 +607,7 @@ def _override_faults(params: Params, overrides: dict[str, Any], fixed_keys: Sequ
         for name in sections:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
-            return [f"unknown key '{key}'{_nearest(key, known_keys())}"]
+            return [_unknown(key)]
         section[last] = value
     try:
         changed = Params.model_validate(raw)

@@ -1,6 +1,8 @@
 """Does joint training help, as the 3D paper claims? And the names that figures of the 3D study share."""
 
-from btlib.core.runtime.arm_names import FULL
+from collections.abc import Sequence
+
+from btlib.core.runtime.arm_names import FULL, RADIOMICS, SEGMENTATION_ONLY
 from btlib.report.figures.numbers import Score, p_value, spoken
 from btlib.report.figures.wording import scores_of
 from btlib.volumes.evaluation.metrics import COMPARED, METRICS
@@ -11,8 +13,16 @@ SCORES = scores_of(METRICS)
 TITLES = {name: METRICS[name].label for name in COMPARED}
 TRAINED = {FULL: "with modality dropout", WITHOUT: "without modality dropout"}
 SHOWN = (*DICE, "grade_auc")
-# the arms that do one task alone, and the scores of which the paper expects more from doing both
-ALONE = {"segmentation_only": DICE, "grading_only": ["grade_accuracy", "grade_auc"]}
+GRADE = ("grade_accuracy", "grade_auc")
+# arms under their usual names, as in params.yaml
+ARM_NAMES = {"resnet10": "ResNet-10", "resnet18": "ResNet-18", "densenet121": "DenseNet-121"}
+ARM_NOTES = {
+    RADIOMICS: (
+        f"Logistic regression on volumes, shape and intensities under the masks that {spoken(SEGMENTATION_ONLY)} "
+        "predicts; fitted on the training cases, which that network has seen."
+    ),
+    **dict.fromkeys(ARM_NAMES, "A plain 3D CNN on the same augmented volumes, trained with the grade's loss alone."),
+}
 LEVEL = 0.05  # of the adjusted p, up to which a difference counts as shown
 UNCERTAINTY_NAMES = {
     "softmax_entropy": "one pass, entropy",
@@ -27,23 +37,51 @@ AREA = Score("AUROC")
 def claims(table: dict) -> list[str]:
     """For each score that the paper expects joint training to raise: the numbers, and whether the rise is shown.
 
+    They are the scores of arms that do only one of the full network's tasks.
+
     Args:
         table: from `joint_ablation_table`.
     """
     rows = {row["arm"]: row for row in table["rows"]}
     return [
-        f"{TITLES[name]}: {_both_means(rows, arm, name)}; joint minus alone {_joint_minus_alone(found[name], name)}, "
-        f"p {p_value(found[name]['p_holm'])}: {_verdict(found[name], _seeds_gaining(rows[FULL], rows[arm], name))}."
-        for arm, names in ALONE.items()
-        if arm in rows and (found := rows[arm]["difference"])
-        for name in names
+        f"{TITLES[name]}: {_both_means(rows, arm, name)}; joint minus {arm_name(arm)} "
+        f"{_joint_minus_alone(found[name], name)}, p {p_value(found[name]['p_holm'])}: "
+        f"{_verdict(found[name], _seeds_gaining(rows[FULL], rows[arm], name))}."
+        for arm, row in rows.items()
+        if (found := row["difference"])
+        for name in _of_one_task(rows[FULL]["mean"], row["mean"])
         if found[name]["value"] is not None
     ]
 
 
+def arm_name(arm: str) -> str:
+    """'ResNet-10', 'grading only'."""
+    return ARM_NAMES.get(arm, spoken(arm))
+
+
+def arm_notes(table: dict) -> list[str]:
+    """'name: what it is' for the arms in the table that are not the joint network with other settings."""
+    arms = [row["arm"] for row in table["rows"]]
+    return [f"{arm_name(arm)}: {ARM_NOTES[arm]}" for arm in arms if arm in ARM_NOTES]
+
+
+def _of_one_task(full: dict, arm: dict) -> Sequence[str]:
+    """The scores of an arm's task if it has only one of the full network's two tasks; else none.
+
+    Args:
+        full, arm: their means by score, None where they lack it.
+    """
+    lacks_dice, lacks_grade = (
+        any(full[name] is not None and arm[name] is None for name in names) for names in (DICE, GRADE)
+    )
+    if lacks_dice == lacks_grade:
+        return ()
+    return GRADE if lacks_dice else DICE
+
+
 def _both_means(rows: dict[str, dict], arm: str, name: str) -> str:
     joint, alone = (SCORES[name].said(rows[one]["mean"][name]) for one in (FULL, arm))
-    return f"joint {joint}, {spoken(arm)} {alone}"
+    return f"joint {joint}, {arm_name(arm)} {alone}"
 
 
 def _joint_minus_alone(found: dict, name: str) -> str:

@@ -9,7 +9,7 @@ from btlib.core.runtime.arm_names import FULL
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.numbers import PERCENT, p_value, spoken
 from btlib.report.figures.style import ABSENT, BLACK, FAINT, GRID, MARKS, SERIES, WHITE, in_percent, stripes
-from btlib.report.figures.volume_claims import LEVEL, SCORES, SHOWN, TITLES, TRAINED, mean_sd
+from btlib.report.figures.volume_claims import LEVEL, SCORES, SHOWN, TITLES, TRAINED, arm_name, mean_sd
 from btlib.report.figures.volume_scores import uncertainty_figure
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.evaluation.modalities import SUBSETS
@@ -65,7 +65,7 @@ def joint_forest_figure(table: dict) -> Figure:
             in_percent(axes.xaxis)
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right", "left"]].set_visible(False)
-    panels[0].set_yticks(range(len(rows)), [spoken(row["arm"]) for row in rows])
+    panels[0].set_yticks(range(len(rows)), [arm_name(row["arm"]) for row in rows])
     figure.suptitle("Does joint help? Each arm minus the full network, 95 % intervals, Holm-adjusted p")
     return figure
 

@@ -93,10 +93,10 @@ def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
     brain = brain_of(case.image)
     box = _box(brain)
     truth = None if case.seg is None else regions_of(case.seg[box])
-    regions = None if found.regions is None else found.regions[box]
-    at = _fullest_slices(_interest(truth, regions, brain[box]))
+    masks = None if found.masks is None else found.masks[box]
+    at = _fullest_slices(_interest(truth, masks, brain[box]))
     gray = {name: _windowed(one, brain)[box] for name, one in zip(MODALITIES, case.image, strict=True)}
-    true, predicted = (None if found is None else _axial(found, at) for found in (truth, regions))
+    true, predicted = (None if found is None else _axial(found, at) for found in (truth, masks))
     t1ce = _axial(gray["t1ce"], at)
 
     figure, panels = _panels(brain[box].shape)
@@ -113,7 +113,7 @@ def explanation_figure(title: str, case: Case, found: Explanation) -> Figure:
     for axes, (name, view, left) in zip(panels[10:], SIDE_VIEWS, strict=True):
         _show(axes, f"{name}, on FLAIR", view(gray["flair"], at))
         _contours(axes, None if truth is None else view(truth, at), "-")
-        _contours(axes, None if regions is None else view(regions, at), DASHED)
+        _contours(axes, None if masks is None else view(masks, at), DASHED)
         axes.axhline(at[2], color=WHITE, linewidth=0.6, linestyle=":")
         _mark(axes, left)
     _legend(figure, truth is not None)
@@ -138,10 +138,10 @@ def _panels(shape: tuple[int, int, int]) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _interest(truth: np.ndarray | None, regions: np.ndarray | None, brain: np.ndarray) -> np.ndarray:
+def _interest(truth: np.ndarray | None, masks: np.ndarray | None, brain: np.ndarray) -> np.ndarray:
     """Weights [X, Y, Z] that choose the slices: the true tumour, where its core and enhancing part count again; without
     one the predicted tumour, and without that the brain."""
-    tumors = [(region > 0.5).sum(axis=0) for region in (truth, regions) if region is not None]
+    tumors = [regions.sum(axis=0) for regions in (truth, masks) if regions is not None]
     return next((tumor for tumor in tumors if tumor.any()), brain)
 
 
@@ -182,9 +182,9 @@ def _show(axes: Axes, caption: str, picture: np.ndarray) -> None:
 
 
 def _contours(axes: Axes, regions: np.ndarray | None, style: LineStyle) -> None:
-    """Outlines at one half of regions [3, h, w], masks or probabilities."""
+    """Outlines of masks [3, h, w]."""
     for region, name in zip([] if regions is None else regions, REGIONS, strict=False):
-        if region.max() > 0.5:
+        if region.any():
             axes.contour(region, levels=[0.5], colors=REGION_COLORS[name], linewidths=WIDTHS[name], linestyles=[style])
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
-from btlib.report.figures.numbers import NOTHING, PERCENT, Score, count, p_value, spoken
-from btlib.report.figures.volume_claims import claims, uncertainty_name
+from btlib.report.figures.numbers import NOTHING, PERCENT, Score, count, p_value
+from btlib.report.figures.volume_claims import arm_name, arm_notes, claims, uncertainty_name
 from btlib.report.figures.wording import named_lines
 from btlib.report.scores import JOINT_SCORES
 from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
+from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.study import Study
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.evaluation.ablation import READING
@@ -43,6 +44,7 @@ def joint_section(study: Study) -> Section:
         Heading("Scores"),
         headline_table(found),
         *_by_grade(found),
+        *postprocessing_tables(found["postprocessing"]),
         *grade_calibration(study),
         *study.figures("joint_evaluate", SCORE_FIGURES),
         *study.figures("joint_evaluate", CURVES),
@@ -98,7 +100,7 @@ def _ablation(study: Study, table: Mapping) -> list[Block]:
     rows = table["rows"]
     if len(rows) < 2:
         return [Text("The ablation (the 3D paper's Table 1) was not run here: joint.ablation.arms is empty.")]
-    reading = [*claims(table), *named_lines(READING)]
+    reading = [*claims(table), *arm_notes(table), *named_lines(READING)]
     return [
         arm_table(rows),
         difference_table(rows),
@@ -110,7 +112,7 @@ def arm_table(rows: Sequence[Mapping]) -> Table:
     """Mean ± sd over the seeds, the interval below."""
     body = [
         (
-            spoken(row["arm"]),
+            arm_name(row["arm"]),
             str(len(row["seeds"])),
             *(_mean(JOINT_SCORES[name], row["mean"][name], row["sd"][name], row["ci95"][name]) for name in COMPARED),
         )
@@ -123,7 +125,7 @@ def arm_table(rows: Sequence[Mapping]) -> Table:
 def difference_table(rows: Sequence[Mapping]) -> Table:
     """Each arm minus the full network, with its interval, and the adjusted p below."""
     body = [
-        (spoken(row["arm"]), *(_change(JOINT_SCORES[name], row["difference"][name]) for name in COMPARED))
+        (arm_name(row["arm"]), *(_change(JOINT_SCORES[name], row["difference"][name]) for name in COMPARED))
         for row in rows
         if row["difference"]
     ]

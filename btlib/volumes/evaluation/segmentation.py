@@ -5,6 +5,7 @@ of the grid; BraTS's 373.13 mm is that of 240 × 240 × 155 voxels of 1 mm).
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,21 +16,30 @@ from btlib.core.metrics.outlines import dice
 from btlib.volumes.data.conventions import REGIONS
 from btlib.volumes.evaluation.tables import SEGMENTATION
 
-Outlined = tuple[str, np.ndarray, np.ndarray, Sequence[float]]
+
+class Outlined(NamedTuple):
+    """True and predicted regions of a case, bool [3, X, Y, Z] on one grid in the order of REGIONS.
+
+    raw: the prediction without post-processing; spacing: in mm (`nibabel.affines.voxel_sizes`).
+    """
+
+    name: str
+    truth: np.ndarray
+    prediction: np.ndarray
+    raw: np.ndarray
+    spacing: Sequence[float]
 
 
 def segmentation_table(cases: Iterable[Outlined]) -> pd.DataFrame:
-    """One row per case and region: case, region, dice, hd95 in mm, truth_ml, predicted_ml.
+    """One row per case and region: case, region, dice, hd95 in mm, truth_ml, predicted_ml, dice_raw.
 
     Args:
-        cases: name; true and predicted regions, bool [3, X, Y, Z] on one grid in the order of REGIONS
-            (`conventions.regions_of`); spacing in mm (`nibabel.affines.voxel_sizes`). Read one by one, so that a
-            generator never holds more than one case.
+        cases: read one by one, so that a generator never holds more than one case.
     """
     rows = [
-        {"case": name, "region": region, **_scores(true, predicted, spacing)}
-        for name, truth, prediction, spacing in cases
-        for region, true, predicted in zip(REGIONS, truth, prediction, strict=True)
+        {"case": case.name, "region": region, **_scores(true, predicted, case.spacing), "dice_raw": dice(true, raw)}
+        for case in cases
+        for region, true, predicted, raw in zip(REGIONS, case.truth, case.prediction, case.raw, strict=True)
     ]
     return pd.DataFrame(rows, columns=SEGMENTATION)
 

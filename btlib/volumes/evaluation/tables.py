@@ -20,7 +20,9 @@ PROBABILITIES = [f"p_{grade}" for grade in GRADES]
 DICE = [f"dice_{region}" for region in REGIONS]
 
 PREDICTIONS = ["case", "patient", "grade", *PROBABILITIES]  # grade: '' if unknown
-SEGMENTATION = ["case", "region", "dice", "hd95", "truth_ml", "predicted_ml"]  # only cases with a true segmentation
+# only cases with a true segmentation; dice_raw: without post-processing
+SEGMENTATION = ["case", "region", "dice", "hd95", "truth_ml", "predicted_ml", "dice_raw"]
+VALIDATION_DICE = ["case", "region", "dice", "dice_raw"]
 VOXEL_ERRORS = ["method", "case", "bin", "right", "wrong"]  # the filled bins of `uncertainty.error_histograms`
 GRADE_UNCERTAINTY = ["method", "case", "p_HGG", "uncertainty"]
 CASE_SCORES = ["arm", "seed", "case", "patient", "grade", "p_HGG", *DICE]
@@ -131,7 +133,7 @@ def read_grade_predictions(path: Path) -> pd.DataFrame:
 def read_segmentation(path: Path, cases: Sequence[str]) -> pd.DataFrame:
     """Reads the table SEGMENTATION, which may hold only these cases."""
     table = _read(path, SEGMENTATION)
-    faults = _strangers(table, cases) + _outside(table, ["dice"])
+    faults = _strangers(table, cases) + _outside(table, ["dice", "dice_raw"])
     for name, rows in table.groupby("case"):
         if sorted(rows["region"]) != sorted(REGIONS):
             faults.append(f"case '{name}': regions {', '.join(rows['region'])}, expected {', '.join(REGIONS)}")

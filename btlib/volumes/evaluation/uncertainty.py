@@ -15,6 +15,7 @@ from btlib.core.metrics.sample import ranking_scores
 from btlib.volumes.data.conventions import GRADES
 from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.masks import PLAIN, RegionRule, mask_of
 from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, VOXEL_ERRORS
 
 BINS = 241  # 40 for each factor of ten from SMALLEST to 1, and one for all below
@@ -48,9 +49,14 @@ class Answer(Protocol):
 
 
 class Doubts:
-    """The tables VOXEL_ERRORS and GRADE_UNCERTAINTY, collected answer by answer."""
+    """The tables VOXEL_ERRORS and GRADE_UNCERTAINTY, collected answer by answer.
 
-    def __init__(self) -> None:
+    Args:
+        rule: decides from a method's probability which voxels it calls tumour.
+    """
+
+    def __init__(self, rule: RegionRule = PLAIN.wt) -> None:
+        self._rule = rule
         self._voxels: list[pd.DataFrame] = []
         self._grades: list[list] = []
 
@@ -58,17 +64,19 @@ class Doubts:
         """Adds the answers for a case, by method name; only voxels of the brain count."""
         brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
         for method, answer in answers.items():
-            self.add(method, case.name, answer, truth, brain)
+            known = truth is not None and answer.p_wt is not None
+            wrong = mask_of(answer.p_wt, case.affine, self._rule) != truth if known else None
+            self.add(method, case.name, answer, wrong, brain)
 
-    def add(self, method: str, case: str, answer: Answer, truth: np.ndarray | None, mask: np.ndarray) -> None:
+    def add(self, method: str, case: str, answer: Answer, wrong: np.ndarray | None, mask: np.ndarray) -> None:
         """Adds one answer.
 
         Args:
-            truth: bool [X, Y, Z], the true whole tumour; None if unknown.
+            wrong: bool [X, Y, Z], where it is wrong about the whole tumour; None if unknown.
             mask: bool [X, Y, Z], the voxels that count, such as the brain.
         """
-        if answer.voxels is not None and truth is not None:
-            counts = error_histograms(answer.voxels, (answer.p_wt > 0.5) != truth, mask)
+        if wrong is not None:
+            counts = error_histograms(answer.voxels, wrong, mask)
             self._voxels.append(histogram_rows(method, case, counts))
         if answer.grade is not None:
             self._grades.append([method, case, answer.p_hgg, answer.grade])

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from btlib.core.runtime.workers import side_by_side
 from btlib.volumes.data.store import Case
+from btlib.volumes.evaluation.masks import Postprocessing, RegionRule, masks_of
 from btlib.volumes.evaluation.uncertainty import Doubts
 from btlib.volumes.explain.maps import Explanation
 from btlib.volumes.explain.sampling import Method, all_methods, binary_uncertainty
@@ -22,25 +23,37 @@ Member = tuple[JointNet, Window]
 
 
 def network_doubts(
-    member: Member, cases: Sequence[Case], predicted: Sequence[CasePrediction], samples: int, seed: int
+    member: Member,
+    cases: Sequence[Case],
+    predicted: Sequence[CasePrediction],
+    rule: RegionRule,
+    samples: int,
+    seed: int,
 ) -> Doubts:
     """Uncertainty of one network: by its single pass and by MC dropout.
 
     Args:
         predicted: the network's prediction for each case without dropout.
+        rule: for the mask of the whole tumour, from either method's probability.
     """
     methods = partial(_network_methods, member=member, samples=samples, seed=seed)
-    return _collect(cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
+    return _collect(Doubts(rule), cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
     """Uncertainty of the first network, by its single pass and by MC dropout, and of all networks as an ensemble."""
     methods = partial(_ensemble_methods, members=members, samples=samples, seed=seed)
-    return _collect(cases, side_by_side(methods, cases))
+    return _collect(Doubts(), cases, side_by_side(methods, cases))
 
 
 def explanation(
-    member: Member, case: Case, predicted: CasePrediction, heat: np.ndarray | None, samples: int, seed: int
+    member: Member,
+    case: Case,
+    predicted: CasePrediction,
+    rules: Postprocessing,
+    heat: np.ndarray | None,
+    samples: int,
+    seed: int,
 ) -> Explanation:
     """All maps of one case: prediction, attention, Grad-CAM and uncertainty.
 
@@ -54,7 +67,8 @@ def explanation(
     drawn = mc_samples(member[0], case, member[1], samples, seed)
     found = binary_uncertainty(np.stack([sample.regions[0] for sample in drawn or [predicted]]))
     information = found.mutual_information if drawn else None
-    return Explanation(predicted.regions, predicted.attention, heat, found.entropy, information)
+    masks = masks_of(predicted.regions, case.affine, rules)
+    return Explanation(masks, predicted.attention, heat, found.entropy, information)
 
 
 def _network_methods(asked: tuple[Case, CasePrediction], member: Member, samples: int, seed: int) -> dict[str, Method]:
@@ -74,8 +88,7 @@ def _methods(drawn: Mapping[str, Sequence[CasePrediction]]) -> dict[str, Method]
     return all_methods({name: stacked(found) for name, found in drawn.items() if found})
 
 
-def _collect(cases: Sequence[Case], answers: Iterable[Mapping[str, Method]]) -> Doubts:
-    doubts = Doubts()
+def _collect(doubts: Doubts, cases: Sequence[Case], answers: Iterable[Mapping[str, Method]]) -> Doubts:
     for case, found in zip(tqdm(cases, desc="uncertainty", unit="case"), answers, strict=True):
         doubts.add_case(case, found)
     return doubts

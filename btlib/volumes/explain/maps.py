@@ -16,32 +16,34 @@ from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.workers import best_device
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.store import Case, to_native, write_nifti
-from btlib.volumes.nets.inference import native_labels
 from btlib.volumes.nets.windows import OVERLAP, Window, shrunk
 
 
 class Explanation(NamedTuple):
     """Maps of one case on its normalised grid; None if the network lacks the head.
 
-    regions: probabilities [3, X, Y, Z] of whole tumour, core and enhancing tumour; attention: coefficients [X, Y, Z] of
-    the finest gate; gradcam: heat [X, Y, Z] of the predicted grade, 0 … 1; entropy and mutual_information: of the whole
+    masks: bool [3, X, Y, Z] of whole tumour, core and enhancing tumour; attention: coefficients [X, Y, Z] of the finest
+    gate; gradcam: heat [X, Y, Z] of the predicted grade, 0 … 1; entropy and mutual_information: of the whole
     tumour under dropout, [X, Y, Z] in nats.
     """
 
-    regions: np.ndarray | None
+    masks: np.ndarray | None
     attention: np.ndarray | None
     gradcam: np.ndarray | None
     entropy: np.ndarray | None
     mutual_information: np.ndarray | None
 
 
-def write_maps(folder: Path, found: Explanation, case: Case) -> None:
-    """Writes each available map and the predicted segmentation as NIfTI on the input grid."""
-    maps = found._asdict()
-    if (regions := maps.pop("regions")) is not None:
-        write_nifti(folder / "segmentation.nii.gz", native_labels(regions, case), case)
-    for name, values in maps.items():
-        if values is not None:
+def write_maps(folder: Path, found: Explanation, labels: np.ndarray | None, case: Case) -> None:
+    """Writes each available map and the predicted segmentation as NIfTI on the input grid.
+
+    Args:
+        labels: predicted, on that grid; None if the network does not segment.
+    """
+    if labels is not None:
+        write_nifti(folder / "segmentation.nii.gz", labels, case)
+    for name, values in found._asdict().items():
+        if name != "masks" and values is not None:
             write_nifti(folder / f"{name}.nii.gz", to_native(values[None], case)[0], case)
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from btlib.core.runtime.workers import best_device
-from btlib.volumes.data.conventions import GRADES, LABELS, MODALITIES
-from btlib.volumes.data.store import Case, to_native
+from btlib.volumes.data.conventions import GRADES, MODALITIES
+from btlib.volumes.data.store import Case
 from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.plain import VolumeNet
 from btlib.volumes.nets.windows import Whole, Window, see_samples
 
 
@@ -26,7 +27,7 @@ class CasePrediction(NamedTuple):
     attention: np.ndarray | None
 
 
-def predict_case(net: JointNet, case: Case, window: Window, modalities: Sequence[str] = MODALITIES) -> CasePrediction:
+def predict_case(net: VolumeNet, case: Case, window: Window, modalities: Sequence[str] = MODALITIES) -> CasePrediction:
     """Predicts without dropout, in fp32, on the GPU if there is one.
 
     Args:
@@ -49,7 +50,7 @@ def mc_samples(net: JointNet, case: Case, window: Window, samples: int, seed: in
 
 
 @torch.inference_mode()
-def _predict(net: JointNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
+def _predict(net: VolumeNet, image: Tensor, window: Window, dropout_masks: Sequence) -> list[CasePrediction]:
     device = best_device()
     net = net.to(device).eval()
     masks = [sample and [mask.to(device) for mask in sample] for sample in dropout_masks]
@@ -62,21 +63,6 @@ def _prediction(seen: Whole) -> CasePrediction:
         None if seen.grade is None else seen.grade.double().softmax(dim=0).cpu().numpy(),
         None if seen.attention is None else seen.attention.cpu().numpy(),
     )
-
-
-def labels_of(regions: np.ndarray) -> np.ndarray:
-    """Converts region probabilities [3, ...] to labels uint8 [...]: enhancing within core within whole tumour."""
-    wt, tc, et = regions > 0.5
-    labels = np.zeros(regions.shape[1:], np.uint8)
-    labels[wt] = LABELS["edema"]
-    labels[tc] = LABELS["necrotic_core"]
-    labels[et] = LABELS["enhancing"]
-    return labels
-
-
-def native_labels(regions: np.ndarray, case: Case) -> np.ndarray:
-    """Labels uint8 on the case's input grid; probabilities are resampled first, which keeps borders smooth."""
-    return labels_of(to_native(regions, case))
 
 
 def grade_row(grade: np.ndarray | None) -> dict[str, float]:

@@ -29,6 +29,8 @@ class JointArchitecture(NamedTuple):
     segmentation: bool
     grading: Literal["none", "global", "regions"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    # answers are averaged over windows and their left-right mirror images; older cards do not say so, but it was done
+    flip_tta: bool = True
 
 
 class JointOutput(NamedTuple):

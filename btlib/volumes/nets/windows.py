@@ -1,4 +1,4 @@
-"""The joint network on a volume of any size: in one window if the brain fits, otherwise in sliding windows."""
+"""A network on a volume of any size: in one window if the brain fits, otherwise in sliding windows."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from btlib.volumes.nets.network import JointNet, JointOutput
+from btlib.volumes.nets.network import JointOutput
+from btlib.volumes.nets.plain import VolumeNet
 
 OVERLAP = 0.5
 Side = Annotated[int, Field(ge=8, le=512, multiple_of=8)]  # checked when a card is read
@@ -39,21 +40,26 @@ def shrunk(volumes: Tensor, size: int) -> Tensor:
     return volumes if volumes.shape[2] == size else interpolate(volumes, size=(size,) * 3, mode="area")
 
 
-def see_whole(net: JointNet, volume: Tensor, window: Window) -> Whole:
+def views(net: VolumeNet, cube: Tensor) -> Tensor:
+    """A cube [1, C, S, S, S] as the network sees it: with `flip_tta` followed by its left-right mirror image."""
+    return torch.cat([cube, cube.flip(2)]) if net.architecture.flip_tta else cube
+
+
+def see_whole(net: VolumeNet, volume: Tensor, window: Window) -> Whole:
     """Runs the network without dropout over a volume [4, X, Y, Z]; see `see_samples`."""
     return see_samples(net, volume, window, [None])[0]
 
 
 def see_samples(
-    net: JointNet, volume: Tensor, window: Window, dropout_masks: Sequence[Sequence[Tensor] | None]
+    net: VolumeNet, volume: Tensor, window: Window, dropout_masks: Sequence[Sequence[Tensor] | None]
 ) -> list[Whole]:
     """Runs the network on a volume [4, X, Y, Z]: in one zero-padded window if it fits, otherwise by MONAI's sliding
     window.
 
-    Test-time augmentation: logits are averaged over each window and its left-right mirror image. (On a CPU that takes
-    less time than a single copy, for which PyTorch picks a slower convolution.) Logits of overlapping windows are
-    averaged with Gaussian weights. Grade logits are averaged over the volume, weighted by the probability of tumour, so
-    that windows without tumour have no influence.
+    With `flip_tta`, logits are averaged over each window and its left-right mirror image (test-time augmentation). On a
+    CPU that takes less time than a single copy, for which PyTorch picks a slower convolution. Logits of overlapping
+    windows are averaged with Gaussian weights. Grade logits are averaged over the volume, weighted by the probability
+    of tumour, so that windows without tumour have no influence.
 
     Args:
         dropout_masks: of one volume for each sample (None: no dropout); the encoder runs once for all.
@@ -61,13 +67,12 @@ def see_samples(
     parts: list[tuple[int, str]] = []
 
     def maps(cubes: Tensor) -> Tensor:
-        small = shrunk(cubes, window.size)
-        both = torch.cat([small, small.flip(2)])
-        encoded = net.encode(both)
+        seen = views(net, shrunk(cubes, window.size))
+        encoded = net.encode(seen)
         named = {
             (sample, name): value
             for sample, masks in enumerate(dropout_masks)
-            for name, value in _as_maps(net.outputs(both, encoded, masks), cubes.shape[2:]).items()
+            for name, value in _as_maps(net.outputs(seen, encoded, masks), cubes.shape[2:]).items()
         }
         parts[:] = [part for part, value in named.items() for _ in range(value.shape[1])]
         return torch.cat(list(named.values()), dim=1)
@@ -100,21 +105,21 @@ def _whole(maps: dict[str, Tensor]) -> Whole:
 
 
 def _as_maps(out: JointOutput, grid: Sequence[int]) -> dict[str, Tensor]:
-    """Every output as maps [1, C, *grid] (the grade as constant maps), averaged over plain and mirrored half."""
+    """Every output as maps [1, C, *grid] (the grade as constant maps), averaged over the views."""
     found = {}
     if out.regions is not None:
-        found["regions"] = _upsample(_average_mirrored(out.regions), grid)
+        found["regions"] = _upsample(_average_views(out.regions), grid)
     if out.grade is not None:
         found["grade"] = out.grade.mean(dim=0, keepdim=True)[:, :, None, None, None].expand(-1, -1, *grid)
     if out.attention:
-        found["attention"] = _upsample(_average_mirrored(out.attention[-1]), grid)
+        found["attention"] = _upsample(_average_views(out.attention[-1]), grid)
     return {name: value.float() for name, value in found.items()}
 
 
-def _average_mirrored(maps: Tensor) -> Tensor:
-    """Averages the maps of a volume and of its mirror image, [2, C, …] to [1, C, …]."""
-    plain, mirrored = maps.split(1)
-    return (plain + mirrored.flip(2)) / 2
+def _average_views(maps: Tensor) -> Tensor:
+    """Averages the maps of the `views`, [2, C, …] to [1, C, …]; of one view they stay as they are."""
+    plain, *mirrored = maps.split(1)
+    return (plain + mirrored[0].flip(2)) / 2 if mirrored else plain
 
 
 def _upsample(maps: Tensor, grid: Sequence[int]) -> Tensor:

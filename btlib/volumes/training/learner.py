@@ -20,7 +20,7 @@ from btlib.core.training.loop import Course, OnEpoch, fit, refuse_too_few
 from btlib.core.training.resume import ResumeState
 from btlib.volumes.data.conventions import GRADES, regions_of
 from btlib.volumes.data.resident import ResidentVolumes
-from btlib.volumes.nets.network import JointNet
+from btlib.volumes.nets.plain import VolumeNet
 from btlib.volumes.nets.windows import Window, see_whole, shrunk
 from btlib.volumes.training import augment as augment3d
 from btlib.volumes.training.loss import grade_loss, segmentation_loss
@@ -55,6 +55,11 @@ class BatchSpec:
     @property
     def course(self) -> Course:
         return Course(self.seed, self.epochs, self.batch_size)
+
+
+def drawn(phantom_share: float, cases: np.ndarray, phantoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the study's training cases, and those of the phantoms, that training may draw at this share."""
+    return cases if phantom_share < 1 else NO_ROWS, phantoms if phantom_share else NO_ROWS
 
 
 class Batch(NamedTuple):
@@ -95,8 +100,7 @@ class JointTask:
         phantom_rows: np.ndarray = NO_ROWS,
     ):
         self.data, self.spec, self.val_rows = data, spec, val_rows
-        self.cases = train_rows if spec.phantom_share < 1 else NO_ROWS
-        self.phantoms = phantom_rows if spec.phantom_share else NO_ROWS
+        self.cases, self.phantoms = drawn(spec.phantom_share, train_rows, phantom_rows)
         self.validation = [_validation_case(data, row) for row in val_rows]
         self.steps = spec.course.steps(self.samples)
 
@@ -135,14 +139,14 @@ class JointTask:
 
 
 class JointLearner:
-    """A joint network with its two losses.
+    """A network with the joint loss, as far as it has its tasks.
 
     Args:
         net: already on its device.
         counts_K: training cases per grade, for the class weights.
     """
 
-    def __init__(self, settings: JointSettings, net: JointNet, counts_K: Tensor, window: Window):
+    def __init__(self, settings: JointSettings, net: VolumeNet, counts_K: Tensor, window: Window):
         self.settings = settings
         self.net = net
         self.window = window
@@ -191,13 +195,13 @@ class JointLearner:
 
 
 def train_joint_arms(
-    arms: Sequence[tuple[JointSettings, JointNet]],
+    arms: Sequence[tuple[JointSettings, VolumeNet]],
     task: JointTask,
     fabric: Fabric,
     resume: ResumeState | None = None,
     on_epoch: OnEpoch = lambda arm, row: None,
 ) -> list[Arm]:
-    """Trains joint networks together on the same augmented volumes; see `loop.fit`.
+    """Trains networks together on the same augmented volumes; see `loop.fit`.
 
     Raises:
         InputError: there are fewer training cases than one batch, or none for one of the tasks.

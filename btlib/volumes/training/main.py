@@ -22,7 +22,7 @@ from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_
 
 
 class VolumeData:
-    """Normalised training and validation cases with their row numbers.
+    """Normalised training and validation cases with their row numbers and patients.
 
     Args:
         normalized: output folder of stage normalize_volumes.
@@ -38,6 +38,8 @@ class VolumeData:
         self.train = np.arange(len(names["train"]))
         self.val = len(self.train) + np.arange(len(names["val"]))
         self.phantoms = len(cases) + np.arange(len(made))
+        patients = index.set_index("case")["patient"]
+        self.patients = np.array([*patients[cases], *made])
 
     def task(self, spec: BatchSpec) -> JointTask:
         """The task of training on the training cases and validating on the validation cases."""

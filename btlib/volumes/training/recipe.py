@@ -1,10 +1,11 @@
 """Converts section joint of params.yaml, or an arm's overrides, to the settings of the trainer.
 
-A recipe maps the section's dotted keys, and `seed`, to values.
+A recipe maps the section's dotted keys, and `seed`, to values; an arm's may also have `grader`.
 """
 
 from btlib.core.training.recipe import Recipe
 from btlib.volumes.nets.network import JointArchitecture
+from btlib.volumes.nets.plain import PlainArchitecture
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training.augment import Strength
 from btlib.volumes.training.learner import BatchSpec, JointSettings
@@ -13,6 +14,13 @@ from btlib.volumes.training.learner import BatchSpec, JointSettings
 def joint_architecture(recipe: Recipe) -> JointArchitecture:
     """The network of a recipe."""
     return JointArchitecture(**{key: recipe[key] for key in JointArchitecture._fields})
+
+
+def arm_architecture(recipe: Recipe) -> JointArchitecture | PlainArchitecture:
+    """The network of an arm: the joint one, unless another is its grader."""
+    if "grader" in recipe:
+        return PlainArchitecture(recipe["grader"], recipe["width"], recipe["flip_tta"])
+    return joint_architecture(recipe)
 
 
 def joint_settings(recipe: Recipe, name: str) -> JointSettings:

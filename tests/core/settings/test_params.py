@@ -260,6 +260,67 @@ def test_faults_of_the_joint_study_are_named(committed, values, message):
         check_params(changed(committed, **values), "params.yaml")
 
 
+MASKS = {"arm": "segmentation_only", "grading": "none"}
+RADIOMICS = {"arm": "x", "grader": "radiomics"}
+USES_MASKS = r"arm x: grader: 'radiomics' uses the masks of another arm; add {arm: segmentation_only, grading: none}"
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        (
+            [{"arm": "x", "grader": "resnt10"}],
+            r"x: grader: should be radiomics, resnet10.* \(did you mean 'resnet10'\?\)",
+        ),
+        ([{"arm": "x", "grader": ["resnet10"]}], r"x: grader: should be radiomics, .*, found \['resnet10'\]"),
+        (
+            [{"arm": "x", "grader": "resnet10", "attention": False}],
+            "x: 'attention' is of the joint network, which",
+        ),
+        ([{"arm": "x", "grader": "resnet10", "dropout": 0.2}], "x: 'dropout' is of the joint network, which"),
+        (
+            [{"arm": "x", "grader": "densenet121"}],
+            "x: grader: 'densenet121' needs volumes of 32 voxels .* found 16; set coarse",
+        ),
+        (
+            [{"arm": "x", "grader": "densenet121", "size": 16, "coarse_epochs": 0}],
+            "x: grader: 'densenet121' needs volumes of 32 voxels per side, found 16; set a larger size",
+        ),
+        ([RADIOMICS], USES_MASKS),
+        ([RADIOMICS, MASKS | {"grading": "global"}], USES_MASKS),
+        ([RADIOMICS, MASKS | {"grader": "resnet10"}], USES_MASKS),
+        ([MASKS, RADIOMICS | {"epochs": 3}], "arm x: 'epochs' has no effect: grader 'radiomics' trains no network"),
+        ([MASKS, RADIOMICS | {"epoch": 3}], r"arm x: unknown key 'joint.epoch' \(did you mean 'joint.epochs'\?\)"),
+    ],
+)
+def test_arms_whose_grader_cannot_work_are_refused(committed, arms, message):
+    with pytest.raises(InputError, match=message) as caught:
+        check_params(changed(committed, joint__ablation__arms=arms), "params.yaml")
+    assert str(caught.value).count("joint.ablation.arms, arm x:") == 1
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        *({"grader": name} for name in ("radiomics", "resnet10", "resnet18")),
+        {"grader": "resnet10", "width": 64, "grade_weight": 1.0, "augment": {"flip": 0.0}},
+        {"grader": "densenet121", "coarse_epochs": 0},
+        {"grader": "densenet121", "size": 64},
+    ],
+)
+def test_arms_with_a_grader(arm):
+    committed = read_yaml(ROOT / "params.yaml")
+    check_params(changed(committed, joint__ablation__arms=[MASKS, {"arm": "x"} | arm]), "params.yaml")
+
+
+def test_only_an_arm_may_grade_without_the_joint_network(committed):
+    message = "joint.grader: only for arms of joint.ablation; the study's own network must also segment"
+    with pytest.raises(InputError, match=message):
+        check_params(changed(committed, joint__grader="resnet10"), "params.yaml")
+    with pytest.raises(InputError, match=f"joint.ablation.common: {message}"):
+        check_params(changed(committed, joint__ablation__common={"grader": "resnet10"}), "params.yaml")
+
+
 def test_the_schema_offers_every_known_numbering():
     names, _ = get_args(Volumes.model_fields["labels"].annotation)
     assert get_args(names) == ("auto", *CONVENTIONS)

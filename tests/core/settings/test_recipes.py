@@ -48,7 +48,7 @@ def test_a_table_changes_only_with_the_values_that_its_arms_use(raw):
     """So that DVC does not retrain a table for a value that all its arms override."""
     before = recipes_of(raw)
     raw["image_size"], raw["lr_stage2"] = 128, 0.5
-    raw["joint"] |= {"mc_samples": 33, "explained_cases": 9}
+    raw["joint"] |= {"mc_samples": 33, "explained_cases": 9, "postprocess": True}
     after = recipes_of(raw)
     assert {name for name in before if before[name] != after[name]} == {"main"}
 
@@ -63,3 +63,12 @@ def test_a_written_table_is_read_in_the_same_order(raw, tmp_path):
     joint = read_table(tmp_path / "joint.json")
     assert next(iter(joint.arms)) == "full" and joint.keep_networks == []
     assert joint.arms["grading_only"]["grading"] == "global" and joint.arms["full"]["epochs"] == 6
+
+
+def test_arms_with_a_grader_have_only_the_values_that_it_uses(raw):
+    arms = {arm["arm"]: arm["recipe"] for arm in recipes_of(raw)["joint"]["arms"]}
+    assert arms["radiomics"] == {"grader": "radiomics"}
+    plain, full = arms["resnet10"], arms["full"]
+    assert full.keys() - plain.keys() == {"attention", "segmentation", "grading", "dropout"}
+    assert plain == {key: full[key] for key in full if key in plain} | {"grader": "resnet10"}
+    assert [name for name, recipe in arms.items() if "grader" in recipe] == ["radiomics", "resnet10"]

@@ -18,7 +18,9 @@ CASES = [f"case{n:02}" for n in range(14)]
 PATIENTS = ["p0", "p0", *(f"p{n}" for n in range(2, 14))]  # the first two are of one patient
 GRADES = ["HGG", "HGG", "LGG"] * 4 + ["", "LGG"]
 SEGMENTED = CASES[:12]
-ARMS = ("full", "segmentation_only", "grading_only", "no_attention", "no_modality_dropout")
+BEFORE = ("full", "segmentation_only", "grading_only", "no_attention", "no_modality_dropout")
+ARMS = (*BEFORE, "radiomics", "resnet10")
+GRADE_ONLY = ("grading_only", "radiomics", "resnet10")
 SEEDS = (0, 1, 2)
 
 
@@ -33,14 +35,14 @@ def segmentation() -> pd.DataFrame:
     """All cases except the last two; case02 has no enhancing tumour, and in case05 it was missed."""
     rng = np.random.default_rng(1)
     rows = [
-        [case, region, rng.beta(8, 2), rng.gamma(2, 3), 20.0, 19.0]
+        [case, region, rng.beta(8, 2), rng.gamma(2, 3), 20.0, 19.0, 0.5]
         for case in SEGMENTED
         for region in ("wt", "tc", "et")
     ]
     table = pd.DataFrame(rows, columns=SEGMENTATION)
     enhancing = table["region"] == "et"
-    table.loc[enhancing & (table["case"] == "case02"), SEGMENTATION[2:]] = [1.0, 0.0, 0.0, 0.0]
-    table.loc[enhancing & (table["case"] == "case05"), SEGMENTATION[2:]] = [0.0, 200.0, 3.0, 0.0]
+    table.loc[enhancing & (table["case"] == "case02"), SEGMENTATION[2:]] = [1.0, 0.0, 0.0, 0.0, 1.0]
+    table.loc[enhancing & (table["case"] == "case05"), SEGMENTATION[2:]] = [0.0, 200.0, 3.0, 0.0, 0.0]
     return table
 
 
@@ -71,7 +73,7 @@ def run_rows(arm: str, seed: int, lift: float = 0.0) -> pd.DataFrame:
     table.loc[~table["case"].isin(SEGMENTED), DICE] = np.nan
     if arm == "segmentation_only":
         table["p_HGG"] = np.nan
-    if arm == "grading_only":
+    if arm in GRADE_ONLY:
         table[DICE] = np.nan
     return table[CASE_SCORES]
 
@@ -92,5 +94,5 @@ def modality_scores() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["arm", "subset", *CASE_SCORES[1:]]]
 
 
-def runs() -> pd.DataFrame:
-    return pd.DataFrame([[arm, seed, ""] for arm in ARMS for seed in SEEDS], columns=["arm", "seed", "failed"])
+def runs(arms: tuple[str, ...] = ARMS) -> pd.DataFrame:
+    return pd.DataFrame([[arm, seed, ""] for arm in arms for seed in SEEDS], columns=["arm", "seed", "failed"])

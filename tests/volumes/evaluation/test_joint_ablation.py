@@ -127,13 +127,27 @@ def test_p_is_adjusted_over_the_arms_that_have_the_score(study):
 
 def test_scores_that_an_arm_lacks_are_null(study):
     rows = table(study)
-    for arm, undefined in (("segmentation_only", COMPARED[3:]), ("grading_only", COMPARED[:3])):
+    for arm, undefined in (
+        ("segmentation_only", COMPARED[3:]),
+        *((arm, COMPARED[:3]) for arm in joint_make.GRADE_ONLY),
+    ):
         for name in COMPARED:
             known = name not in undefined
             assert (rows[arm]["mean"][name] is not None) == known == (rows[arm]["ci95"][name] is not None)
             assert (rows[arm]["difference"][name]["value"] is not None) == known
     assert rows["segmentation_only"]["difference"]["grade_accuracy"]["p"] is None
     json.dumps(rows, allow_nan=False)
+
+
+@pytest.mark.parametrize("arm", ["radiomics", "resnet10"])
+def test_graders_have_the_grades_scores_and_are_tested_by_auc(study, arm):
+    row, rows = table(study)[arm], graded(of(arm))
+    areas = [auc(part) for _, part in rows.groupby("seed")]
+    assert row["mean"]["grade_auc"] == pytest.approx(np.mean(areas))
+    full = [auc(part) for _, part in graded(of("full")).groupby("seed")]
+    assert row["difference"]["grade_auc"]["value"] == pytest.approx(np.mean(areas) - np.mean(full))
+    assert row["p_value"] == row["difference"]["grade_auc"]["p_holm"] is not None
+    assert row["mean"]["grade_ece"] is not None and row["mean"]["dice_wt"] is None
 
 
 def test_an_arm_equal_to_the_full_one_has_no_difference_and_is_not_tested(study):
@@ -166,42 +180,65 @@ def test_an_arm_whose_runs_all_failed_has_a_row_of_nulls(tmp_path, failed):
     assert (found["segmentation_only"]["difference"] is None) == (failed == "full")
 
 
-def row(arm, mean, difference=None, seeds=3) -> dict:
-    """A row of the table with the same mean, and the same (value, low, high, p), for all scores."""
+def row(arm, mean, difference=None, scores=COMPARED, seeds=3) -> dict:
+    """A row of the table with the same mean, and the same (value, low, high, p), for these scores."""
     keys = ("value", "ci95", "p", "p_holm")
     found = difference and dict(zip(keys, (difference[0], difference[1:3], difference[3], difference[3]), strict=True))
+    nothing = dict.fromkeys(keys)
+    means = {name: mean if name in scores else None for name in COMPARED}
     return {
         "arm": arm,
-        "seeds": [{"seed": seed, **dict.fromkeys(COMPARED, mean)} for seed in range(seeds)],
-        "mean": dict.fromkeys(COMPARED, mean),
-        "sd": dict.fromkeys(COMPARED, 0.01),
-        "difference": found and dict.fromkeys(COMPARED, found),
+        "seeds": [{"seed": seed, **means} for seed in range(seeds)],
+        "mean": means,
+        "sd": {name: 0.01 if name in scores else None for name in COMPARED},
+        "difference": found and {name: found if name in scores else nothing for name in COMPARED},
     }
+
+
+SEGMENTS, GRADES = COMPARED[:3], COMPARED[3:]
 
 
 def test_claims_state_the_direction_and_evidence_of_a_difference():
     rows = [
         row("full", 0.8),
-        row("segmentation_only", 0.7, (-0.1, -0.15, -0.05, 0.004)),
-        row("grading_only", 0.81, (0.01, -0.02, 0.03, 0.4)),
+        row("segmentation_only", 0.7, (-0.1, -0.15, -0.05, 0.004), SEGMENTS),
+        row("grading_only", 0.81, (0.01, -0.02, 0.03, 0.4), GRADES),
         row("no_attention", 0.5, (-0.3, -0.4, -0.2, 0.001)),
     ]
     found = [claim.replace(GLUE, " ") for claim in claims({"rows": rows})]
     assert len(found) == 5
     assert found[0] == (
-        "Dice WT: joint 0.800, segmentation only 0.700; joint minus alone +0.100 [+0.050, +0.150], p 0.004: "
-        "joint is better, in each of 3 seeds."
+        "Dice WT: joint 0.800, segmentation only 0.700; joint minus segmentation only +0.100 [+0.050, +0.150], "
+        "p 0.004: joint is better, in each of 3 seeds."
     )
     assert found[4] == (
-        "grade AUC: joint 0.800, grading only 0.810; joint minus alone −0.010 [−0.030, +0.020], p 0.400: "
+        "grade AUC: joint 0.800, grading only 0.810; joint minus grading only −0.010 [−0.030, +0.020], p 0.400: "
         "no difference shown."
     )
-    rows[2] = row("grading_only", 0.9, (0.1, 0.05, 0.15, 0.05))
+    rows[2] = row("grading_only", 0.9, (0.1, 0.05, 0.15, 0.05), GRADES)
     assert claims({"rows": rows})[4].endswith("p 0.050: joint is worse, in each of 3 seeds.")
     rows[2]["seeds"][1] = {"seed": 1, **dict.fromkeys(COMPARED, 0.7)}
     assert claims({"rows": rows})[4].endswith("p 0.050: no difference shown, since only 2 of 3 seeds agree.")
     rows[2]["seeds"][1] = {"seed": 1, "failed": "diverged"}
     assert claims({"rows": rows})[4].endswith("joint is worse, in each of 2 seeds.")
+
+
+def test_every_arm_that_only_grades_is_compared_whatever_its_name():
+    rows = [
+        row("full", 0.8),
+        row("radiomics", 0.7, (-0.1, -0.15, -0.05, 0.004), GRADES),
+        row("resnet10", 0.5, (-0.3, -0.4, -0.2, 0.001), GRADES),
+        row("my_network", 0.5, (-0.3, -0.4, -0.2, 0.001), GRADES),
+    ]
+    found = [claim.replace(GLUE, " ") for claim in claims({"rows": rows})]
+    assert [claim.split(";")[0] for claim in found[1::2]] == [
+        "grade AUC: joint 0.800, radiomics 0.700",
+        "grade AUC: joint 0.800, ResNet-10 0.500",
+        "grade AUC: joint 0.800, my network 0.500",
+    ]
+    assert [claim.split(":")[0] for claim in found[::2]] == ["grade accuracy"] * 3
+    only_segments = [row("full", 0.8, scores=SEGMENTS), row("no_attention", 0.7, (-0.1, -0.15, -0.05, 0.004), SEGMENTS)]
+    assert claims({"rows": only_segments}) == []  # the arm does all that the full network does
 
 
 def missing(study: Comparison) -> dict:
@@ -295,6 +332,13 @@ def test_the_stage_writes_metrics_figures_and_text(compare):
     assert len(found["missing_modalities"]["rows"]) == 30 and len(found["uncertainty"]) == 2
     names = {path.name for path in Path("figures").iterdir()}
     assert names == {"forest.png", "modalities.png", "uncertainty.png"}
+
+
+def test_tables_from_before_the_graders_are_still_compared(compare):
+    write_study(Path("study"), joint_make.case_scores(joint_make.BEFORE), joint_make.runs(joint_make.BEFORE))
+    compare()
+    assert [row["arm"] for row in read_json(Path("metrics/ablation_joint.json"))["rows"]] == list(joint_make.BEFORE)
+    assert Path("figures/forest.png").is_file()
 
 
 def test_a_study_that_is_switched_off_gives_empty_tables(compare):

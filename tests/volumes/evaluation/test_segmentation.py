@@ -7,7 +7,7 @@ from monai.metrics import compute_dice, compute_hausdorff_distance
 from scipy.ndimage import gaussian_filter
 
 from btlib.core.metrics.outlines import dice
-from btlib.volumes.evaluation.segmentation import hd95, segmentation_table
+from btlib.volumes.evaluation.segmentation import Outlined, hd95, segmentation_table
 
 
 def blob(seed: int, shape=(24, 20, 16), share: float = 0.3) -> np.ndarray:
@@ -86,14 +86,15 @@ def test_empty_masks_are_scored_as_in_brats():
 def test_the_table_has_a_row_for_each_case_and_region():
     truth = np.stack([box((0, 0, 0), (10, 10, 10)), box((0, 0, 0), (5, 10, 10)), box((0, 0, 0), (0, 0, 0))])
     said = np.stack([box((0, 0, 0), (10, 10, 5)), box((0, 0, 0), (5, 10, 10)), box((0, 0, 0), (0, 0, 0))])
-    table = segmentation_table(iter([("a", truth, said, (1.0, 2.0, 5.0)), ("b", said, said, (1, 1, 1))]))
-    assert table.columns.tolist() == ["case", "region", "dice", "hd95", "truth_ml", "predicted_ml"]
+    first = Outlined("a", truth, said, truth, (1.0, 2.0, 5.0))
+    table = segmentation_table(iter([first, Outlined("b", said, said, truth, (1, 1, 1))]))
+    assert table.columns.tolist() == ["case", "region", "dice", "hd95", "truth_ml", "predicted_ml", "dice_raw"]
     assert table["case"].tolist() == ["a"] * 3 + ["b"] * 3 and table["region"].tolist() == ["wt", "tc", "et"] * 2
     # half of 1,000 voxels of 10 mm³ was found, and its far side is five slices of 5 mm away
-    assert table.iloc[0, 2:].tolist() == pytest.approx([2 / 3, 25, 10, 5])
-    assert table.iloc[1, 2:].tolist() == [1, 0, 5, 5]
-    assert table.iloc[2, 2:].tolist() == [1, 0, 0, 0]
-    assert table.iloc[3, 2:].tolist() == [1, 0, 0.5, 0.5]
+    assert table.iloc[0, 2:].tolist() == pytest.approx([2 / 3, 25, 10, 5, 1])
+    assert table.iloc[1, 2:].tolist() == [1, 0, 5, 5, 1]
+    assert table.iloc[2, 2:].tolist() == [1, 0, 0, 0, 1]
+    assert table.iloc[3, 2:].tolist() == pytest.approx([1, 0, 0.5, 0.5, 2 / 3])
 
 
 def test_without_cases_the_table_has_its_columns():

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort
+from btlib.volumes.evaluation.masks import RegionRule
 from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, VOXEL_ERRORS
 from btlib.volumes.evaluation.uncertainty import (
     BINS,
@@ -160,9 +162,10 @@ def test_answers_are_collected_into_both_tables(voxels):
     truth = np.random.default_rng(1).random(wrong.shape) < 0.3
     doubts = Doubts()
     said = Said(np.where(wrong ^ truth, 0.9, 0.1), uncertainty, 0.7, 0.88)
-    doubts.add("mc_entropy", "a", said, truth, mask)
-    doubts.add("mc_entropy", "b", said, None, mask)  # it is unknown which voxels are wrong
-    doubts.add("mc_entropy", "c", Said(said.p_wt, uncertainty, None, None), truth, mask)
+    case = Case("a", np.float16(mask[None].repeat(4, 0)), truth.astype(np.uint8), np.eye(4), np.eye(4), mask.shape)
+    doubts.add_case(case, {"mc_entropy": said})
+    doubts.add_case(case._replace(name="b", seg=None), {"mc_entropy": said})  # it is unknown which voxels are wrong
+    doubts.add_case(case._replace(name="c"), {"mc_entropy": Said(said.p_wt, uncertainty, None, None)})
     expected = histogram_rows("mc_entropy", "a", error_histograms(uncertainty, wrong, mask))
     assert doubts.voxel_errors["case"].unique().tolist() == ["a", "c"]
     pd.testing.assert_frame_equal(doubts.voxel_errors[doubts.voxel_errors["case"] == "a"], expected)
@@ -170,6 +173,22 @@ def test_answers_are_collected_into_both_tables(voxels):
         ["mc_entropy", "a", 0.7, 0.88],
         ["mc_entropy", "b", 0.7, 0.88],
     ]
+
+
+def test_errors_are_those_of_the_post_processed_mask():
+    """Of the whole tumour, a block of 8 voxels of 1 ml, and a speck that only post-processing removes."""
+    seg, p_wt = np.zeros((8, 8, 8), np.uint8), np.full((8, 8, 8), 0.1)
+    seg[:2, :2, :2] = 2
+    p_wt[:2, :2, :2] = 0.4
+    p_wt[6, 6, 6] = 0.9
+    case = Case("a", np.ones((4, 8, 8, 8), np.float16), seg, np.diag([10.0, 10, 10, 1]), np.eye(4), seg.shape)
+    said = {"softmax_entropy": Said(p_wt, np.full(seg.shape, 0.5), None, None)}
+    wrong = {}
+    for name, rule in {"plain": RegionRule(), "chosen": RegionRule(threshold=0.3, smallest_component_ml=2)}.items():
+        doubts = Doubts(rule)
+        doubts.add_case(case, said)
+        wrong[name] = doubts.voxel_errors["wrong"].sum()
+    assert wrong == {"plain": 9, "chosen": 0}
 
 
 def test_without_answers_the_tables_have_their_columns():

@@ -1,11 +1,11 @@
-"""Region probabilities to labels, missing modalities, and MC dropout."""
+"""Predictions of a case, missing modalities, and MC dropout."""
 
 import numpy as np
 import torch
 
-from btlib.volumes.data.conventions import MODALITIES, regions_of
+from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.store import Case
-from btlib.volumes.nets.inference import grade_row, labels_of, mc_samples, native_labels, predict_case, stacked
+from btlib.volumes.nets.inference import grade_row, mc_samples, predict_case, stacked
 from btlib.volumes.nets.network import JointArchitecture, build_joint
 from btlib.volumes.nets.windows import Window, see_whole
 
@@ -16,26 +16,6 @@ WINDOW = Window(16, 16)
 def make_case():
     image = np.random.default_rng(0).normal(size=(4, 12, 14, 10)).astype(np.float16)
     return Case("c", image, None, np.eye(4), np.diag([2.0, 2, 2, 1]), (6, 7, 5))
-
-
-def test_labels_are_nested():
-    #                    wt   tc   et    of seven voxels
-    probability = np.array(
-        [
-            [0.9, 0.1, 0.1],
-            [0.9, 0.9, 0.1],
-            [0.9, 0.9, 0.9],
-            [0.1, 0.1, 0.1],
-            [0.1, 0.9, 0.1],
-            [0.1, 0.1, 0.9],
-            [0.5, 0.5, 0.5],
-        ]
-    ).T
-    labels = labels_of(probability)
-    assert labels.tolist() == [2, 1, 3, 0, 1, 3, 0]
-    wt, tc, et = regions_of(labels)
-    assert (et <= tc).all()
-    assert (tc <= wt).all()
 
 
 def test_prediction_is_the_window_output_as_probabilities():
@@ -71,16 +51,6 @@ def test_samples_are_keyed_by_seed_case_and_number():
 def test_no_samples_without_dropout():
     plain = build_joint(NET.architecture._replace(dropout=0.0), 0)
     assert mc_samples(plain, make_case(), WINDOW, 2, seed=0) == []
-
-
-def test_labels_are_on_the_input_grid():
-    case = make_case()
-    regions = np.zeros((3, *case.image.shape[1:]), np.float32)
-    regions[:2, 4:8, 4:8, 4:8] = 1
-    labels = native_labels(regions, case)
-    assert labels.shape == case.native_shape
-    assert labels[3, 3, 3] == 1
-    assert labels[0, 0, 0] == 0
 
 
 def test_columns_are_empty_without_grading():

@@ -7,7 +7,7 @@ import torch
 from monai.networks.nets.attentionunet import AttentionBlock
 
 from btlib.core.runtime.errors import InputError
-from btlib.volumes.nets.network import AttentionGate, JointArchitecture, JointNet, build_joint
+from btlib.volumes.nets.network import AttentionGate, JointArchitecture, JointNet, JointOutput, build_joint
 from btlib.volumes.nets.store import load_joint, save_joint
 from btlib.volumes.nets.windows import Window, see_samples, see_whole, shrunk
 
@@ -111,6 +111,48 @@ def both_ways(net, volume, dropout_masks=None):
     plain, mirrored = (net(x[None], dropout_masks) for x in (volume, volume.flip(1)))
     regions = (plain.regions + mirrored.regions.flip(2)) / 2
     return plain._replace(regions=regions[0], grade=((plain.grade + mirrored.grade) / 2)[0])
+
+
+class Ramp:
+    """A toy network: a voxel's logits are its intensities times its x, and the grade's are sums of these."""
+
+    def __init__(self, flip_tta):
+        self.architecture = FULL._replace(flip_tta=flip_tta)
+
+    def encode(self, volumes):
+        return volumes
+
+    def outputs(self, volumes, encoded, dropout_masks):
+        logits = encoded[:, :3] * torch.arange(encoded.shape[2])[:, None, None]
+        return JointOutput(logits, logits[:, :2].sum(dim=(2, 3, 4)), (), ())
+
+
+@pytest.mark.parametrize(("flip_tta", "logit"), [(False, 2.0), (True, (2.0 + 5.0) / 2)])
+def test_flips_average_the_two_views_of_an_asymmetric_network(flip_tta, logit):
+    """A voxel at x = 2 of 8 is at x = 5 in the mirror image."""
+    volume = torch.zeros(4, 8, 8, 8)
+    volume[:2, 2, 3, 4] = torch.tensor([1.0, 10.0])
+    seen = see_whole(Ramp(flip_tta), volume, Window(8, 8))
+    expected = torch.zeros(3, 8, 8, 8)
+    expected[:2, 2, 3, 4] = torch.tensor([logit, 10 * logit])
+    torch.testing.assert_close(seen.regions, expected)
+    torch.testing.assert_close(seen.grade, torch.tensor([logit, 10 * logit]))
+
+
+def test_cards_from_before_flips_could_be_switched_off_average_them(tmp_path):
+    save_joint(tmp_path, build_joint(FULL, 0), Window(16, 16), {})
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["architecture"].pop("flip_tta") is True
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    net, _ = load_joint(tmp_path)
+    assert net.architecture.flip_tta is True
+
+
+def test_one_view_without_flips():
+    net, volume = build_joint(FULL._replace(flip_tta=False), 0), volumes(1)[0]
+    (seen,), plain = see_samples(net, volume, Window(16, 16), [None]), net(volume[None])
+    torch.testing.assert_close(seen.regions, plain.regions[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen.grade, plain.grade[0], atol=1e-5, rtol=1e-5)
 
 
 def test_small_volume_is_padded_and_one_of_the_window_size_is_not():

@@ -37,6 +37,14 @@ def test_mirrored_head_has_the_same_features():
     np.testing.assert_allclose(mirrored, encoder_features(NET, make_case(image), Window(16, 16)), atol=1e-5)
 
 
+def test_one_view_without_flips():
+    net, case = build_joint(NET.architecture._replace(flip_tta=False), 0), make_case(noise(16))
+    with torch.inference_mode():
+        encoded = net.encode(torch.from_numpy(case.image).float()[None])
+    means = [level.numpy()[0].mean(axis=(1, 2, 3)) for level in (*encoded.skips, encoded.bottleneck)]
+    np.testing.assert_allclose(encoder_features(net, case, Window(16, 16)), np.concatenate(means), atol=1e-5)
+
+
 def test_large_head_is_the_mean_of_its_windows():
     image = np.tile(noise(8), (1, 3, 1, 1))  # five windows along x, half overlapping
     halves = [image[:, start : start + 8] for start in range(0, 17, 4)]

@@ -13,7 +13,9 @@ from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.resume import ResumeState
 from btlib.volumes.data.resident import ResidentVolumes
 from btlib.volumes.data.store import Case, case_path, save_case
+from btlib.volumes.nets.inference import predict_case
 from btlib.volumes.nets.network import JointArchitecture, build_joint
+from btlib.volumes.nets.plain import PlainArchitecture, build_plain
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
@@ -22,6 +24,8 @@ from btlib.volumes.training.learner import BatchSpec, JointSettings, JointTask, 
 from btlib.volumes.training.study import JointStudy
 
 ARCHITECTURE = JointArchitecture(width=8, attention=True, segmentation=True, grading="regions", dropout=0.2)
+PLAIN = PlainArchitecture("resnet10", 8)
+each_kind = pytest.mark.parametrize("architecture", [ARCHITECTURE, PLAIN], ids=["joint", "plain"])
 SIDE = 16
 
 
@@ -81,8 +85,13 @@ def fabric():
     return make_fabric(1, "fp32")
 
 
+def build(architecture, seed):
+    plain = isinstance(architecture, PlainArchitecture)
+    return (build_plain if plain else build_joint)(architecture, seed)
+
+
 def train(arms, data, fabric, resume=None, **changes):
-    pairs = [(s, build_joint(a, s.seed)) for s, a in arms]
+    pairs = [(s, build(a, s.seed)) for s, a in arms]
     return train_joint_arms(pairs, JointTask(data, TRAIN, VAL, spec(**changes)), fabric, resume)
 
 
@@ -95,22 +104,24 @@ def assert_same(a, b):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_arm_is_the_same_alone_and_with_others(volumes, fabric):
+@each_kind
+def test_arm_is_the_same_alone_and_with_others(architecture, volumes, fabric):
     data = volumes()
     plain = ARCHITECTURE._replace(attention=False)
     others = [
         (settings(name="plain"), plain),
-        (settings(), ARCHITECTURE),
+        (settings(), architecture),
         (settings(name="λ", grade_weight=2.0), plain),
     ]
     among = train(others, data, fabric)[1]
-    (alone,) = train([(settings(), ARCHITECTURE)], data, fabric)
+    (alone,) = train([(settings(), architecture)], data, fabric)
     assert_same(weights(among), weights(alone))
     assert among.readouts[0].progress == alone.readouts[0].progress
 
 
-def test_killed_run_resumes_to_the_same_results(volumes, fabric, tmp_path, monkeypatch):
-    data, arms = volumes(), [(settings(), ARCHITECTURE)]
+@each_kind
+def test_killed_run_resumes_to_the_same_results(architecture, volumes, fabric, tmp_path, monkeypatch):
+    data, arms = volumes(), [(settings(), architecture)]
     (whole,) = train(arms, data, fabric, epochs=3)
     state, left = ResumeState("t", "hash", tmp_path / "resume"), iter([True, True, False])
     batch = joint_module.JointTask.batch
@@ -135,6 +146,14 @@ def test_both_tasks_are_learnt(volumes, fabric):
     best = max(arm.readouts[0].progress.history, key=lambda row: -row["val_loss"])
     assert best["val_dice"] > 0.7
     assert best["val_accuracy"] == 1.0
+
+
+def test_a_plain_network_learns_the_grade(volumes, fabric):
+    eager, still = settings(ema_decays=(0.0,), learning_rate=2e-3), Strength(*[0.0] * 9)
+    (arm,) = train([(eager, PLAIN)], volumes(), fabric, epochs=40, augmentation=still)
+    first, *_, last = arm.readouts[0].progress.history
+    assert last["train_accuracy"] == 1.0 and last["train_loss"] < first["train_loss"] / 2
+    assert {key for key in last if key.startswith("val_")} == {"val_loss", "val_grade_loss", "val_accuracy"}
 
 
 def test_cases_with_partial_truth_train_the_other_task(volumes, fabric):
@@ -175,32 +194,106 @@ def test_diverging_arm_does_not_affect_others(volumes, fabric):
     assert_same(weights(good), weights(alone))
 
 
-def test_study_gives_the_same_networks_in_parallel_and_sequentially(volumes, fabric, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    resident = volumes()
-    data = SimpleNamespace(resident=resident, arrays=[], task=lambda spec: JointTask(resident, TRAIN, VAL, spec))
+def study_of(resident, fabric, arms):
+    data = SimpleNamespace(
+        resident=resident,
+        arrays=[],
+        train=TRAIN,
+        patients=np.array(resident.names, dtype=object),
+        task=lambda spec: JointTask(resident, TRAIN, VAL, spec),
+    )
+    return JointStudy(arms, data, SIDE, fabric)
+
+
+def arms_of_study():
     augment = {f"augment.{name}": value for name, value in spec().augmentation._asdict().items()}
     recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
     recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}
     recipe |= {"ema_decay": 0.9}
-    arms = {
+    return {
         "full": recipe,
+        "radiomics": {"grader": "radiomics"},
         "no_dropout": recipe | {"augment.modality_dropout": 0.0},
-        "plain": recipe | {"attention": False},
+        "segmentation_only": recipe | {"grading": "none"},
+        "resnet10": recipe | {"grader": "resnet10"},
     }
-    study = JointStudy(arms, data, SIDE, fabric)
+
+
+def assert_same_arms(some, others):
+    for one, other in zip(some, others, strict=True):
+        assert_same(one.net.state_dict(), other.net.state_dict())
+        assert one.history == other.history
+        assert (one.grader is None) == (other.grader is None) == (one.arm != "radiomics")
+        if one.grader:
+            np.testing.assert_array_equal(one.grader.model[-1].coef_, other.grader.model[-1].coef_)
+
+
+def test_study_gives_the_same_results_in_parallel_sequentially_and_resumed(volumes, fabric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    resident, arms = volumes(), arms_of_study()
+    study = study_of(resident, fabric, arms)
     beside = list(study.train([1, 0]))
+    assert [(done.seed, done.arm) for done in beside] == [(seed, arm) for seed in (1, 0) for arm in arms]
+    with monkeypatch.context() as patch:
+        patch.setattr(joint_module.JointTask, "batch", None)  # all networks are restored, none is trained
+        assert_same_arms(beside, list(study_of(resident, fabric, arms).train([1, 0])))
     study.forget()
     assert not list(tmp_path.rglob("*.safetensors"))
-    assert [(done.seed, done.arm) for done in beside] == [(seed, arm) for seed in (1, 0) for arm in arms]
     monkeypatch.setattr(joint_study, "side_by_side", map)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    after = list(JointStudy(arms, data, SIDE, fabric).train([1, 0]))
+    after = list(study_of(resident, fabric, arms).train([1, 0]))
     torch.set_num_threads(threads)
-    for one, other in zip(beside, after, strict=True):
-        assert_same(one.net.state_dict(), other.net.state_dict())
-        assert one.history == other.history
+    assert_same_arms(beside, after)
+
+
+def test_arms_with_equal_batches_train_in_one_job_whatever_their_network(volumes, fabric):
+    jobs = study_of(volumes(), fabric, arms_of_study())._jobs(0)
+    assert [[own.name for own, _ in job.arms] for job in jobs] == [
+        ["full", "segmentation_only", "resnet10"],
+        ["no_dropout"],
+    ]
+    assert jobs[0].arms[2][1].architecture == PlainArchitecture("resnet10", ARCHITECTURE.width)
+
+
+def test_flip_tta_of_an_arm_holds_for_its_network_of_either_kind(volumes, fabric):
+    arms = {name: recipe | {"flip_tta": name != "resnet10"} for name, recipe in arms_of_study().items()}
+    nets = {own.name: net for job in study_of(volumes(), fabric, arms)._jobs(0) for own, net in job.arms}
+    assert [name for name, net in nets.items() if not net.architecture.flip_tta] == ["resnet10"]
+
+
+def test_radiomics_is_fitted_to_the_masks_of_the_training_cases(volumes, fabric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    resident, asked = volumes(("LGG", "HGG", "", "HGG", "LGG", "HGG", "LGG", "HGG")), []
+
+    def predicted(net, case, window):
+        asked.append((case.name, net))
+        return predict_case(net, case, window)
+
+    monkeypatch.setattr(joint_study, "predict_case", predicted)
+    found = {done.arm: done for done in study_of(resident, fabric, arms_of_study()).train([0])}
+    assert [name for name, _ in asked] == ["c0", "c1", "c3", "c4", "c5"]  # c2 has no grade; 6 and 7 are for validation
+    radiomics, masks = found["radiomics"], found["segmentation_only"]
+    assert {net for _, net in asked} == {masks.net} == {radiomics.net}
+    assert radiomics.history == [] and masks.grader is None
+
+
+def test_a_failed_segmentation_fails_radiomics_with_its_reason(volumes, fabric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arms = arms_of_study()
+    arms["segmentation_only"] |= {"learning_rate": 1e18, "clip_norm": 0.0}
+    found = {done.arm: done for done in study_of(volumes(), fabric, arms).train([0])}
+    assert found["radiomics"].failed.startswith("segmentation_only failed: the loss became")
+    assert found["radiomics"].grader is None
+    assert not found["full"].failed and not found["resnet10"].failed
+
+
+def test_too_few_patients_for_radiomics_are_refused_before_training(volumes, fabric):
+    resident = volumes(("LGG", "HGG", "", "HGG", "", "HGG", "LGG", "HGG"))
+    with pytest.raises(InputError, match=r"'radiomics' needs 2 training patients of each grade, found 1 with LGG"):
+        study_of(resident, fabric, arms_of_study())
+    arms = {name: recipe for name, recipe in arms_of_study().items() if name != "radiomics"}
+    assert study_of(resident, fabric, arms).radiomics == []
 
 
 def test_missing_training_data_is_refused(volumes, fabric):

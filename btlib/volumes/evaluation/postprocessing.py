@@ -1,0 +1,93 @@
+"""Chooses the post-processing of masks on the validation cases, by their mean Dice on the grid of the input files."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from btlib.core.metrics.outlines import dice
+from btlib.volumes.data.conventions import REGIONS
+from btlib.volumes.data.geometry import bounding_box
+from btlib.volumes.data.store import Case
+from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, masks_of
+from btlib.volumes.evaluation.tables import VALIDATION_DICE
+
+# In order of preference, since of equally good values the first is taken: nearest to one half, and the smallest volume.
+THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)
+VOLUMES_ML = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+# Removal comes first: one false voxel turns the Dice of an absent region from 1 to 0, and a threshold high enough to
+# avoid that would cost overlap in every other case. From the inside out, since an outer region keeps what an inner one
+# keeps. Only enhancing tumour may be absent: many low-grade gliomas have none.
+CHOICES = (
+    ("et", "smallest_region_ml", VOLUMES_ML),
+    *((region, "smallest_component_ml", VOLUMES_ML) for region in reversed(REGIONS)),
+    *((region, "threshold", THRESHOLDS) for region in reversed(REGIONS)),
+)
+NOISE = 0.002  # of mean Dice: values that differ by less count as equally good
+
+
+class OnInputGrid(NamedTuple):
+    """A case on the grid of its input files.
+
+    probabilities: float32 [3, X, Y, Z] of wt, tc and et; truth: bool [3, X, Y, Z], or None if unknown.
+    """
+
+    case: Case
+    probabilities: np.ndarray
+    truth: np.ndarray | None
+
+
+class Chosen(NamedTuple):
+    """The rules, and the table VALIDATION_DICE of the cases that they were chosen on."""
+
+    rules: Postprocessing
+    validation: pd.DataFrame
+
+
+def choose_postprocessing(cases: Iterable[OnInputGrid]) -> Chosen:
+    """The rules with the highest mean Dice over the cases and regions, one value after the other.
+
+    Each of CHOICES is decided once, with all others as they are by then. It begins with its first value, no
+    post-processing, and leaves that only for a gain above NOISE, so the mean Dice never falls.
+
+    Args:
+        cases: of the validation set, read one by one; only the surroundings of the tumour are kept. Those without truth
+            do not count.
+
+    Returns:
+        Without a case that counts, PLAIN and an empty table.
+    """
+    known = [_around_the_tumor(each) for each in cases if each.truth is not None]
+    rules = PLAIN
+    for region, name, values in tqdm(CHOICES if known else (), desc="post-processing", unit="value", mininterval=1):
+        candidates = [_changed(rules, region, name, value) for value in values]
+        scores = np.array([np.mean(_dice(known, each)) for each in candidates])
+        rules = candidates[int(np.argmax(scores >= scores.max() - NOISE))]
+    return Chosen(rules, pd.DataFrame(_rows(known, rules), columns=VALIDATION_DICE))
+
+
+def _around_the_tumor(each: OnInputGrid) -> OnInputGrid:
+    """Cropped to the voxels that are tumour, or can be at the lowest threshold, since all cases are held in memory."""
+    near = each.truth.any(axis=0) | (each.probabilities > min(THRESHOLDS)).any(axis=0)
+    box = bounding_box(near) if near.any() else (slice(1),) * 3
+    return each._replace(probabilities=each.probabilities[:, *box].copy(), truth=each.truth[:, *box].copy())
+
+
+def _changed(rules: Postprocessing, region: str, name: str, value: float) -> Postprocessing:
+    return rules.model_copy(update={region: getattr(rules, region).model_copy(update={name: value})})
+
+
+def _dice(cases: Sequence[OnInputGrid], rules: Postprocessing) -> np.ndarray:
+    """[N, 3] Dice of each case and region."""
+    masks = (masks_of(each.probabilities, each.case.native_affine, rules) for each in cases)
+    return np.array([list(map(dice, each.truth, found)) for each, found in zip(cases, masks, strict=True)])
+
+
+def _rows(cases: Sequence[OnInputGrid], rules: Postprocessing) -> Iterator[tuple[str, str, float, float]]:
+    if not cases:
+        return
+    for each, *scores in zip(cases, _dice(cases, rules), _dice(cases, PLAIN), strict=True):
+        for region, after, before in zip(REGIONS, *scores, strict=True):
+            yield each.case.name, region, after, before
