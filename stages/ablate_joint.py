@@ -18,8 +18,9 @@ from btlib.core.runtime.stage import run
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import read_table
+from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.splits import cases_of
-from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.data.store import load_index
 from btlib.volumes.evaluation.modalities import EVERYTHING, WITHOUT, subsets_of
 from btlib.volumes.evaluation.tables import CASE_SCORES, MODALITY_SCORES, RUNS
 from btlib.volumes.evaluation.uncertainty import Doubts
@@ -37,7 +38,7 @@ def main(recipes: Path, normalized: Path, splits: Path, out: Path) -> None:
     fabric = make_fabric(1, p.joint.precision)
     study = JointStudy(table.arms, VolumeData(normalized, splits, fabric), p.joint.size, fabric)
     index = load_index(normalized)
-    cases = [load_case(normalized, name) for name in cases_of(splits, index, "test")]  # faults show before training
+    cases = Cases(normalized, cases_of(splits, index, "test"))  # faults show before training
     runs = list(study.train(table.seeds))
     trained = [done for done in runs if not done.failed]
     asked = [Asked(d.arm, d.seed, d.net, d.window, subset) for d in trained for subset in subsets_of(d.arm)]

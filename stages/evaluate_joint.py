@@ -19,9 +19,10 @@ from btlib.core.settings.params import data_note, load_params
 from btlib.report.figures.curves import curves_figure
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.volume_scores import write_joint_figures
+from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.manifest import read_manifest
 from btlib.volumes.data.splits import cases_of
-from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.data.store import load_index
 from btlib.volumes.evaluation.headlines import SCORE_LEVELS, score_headline
 from btlib.volumes.evaluation.scores import joint_metrics
 from btlib.volumes.evaluation.segmentation import segmentation_table
@@ -46,7 +47,7 @@ def main(
     p = load_params("seed", "volumes.source", "volumes.resample", "joint.mc_samples", "evaluation")
     net, window = load_joint(model)
     index = load_index(normalized)
-    cases = {part: [load_case(normalized, name) for name in cases_of(splits, index, part)] for part in ("val", "test")}
+    cases = {part: Cases(normalized, cases_of(splits, index, part)) for part in ("val", "test")}
     found = {part: predict_cases(net, window, of_part, part) for part, of_part in cases.items()}
     doubts = network_doubts((net, window), cases["test"], found["test"], p.joint.mc_samples, p.seed)
     with atomic_path(predictions) as folder, atomic_path(masks) as masks_out:

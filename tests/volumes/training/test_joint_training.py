@@ -11,7 +11,7 @@ from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.resume import ResumeState
-from btlib.volumes.data.resident import ResidentVolumes
+from btlib.volumes.data.cubes import StoredVolumes
 from btlib.volumes.data.store import Case, case_path, save_case
 from btlib.volumes.nets.network import JointArchitecture, build_joint
 from btlib.volumes.nets.windows import Window
@@ -68,7 +68,7 @@ def volumes(tmp_path):
         names = [f"c{number}" for number in range(len(grades))]
         index = pd.DataFrame({"case": names, "patient": names, "grade": list(grades), "has_seg": True})
         write_csv(tmp_path / "index.csv", index)
-        return ResidentVolumes(tmp_path, names, torch.device("cpu"))
+        return StoredVolumes(tmp_path, names, torch.device("cpu"))
 
     return make
 
@@ -177,8 +177,8 @@ def test_diverging_arm_does_not_affect_others(volumes, fabric):
 
 def test_study_gives_the_same_networks_in_parallel_and_sequentially(volumes, fabric, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    resident = volumes()
-    data = SimpleNamespace(resident=resident, arrays=[], task=lambda spec: JointTask(resident, TRAIN, VAL, spec))
+    stored = volumes()
+    data = SimpleNamespace(arrays=[], task=lambda spec: JointTask(stored, TRAIN, VAL, spec))
     augment = {f"augment.{name}": value for name, value in spec().augmentation._asdict().items()}
     recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
     recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}

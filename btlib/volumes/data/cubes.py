@@ -1,4 +1,4 @@
-"""Normalised cases in memory, delivered as cubes of the network's field of view on the device."""
+"""Normalised cases on disk, delivered as cubes of the network's field of view on the device."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.conventions import GRADES, regions_of
-from btlib.volumes.data.store import Case, load_case, load_index
+from btlib.volumes.data.store import load_index
 
 
 class Cubes(NamedTuple):
@@ -22,23 +23,21 @@ class Cubes(NamedTuple):
     grade: Tensor
 
 
-class ResidentVolumes:
+class StoredVolumes:
     """All cases of a study, by row number.
 
-    They stay in main memory as float16, cropped to the brain; a batch goes to the device as float32.
+    They stay on disk as float16, cropped to the brain; a batch goes to the device as float32.
 
     Args:
         folder: output of stage normalize_volumes.
-        cases: names of the cases to keep.
+        cases: names of the cases.
     """
 
     def __init__(self, folder: Path, cases: Sequence[str], device: torch.device):
-        index = load_index(folder).set_index("case")
-        self.names = list(cases)
-        self.cases: list[Case] = [load_case(folder, name) for name in self.names]
-        known = [index.loc[name, "grade"] for name in self.names]
-        self.grades = np.array([GRADES.index(grade) if grade else -1 for grade in known])
-        self.segmented = np.array([case.seg is not None for case in self.cases])
+        grades = load_index(folder).set_index("case")["grade"]
+        self.cases = Cases(folder, cases)
+        self.grades = np.array([GRADES.index(grades[name]) if grades[name] else -1 for name in self.cases.names])
+        self.segmented = self.cases.segmented
         self.device = device
 
     def cubes(self, rows: np.ndarray, roi_size: int, rng: np.random.Generator | None = None) -> Cubes:
