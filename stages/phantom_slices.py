@@ -3,7 +3,7 @@ lesions pasted in; none where no recipe of params.yaml has a share of them.
 
 Reads data/recipes/phantoms.json, data/processed/ and the MNI152 maps that nilearn brings along.
 Writes data/phantom_slices/ (images.npy, lesions.npy, index.csv).
-Takes about 30 s in the demo on 2 cores. Run: dvc repro phantom_slices.
+Takes about 60 s in the demo on 2 cores. Run: dvc repro phantom_slices.
 """
 
 from itertools import chain

@@ -2,7 +2,7 @@
 
 Reads data/processed/, data/splits.csv, data/phantom_slices/ and models/stage1/.
 Writes models/stage2/ and data/curves/stage2/.
-Takes about 4 min in the demo on 2 cores. Run: dvc repro train_stage2.
+Takes about 6 min in the demo on 2 cores. Run: dvc repro train_stage2.
 """
 
 from pathlib import Path

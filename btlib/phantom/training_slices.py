@@ -1,7 +1,8 @@
 """Phantom slices to train on: varied anatomy, lesions, contrasts, framings and scanners, with every lesion known.
 
-Each subject is cut through its lesion, beside it and far from it, and each cut is seen in all four contrasts. Scanner,
-framing and the rest of the head are then the same with and without the lesion, so only the lesion tells them apart. A
+Each subject is cut through its lesion, beside it and far from it, or where its lesion would be if it had one, and each
+cut is seen in all four contrasts. Scanner, framing and the rest of the head are then the same with and without the
+lesion, so only the lesion tells them apart, and not the place either. A
 share of the images has grey levels of tissues that were drawn widely, as in Billot et al. 2023 ("SynthSeg: Segmentation
 of brain MRI scans of any contrast and resolution without retraining"). Face, neck and skull base, which the mean head
 knows roughly, are random shapes in a share of the cuts, as in Hoopes et al. 2022 ("SynthStrip: Skull-stripping for any
@@ -35,6 +36,7 @@ RANDOM_SURROUNDINGS = 0.4  # share of the others with random shapes outside the 
 SHAPES = 6  # grey levels of those
 COARSEST, FINEST = 6, 36  # shapes per side of the image
 BRIGHTEST = 210.0  # grey level of a shape, in the units of the contrast tables
+HEALED = 0.5  # share of the subjects with a tumour whose last cut shows its place in the same head without it
 MULTIFOCAL = 0.15  # share of the gliomas with further lesions
 TIGHT = 0.35  # share of the cuts with a narrow field of view
 SMALLEST_HEAD = 0.1  # share of the image
@@ -88,8 +90,9 @@ def training_slices(number: int, seed: int, size: int, atlas: Atlas) -> list[Tra
 def _views(rng: np.random.Generator, subject: Subject, cut: int, size: int) -> list[TrainingSlice]:
     plane = str(rng.choice(PLANES, p=PLANE_SHARES))
     tight = rng.random() < TIGHT
-    points, pixel = plane_points(rng, plane, _place(rng, subject, plane, cut), size, tight, VARIED)
-    mixture = plane_tissues(subject, points, size)
+    shown, place = _cut(rng, subject, plane, cut)
+    points, pixel = plane_points(rng, plane, place, size, tight, VARIED)
+    mixture = plane_tissues(shown, points, size)
     if (mixture.fractions[:, INDEX["air"]] < 0.5).mean() < SMALLEST_HEAD:
         return []
     shading = coil(points[:, 2], rng.uniform(0.0, 1.0))
@@ -117,18 +120,29 @@ def _views(rng: np.random.Generator, subject: Subject, cut: int, size: int) -> l
     return views
 
 
-def _place(rng: np.random.Generator, subject: Subject, plane: str, cut: int) -> np.ndarray:
-    """A point [3] that the cut passes through: in the lesion, except for each subject's last cut."""
+def _cut(rng: np.random.Generator, subject: Subject, plane: str, cut: int) -> tuple[Subject, np.ndarray]:
+    """The subject, perhaps healed, and a point [3] that the cut passes through: in the lesion, except for the last."""
+    if subject.tumor is None:
+        return subject, _anywhere(rng, subject, plane)
+    inside = subject.focus + rng.uniform(-0.6, 0.6, 3) * subject.tumor.radius
+    if cut < CUTS - 1:
+        return subject, inside
+    if rng.random() < HEALED:
+        return replace(subject, tumor=None), inside
+    if rng.random() < 0.5:
+        return subject, _anywhere(rng, subject, plane)
+    beside = subject.focus.copy()
+    beside[SPAN[plane][0]] += rng.choice([-1, 1]) * (subject.tumor.reach + rng.uniform(0, 10))
+    return subject, beside
+
+
+def _anywhere(rng: np.random.Generator, subject: Subject, plane: str) -> np.ndarray:
+    """A point [3] of the head, in half of the draws near its ends."""
     axis, low, high = SPAN[plane]
-    if subject.tumor is not None and cut < CUTS - 1:
-        return subject.focus + rng.uniform(-0.6, 0.6, 3) * subject.tumor.radius
+    end = ENDS * (high - low)
+    spans = [(low, high), (low, high), (low, low + end), (high - end, high)]
     place = subject.focus.copy()
-    if subject.tumor is not None and rng.random() < 0.5:
-        place[axis] += rng.choice([-1, 1]) * (subject.tumor.reach + rng.uniform(0, 10))
-    else:
-        end = ENDS * (high - low)
-        spans = [(low, high), (low, high), (low, low + end), (high - end, high)]
-        place[axis] = rng.uniform(*spans[rng.integers(len(spans))])
+    place[axis] = rng.uniform(*spans[rng.integers(len(spans))])
     return place
 
 

@@ -4,7 +4,7 @@ import pytest
 from btlib.phantom import training_slices as training
 from btlib.phantom.atlas import load_atlas
 from btlib.phantom.contrasts import MODALITIES
-from btlib.phantom.slices import SMALLEST_LESION
+from btlib.phantom.slices import SMALLEST_LESION, plane_points
 from btlib.phantom.tissues import INDEX
 from btlib.phantom.training_slices import CUTS, SHOW_EDEMA, training_slices, training_subject
 from btlib.phantom.tumors import LABELS
@@ -45,6 +45,23 @@ def test_a_slice_has_a_lesion_exactly_if_its_class_has_one(by_subject):
 def test_subjects_with_a_tumor_are_cut_beside_it_too(by_subject):
     labels = [{one.label for one in slices} for number, slices in enumerate(by_subject) if number % 4 != 2]
     assert sum(found == {LABELS[k], "no_tumor"} for k, found in zip([0, 1, 3] * 3, labels, strict=True)) >= 5
+
+
+def test_a_healed_head_is_cut_where_its_tumor_was(atlas, monkeypatch):
+    """The last cut of every subject with a tumour, if all are healed."""
+    cuts = []
+
+    def points(rng, plane, place, *_):
+        cuts.append(place)
+        return plane_points(rng, plane, place, *_)
+
+    monkeypatch.setattr(training, "HEALED", 1.0)
+    monkeypatch.setattr(training, "plane_points", points)
+    for number in (0, 1, 3):
+        subject, slices = training_subject(0, number, atlas), training_slices(number, 0, SIZE, atlas)
+        assert np.linalg.norm(cuts[-1] - subject.focus) < 1.05 * subject.tumor.radius  # 0.6 · √3
+        assert {one.label for one in slices[-len(MODALITIES) :]} == {"no_tumor"}
+        assert not any(one.lesion.any() for one in slices[-len(MODALITIES) :])
 
 
 def test_edema_is_outlined_where_it_is_seen(atlas):

@@ -58,7 +58,7 @@ def test_a_written_table_is_read_in_the_same_order(raw, tmp_path):
         write_json(tmp_path / f"{name}.json", content)
     table = read_table(tmp_path / "sensitivity.json")
     assert list(table.arms) == ["proposed", *(arm["arm"] for arm in raw["ablations"]["sensitivity"])]
-    assert table.arms["focal_gamma_1"]["focal_gamma"] == 1.0 and table.seeds == [0, 1]
+    assert table.arms["mixup_alpha_0.4"]["mixup_alpha"] == 0.4 and table.seeds == [0, 1]
     assert read_table(tmp_path / "baselines.json").keep_networks == ["plain_finetune"]
     joint = read_table(tmp_path / "joint.json")
     assert next(iter(joint.arms)) == "full" and joint.keep_networks == []
