@@ -15,7 +15,8 @@ class Cases(Sequence[Case]):
 
     Memory thus holds only the voxels in use, and few files are open at a time: a process may often open no more than
     1,024, fewer than BraTS has cases. Every file's layout is checked at once, before hours of training; its voxels are
-    compared with the checksum when they are first needed, since that reads them all.
+    compared with the checksum when they are first needed, since that reads them all, and whenever the file has been
+    written since.
 
     Args:
         folder: output of stage normalize_volumes.
@@ -34,7 +35,7 @@ class Cases(Sequence[Case]):
             record = map_record(case_path(self.folder, name))
             self.checksums[number] = record[CHECKSUM]
             self.segmented[number] = "seg" in record.dtype.names
-        self._verified: set[int] = set()
+        self._verified: dict[int, tuple[int, ...]] = {}  # number of a case -> its file as it was when it was compared
 
     def __len__(self) -> int:
         return len(self.names)
@@ -45,7 +46,14 @@ class Cases(Sequence[Case]):
         record = map_record(path)
         if not np.array_equal(record[CHECKSUM], self.checksums[number]):
             raise InputError(f"{path}: other data than at the start of this run; run the same command again")
-        if number not in self._verified:
+        found = _identity(path)
+        if self._verified.get(number) != found:
             verify(path, record)
-            self._verified.add(number)
+            self._verified[number] = found
         return case_of(name, record)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What tells whether a file has been replaced or written to."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

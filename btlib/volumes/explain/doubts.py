@@ -29,8 +29,12 @@ def network_doubts(
     Args:
         predicted: the network's prediction for each case without dropout.
     """
-    methods = partial(_network_methods, member=member, samples=samples, seed=seed)
-    return _collect(cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
+
+    def methods(number: int) -> dict[str, Method]:
+        drawn = mc_samples(member[0], cases[number], member[1], samples, seed)
+        return _methods({"softmax": [predicted[number]], "mc": drawn})
+
+    return _collect(cases, side_by_side(methods, range(len(cases))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
@@ -55,11 +59,6 @@ def explanation(
     found = binary_uncertainty(np.stack([sample.regions[0] for sample in drawn or [predicted]]))
     information = found.mutual_information if drawn else None
     return Explanation(predicted.regions, predicted.attention, heat, found.entropy, information)
-
-
-def _network_methods(asked: tuple[Case, CasePrediction], member: Member, samples: int, seed: int) -> dict[str, Method]:
-    (case, plain), (net, window) = asked, member
-    return _methods({"softmax": [plain], "mc": mc_samples(net, case, window, samples, seed)})
 
 
 def _ensemble_methods(case: Case, members: Sequence[Member], samples: int, seed: int) -> dict[str, Method]:
