@@ -73,7 +73,7 @@ def _check_layout(record: np.ndarray) -> None:
     found = record.dtype
     names = found.names or ()
     if record.shape or "image" not in names or found["image"].ndim != 4:
-        raise ValueError(f"{found} {list(record.shape)}, expected one record with an image [4, X, Y, Z]")
+        raise ValueError(f"expected one record with an image [4, X, Y, Z], found {list(record.shape)} of {found}")
     expected = layout(found["image"].shape[1:], "seg" in names, "sform" in names)
     wrong = [name for name in expected.names if name not in names or found[name] != expected[name]]
     if wrong:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 
 import nibabel as nib
 import numpy as np
@@ -28,6 +31,16 @@ NATIVE_AXES = {
     "oblique": nib.eulerangles.euler2mat(0.3, -0.2, 0.15) @ np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]),
 }
 ALL = (0.0, 100.0)
+HOLDER = """
+import sys
+from pathlib import Path
+
+from btlib.core.runtime.lock import locked
+
+with locked(Path(sys.argv[1]), "busy"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
 
 
 def affine_of(axes, spacing=1.0):
@@ -337,6 +350,19 @@ def test_other_parameters_start_over(study, tmp_path):
     (tmp_path / "t1.nii.gz").rename(study[0] / "b/t1.nii.gz")
     written(study, out, finished, spacing=2.0)
     assert nib.affines.voxel_sizes(load_case(out, "a").affine).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_second_process_is_refused_until_the_first_has_ended(study, tmp_path):
+    out, finished = tmp_path / "normalized", tmp_path / "finished"
+    command = [sys.executable, "-c", HOLDER, str(finished.with_suffix(".lock"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(InputError, match=r"normalized: another process is normalising volumes here; wait until"):
+            written(study, out, finished)
+        assert not out.exists() and not finished.exists()
+        other.kill()
+    written(study, out, finished)
+    assert load_case(out, "a").image.any()
 
 
 def test_failure_keeps_the_earlier_output(study, tmp_path):

@@ -109,6 +109,28 @@ def test_arm_is_the_same_alone_and_with_others(volumes, fabric):
     assert among.readouts[0].progress == alone.readouts[0].progress
 
 
+def test_mapped_cases_train_the_same_network_as_cases_in_memory(volumes, fabric):
+    data, kept = volumes(without_seg=(1,)), volumes(without_seg=(1,))
+    kept.cases = [make_case(number, number != 1) for number in range(8)]
+    (mapped,), (in_memory,) = (train([(settings(), ARCHITECTURE)], one, fabric) for one in (data, kept))
+    assert_same(weights(mapped), weights(in_memory))
+    assert mapped.readouts[0].progress == in_memory.readouts[0].progress
+
+
+def test_file_replaced_during_training_ends_it(volumes, fabric, monkeypatch):
+    data, batch = volumes(), joint_module.JointTask.batch
+
+    def replacing(self, rows, key, mine):
+        if key[1:] == (1, 0):
+            for number in TRAIN:
+                save_case(case_path(data.cases.folder, f"c{number}"), make_case(number + 2))
+        return batch(self, rows, key, mine)
+
+    monkeypatch.setattr(joint_module.JointTask, "batch", replacing)
+    with pytest.raises(InputError, match=r"c\d\.npy: other data than at the start of this run"):
+        train([(settings(), ARCHITECTURE)], data, fabric)
+
+
 def test_killed_run_resumes_to_the_same_results(volumes, fabric, tmp_path, monkeypatch):
     data, arms = volumes(), [(settings(), ARCHITECTURE)]
     (whole,) = train(arms, data, fabric, epochs=3)
