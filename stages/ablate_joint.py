@@ -33,13 +33,15 @@ HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_gr
 
 
 def main(recipes: Path, normalized: Path, splits: Path, out: Path) -> None:
-    p = load_params("seed", "joint.size", "joint.precision", "joint.mc_samples")
+    p = load_params("seed", "training.devices", "joint.size", "joint.precision", "joint.mc_samples")
     table = read_table(recipes)
-    fabric = make_fabric(1, p.joint.precision)
+    fabric = make_fabric(p.training.devices, p.joint.precision)
     study = JointStudy(table.arms, VolumeData(normalized, splits, fabric), p.joint.size, fabric)
     index = load_index(normalized)
     cases = Cases(normalized, cases_of(splits, index, "test"))  # faults show before training
     runs = list(study.train(table.seeds))
+    if not fabric.is_global_zero:
+        return  # the first process predicts and writes
     trained = [done for done in runs if not done.failed]
     asked = [Asked(d.arm, d.seed, d.net, d.window, subset) for d in trained for subset in subsets_of(d.arm)]
     scores = modality_scores(asked, cases, index)

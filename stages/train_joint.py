@@ -19,6 +19,7 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
         "seed",
         "volumes.spacing",
         "volumes.clip_percentiles",
+        "training.devices",
         "joint.size",
         "joint.width",
         "joint.attention",
@@ -26,6 +27,7 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
         "joint.grading",
         "joint.dropout",
         "joint.batch_size",
+        "joint.accumulate",
         "joint.epochs",
         "joint.coarse_epochs",
         "joint.optimizer",
@@ -40,7 +42,7 @@ def main(normalized: Path, splits: Path, out: Path, curves: Path) -> None:
         "joint.precision",
         "joint.augment",
     )
-    fabric = make_fabric(1, p.joint.precision)
+    fabric = make_fabric(p.training.devices, p.joint.precision)
     data = VolumeData(normalized, splits, fabric)
     normalization = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
     recipe = flatten(p.joint) | {"seed": p.seed}

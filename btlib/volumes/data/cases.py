@@ -31,10 +31,12 @@ class Cases(Sequence[Case]):
         self.names = list(names)
         self.checksums = np.empty((len(self.names), CHECKSUM_BYTES), np.uint8)
         self.segmented = np.empty(len(self.names), bool)
+        self.shapes: list[tuple[int, int, int]] = []
         for number, name in enumerate(self.names):
             record = map_record(case_path(self.folder, name))
             self.checksums[number] = record[CHECKSUM]
             self.segmented[number] = "seg" in record.dtype.names
+            self.shapes.append(record["image"].shape[1:])
         self._verified: dict[int, tuple[int, ...]] = {}  # number of a case -> its file as it was when it was compared
 
     def __len__(self) -> int:

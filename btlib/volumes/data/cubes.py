@@ -40,17 +40,30 @@ class StoredVolumes:
         self.segmented = self.cases.segmented
         self.device = device
 
-    def cubes(self, rows: np.ndarray, roi_size: int, rng: np.random.Generator | None = None) -> Cubes:
+    def cubes(
+        self,
+        rows: np.ndarray,
+        roi_size: int,
+        rng: np.random.Generator | None = None,
+        mine: np.ndarray | slice = slice(None),
+    ) -> Cubes:
         """Cubes of `roi_size` voxels per side.
 
         A brain that fits is centred and padded with zeros. A larger one is cropped: at random by `rng`, centrally
         without.
+
+        Args:
+            rows: of a whole batch, for which `rng` draws.
+            mine: positions in it of the cubes to read.
         """
+        windows = [_window(self.cases.shapes[row], roi_size, rng) for row in rows]
+        positions = np.arange(len(rows))[mine]
+        rows = rows[mine]
         images = np.zeros((len(rows), 4, roi_size, roi_size, roi_size), np.float16)
         regions = np.zeros((len(rows), 3, roi_size, roi_size, roi_size), bool)
-        for number, row in enumerate(rows):
+        for number, (row, position) in enumerate(zip(rows, positions, strict=True)):
             case = self.cases[row]
-            target, source = _window(case.image.shape[1:], roi_size, rng)
+            target, source = windows[position]
             images[(number, slice(None), *target)] = case.image[(slice(None), *source)]
             if case.seg is not None:
                 regions[(number, slice(None), *target)] = regions_of(case.seg[source])

@@ -47,14 +47,15 @@ class BatchSpec:
     batch_size: int
     window: Window
     augmentation: augment3d.Strength
+    accumulate: int = 1  # parts of a batch, one after the other
 
     @property
     def course(self) -> Course:
-        return Course(self.seed, self.epochs, self.batch_size)
+        return Course(self.seed, self.epochs, self.batch_size, self.accumulate)
 
 
 class Batch(NamedTuple):
-    """This process's slice of a batch, as in `Cubes`, and its positions in the batch."""
+    """Part of a batch, as in `Cubes`, and its positions in the batch."""
 
     images: Tensor
     regions: Tensor
@@ -99,14 +100,14 @@ class JointTask:
         return rng.permutation(self.train_rows)
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
-        """Every process draws for the whole batch, and keeps its slice."""
+        """Draws for the whole batch, and computes only the part at the positions `mine`."""
         window, (_, epoch, _) = self.spec.window, key
         size = window.size // 2 if epoch < self.spec.coarse_epochs else window.size
-        cubes = self.data.cubes(rows, window.roi_size, keyed_rng(*key, "crop"))
+        cubes = self.data.cubes(rows, window.roi_size, keyed_rng(*key, "crop"), mine.cpu().numpy())
         draws = augment3d.draw(self.spec.augmentation, len(rows), cubes.images.shape[1], key)
         small = shrunk(cubes.images, size), (shrunk(cubes.regions, size) > 0.5).float()
-        images, regions = augment3d.apply(*small, draws)
-        return Batch(images[mine], regions[mine], cubes.segmented[mine], cubes.grade[mine], mine, len(rows))
+        images, regions = augment3d.apply(*small, draws, mine)
+        return Batch(images, regions, cubes.segmented, cubes.grade, mine, len(rows))
 
 
 class JointLearner:

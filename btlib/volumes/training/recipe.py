@@ -41,4 +41,5 @@ def batch_spec(recipe: Recipe, roi_size: int) -> BatchSpec:
         batch_size=recipe["batch_size"],
         window=Window(roi_size, recipe["size"]),
         augmentation=Strength(**{key: recipe[f"augment.{key}"] for key in Strength._fields}),
+        accumulate=recipe["accumulate"],
     )

@@ -57,7 +57,9 @@ class JointStudy:
         jobs = [job for seed in seeds for job in self._jobs(seed)]
         jobs.sort(key=lambda job: -len(job.arms))  # longest first, so that no core is idle at the end
         self.resumable = [job.resume for job in jobs]
-        trained = {(done.arm, done.seed): done for part in side_by_side(self._train, jobs) for done in part}
+        # processes that sum gradients must take their steps in the same order
+        parts = map(self._train, jobs) if self.fabric.world_size > 1 else side_by_side(self._train, jobs)
+        trained = {(done.arm, done.seed): done for part in parts for done in part}
         yield from (trained[arm, seed] for seed in seeds for arm in self.arms)
 
     def forget(self) -> None:

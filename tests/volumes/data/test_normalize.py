@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-
 import nibabel as nib
 import numpy as np
 import pandas as pd
