@@ -1,7 +1,7 @@
 """The file of a normalised case: one NumPy record of named arrays, mapped into memory instead of read.
 
-It is not compressed, so that reading a window of voxels touches only the pages that hold it. A checksum in it covers all
-that follows: nothing else would notice a flipped bit.
+It is not compressed, so that reading a window of voxels touches only the pages that hold it. A checksum in it covers
+all that follows: nothing else would notice a flipped bit.
 """
 
 import hashlib

@@ -9,9 +9,9 @@ from btlib.core.runtime.lock import locked
 
 def test_only_one_holder_at_a_time(tmp_path):
     path = tmp_path / "folder/x.lock"
-    with locked(path, "busy here"), pytest.raises(InputError, match=r"^busy here; wait until it has ended"):
-        with locked(path, "busy here"):
-            pytest.fail("held twice")
+    refused = pytest.raises(InputError, match=r"^busy here; wait until it has ended")
+    with locked(path, "busy here"), refused, locked(path, "busy here"):
+        pytest.fail("held twice")
     with locked(path, "busy here"):
         assert path.read_bytes() == b""
 

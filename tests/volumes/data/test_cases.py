@@ -2,6 +2,7 @@
 
 import os
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_more_cases_than_files_that_may_be_open(folder):
     for name in names:
         os.link(case_path(folder, "a"), case_path(folder, name))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 40, hard))
     try:
         assert sum(int(case.seg.any()) for case in Cases(folder, names)) == 80
     finally:

@@ -6,71 +6,35 @@ import numpy as np
 import pytest
 import torch
 
-from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.resume import ResumeState
-from btlib.volumes.data.cubes import StoredVolumes
-from btlib.volumes.data.store import Case, case_path, save_case
-from btlib.volumes.nets.network import JointArchitecture, build_joint
+from btlib.volumes.data.store import case_path, save_case
+from btlib.volumes.nets.network import build_joint
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
 from btlib.volumes.training.augment import Strength
-from btlib.volumes.training.learner import BatchSpec, JointSettings, JointTask, train_joint_arms
+from btlib.volumes.training.learner import JointTask, train_joint_arms
 from btlib.volumes.training.study import JointStudy
-
-ARCHITECTURE = JointArchitecture(width=8, attention=True, segmentation=True, grading="regions", dropout=0.2)
-SIDE = 16
-
-
-def settings(**changes):
-    values = {"name": "main", "seed": 0, "optimizer": "adam", "learning_rate": 5e-3, "weight_decay": 0.0}
-    values |= {"schedule": "constant", "clip_norm": 1.0, "ema_decays": (0.9,), "patience": 99}
-    return JointSettings(**values | {"grade_weight": 0.5, "label_smoothing": 0.05} | changes)
-
-
-def spec(**changes):
-    strength = Strength(0.5, 0.5, 5, 0.1, 0.05, 0.1, 0.1, 0.05, 0.1)
-    values = {
-        "seed": 0,
-        "epochs": 2,
-        "coarse_epochs": 0,
-        "batch_size": 2,
-        "window": Window(SIDE, SIDE),
-        "augmentation": strength,
-    }
-    return BatchSpec(**values | changes)
-
-
-def make_case(number, seg=True):
-    """A bright ball; the ball of a high grade (odd numbers) has a hole."""
-    rng = keyed_rng(number)
-    place = np.indices((12, SIDE, 10)) - rng.uniform(4, 7, 3)[:, None, None, None]
-    distance = np.sqrt((place**2).sum(0))
-    labels = np.where(distance < 3.5, 2, 0)
-    if number % 2:
-        labels[distance < 2] = 3
-    image = rng.normal(0, 0.3, (4, *labels.shape)) + 2 * (labels > 0) - 4 * (labels == 3)
-    geometry = np.eye(4)
-    truth = labels.astype(np.uint8) if seg else None
-    return Case(f"c{number}", image.astype(np.float16), truth, geometry, geometry, labels.shape)
+from tests.volumes.training.joint_samples import ARCHITECTURE, SIDE, SLOWLY, make_case, settings, spec, write_cases
 
 
 @pytest.fixture
 def volumes(tmp_path):
     def make(grades=("LGG", "HGG") * 4, without_seg=()):
-        import pandas as pd
-
-        for number in range(len(grades)):
-            save_case(case_path(tmp_path, f"c{number}"), make_case(number, number not in without_seg))
-        names = [f"c{number}" for number in range(len(grades))]
-        index = pd.DataFrame({"case": names, "patient": names, "grade": list(grades), "has_seg": True})
-        write_csv(tmp_path / "index.csv", index)
-        return StoredVolumes(tmp_path, names, torch.device("cpu"))
+        return write_cases(tmp_path, grades, without_seg)
 
     return make
+
+
+class InMemory(list):
+    """Cases as arrays."""
+
+    @property
+    def shapes(self):
+        return [case.image.shape[1:] for case in self]
 
 
 TRAIN, VAL = np.arange(6), np.arange(6, 8)
@@ -111,7 +75,7 @@ def test_arm_is_the_same_alone_and_with_others(volumes, fabric):
 
 def test_mapped_cases_train_the_same_network_as_cases_in_memory(volumes, fabric):
     data, kept = volumes(without_seg=(1,)), volumes(without_seg=(1,))
-    kept.cases = [make_case(number, number != 1) for number in range(8)]
+    kept.cases = InMemory([make_case(number, number != 1) for number in range(8)])
     (mapped,), (in_memory,) = (train([(settings(), ARCHITECTURE)], one, fabric) for one in (data, kept))
     assert_same(weights(mapped), weights(in_memory))
     assert mapped.readouts[0].progress == in_memory.readouts[0].progress
@@ -129,6 +93,27 @@ def test_file_replaced_during_training_ends_it(volumes, fabric, monkeypatch):
     monkeypatch.setattr(joint_module.JointTask, "batch", replacing)
     with pytest.raises(InputError, match=r"c\d\.npy: other data than at the start of this run"):
         train([(settings(), ARCHITECTURE)], data, fabric)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_batch_in_parts_trains_the_same_network(volumes, fabric, parts):
+    data = volumes(("LGG", "HGG", "", "HGG", "LGG", "HGG", "LGG", "HGG"), without_seg=(0, 1))
+    (whole,), (split,) = (
+        train([(settings(**SLOWLY), ARCHITECTURE)], data, fabric, batch_size=3, accumulate=count)
+        for count in (1, parts)
+    )
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(weights(split)[name], tensor, atol=1e-5, rtol=1e-5, msg=name)
+    rows = [[pytest.approx(row, abs=1e-5) for row in whole.readouts[0].progress.history]]
+    assert [split.readouts[0].progress.history] == rows
+
+
+def test_parts_of_a_batch_are_those_of_the_whole(volumes):
+    task = JointTask(volumes(), TRAIN, VAL, spec(window=Window(8, 8)))  # smaller than the brains: cropped at random
+    whole = task.batch(TRAIN, (0, 0, 0), torch.arange(6))
+    part = task.batch(TRAIN, (0, 0, 0), torch.tensor([1, 4, 5]))
+    for name in ("images", "regions", "segmented", "grade"):
+        torch.testing.assert_close(getattr(part, name), getattr(whole, name)[[1, 4, 5]])
 
 
 def test_killed_run_resumes_to_the_same_results(volumes, fabric, tmp_path, monkeypatch):
@@ -202,7 +187,11 @@ def test_study_gives_the_same_networks_in_parallel_and_sequentially(volumes, fab
     stored = volumes()
     data = SimpleNamespace(arrays=[], task=lambda spec: JointTask(stored, TRAIN, VAL, spec))
     augment = {f"augment.{name}": value for name, value in spec().augmentation._asdict().items()}
-    recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
+    recipe = (
+        ARCHITECTURE._asdict()
+        | augment
+        | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2, "accumulate": 1}
+    )
     recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}
     recipe |= {"ema_decay": 0.9}
     arms = {
