@@ -97,19 +97,19 @@ class Study:
         self.train, self.val = self.data.train[:cases], self.data.val[:cases]
         self.spec = batch_spec(recipe, recipe["size"])
         refuse_too_few(len(self.train), self.spec.batch_size, "joint.batch_size", "cases")
-        self.task = JointTask(self.data.resident, self.train, self.val, self.spec)
+        self.task = JointTask(self.data.volumes, self.train, self.val, self.spec)
         self.steps = self.spec.course.steps(len(self.train))
 
     @property
     def val_cases(self) -> list[Case]:
-        return [self.data.resident.cases[row] for row in self.val]
+        return [self.data.volumes.cases[row] for row in self.val]
 
     def contestant(self, name: str, peer_rate: float) -> Arm:
         """A network with fresh weights, its optimiser and schedule."""
         settings = joint_settings(self.recipe, name)
         net = build(name, self.recipe).to(self.fabric.device)
         if name == OURS:
-            counts = np.bincount(self.data.resident.grades[self.train] + 1, minlength=len(GRADES) + 1)[1:]
+            counts = np.bincount(self.data.volumes.grades[self.train] + 1, minlength=len(GRADES) + 1)[1:]
             learner = JointLearner(settings, net, torch.from_numpy(counts), self.spec.window)
         else:
             settings, learner = replace(settings, learning_rate=peer_rate), PeerLearner(net)

@@ -20,8 +20,9 @@ from btlib.core.runtime.stage import run
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import read_table
+from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.splits import cases_of
-from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.data.store import load_index
 from btlib.volumes.evaluation.modalities import EVERYTHING, WITHOUT, subsets_of
 from btlib.volumes.evaluation.tables import CASE_SCORES, MODALITY_SCORES, RUNS
 from btlib.volumes.evaluation.uncertainty import Doubts
@@ -34,13 +35,15 @@ HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_gr
 
 
 def main(recipes: Path, normalized: Path, splits: Path, phantoms: Path, out: Path) -> None:
-    p = load_params("seed", "joint.size", "joint.precision", "joint.mc_samples")
+    p = load_params("seed", "training.devices", "joint.size", "joint.precision", "joint.mc_samples")
     table = read_table(recipes)
-    fabric = make_fabric(1, p.joint.precision)
+    fabric = make_fabric(p.training.devices, p.joint.precision)
     study = JointStudy(table.arms, VolumeData(normalized, splits, phantoms, fabric), p.joint.size, fabric)
     index = load_index(normalized)
-    cases = [load_case(normalized, name) for name in cases_of(splits, index, "test")]  # faults show before training
+    cases = Cases({normalized: cases_of(splits, index, "test")})  # faults show before training
     runs = list(study.train(table.seeds))
+    if not fabric.is_global_zero:
+        return  # the first process predicts and writes
     trained = [done for done in runs if not done.failed]
     asked = [Asked(d.arm, d.seed, d.net, d.window, subset, d.grader) for d in trained for subset in subsets_of(d.arm)]
     scores = modality_scores(asked, cases, index)

@@ -22,9 +22,10 @@ from btlib.core.settings.params import data_note, load_params
 from btlib.report.figures.curves import curves_figure
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.volume_scores import write_joint_figures
+from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.manifest import read_manifest
 from btlib.volumes.data.splits import cases_of
-from btlib.volumes.data.store import load_case, load_index
+from btlib.volumes.data.store import load_index
 from btlib.volumes.evaluation.gain import postprocessing_scores
 from btlib.volumes.evaluation.headlines import SCORE_LEVELS, score_headline
 from btlib.volumes.evaluation.masks import RULES_FILE
@@ -52,7 +53,7 @@ def main(
     p = load_params("seed", "volumes.source", "volumes.resample", "joint.mc_samples", "joint.postprocess", "evaluation")
     net, window = load_joint(model)
     index = load_index(normalized)
-    cases = {part: [load_case(normalized, name) for name in cases_of(splits, index, part)] for part in ("val", "test")}
+    cases = {part: Cases({normalized: cases_of(splits, index, part)}) for part in ("val", "test")}
     found = {part: predict_cases(net, window, of_part, part) for part, of_part in cases.items()}
     on_grid = partial(on_input_grid, manifest=read_manifest(manifest), root=root, resample=p.volumes.resample)
     rules, validation = choose_postprocessing(on_grid(cases["val"], found["val"]) if p.joint.postprocess else [])

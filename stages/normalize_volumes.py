@@ -1,7 +1,7 @@
 """Stage normalize_volumes: brings each case to RAS and cubic voxels, crops it to the brain and z-scores it there.
 
 Reads data/volumes/manifest.csv and the folder volumes.root.
-Writes data/volumes/normalized/ (<case>.npz, index.csv).
+Writes data/volumes/normalized/ (<case>.npy, index.csv).
 A killed run goes on with the cases that are missing.
 Takes about 9 s in the demo on 2 cores. Run: dvc repro normalize_volumes.
 """

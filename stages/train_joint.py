@@ -20,6 +20,7 @@ def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path
         "volumes.spacing",
         "volumes.clip_percentiles",
         "volumes.phantom.share",
+        "training.devices",
         "joint.size",
         "joint.width",
         "joint.attention",
@@ -28,6 +29,7 @@ def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path
         "joint.dropout",
         "joint.flip_tta",
         "joint.batch_size",
+        "joint.accumulate",
         "joint.epochs",
         "joint.coarse_epochs",
         "joint.optimizer",
@@ -42,7 +44,7 @@ def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path
         "joint.precision",
         "joint.augment",
     )
-    fabric = make_fabric(1, p.joint.precision)
+    fabric = make_fabric(p.training.devices, p.joint.precision)
     data = VolumeData(normalized, splits, phantoms, fabric)
     normalization = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
     recipe = flatten(p.joint) | {"seed": p.seed, "phantom_share": p.volumes.phantom.share}

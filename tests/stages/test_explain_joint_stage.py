@@ -42,7 +42,7 @@ def stage(tmp_path, monkeypatch):
         seg[3:6, 4:8, 3:6] = 2
         seg[4, 5:7, 4] = 3
         case = Case(name, image, None if name == "U" else seg, affine, NATIVE, (24, 20, 18))
-        save_case(tmp_path / f"normalized/{name}.npz", case)
+        save_case(tmp_path / f"normalized/{name}.npy", case)
     figures = {}
     monkeypatch.setattr(module.FigureFolder, "write", lambda folder, name, figure: figures.update({name: figure}))
 
@@ -133,5 +133,5 @@ def test_a_network_that_only_grades(stage):
 
 
 def test_a_stale_table_is_named(stage):
-    with pytest.raises(InputError, match=r"gone\.npz: no such file; run `dvc repro`"):
+    with pytest.raises(InputError, match=r"gone\.npy: no such file; run `dvc repro`"):
         stage(names=[*NAMES[:-1], "gone"])

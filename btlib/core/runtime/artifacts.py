@@ -51,7 +51,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         if path.is_dir() and temporary.is_dir():
-            shutil.rmtree(path)
+            path.rename(holder / f"{path.name}.old")  # removed with its holder, so that nobody sees half of it
         temporary.replace(path)
     except Exception as error:
         reason = _unwritable(error, path, holder)

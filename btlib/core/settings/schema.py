@@ -218,6 +218,7 @@ class Joint(Section):
     grading: Literal["none", "global", "regions"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     batch_size: Count
+    accumulate: Count
     epochs: Count
     coarse_epochs: Annotated[int, Field(ge=0)]
     optimizer: Literal["adam", "adamw"]
@@ -439,7 +440,7 @@ def _cross_checks(params: Params) -> list[str]:
             "lesion.weight: 0, or use one of them"
         )
     faults += _split_checks(params.split_by, params.split) + _image_checks(params.images, params.external)
-    return faults + _volume_checks(params.volumes) + _joint_checks(params.joint)
+    return faults + _volume_checks(params.volumes) + _joint_checks(params.joint, params.training.devices)
 
 
 def _split_checks(split_by: str, split: Split) -> list[str]:
@@ -487,8 +488,18 @@ def _volume_checks(volumes: Volumes) -> list[str]:
     return faults
 
 
-def _joint_checks(joint: Joint) -> list[str]:
+def _joint_checks(joint: Joint, devices: int) -> list[str]:
     faults = []
+    if joint.batch_size < devices:
+        faults.append(
+            f"joint.batch_size: {joint.batch_size} is less than training.devices ({devices}), so processes would have "
+            "nothing to do; raise it, or reduce training.devices"
+        )
+    elif joint.accumulate > joint.batch_size // devices:
+        faults.append(
+            f"joint.accumulate: a process has {joint.batch_size // devices} of the joint.batch_size "
+            f"({joint.batch_size}) cases, which cannot be split into {joint.accumulate} parts; reduce it"
+        )
     if joint.coarse_epochs and joint.size < 32:
         faults.append(
             f"joint.coarse_epochs: half of joint.size ({joint.size}) is too small for the network; set it to 0"

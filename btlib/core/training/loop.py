@@ -22,11 +22,15 @@ OnEpoch = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Course:
-    """Length of training, and the seed of the sample order."""
+    """Length of training, and the seed of the sample order.
+
+    Each process computes its slice of a batch in `accumulate` parts: the same gradients, with less memory.
+    """
 
     seed: int
     epochs: int
     batch_size: int
+    accumulate: int = 1
 
     def steps(self, samples: int) -> int:
         """Steps per epoch: an incomplete last batch is dropped."""
@@ -46,7 +50,7 @@ class Task(Protocol):
         """The parts of a batch that all arms share, drawn by `key` (seed, epoch, step).
 
         Args:
-            mine: positions in the batch that this process computes.
+            mine: positions in the batch that this process computes at once.
         """
 
 
@@ -120,10 +124,10 @@ def _train_epoch(arms, task, course, epoch, fabric) -> dict[str, tuple[float, fl
         key = (course.seed, epoch, step)
         rows = order[step * course.batch_size : (step + 1) * course.batch_size]
         mine = torch.tensor_split(torch.arange(len(rows)), fabric.world_size)[fabric.global_rank].to(fabric.device)
-        batch = task.batch(rows, key, mine)
+        parts = [task.batch(rows, key, part) for part in torch.tensor_split(mine, course.accumulate)]
         for arm in arms:
             if arm.running:
-                sums[arm.settings.name] += _arm_step(arm, batch, len(rows), key, fabric)
+                sums[arm.settings.name] += _arm_step(arm, parts, len(rows), key, fabric)
         if step % CHECK_EVERY == 0 or step == task.steps - 1:
             _drop_diverged(arms, sums, bar, epoch, (step + 1) * course.batch_size)
     for arm in arms:
@@ -131,14 +135,20 @@ def _train_epoch(arms, task, course, epoch, fabric) -> dict[str, tuple[float, fl
     return {name: tuple(s.tolist()) for name, s in sums.items()}
 
 
-def _arm_step(arm: Arm, batch: Any, size: int, key: tuple, fabric: Fabric) -> Tensor:
-    """Forward, backward and update of one arm for this process's slice; returns (summed loss, summed score)."""
-    with fabric.autocast():
-        losses, score = arm.learner.losses(batch, key)
-    (losses.sum() / size).backward()
+def _arm_step(arm: Arm, parts: Sequence[Any], size: int, key: tuple, fabric: Fabric) -> Tensor:
+    """Forward and backward of one arm for each part of this process's slice, then one update.
+
+    Returns:
+        (summed loss, summed score) of the batch.
+    """
+    tally = torch.zeros(2, device=fabric.device)
+    for part in parts:
+        with fabric.autocast():
+            losses, score = arm.learner.losses(part, key)
+        (losses.sum() / size).backward()
+        tally += torch.stack([losses.detach().sum(), score.float()])
     if fabric.world_size > 1:
         _sum_gradients(arm, fabric)
-    tally = torch.stack([losses.detach().sum(), score.float()])
     arm.step()
     return fabric.all_reduce(tally, reduce_op="sum") if fabric.world_size > 1 else tally
 

@@ -12,13 +12,14 @@ import pandas as pd
 
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.lock import locked
 from btlib.core.runtime.paths import resolve_inside
 from btlib.core.runtime.workers import in_parallel
 from btlib.volumes.data.conventions import LABELS, MODALITIES
 from btlib.volumes.data.geometry import axis_weights, bounding_box, cropped, isotropic, resampled, to_ras
 from btlib.volumes.data.grid import MAX_VOXELS, by
 from btlib.volumes.data.reading import CHANNEL, read_case
-from btlib.volumes.data.store import Case, case_path, save_case
+from btlib.volumes.data.store import Case, case_path, load_case, save_case
 from btlib.volumes.data.volume import Header
 
 FINISHED = Path(".btlib/resume/normalize_volumes")
@@ -107,45 +108,51 @@ def write_normalized(
     percentiles: Sequence[float],
     finished: Path = FINISHED,
 ) -> None:
-    """Normalises every case of the manifest into `folder`/<case>.npz and index.csv (see `load_case`, `load_index`).
+    """Normalises every case of the manifest into `folder`/<case>.npy and index.csv (see `load_case`, `load_index`).
 
     Finished cases are kept in `finished` under a hash of everything they depend on, until all are done: a killed run
     resumes with the missing ones, and one with other parameters, files or code starts over.
 
     Raises:
-        InputError: a case cannot be read or normalised, or the disk is full; `folder` is left unchanged.
+        InputError: a case cannot be read or normalised, the disk is full, or another process is normalising here;
+            `folder` is left unchanged.
     """
     settings = (resample, spacing, tuple(percentiles), _code())
     rows = [row for _, row in manifest.iterrows()]
-    files = list(in_parallel(partial(_finish, finished, root, settings), rows, "normalize", unit="case", batch=1))
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        for case, file in zip(manifest["case"], files, strict=True):
-            shutil.copyfile(file, case_path(temporary, case))
-        index = manifest[["case", "patient", "grade"]].assign(has_seg=manifest["seg"] != "")
-        write_csv(temporary / "index.csv", index)
-    shutil.rmtree(finished)
+    with locked(finished.with_suffix(".lock"), f"{folder}: another process is normalising volumes here"):
+        files = list(in_parallel(partial(_finish, finished, root, settings), rows, "normalize", unit="case", batch=1))
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            for case, file in zip(manifest["case"], files, strict=True):
+                _link(file, case_path(temporary, case))
+            index = manifest[["case", "patient", "grade"]].assign(has_seg=manifest["seg"] != "")
+            write_csv(temporary / "index.csv", index)
+        shutil.rmtree(finished)
 
 
 def _finish(finished: Path, root: Path, settings: tuple, row: pd.Series) -> Path:
     """The file of one normalised case, written unless an intact one of an earlier run exists."""
-    path = case_path(finished, _case_hash(root, settings, row))
-    checksum = path.with_suffix(".blake2b")
+    name = _case_hash(root, settings, row)
+    path = case_path(finished, name)
     if path.exists():
-        if checksum.exists() and checksum.read_text() == _digest(path):
+        try:
+            load_case(finished, name)
             return path
-        print(f"{path}: damaged or unfinished; it was removed, case {row['case']} is normalised again", flush=True)
-        path.unlink()
+        except InputError:
+            print(f"{path}: damaged or unfinished; it was removed, case {row['case']} is normalised again", flush=True)
+            path.unlink()
     resample, spacing, percentiles, _ = settings
     images, seg, affine, header = read_case(root, row, resample)
     save_case(path, normalize(row["case"], images, seg, affine, spacing, percentiles, header))
-    with atomic_path(checksum) as temporary:
-        temporary.write_text(_digest(path))
     return path
 
 
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+def _link(file: Path, target: Path) -> None:
+    """Puts a finished case into the output as well; a second copy of a large set might not fit on the disk."""
+    try:
+        target.hardlink_to(file)
+    except OSError:  # another disk, or one without hard links
+        shutil.copyfile(file, target)
 
 
 def _case_hash(root: Path, settings: tuple, row: pd.Series) -> str:

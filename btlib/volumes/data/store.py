@@ -1,6 +1,5 @@
 """Normalised cases on disk, and resampling back to the grid of the input files."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +8,9 @@ import numpy as np
 import pandas as pd
 
 from btlib.core.runtime.artifacts import atomic_path, read_csv
-from btlib.core.runtime.errors import InputError, guarded
 from btlib.volumes.data.geometry import axis_weights, from_ras, resampled, to_ras
+from btlib.volumes.data.record import map_record, verify, write_record
 from btlib.volumes.data.volume import Header
-
-ARRAYS = ("image", "affine", "native_affine")  # of every case
-# DVC may have cached the damaged file, and would restore it if it is only deleted.
-REMEDY = "recreate it: `dvc repro -f -s normalize_volumes`, then `dvc repro`"
 
 
 class Case(NamedTuple):
@@ -31,37 +26,45 @@ class Case(NamedTuple):
 
 
 def case_path(folder: Path, name: str) -> Path:
-    return Path(folder) / f"{name}.npz"
+    return Path(folder) / f"{name}.npy"
 
 
 def save_case(path: Path, case: Case) -> None:
-    """Writes one case as a compressed .npz, omitting a missing segmentation or header."""
-    arrays = {name: getattr(case, name) for name in (*ARRAYS, "seg", "native_shape") if getattr(case, name) is not None}
+    """Writes one case, omitting a missing segmentation or header."""
+    arrays = case._asdict()
+    del arrays["name"], arrays["native_header"]
+    if case.seg is None:
+        del arrays["seg"]
     if case.native_header:
         arrays |= case.native_header._asdict()
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+    write_record(path, arrays)
 
 
 def load_case(folder: Path, name: str) -> Case:
-    """Reads one case. Raises InputError if its file is missing, truncated or invalid."""
+    """Maps one case and compares it with its checksum. Raises InputError if its file is missing or damaged."""
     path = case_path(folder, name)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `dvc repro` to create it or `dvc pull` to fetch it")
-    with guarded(str(path), "normalised case", REMEDY), np.load(path, allow_pickle=False) as file:
-        return Case(
-            name,
-            seg=file.get("seg"),
-            native_shape=tuple(int(side) for side in file["native_shape"]),
-            native_header=_native_header(file),
-            **{key: file[key] for key in ARRAYS},
-        )
+    record = map_record(path)
+    verify(path, record)
+    return case_of(name, record)
 
 
-def _native_header(file: Mapping[str, np.ndarray]) -> Header | None:
-    if "sform" not in file:
-        return None
-    return Header(file["sform"], int(file["sform_code"]), file["qform"], int(file["qform_code"]))
+def case_of(name: str, record: np.ndarray) -> Case:
+    """The case of a mapped file; its image and segmentation remain on disk until they are used."""
+    names = record.dtype.names
+    return Case(
+        name,
+        image=record["image"],
+        seg=record["seg"] if "seg" in names else None,
+        affine=np.array(record["affine"]),
+        native_affine=np.array(record["native_affine"]),
+        native_shape=tuple(record["native_shape"].tolist()),
+        native_header=_native_header(record) if "sform" in names else None,
+    )
+
+
+def _native_header(record: np.ndarray) -> Header:
+    sform, qform = np.array(record["sform"]), np.array(record["qform"])
+    return Header(sform, int(record["sform_code"]), qform, int(record["qform_code"]))
 
 
 def load_index(folder: Path) -> pd.DataFrame:

@@ -36,8 +36,12 @@ def network_doubts(
         predicted: the network's prediction for each case without dropout.
         rule: for the mask of the whole tumour, from either method's probability.
     """
-    methods = partial(_network_methods, member=member, samples=samples, seed=seed)
-    return _collect(Doubts(rule), cases, side_by_side(methods, list(zip(cases, predicted, strict=True))))
+
+    def methods(number: int) -> dict[str, Method]:
+        drawn = mc_samples(member[0], cases[number], member[1], samples, seed)
+        return _methods({"softmax": [predicted[number]], "mc": drawn})
+
+    return _collect(Doubts(rule), cases, side_by_side(methods, range(len(cases))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
@@ -69,11 +73,6 @@ def explanation(
     information = found.mutual_information if drawn else None
     masks = masks_of(predicted.regions, case.affine, rules)
     return Explanation(masks, predicted.attention, heat, found.entropy, information)
-
-
-def _network_methods(asked: tuple[Case, CasePrediction], member: Member, samples: int, seed: int) -> dict[str, Method]:
-    (case, plain), (net, window) = asked, member
-    return _methods({"softmax": [plain], "mc": mc_samples(net, case, window, samples, seed)})
 
 
 def _ensemble_methods(case: Case, members: Sequence[Member], samples: int, seed: int) -> dict[str, Method]:

@@ -65,15 +65,17 @@ def draw(strength: Strength, batch: int, modalities: int, key: tuple) -> Draws:
     )
 
 
-def apply(images: Tensor, regions: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+def apply(images: Tensor, regions: Tensor, draws: Draws, mine: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
     """Applies flip, affine transform, contrast, brightness and noise inside the brain, and modality dropout.
 
     Args:
         images: [B, M, F, F, F], the first axis from left to right, 0 outside the brain, also afterwards.
         regions: [B, R, F, F, F], 0 or 1.
+        draws: of the whole batch.
+        mine: positions of these images in the batch.
     """
     device = images.device
-    d = Draws(*(x.to(device) for x in draws[:-1]), draws.noise_seed)
+    d = Draws(*(x.to(device)[mine] for x in draws[:-1]), draws.noise_seed)
     flip = d.flip[:, None, None, None, None]
     images, regions = torch.where(flip, images.flip(2), images), torch.where(flip, regions.flip(2), regions)
     if d.moved.any():
@@ -82,8 +84,8 @@ def apply(images: Tensor, regions: Tensor, draws: Draws) -> tuple[Tensor, Tensor
     images = images * d.contrast[:, :, None, None, None] + d.brightness[:, :, None, None, None]
     if d.deviation.any():
         generator = torch.Generator(device).manual_seed(d.noise_seed)
-        noise = torch.randn(images.shape, generator=generator, device=device)
-        images = images + d.deviation[:, None, None, None, None] * noise
+        noise = torch.randn((len(draws.flip), *images.shape[1:]), generator=generator, device=device)
+        images = images + d.deviation[:, None, None, None, None] * noise[mine]
     return images * brain * d.kept[:, :, None, None, None], regions
 
 

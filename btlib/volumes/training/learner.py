@@ -1,7 +1,7 @@
 """Joint networks as arms: regions and grade from the same augmented volumes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from btlib.core.training.focal import class_weights
 from btlib.core.training.loop import Course, OnEpoch, fit, refuse_too_few
 from btlib.core.training.resume import ResumeState
 from btlib.volumes.data.conventions import GRADES, regions_of
-from btlib.volumes.data.resident import ResidentVolumes
+from btlib.volumes.data.cubes import StoredVolumes
 from btlib.volumes.nets.plain import VolumeNet
 from btlib.volumes.nets.windows import Window, see_whole, shrunk
 from btlib.volumes.training import augment as augment3d
@@ -51,10 +51,11 @@ class BatchSpec:
     window: Window
     augmentation: augment3d.Strength
     phantom_share: float = 0.0  # of each epoch's samples; 1: phantoms alone
+    accumulate: int = 1  # parts of a batch, one after the other
 
     @property
     def course(self) -> Course:
-        return Course(self.seed, self.epochs, self.batch_size)
+        return Course(self.seed, self.epochs, self.batch_size, self.accumulate)
 
 
 def drawn(phantom_share: float, cases: np.ndarray, phantoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ def drawn(phantom_share: float, cases: np.ndarray, phantoms: np.ndarray) -> tupl
 
 
 class Batch(NamedTuple):
-    """This process's slice of a batch, as in `Cubes`, and its positions in the batch."""
+    """Part of a batch, as in `Cubes`, and its positions in the batch."""
 
     images: Tensor
     regions: Tensor
@@ -81,6 +82,16 @@ class ValidationCase(NamedTuple):
     grade: int
 
 
+class ValidationCases:
+    """Whole cases one after the other, each read and moved to the device in its turn."""
+
+    def __init__(self, data: StoredVolumes, rows: np.ndarray):
+        self.data, self.rows = data, rows
+
+    def __iter__(self) -> Iterator[ValidationCase]:
+        return (_validation_case(self.data, row) for row in self.rows)
+
+
 class JointTask:
     """Augmented cubes for all arms; whole cases for validation.
 
@@ -93,7 +104,7 @@ class JointTask:
 
     def __init__(
         self,
-        data: ResidentVolumes,
+        data: StoredVolumes,
         train_rows: np.ndarray,
         val_rows: np.ndarray,
         spec: BatchSpec,
@@ -101,7 +112,7 @@ class JointTask:
     ):
         self.data, self.spec, self.val_rows = data, spec, val_rows
         self.cases, self.phantoms = drawn(spec.phantom_share, train_rows, phantom_rows)
-        self.validation = [_validation_case(data, row) for row in val_rows]
+        self.validation = ValidationCases(data, val_rows)
         self.steps = spec.course.steps(self.samples)
 
     @property
@@ -128,14 +139,14 @@ class JointTask:
         return rng.permutation(np.concatenate([self.cases, np.concatenate(passes)[:count]]))
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
-        """Every process draws for the whole batch, and keeps its slice."""
+        """Draws for the whole batch, and computes only the part at the positions `mine`."""
         window, (_, epoch, _) = self.spec.window, key
         size = window.size // 2 if epoch < self.spec.coarse_epochs else window.size
-        cubes = self.data.cubes(rows, window.roi_size, keyed_rng(*key, "crop"))
+        cubes = self.data.cubes(rows, window.roi_size, keyed_rng(*key, "crop"), mine.cpu().numpy())
         draws = augment3d.draw(self.spec.augmentation, len(rows), cubes.images.shape[1], key)
         small = shrunk(cubes.images, size), (shrunk(cubes.regions, size) > 0.5).float()
-        images, regions = augment3d.apply(*small, draws)
-        return Batch(images[mine], regions[mine], cubes.segmented[mine], cubes.grade[mine], mine, len(rows))
+        images, regions = augment3d.apply(*small, draws, mine)
+        return Batch(images, regions, cubes.segmented, cubes.grade, mine, len(rows))
 
 
 class JointLearner:
@@ -170,20 +181,26 @@ class JointLearner:
             return loss, (out.grade.argmax(1) == batch.grade).sum()
         return loss, compute_dice(out.regions.detach() > 0, batch.regions, ignore_empty=False).mean(dim=1).sum()
 
-    def validate(self, batches: Sequence[ValidationCase]) -> dict[str, float]:
+    def validate(self, batches: Iterable[ValidationCase]) -> dict[str, float]:
         """Mean Dice of the regions, and accuracy and log loss of the grade, on whole cases.
 
         `val_loss`, which determines the best epoch and early stopping, is 1 − mean Dice + λ · log loss, restricted to
         the network's tasks.
         """
-        seen = [(see_whole(self.net, case.image, self.window), case) for case in batches]
+        dice, grades, truth = [], [], []
+        for case in batches:
+            seen = see_whole(self.net, case.image, self.window)
+            if seen.regions is not None and case.regions is not None:
+                dice.append(compute_dice(seen.regions[None] > 0, case.regions[None], ignore_empty=False))
+            if seen.grade is not None and case.grade >= 0:
+                grades.append(seen.grade.float())
+                truth.append(case.grade)
         found = {}
         if self.net.architecture.segmentation:
-            found["val_dice"] = _mean_dice([(s.regions > 0, c.regions) for s, c in seen if c.regions is not None])
+            found["val_dice"] = torch.cat(dice).mean().item()
         if self.net.architecture.grading != "none":
-            graded = [(s.grade.float(), c.grade) for s, c in seen if c.grade >= 0]
-            logits = torch.stack([grade for grade, _ in graded])
-            truth = torch.tensor([number for _, number in graded], device=logits.device)
+            logits = torch.stack(grades)
+            truth = torch.tensor(truth, device=logits.device)
             found["val_grade_loss"] = cross_entropy(logits, truth).item()
             found["val_accuracy"] = (logits.argmax(1) == truth).float().mean().item()
         loss = 1 - found["val_dice"] if "val_dice" in found else 0.0
@@ -218,12 +235,7 @@ def train_joint_arms(
     return runs
 
 
-def _mean_dice(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    scores = [compute_dice(predicted[None], truth[None], ignore_empty=False) for predicted, truth in pairs]
-    return torch.cat(scores).mean().item()
-
-
-def _validation_case(data: ResidentVolumes, row: int) -> ValidationCase:
+def _validation_case(data: StoredVolumes, row: int) -> ValidationCase:
     case = data.cases[row]
     regions = None if case.seg is None else torch.from_numpy(regions_of(case.seg)).to(data.device)
     image = torch.from_numpy(case.image).to(data.device).float()

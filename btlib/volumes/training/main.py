@@ -12,7 +12,7 @@ from btlib.core.training.card import training_card
 from btlib.core.training.curves import live_curves
 from btlib.core.training.recipe import Recipe
 from btlib.core.training.resume import ResumeState, run_hash
-from btlib.volumes.data.resident import ResidentVolumes
+from btlib.volumes.data.cubes import StoredVolumes
 from btlib.volumes.data.splits import cases_of
 from btlib.volumes.data.store import load_index
 from btlib.volumes.nets.network import build_joint
@@ -34,7 +34,7 @@ class VolumeData:
         index = load_index(normalized)
         names = {part: cases_of(splits, index, part) for part in ("train", "val")}
         cases, made = names["train"] + names["val"], list(load_index(phantoms)["case"])
-        self.resident = ResidentVolumes({normalized: cases, phantoms: made}, fabric.device)
+        self.volumes = StoredVolumes({normalized: cases, phantoms: made}, fabric.device)
         self.train = np.arange(len(names["train"]))
         self.val = len(self.train) + np.arange(len(names["val"]))
         self.phantoms = len(cases) + np.arange(len(made))
@@ -43,14 +43,13 @@ class VolumeData:
 
     def task(self, spec: BatchSpec) -> JointTask:
         """The task of training on the training cases and validating on the validation cases."""
-        return JointTask(self.resident, self.train, self.val, spec, self.phantoms)
+        return JointTask(self.volumes, self.train, self.val, spec, self.phantoms)
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """All data that training depends on, for `run_hash`."""
-        images = [case.image for case in self.resident.cases]
-        masks = [np.zeros(0) if case.seg is None else case.seg for case in self.resident.cases]
-        return [*images, *masks, self.resident.grades, self.train, self.val, self.phantoms]
+        """All data that training depends on, for `run_hash`: the cases by their checksums, since reading all voxels of
+        a large set takes minutes."""
+        return [self.volumes.cases.checksums, self.volumes.grades, self.train, self.val, self.phantoms]
 
 
 def train_joint(

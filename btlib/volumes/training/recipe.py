@@ -50,4 +50,5 @@ def batch_spec(recipe: Recipe, roi_size: int) -> BatchSpec:
         window=Window(roi_size, recipe["size"]),
         phantom_share=recipe["phantom_share"],
         augmentation=Strength(**{key: recipe[f"augment.{key}"] for key in Strength._fields}),
+        accumulate=recipe["accumulate"],
     )

@@ -71,14 +71,16 @@ class JointStudy:
         self.resumable: list[ResumeState] = []
         if self.radiomics:
             rows = self._graded_rows()
-            refuse_few_patients(data.resident.grades[rows], data.patients[rows])
+            refuse_few_patients(data.volumes.grades[rows], data.patients[rows])
 
     def train(self, seeds: Sequence[int]) -> Iterator[TrainedJoint]:
         """Trains all arms, then yields each under each seed, seed by seed, in the order of the arms."""
         jobs = [job for seed in seeds for job in self._jobs(seed)]
         jobs.sort(key=lambda job: -len(job.arms))  # longest first, so that no core is idle at the end
         self.resumable = [job.resume for job in jobs]
-        trained = {(done.arm, done.seed): done for part in side_by_side(self._train, jobs) for done in part}
+        # processes that sum gradients must take their steps in the same order
+        parts = map(self._train, jobs) if self.fabric.world_size > 1 else side_by_side(self._train, jobs)
+        trained = {(done.arm, done.seed): done for part in parts for done in part}
         for arm in self.radiomics:
             masks = [trained[SEGMENTATION_ONLY, seed] for seed in seeds]
             trained |= {(arm, done.seed): replace(done, arm=arm) for done in side_by_side(self._with_grader, masks)}
@@ -124,16 +126,16 @@ class JointStudy:
             return replace(masks, history=[], failed=f"{masks.arm} failed: {masks.failed}")
         print(f"radiomics, seed {masks.seed}: features of the masks of {masks.arm}", flush=True)
         rows = self._graded_rows()
-        cases = (self.data.resident.cases[row] for row in rows)
+        cases = (self.data.volumes.cases[row] for row in rows)
         masked = ((case, predict_case(masks.net, case, masks.window).regions) for case in cases)
-        grader = MaskGrader(masked, self.data.resident.grades[rows], self.data.patients[rows])
+        grader = MaskGrader(masked, self.data.volumes.grades[rows], self.data.patients[rows])
         return replace(masks, history=[], grader=grader)
 
     def _graded_rows(self) -> np.ndarray:
         """Row numbers of the training cases, and of the phantoms trained on, whose grade is known."""
         share = self.arms[self.radiomics[0]]["phantom_share"]
         rows = np.concatenate(drawn(share, self.data.train, self.data.phantoms))
-        return rows[self.data.resident.grades[rows] >= 0]
+        return rows[self.data.volumes.grades[rows] >= 0]
 
 
 def _build(architecture: JointArchitecture | PlainArchitecture, seed: int) -> VolumeNet:

@@ -237,6 +237,14 @@ def test_networks_to_keep_must_be_arms(committed):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"joint__accumulate": 0}, "joint.accumulate: should be greater than or equal to 1"),
+        (
+            {"joint__accumulate": 3},
+            r"joint.accumulate: a process has 2 of the joint.batch_size \(2\) cases, .* 3 parts",
+        ),
+        ({"joint__accumulate": 2, "training__devices": 2}, "joint.accumulate: a process has 1 of the joint.batch_size"),
+        ({"training__devices": 3}, r"joint.batch_size: 2 is less than training.devices \(3\)"),
+        ({"joint__ablation__arms": [{"arm": "x", "accumulate": 3}]}, "arm x: joint.accumulate: a process has 2"),
         ({"joint__size": 60}, "joint.size: should be a multiple of 8, found 60"),
         (
             {"joint__grading": "none", "joint__segmentation": False},

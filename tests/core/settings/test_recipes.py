@@ -67,7 +67,7 @@ def test_a_written_table_is_read_in_the_same_order(raw, tmp_path):
 
 def test_arms_with_a_grader_have_only_the_values_that_it_uses(raw):
     arms = {arm["arm"]: arm["recipe"] for arm in recipes_of(raw)["joint"]["arms"]}
-    assert arms["radiomics"] == {"grader": "radiomics"}
+    assert arms["radiomics"] == {"grader": "radiomics", "phantom_share": 0.0}
     plain, full = arms["resnet10"], arms["full"]
     assert full.keys() - plain.keys() == {"attention", "segmentation", "grading", "dropout"}
     assert plain == {key: full[key] for key in full if key in plain} | {"grader": "resnet10"}

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from btlib.core.runtime.artifacts import write_tensors
 from btlib.core.runtime.workers import make_fabric
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.resident import ResidentImages
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.training.learner import train_arms
+from tests.core.training.processes import write_run
 from tests.images.training.make import make_settings, make_spec
 
 if __name__ == "__main__":
@@ -31,9 +31,4 @@ if __name__ == "__main__":
     spec = make_spec(batch_size=7, unfreeze_fraction=fraction)
     (arm,) = train_arms([(make_settings(), net)], data, np.arange(32), np.arange(32, 40), spec, fabric)
     if fabric.is_global_zero:
-        history = {
-            f"{key}/{row['epoch']}": torch.tensor(v)
-            for row in arm.readouts[0].progress.history
-            for key, v in row.items()
-        }
-        write_tensors(Path(sys.argv[2]), arm.net.state_dict() | history, {"processes": str(fabric.world_size)})
+        write_run(Path(sys.argv[2]), arm, fabric.world_size)

@@ -1,4 +1,5 @@
-import hashlib
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -29,6 +30,16 @@ NATIVE_AXES = {
     "oblique": nib.eulerangles.euler2mat(0.3, -0.2, 0.15) @ np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]),
 }
 ALL = (0.0, 100.0)
+HOLDER = """
+import sys
+from pathlib import Path
+
+from btlib.core.runtime.lock import locked
+
+with locked(Path(sys.argv[1]), "busy"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
 
 
 def affine_of(axes, spacing=1.0):
@@ -242,7 +253,7 @@ def written(study, folder, finished, spacing=3.0):
 def test_a_whole_set(study, tmp_path):
     out, finished = tmp_path / "normalized", tmp_path / "finished"
     written(study, out, finished)
-    assert sorted(path.name for path in out.iterdir()) == ["a.npz", "b.npz", "index.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["a.npy", "b.npy", "index.csv"]
     expected = {"case": ["a", "b"], "patient": ["p0", "p1"], "grade": ["HGG", ""], "has_seg": [True, False]}
     pd.testing.assert_frame_equal(load_index(out), pd.DataFrame(expected))
     images, seg = brain_images((20, 24, 22), 9, seed=0), ball((20, 24, 22), 4) * np.uint8(3)
@@ -253,9 +264,9 @@ def test_a_whole_set(study, tmp_path):
     assert (loaded.native_header.sform_code, loaded.native_header.qform_code) == (1, 1)
     assert np.array_equal(loaded.native_header.sform, affine_of(LPS))
     assert not finished.exists()
-    first = (out / "a.npz").read_bytes()
+    first = (out / "a.npy").read_bytes()
     written(study, out, finished)
-    assert (out / "a.npz").read_bytes() == first
+    assert (out / "a.npy").read_bytes() == first
 
 
 def test_interrupted_run_resumes_with_missing_cases(study, tmp_path):
@@ -268,10 +279,9 @@ def test_interrupted_run_resumes_with_missing_cases(study, tmp_path):
     with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a valid NIfTI file"):
         written(study, out, finished)
     assert not out.exists()
-    (kept,), (checksum,) = finished.glob("*.npz"), finished.glob("*.blake2b")
+    (kept,) = finished.glob("*.npy")
     case = normalize("a", brain_images((20, 24, 22), 9), None, affine_of(LPS), 3.0, ALL)
     save_case(kept, case._replace(image=np.full_like(case.image, 42)))
-    checksum.write_text(hashlib.blake2b(kept.read_bytes(), digest_size=16).hexdigest())
 
     def first_value():
         damaged.write_bytes(whole)
@@ -280,21 +290,20 @@ def test_interrupted_run_resumes_with_missing_cases(study, tmp_path):
         assert not finished.exists()
         return value
 
-    backup = kept.read_bytes(), checksum.read_bytes()
+    backup = kept.read_bytes()
     assert first_value() == 42
     finished.mkdir()
-    kept.write_bytes(backup[0])
-    checksum.write_bytes(backup[1])
+    kept.write_bytes(backup)
     (root / "a/t1.nii.gz").write_bytes((root / "a/t2.nii.gz").read_bytes())  # other voxels: started over
     assert first_value() != 42
 
 
 def test_damaged_finished_case_is_recomputed(study, tmp_path, capfd):
-    """A single bit is enough, even outside the archive's own checksums, and so is a missing checksum."""
+    """A single bit is enough, and so is a missing end."""
     root, _ = study
     out, finished = tmp_path / "normalized", tmp_path / "finished"
     written(study, out, finished)
-    whole = (out / "a.npz").read_bytes()
+    whole = (out / "a.npy").read_bytes()
     flair = root / "b/flair.nii.gz"
     content = flair.read_bytes()
 
@@ -303,7 +312,7 @@ def test_damaged_finished_case_is_recomputed(study, tmp_path, capfd):
         with pytest.raises(InputError, match=r"b/flair\.nii\.gz: not a valid NIfTI file"):
             written(study, out, finished)
         flair.write_bytes(content)
-        return next(finished.glob("*.npz"))
+        return next(finished.glob("*.npy"))
 
     def flipped(path, place):
         damaged = bytearray(path.read_bytes())
@@ -311,15 +320,15 @@ def test_damaged_finished_case_is_recomputed(study, tmp_path, capfd):
         path.write_bytes(damaged)
 
     for damage in (
-        lambda path: flipped(path, 11),  # the time of the first entry
+        lambda path: flipped(path, 11),  # in the header
         lambda path: flipped(path, len(whole) // 2),
-        lambda path: path.with_suffix(".blake2b").unlink(),
+        lambda path: path.write_bytes(whole[:-1]),
     ):
         damage(interrupted())
         capfd.readouterr()
         written(study, out, finished)
         assert "damaged or unfinished; it was removed, case a is normalised again\n" in capfd.readouterr().out
-        assert (out / "a.npz").read_bytes() == whole
+        assert (out / "a.npy").read_bytes() == whole
 
 
 def test_grid_too_fine_for_memory(monkeypatch):
@@ -340,6 +349,19 @@ def test_other_parameters_start_over(study, tmp_path):
     (tmp_path / "t1.nii.gz").rename(study[0] / "b/t1.nii.gz")
     written(study, out, finished, spacing=2.0)
     assert nib.affines.voxel_sizes(load_case(out, "a").affine).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_second_process_is_refused_until_the_first_has_ended(study, tmp_path):
+    out, finished = tmp_path / "normalized", tmp_path / "finished"
+    command = [sys.executable, "-c", HOLDER, str(finished.with_suffix(".lock"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(InputError, match=r"normalized: another process is normalising volumes here; wait until"):
+            written(study, out, finished)
+        assert not out.exists() and not finished.exists()
+        other.kill()
+    written(study, out, finished)
+    assert load_case(out, "a").image.any()
 
 
 def test_failure_keeps_the_earlier_output(study, tmp_path):

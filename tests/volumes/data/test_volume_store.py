@@ -8,6 +8,7 @@ from scipy import ndimage
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.nifti import read_nifti
+from btlib.volumes.data.record import layout
 from btlib.volumes.data.store import Case, load_case, load_index, save_case, to_native, write_nifti
 from btlib.volumes.data.volume import Header
 
@@ -40,7 +41,7 @@ def a_case(native="LPS", seg=True):
 @pytest.mark.parametrize("seg", [True, False])
 def test_case_round_trip(tmp_path, seg):
     case = a_case(seg=seg)
-    save_case(tmp_path / "case_1.npz", case)
+    save_case(tmp_path / "case_1.npy", case)
     loaded = load_case(tmp_path, "case_1")
     assert (loaded.name, loaded.native_shape) == ("case_1", (13, 12, 10))
     assert (loaded.image.dtype, loaded.affine.dtype) == (np.float16, np.float64)
@@ -48,58 +49,78 @@ def test_case_round_trip(tmp_path, seg):
     for key in ("image", "affine", "native_affine", *(["seg"] if seg else [])):
         assert np.array_equal(getattr(loaded, key), getattr(case, key))
     assert loaded.native_header is None
-    first = (tmp_path / "case_1.npz").read_bytes()
-    save_case(tmp_path / "case_1.npz", case)
-    assert (tmp_path / "case_1.npz").read_bytes() == first
+    first = (tmp_path / "case_1.npy").read_bytes()
+    save_case(tmp_path / "case_1.npy", case)
+    assert (tmp_path / "case_1.npy").read_bytes() == first
 
 
 def test_both_forms_of_the_header_round_trip(tmp_path):
     header = Header(np.diag([1.0, 2, 3, 1]), 2, np.diag([3.0, 2, 1, 1]), 1)
-    save_case(tmp_path / "case_1.npz", a_case()._replace(native_header=header))
+    save_case(tmp_path / "case_1.npy", a_case()._replace(native_header=header))
     loaded = load_case(tmp_path, "case_1").native_header
     assert (loaded.sform_code, loaded.qform_code) == (2, 1)
     assert np.array_equal(loaded.sform, header.sform) and np.array_equal(loaded.qform, header.qform)
 
 
 def test_missing_case(tmp_path):
-    with pytest.raises(InputError, match=r"nobody\.npz: no such file; run `dvc repro`"):
+    with pytest.raises(InputError, match=r"nobody\.npy: no such file; run `dvc repro`"):
         load_case(tmp_path, "nobody")
+
+
+NOT_VALID = r"case_1\.npy: not a valid normalised case \(.*\); recreate it: `dvc repro -f -s normalize_volumes`"
 
 
 @pytest.mark.parametrize("kept", [0, 10, 500, 0.5, 0.99])
 def test_damaged_case(tmp_path, kept):
-    path = tmp_path / "case_1.npz"
+    path = tmp_path / "case_1.npy"
     save_case(path, a_case())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
-    with pytest.raises(
-        InputError, match=r"case_1\.npz: not a valid normalised case \(.*\); recreate it: `dvc repro -f -s norm"
-    ):
+    with pytest.raises(InputError, match=NOT_VALID):
         load_case(tmp_path, "case_1")
 
 
-@pytest.mark.parametrize("place", [4, 6, 8, 200, 500])  # version, flags, compression, content
+@pytest.mark.parametrize("place", [0, 6, 60, 0.0, 0.01, 0.5, 1.0])  # up to 60 in the header, then shares of the content
 def test_flipped_byte_is_detected(tmp_path, place):
-    path = tmp_path / "case_1.npz"
+    path = tmp_path / "case_1.npy"
     save_case(path, a_case())
     content = bytearray(path.read_bytes())
-    directory = content.index(b"PK\x01\x02")  # the archive's central directory, used by zipfile
-    content[place if place > 8 else directory + place + 2] ^= 0xFF
+    start = content.index(b"\n") + 1
+    content[place if isinstance(place, int) else start + int(place * (len(content) - start - 1))] ^= 0x01
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"case_1\.npz: not a valid normalised case"):
+    with pytest.raises(InputError, match=NOT_VALID):
         load_case(tmp_path, "case_1")
 
 
-def test_other_archives_are_refused(tmp_path):
-    np.savez(tmp_path / "other.npz", image=np.zeros(3))
-    with pytest.raises(
-        InputError, match=r"other\.npz: not a valid normalised case \(KeyError: 'native_shape is not a file"
-    ):
+def test_voxels_stay_on_disk_and_changes_to_them_in_memory(tmp_path):
+    path = tmp_path / "case_1.npy"
+    save_case(path, a_case())
+    before = path.read_bytes()
+    path.chmod(0o444)  # as DVC's links to its cache are
+    loaded = load_case(tmp_path, "case_1")
+    assert isinstance(loaded.image.base, np.memmap) and isinstance(loaded.seg.base, np.memmap)
+    loaded.image[:] = 1
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(3), "expected one record with an image"),
+        (np.zeros((), [("image", "<f2", (4, 2, 2, 2))]), "checksum: missing, expected"),
+        (np.zeros(2, layout((2, 2, 2), segmented=True, has_forms=False)), "expected one record with an image"),
+        (np.zeros((), [*layout((2, 2, 2), True, False).descr, ("more", "u1")]), "arrays checksum, .*more, expected"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, array, message):
+    np.save(tmp_path / "other.npy", array)
+    with pytest.raises(InputError, match=rf"other\.npy: not a valid normalised case \(ValueError: .*{message}"):
         load_case(tmp_path, "other")
-    np.savez(tmp_path / "objects.npz", native_shape=np.array([{}], dtype=object))
-    with pytest.raises(
-        InputError, match=r"objects\.npz: not a valid normalised case \(ValueError: Object arrays cannot"
-    ):
+
+
+def test_pickles_are_refused(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"objects\.npy: not a valid normalised case \(ValueError: .*Python object"):
         load_case(tmp_path, "objects")
 
 

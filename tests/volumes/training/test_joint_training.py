@@ -6,75 +6,40 @@ import numpy as np
 import pytest
 import torch
 
-from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.resume import ResumeState
-from btlib.volumes.data.resident import ResidentVolumes
-from btlib.volumes.data.store import Case, case_path, save_case
+from btlib.volumes.data.store import case_path, save_case
 from btlib.volumes.nets.inference import predict_case
-from btlib.volumes.nets.network import JointArchitecture, build_joint
+from btlib.volumes.nets.network import build_joint
 from btlib.volumes.nets.plain import PlainArchitecture, build_plain
 from btlib.volumes.nets.windows import Window
 from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
 from btlib.volumes.training.augment import Strength
-from btlib.volumes.training.learner import BatchSpec, JointSettings, JointTask, train_joint_arms
+from btlib.volumes.training.learner import JointTask, train_joint_arms
 from btlib.volumes.training.study import JointStudy
+from tests.volumes.training.joint_samples import ARCHITECTURE, SIDE, SLOWLY, make_case, settings, spec, write_cases
 
-ARCHITECTURE = JointArchitecture(width=8, attention=True, segmentation=True, grading="regions", dropout=0.2)
 PLAIN = PlainArchitecture("resnet10", 8)
 each_kind = pytest.mark.parametrize("architecture", [ARCHITECTURE, PLAIN], ids=["joint", "plain"])
-SIDE = 16
-
-
-def settings(**changes):
-    values = {"name": "main", "seed": 0, "optimizer": "adam", "learning_rate": 5e-3, "weight_decay": 0.0}
-    values |= {"schedule": "constant", "clip_norm": 1.0, "ema_decays": (0.9,), "patience": 99}
-    return JointSettings(**values | {"grade_weight": 0.5, "label_smoothing": 0.05} | changes)
-
-
-def spec(**changes):
-    strength = Strength(0.5, 0.5, 5, 0.1, 0.05, 0.1, 0.1, 0.05, 0.1)
-    values = {
-        "seed": 0,
-        "epochs": 2,
-        "coarse_epochs": 0,
-        "batch_size": 2,
-        "window": Window(SIDE, SIDE),
-        "augmentation": strength,
-    }
-    return BatchSpec(**values | changes)
-
-
-def make_case(number, seg=True):
-    """A bright ball; the ball of a high grade (odd numbers) has a hole."""
-    rng = keyed_rng(number)
-    place = np.indices((12, SIDE, 10)) - rng.uniform(4, 7, 3)[:, None, None, None]
-    distance = np.sqrt((place**2).sum(0))
-    labels = np.where(distance < 3.5, 2, 0)
-    if number % 2:
-        labels[distance < 2] = 3
-    image = rng.normal(0, 0.3, (4, *labels.shape)) + 2 * (labels > 0) - 4 * (labels == 3)
-    geometry = np.eye(4)
-    truth = labels.astype(np.uint8) if seg else None
-    return Case(f"c{number}", image.astype(np.float16), truth, geometry, geometry, labels.shape)
 
 
 @pytest.fixture
 def volumes(tmp_path):
     def make(grades=("LGG", "HGG") * 4, without_seg=()):
-        import pandas as pd
-
-        for number in range(len(grades)):
-            save_case(case_path(tmp_path, f"c{number}"), make_case(number, number not in without_seg))
-        names = [f"c{number}" for number in range(len(grades))]
-        index = pd.DataFrame({"case": names, "patient": names, "grade": list(grades), "has_seg": True})
-        write_csv(tmp_path / "index.csv", index)
-        return ResidentVolumes(tmp_path, names, torch.device("cpu"))
+        return write_cases(tmp_path, grades, without_seg)
 
     return make
+
+
+class InMemory(list):
+    """Cases as arrays."""
+
+    @property
+    def shapes(self):
+        return [case.image.shape[1:] for case in self]
 
 
 TRAIN, VAL = np.arange(6), np.arange(6, 8)
@@ -117,6 +82,49 @@ def test_arm_is_the_same_alone_and_with_others(architecture, volumes, fabric):
     (alone,) = train([(settings(), architecture)], data, fabric)
     assert_same(weights(among), weights(alone))
     assert among.readouts[0].progress == alone.readouts[0].progress
+
+
+def test_mapped_cases_train_the_same_network_as_cases_in_memory(volumes, fabric):
+    data, kept = volumes(without_seg=(1,)), volumes(without_seg=(1,))
+    kept.cases = InMemory([make_case(number, number != 1) for number in range(8)])
+    (mapped,), (in_memory,) = (train([(settings(), ARCHITECTURE)], one, fabric) for one in (data, kept))
+    assert_same(weights(mapped), weights(in_memory))
+    assert mapped.readouts[0].progress == in_memory.readouts[0].progress
+
+
+def test_file_replaced_during_training_ends_it(volumes, fabric, monkeypatch):
+    data, batch = volumes(), joint_module.JointTask.batch
+
+    def replacing(self, rows, key, mine):
+        if key[1:] == (1, 0):
+            for number in TRAIN:
+                save_case(data.cases.paths[number], make_case(number + 2))
+        return batch(self, rows, key, mine)
+
+    monkeypatch.setattr(joint_module.JointTask, "batch", replacing)
+    with pytest.raises(InputError, match=r"c\d\.npy: other data than at the start of this run"):
+        train([(settings(), ARCHITECTURE)], data, fabric)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_batch_in_parts_trains_the_same_network(volumes, fabric, parts):
+    data = volumes(("LGG", "HGG", "", "HGG", "LGG", "HGG", "LGG", "HGG"), without_seg=(0, 1))
+    (whole,), (split,) = (
+        train([(settings(**SLOWLY), ARCHITECTURE)], data, fabric, batch_size=3, accumulate=count)
+        for count in (1, parts)
+    )
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(weights(split)[name], tensor, atol=1e-5, rtol=1e-5, msg=name)
+    rows = [[pytest.approx(row, abs=1e-5) for row in whole.readouts[0].progress.history]]
+    assert [split.readouts[0].progress.history] == rows
+
+
+def test_parts_of_a_batch_are_those_of_the_whole(volumes):
+    task = JointTask(volumes(), TRAIN, VAL, spec(window=Window(8, 8)))  # smaller than the brains: cropped at random
+    whole = task.batch(TRAIN, (0, 0, 0), torch.arange(6))
+    part = task.batch(TRAIN, (0, 0, 0), torch.tensor([1, 4, 5]))
+    for name in ("images", "regions", "segmented", "grade"):
+        torch.testing.assert_close(getattr(part, name), getattr(whole, name)[[1, 4, 5]])
 
 
 @each_kind
@@ -194,25 +202,30 @@ def test_diverging_arm_does_not_affect_others(volumes, fabric):
     assert_same(weights(good), weights(alone))
 
 
-def study_of(resident, fabric, arms):
+def study_of(volumes, fabric, arms):
     data = SimpleNamespace(
-        resident=resident,
+        volumes=volumes,
         arrays=[],
         train=TRAIN,
-        patients=np.array(resident.names, dtype=object),
-        task=lambda spec: JointTask(resident, TRAIN, VAL, spec),
+        phantoms=np.zeros(0, int),
+        patients=np.array([f"c{number}" for number in range(8)], dtype=object),
+        task=lambda spec: JointTask(volumes, TRAIN, VAL, spec),
     )
     return JointStudy(arms, data, SIDE, fabric)
 
 
 def arms_of_study():
     augment = {f"augment.{name}": value for name, value in spec().augmentation._asdict().items()}
-    recipe = ARCHITECTURE._asdict() | augment | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2}
+    recipe = (
+        ARCHITECTURE._asdict()
+        | augment
+        | {"size": SIDE, "epochs": 1, "coarse_epochs": 0, "batch_size": 2, "accumulate": 1, "phantom_share": 0.0}
+    )
     recipe |= {key: value for key, value in vars(settings()).items() if key not in ("name", "seed", "ema_decays")}
     recipe |= {"ema_decay": 0.9}
     return {
         "full": recipe,
-        "radiomics": {"grader": "radiomics"},
+        "radiomics": {"grader": "radiomics", "phantom_share": 0.0},
         "no_dropout": recipe | {"augment.modality_dropout": 0.0},
         "segmentation_only": recipe | {"grading": "none"},
         "resnet10": recipe | {"grader": "resnet10"},
@@ -230,19 +243,19 @@ def assert_same_arms(some, others):
 
 def test_study_gives_the_same_results_in_parallel_sequentially_and_resumed(volumes, fabric, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    resident, arms = volumes(), arms_of_study()
-    study = study_of(resident, fabric, arms)
+    data, arms = volumes(), arms_of_study()
+    study = study_of(data, fabric, arms)
     beside = list(study.train([1, 0]))
     assert [(done.seed, done.arm) for done in beside] == [(seed, arm) for seed in (1, 0) for arm in arms]
     with monkeypatch.context() as patch:
         patch.setattr(joint_module.JointTask, "batch", None)  # all networks are restored, none is trained
-        assert_same_arms(beside, list(study_of(resident, fabric, arms).train([1, 0])))
+        assert_same_arms(beside, list(study_of(data, fabric, arms).train([1, 0])))
     study.forget()
     assert not list(tmp_path.rglob("*.safetensors"))
     monkeypatch.setattr(joint_study, "side_by_side", map)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    after = list(study_of(resident, fabric, arms).train([1, 0]))
+    after = list(study_of(data, fabric, arms).train([1, 0]))
     torch.set_num_threads(threads)
     assert_same_arms(beside, after)
 
@@ -264,14 +277,14 @@ def test_flip_tta_of_an_arm_holds_for_its_network_of_either_kind(volumes, fabric
 
 def test_radiomics_is_fitted_to_the_masks_of_the_training_cases(volumes, fabric, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    resident, asked = volumes(("LGG", "HGG", "", "HGG", "LGG", "HGG", "LGG", "HGG")), []
+    data, asked = volumes(("LGG", "HGG", "", "HGG", "LGG", "HGG", "LGG", "HGG")), []
 
     def predicted(net, case, window):
         asked.append((case.name, net))
         return predict_case(net, case, window)
 
     monkeypatch.setattr(joint_study, "predict_case", predicted)
-    found = {done.arm: done for done in study_of(resident, fabric, arms_of_study()).train([0])}
+    found = {done.arm: done for done in study_of(data, fabric, arms_of_study()).train([0])}
     assert [name for name, _ in asked] == ["c0", "c1", "c3", "c4", "c5"]  # c2 has no grade; 6 and 7 are for validation
     radiomics, masks = found["radiomics"], found["segmentation_only"]
     assert {net for _, net in asked} == {masks.net} == {radiomics.net}
@@ -289,11 +302,11 @@ def test_a_failed_segmentation_fails_radiomics_with_its_reason(volumes, fabric, 
 
 
 def test_too_few_patients_for_radiomics_are_refused_before_training(volumes, fabric):
-    resident = volumes(("LGG", "HGG", "", "HGG", "", "HGG", "LGG", "HGG"))
+    data = volumes(("LGG", "HGG", "", "HGG", "", "HGG", "LGG", "HGG"))
     with pytest.raises(InputError, match=r"'radiomics' needs 2 training patients of each grade, found 1 with LGG"):
-        study_of(resident, fabric, arms_of_study())
+        study_of(data, fabric, arms_of_study())
     arms = {name: recipe for name, recipe in arms_of_study().items() if name != "radiomics"}
-    assert study_of(resident, fabric, arms).radiomics == []
+    assert study_of(data, fabric, arms).radiomics == []
 
 
 def test_missing_training_data_is_refused(volumes, fabric):

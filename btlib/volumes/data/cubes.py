@@ -1,4 +1,4 @@
-"""Normalised cases in memory, delivered as cubes of the network's field of view on the device."""
+"""Normalised cases on disk, delivered as cubes of the network's field of view on the device."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.conventions import GRADES, regions_of
-from btlib.volumes.data.store import Case, load_case, load_index
+from btlib.volumes.data.store import load_index
 
 
 class Cubes(NamedTuple):
@@ -22,34 +23,47 @@ class Cubes(NamedTuple):
     grade: Tensor
 
 
-class ResidentVolumes:
+class StoredVolumes:
     """All cases of a study, by row number.
 
-    They stay in main memory as float16, cropped to the brain; a batch goes to the device as float32.
+    They stay on disk as float16, cropped to the brain; a batch goes to the device as float32.
 
     Args:
-        kept: folder (output of stage normalize_volumes or phantom_cases) -> names of its cases to keep.
+        kept: folder (output of stage normalize_volumes or phantom_cases) -> names of its cases.
     """
 
     def __init__(self, kept: Mapping[Path, Sequence[str]], device: torch.device):
-        self.cases: list[Case] = [load_case(folder, name) for folder, names in kept.items() for name in names]
+        self.cases = Cases(kept)
         indexes = {folder: load_index(folder).set_index("case")["grade"] for folder in kept}
-        known = [indexes[folder][name] for folder, names in kept.items() for name in names]
-        self.grades = np.array([GRADES.index(grade) if grade else -1 for grade in known])
-        self.segmented = np.array([case.seg is not None for case in self.cases])
+        grades = [indexes[folder][name] for folder, names in kept.items() for name in names]
+        self.grades = np.array([GRADES.index(grade) if grade else -1 for grade in grades])
+        self.segmented = self.cases.segmented
         self.device = device
 
-    def cubes(self, rows: np.ndarray, roi_size: int, rng: np.random.Generator | None = None) -> Cubes:
+    def cubes(
+        self,
+        rows: np.ndarray,
+        roi_size: int,
+        rng: np.random.Generator | None = None,
+        mine: np.ndarray | slice = slice(None),
+    ) -> Cubes:
         """Cubes of `roi_size` voxels per side.
 
         A brain that fits is centred and padded with zeros. A larger one is cropped: at random by `rng`, centrally
         without.
+
+        Args:
+            rows: of a whole batch, for which `rng` draws.
+            mine: positions in it of the cubes to read.
         """
+        windows = [_window(self.cases.shapes[row], roi_size, rng) for row in rows]
+        positions = np.arange(len(rows))[mine]
+        rows = rows[mine]
         images = np.zeros((len(rows), 4, roi_size, roi_size, roi_size), np.float16)
         regions = np.zeros((len(rows), 3, roi_size, roi_size, roi_size), bool)
-        for number, row in enumerate(rows):
+        for number, (row, position) in enumerate(zip(rows, positions, strict=True)):
             case = self.cases[row]
-            target, source = _window(case.image.shape[1:], roi_size, rng)
+            target, source = windows[position]
             images[(number, slice(None), *target)] = case.image[(slice(None), *source)]
             if case.seg is not None:
                 regions[(number, slice(None), *target)] = regions_of(case.seg[source])
