@@ -16,7 +16,7 @@ from tests.volumes.training.joint_samples import ARCHITECTURE, SLOWLY, settings,
 if __name__ == "__main__":
     torch.set_num_threads(1)
     fabric = make_fabric(int(sys.argv[1]), "fp32")
-    data = StoredVolumes(Path(sys.argv[3]), [f"c{number}" for number in range(14)], fabric.device)
+    data = StoredVolumes({Path(sys.argv[3]): [f"c{number}" for number in range(14)]}, fabric.device)
     # 5 cases a batch: the two processes get slices of different sizes.
     task = JointTask(data, np.arange(10), np.arange(10, 14), spec(batch_size=5, accumulate=int(sys.argv[4])))
     (arm,) = train_joint_arms([(settings(**SLOWLY), build_joint(ARCHITECTURE, 0))], task, fabric)

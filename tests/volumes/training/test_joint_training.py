@@ -10,7 +10,7 @@ from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
 from btlib.core.runtime.workers import make_fabric
 from btlib.core.training.resume import ResumeState
-from btlib.volumes.data.store import case_path, save_case
+from btlib.volumes.data.store import save_case
 from btlib.volumes.nets.inference import predict_case
 from btlib.volumes.nets.network import build_joint
 from btlib.volumes.nets.plain import PlainArchitecture, build_plain
