@@ -26,6 +26,7 @@ class Scanner:
     gain: np.ndarray  # [M] stored value per unit of the tables
     gamma: np.ndarray = field(default_factory=lambda: np.ones(len(MODALITIES)))  # [M] of the grey levels
     shift: np.ndarray = field(default_factory=lambda: np.zeros((len(MODALITIES), 3)))  # mm, misregistration
+    flow: float = 0.0  # most that moving fluid gains on FLAIR, in the units of the tables
     grain: tuple[tuple[float, float], ...] = ((0.12, 8.0),)  # (amplitude, mm) of intensity variations in lesions
 
 

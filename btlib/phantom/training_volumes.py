@@ -28,7 +28,15 @@ WIDEST = {
     "necrosis": ((35, 90), (38, 100), (120, 265), (45, 240)),
     "enhancing": ((58, 100), (125, 215), (115, 205), (108, 265)),
 }
+# Of vessels and meninges: they enhance as well, and are no lesion.
+WIDEST_AROUND = {
+    "blood": ((20, 90), (120, 270), (10, 130), (15, 190)),
+    "dura": ((35, 90), (90, 230), (10, 110), (25, 180)),
+}
+FLOW = 160.0  # most that moving fluid gains on FLAIR
+FLOWING = 0.6  # share of the scans where it does
 USUAL_SPREAD = 0.06  # of the grey levels, relative
+SAME_ON_T1CE = ("edema", "tumor", "necrosis")  # without enhancement
 BLOODY = 0.1  # share with haemorrhage: a bright core on T1
 BLOOD_T1 = (105, 160)
 LEFTOVERS = 0.25  # share with remains of skull and scalp
@@ -69,6 +77,7 @@ def _scanner(rng: np.random.Generator, variety: float) -> Scanner:
         shading=between(rng, variety, (0.02, 0.1), (0.02, 0.2)),
         noise=between(rng, variety, (1.5, 5), (0.5, 5)),
         gain=np.exp(rng.uniform(0.4, 2.4, count)),
+        flow=FLOW * variety * rng.random() * (rng.random() < FLOWING),
         gamma=np.exp(rng.normal(0, 0.2 * variety, count)),
         shift=shift,
         grain=tuple((between(rng, variety, (0.05, 0.12), (0.0, 0.25)), size) for size in (20.0, 8.0, 4.0)),
@@ -79,7 +88,8 @@ def _tables(rng: np.random.Generator, variety: float) -> np.ndarray:
     """Intensity of each tissue in each modality [M, T]."""
     spread = USUAL_SPREAD + 0.07 * variety
     shared = rng.normal(0, 1, len(TISSUES))  # T1 and T1ce are one sequence, before and after gadolinium
-    bright = rng.random(len(WIDEST))
+    widest = WIDEST | WIDEST_AROUND
+    bright = rng.random(len(widest))
     tables = []
     for number, modality in enumerate(MODALITIES):
         sequence = modality.startswith("t1")
@@ -88,9 +98,9 @@ def _tables(rng: np.random.Generator, variety: float) -> np.ndarray:
         table *= np.exp(spread * (shared if sequence else rng.normal(0, 1, len(TISSUES)))).astype(np.float32)
         contrast = between(rng, variety, (0.85, 1.45), (0.4, 1.7))
         table[INDEX["gm"]] = table[INDEX["wm"]] * (1 + contrast * (gray / white - 1))
-        for place, (tissue, ranges) in enumerate(WIDEST.items()):
+        for place, (tissue, ranges) in enumerate(widest.items()):
             low, high = ranges[number]
-            share = bright[place] if sequence and tissue != "enhancing" else rng.random()
+            share = bright[place] if sequence and tissue in SAME_ON_T1CE else rng.random()
             wide = (low + share * (high - low)) * table[INDEX["wm"]] / white
             table[INDEX[tissue]] += variety * (wide - table[INDEX[tissue]])
         tables.append(table)

@@ -11,12 +11,14 @@ from btlib.phantom.atlas import LATTICE, Atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.scanners import Scanner, sample_scanner
 from btlib.phantom.subject import Subject, sample_subject
-from btlib.phantom.tissues import LESION, OUTSIDE_BRAIN
+from btlib.phantom.tissues import INDEX, LESION, OUTSIDE_BRAIN
 from btlib.phantom.tumors import LESION_LABELS, lesion_labels
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
 CELL = 8.0  # mm, spacing of the coarse search for the brain
 BRATS_LABELS = LESION_LABELS | {"enhancing": 4}
+FLAIR = MODALITIES.index("flair")
+FLOW_SIZE = 20.0  # mm, correlation length of the flow of fluid
 GRAY = 100.0  # level that a gamma leaves as it is
 MOST = np.iinfo(np.int16).max
 
@@ -73,6 +75,8 @@ def scan(
     brain = _strip(subject, points, mixture.fractions, depth, near, stripping)
     ideal = np.zeros((len(scanner.tables), *shape), np.float32)
     signal = scanner.tables @ mixture.fractions.T
+    if scanner.flow:
+        signal[FLAIR] += scanner.flow * _moving_fluid(rng, subject, points, mixture.fractions)
     ideal.reshape(len(ideal), -1)[:, near] = signal * _grain(rng, subject, scanner, points, mixture.fractions)
     seg = np.zeros(shape, np.uint8)
     seg.flat[near] = np.array(list(BRATS_LABELS.values()), np.uint8)[lesion_labels(mixture)]
@@ -131,6 +135,15 @@ def _grain(
             offset = rng.uniform(0, LATTICE, 3)
             row[lesion] += amplitude * share[lesion] * subject.atlas.noise(points[lesion], size, offset)
     return np.maximum(grain, 0.2)
+
+
+def _moving_fluid(rng: np.random.Generator, subject: Subject, points: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """Share [N] of each voxel that is fluid moving too fast for FLAIR to null it, as often in the basal cisterns."""
+    share = fractions[:, INDEX["csf"]].copy()
+    fluid = np.flatnonzero(share)
+    offset = rng.uniform(0, LATTICE, 3)
+    share[fluid] *= np.clip(subject.atlas.noise(points[fluid], FLOW_SIZE, offset), 0, 1)
+    return share
 
 
 def _scan(
