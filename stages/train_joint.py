@@ -21,6 +21,7 @@ def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path
         "volumes.clip_percentiles",
         "volumes.phantom.share",
         "training.devices",
+        "joint.start",
         "joint.size",
         "joint.width",
         "joint.attention",
@@ -47,8 +48,9 @@ def main(normalized: Path, splits: Path, phantoms: Path, out: Path, curves: Path
     fabric = make_fabric(p.training.devices, p.joint.precision)
     data = VolumeData(normalized, splits, phantoms, fabric)
     normalization = {"spacing": p.volumes.spacing, "clip_percentiles": p.volumes.clip_percentiles}
+    start = Path(p.joint.start) if p.joint.start else None
     recipe = flatten(p.joint) | {"seed": p.seed, "phantom_share": p.volumes.phantom.share}
-    train_joint(recipe, data, normalization, fabric, out, curves)
+    train_joint(recipe, data, normalization, fabric, out, curves, start)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,7 @@ class JointAblation(Section):
 
 
 class Joint(Section):
+    start: str | None
     size: Annotated[int, Field(ge=16, le=512, multiple_of=8)]
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)]
     attention: bool
@@ -277,6 +278,7 @@ PHANTOM_SHARE = "images.phantom.share"  # the one key of section images that arm
 NOT_OF_ONE_JOINT_ARM = (
     "joint.precision",
     "joint.postprocess",
+    "joint.start",
     "joint.mc_samples",
     "joint.explained_cases",
     "joint.ablation",
