@@ -17,32 +17,37 @@ from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from btlib.app.predict.cases import CasePredictor
+from btlib.app.models.packed_joint import load_packed
+from btlib.app.predict.cases import normalized
 from btlib.app.scans.scans import Scans
 from btlib.core.runtime.artifacts import write_json
 from btlib.volumes.data.conventions import REGIONS, regions_of
 from btlib.volumes.data.ingest import ingest
 from btlib.volumes.data.reading import read_case
-from btlib.volumes.evaluation.segmentation import segmentation_table
+from btlib.volumes.evaluation.masks import PLAIN, native_labels
+from btlib.volumes.evaluation.segmentation import Outlined, segmentation_table
+from btlib.volumes.nets.inference import predict_case
 
 RESAMPLES = 2000
 
 
 def predicted(model: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The segmentation table of the cases (`segmentation_table`), and `case, grade, p_HGG, unfamiliar` of each."""
-    predictor, manifest = CasePredictor.load(model), ingest(root, resample=False)[0]
+    """The segmentation table of the cases (`segmentation_table`), and `case, grade, p_HGG` of each."""
+    net, window, _, card = load_packed(model)
+    manifest, _ = ingest(root, resample=False)
     grades = []
 
     def compared():
         for _, row in tqdm(list(manifest.iterrows()), desc="cases"):
             images, seg, affine, header = read_case(root, row, resample=False)
-            answer = predictor.answer(Scans(row["case"], images, affine, (), {}, header), heat=False)
-            high = answer.probabilities["HGG"] if answer.probabilities else np.nan
-            grades.append((row["case"], row["grade"], high, answer.unfamiliar))
-            yield row["case"], regions_of(seg), regions_of(answer.labels), voxel_sizes(affine)
+            case = normalized(Scans(row["case"], images, affine, (), {}, header), card.preprocessing)
+            found = predict_case(net, case, window)
+            grades.append((case.name, row["grade"], np.nan if found.grade is None else found.grade[1]))
+            masks = [regions_of(native_labels(found.regions, case, rules)) for rules in (card.postprocessing, PLAIN)]
+            yield Outlined(case.name, regions_of(seg), *masks, voxel_sizes(affine))
 
     outlines = segmentation_table(compared())
-    return outlines, pd.DataFrame(grades, columns=["case", "grade", "p_HGG", "unfamiliar"])
+    return outlines, pd.DataFrame(grades, columns=["case", "grade", "p_HGG"])
 
 
 def interval(values: np.ndarray, statistic: Callable = np.mean) -> dict[str, float | list[float]]:
@@ -60,6 +65,7 @@ def scores(outlines: pd.DataFrame, grades: pd.DataFrame) -> dict:
         share = np.abs(error) / rows["truth_ml"].to_numpy()
         found[region] = {
             "dice": interval(rows["dice"].to_numpy()),
+            "dice_raw": interval(rows["dice_raw"].to_numpy()),
             "hd95_mm": interval(rows["hd95"].to_numpy()),
             "volume_error": interval(share[np.isfinite(share)], np.median),
             "volume_bias_ml": float(error.mean()),
@@ -82,7 +88,7 @@ def main(model: Path, root: Path, out: Path | None) -> None:
     print(wide.to_string(), grades.round(3).to_string(index=False), sep="\n\n")
     found = scores(outlines, grades)
     for region in REGIONS:
-        values = {name: found[region][name] for name in ("dice", "hd95_mm", "volume_error")}
+        values = {name: found[region][name] for name in ("dice", "dice_raw", "hd95_mm", "volume_error")}
         shown = (f"{name} {v['value']:.3f} [{v['ci95'][0]:.3f}, {v['ci95'][1]:.3f}]" for name, v in values.items())
         print(f"{region}: {', '.join(shown)}")
     print(f"grade: {found['grade']}")
