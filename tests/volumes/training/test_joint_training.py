@@ -401,9 +401,12 @@ def with_phantoms(volumes, fabric, grades, share=0.5, without_seg=(), **changes)
 
 def test_phantoms_make_up_for_a_grade_that_the_cases_lack(volumes, fabric, monkeypatch):
     seen, batch = [], JointTask.batch
-    monkeypatch.setattr(
-        JointTask, "batch", lambda self, rows, key, mine: seen.extend(rows) or batch(self, rows, key, mine)
-    )
+
+    def watched(self, rows, key, mine):
+        seen.extend(rows)
+        return batch(self, rows, key, mine)
+
+    monkeypatch.setattr(JointTask, "batch", watched)
     low = ("LGG",) * 8
     assert not with_phantoms(volumes, fabric, (*low, "HGG", "LGG")).failed
     assert len(seen) == 12 and sorted(set(seen)) == [*TRAIN, 8, 9]
