@@ -56,7 +56,6 @@ def test_high_grade_ones_enhance_more_often_but_neither_always_nor_alone(atlas):
 def test_some_of_each_grade_have_a_wall_and_some_are_solid(atlas, grade):
     tumors = gliomas(grade, 1.0, atlas)
     assert {bool(tumor.rim < tumor.radius) for tumor in tumors} == {True, False}
-    assert all(tumor.rim <= tumor.radius for tumor in tumors)
 
 
 @pytest.mark.parametrize("variety", [0.0, 1.0])
