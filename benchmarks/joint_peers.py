@@ -61,6 +61,7 @@ from btlib.volumes.training.main import VolumeData
 from btlib.volumes.training.recipe import batch_spec, joint_architecture, joint_settings
 
 NORMALIZED, SPLITS = Path("data/volumes/normalized"), Path("data/volumes/splits.csv")
+PHANTOMS = Path("data/volumes/phantom_cases")
 OURS = "btlib"
 PEERS = {
     "AttentionUnet": lambda: AttentionUnet(3, len(MODALITIES), len(REGIONS), (8, 16, 32, 72), (2, 2, 2)),
@@ -93,7 +94,7 @@ class Study:
 
     def __init__(self, recipe: Recipe, cases: int | None, fabric: Fabric):
         self.recipe, self.fabric = recipe, fabric
-        self.data = VolumeData(NORMALIZED, SPLITS, fabric)
+        self.data = VolumeData(NORMALIZED, SPLITS, PHANTOMS, fabric)
         self.train, self.val = self.data.train[:cases], self.data.val[:cases]
         self.spec = batch_spec(recipe, recipe["size"])
         refuse_too_few(len(self.train), self.spec.batch_size, "joint.batch_size", "cases")
@@ -276,7 +277,8 @@ def main(given: argparse.Namespace, options: list[str]) -> None:
     torch.set_num_threads(given.threads)
     p = load_params("seed", "joint")
     asked = {"epochs": given.epochs, "size": given.size, "seed": given.seed}
-    recipe = flatten(p.joint) | {"seed": p.seed} | {key: value for key, value in asked.items() if value is not None}
+    recipe = flatten(p.joint) | {"seed": p.seed, "phantom_share": 0.0}  # on the study's cases alone
+    recipe |= {key: value for key, value in asked.items() if value is not None}
     if given.memory:
         measure_memory(given.memory, Study(recipe, given.cases, make_fabric(1, recipe["precision"])))
         return

@@ -2,6 +2,7 @@
 
 import hashlib
 import runpy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from btlib.phantom.brain import paint_brain
 from btlib.phantom.contrasts import MODALITIES, intensities
 from btlib.phantom.gliomas import GRADES, UNTYPICAL, sample_glioma
 from btlib.phantom.head import paint_head
-from btlib.phantom.scanners import SCANNERS, sample_scanner
+from btlib.phantom.scanners import IN_PLANE, SCANNERS, sample_scanner
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumors import paint_tumor
 from btlib.phantom.volume_set import COLUMNS, case_grades, write_volume_set
-from btlib.phantom.volumes import BRATS_LABELS, make_volumes, voxel_grid
+from btlib.phantom.volumes import BRATS_LABELS, USUAL, Stripping, make_volumes, scan, voxel_grid
 from btlib.report.figures.phantom_volumes import HEIGHT, PATIENTS, contact_sheet
 
 ROOT = Path(__file__).parents[2]
@@ -140,9 +141,10 @@ def test_one_in_five_of_each_grade_is_untypical_and_sizes_are_similar(atlas):
 
 def test_few_scanners_with_small_variations():
     days = [sample_scanner(keyed_rng("day", number), 0) for number in range(60)]
-    assert len({tuple(day.thickness) for day in days}) == SCANNERS
+    assert len({tuple(day.blur.ravel()) for day in days}) == SCANNERS
     assert len({tuple(day.gain) for day in days}) == len(days)
     for day in days:
+        assert (day.blur[:, :2] == IN_PLANE).all() and (day.gamma == 1).all() and not day.shift.any()
         drift = day.tables / np.stack([intensities(modality) for modality in MODALITIES])
         others = [i for name, i in INDEX.items() if name != "gm"]
         assert drift[0, others] == pytest.approx(drift[1, others])  # T1 and T1ce are one sequence
@@ -158,6 +160,31 @@ def test_scan_depends_on_the_number_but_not_on_the_grade(atlas, monkeypatch):
     for grade in GRADES:
         make_volumes(0, grade, 3, 12.0, atlas)
     assert np.array_equal(seen[0].tables, seen[1].tables) and np.array_equal(seen[0].gain, seen[1].gain)
+
+
+def scanned(atlas, stripping=USUAL, **changes):
+    """The same patient with other properties of the scanner or another way to remove the skull."""
+    rng = keyed_rng(0)
+    scanner = replace(sample_scanner(rng, 0), noise=0.0, **changes)
+    return scan(rng, sample_subject(0, "HGG", 1, atlas), scanner, SPACING, stripping)
+
+
+def test_remains_of_the_skull_are_kept_outside_the_brain(atlas):
+    clean, left = (scanned(atlas, Stripping(-1.0, 2.0, leftovers)).images[0] > 0 for leftovers in (False, True))
+    assert (left & ~clean).sum() > 100 > 10 * (clean & ~left).sum()
+
+
+def test_a_gamma_keeps_the_order_of_grey_levels_and_a_shift_moves_one_modality(atlas):
+    plain, curved = scanned(atlas), scanned(atlas, gamma=np.array([1.0, 1.4, 1.0, 1.0]))
+    same = np.array_equal(plain.seg, curved.seg) and np.array_equal(plain.images[[0, 2, 3]], curved.images[[0, 2, 3]])
+    assert same and not np.array_equal(plain.images[1], curved.images[1])
+    before, after = (volumes.images[1].ravel().astype(int) for volumes in (plain, curved))
+    assert (np.diff(after[np.lexsort((after, before))]) >= 0).all()
+    shift = np.zeros((len(MODALITIES), 3))
+    shift[2, 0] = SPACING
+    moved = scanned(atlas, shift=shift)
+    changed = [not np.array_equal(*pair) for pair in zip(plain.images, moved.images, strict=True)]
+    assert changed == [False, False, True, False] and np.array_equal(plain.seg, moved.seg)
 
 
 def test_skipping_the_head_deep_in_the_brain_is_exact(atlas):
@@ -260,7 +287,7 @@ def stage(atlas, tmp_path, monkeypatch):
         yaml = YAML()
         params = yaml.load(ROOT / "params.yaml")
         params["volumes"]["source"] = source
-        params["volumes"]["phantom"] = {"cases": 10, "spacing": 12.0}
+        params["volumes"]["phantom"] |= {"cases": 10, "spacing": 12.0}
         yaml.dump(params, Path("params.yaml"))
         runpy.run_path(str(ROOT / "stages/phantom_volumes.py"))["main"](out=Path("raw/volumes"))
 

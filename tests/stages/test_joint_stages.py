@@ -15,6 +15,7 @@ from btlib.volumes.data.conventions import MODALITIES
 
 ROOT = Path(__file__).parents[2]
 CASES, SIDE = 20, 18
+DATA = ("volumes/normalized", "volumes/splits.csv", "volumes/phantom_cases")
 yaml = YAML()
 
 
@@ -33,7 +34,10 @@ def project(tmp_path_factory):
         stage("ingest_volumes")(Path("raw"), Path("volumes/manifest.csv"))
         stage("split_volumes")(*map(Path, ("volumes/manifest.csv", "volumes/splits.csv", "metrics/split.json")))
         stage("normalize_volumes")(*map(Path, ("raw", "volumes/manifest.csv", "volumes/normalized")))
-        stage("train_joint")(*map(Path, ("volumes/normalized", "volumes/splits.csv", "models/joint", "curves")))
+        patch.setattr("btlib.phantom.atlas.load_atlas", lambda: None)  # no phantoms are made
+        stage("check")(Path("params.yaml"), Path("params.checked"), Path("recipes"))
+        stage("phantom_cases")(Path("recipes/phantom_cases.json"), Path(DATA[-1]))
+        stage("train_joint")(*map(Path, (*DATA, "models/joint", "curves")))
         evaluate()
     return folder
 
@@ -153,8 +157,7 @@ def test_explanations_are_written_for_the_chosen_cases(study):
 
 
 def test_ablation_and_comparison(study):
-    stage("check")(Path("params.yaml"), Path("params.checked"), Path("recipes"))
-    stage("ablate_joint")(*map(Path, ("recipes/joint.json", "volumes/normalized", "volumes/splits.csv", "ablations")))
+    stage("ablate_joint")(*map(Path, ("recipes/joint.json", *DATA, "ablations")))
     scores = read_csv(Path("ablations/cases.csv"), text=("arm", "case", "patient", "grade"))
     alone = ["grading_only", "radiomics", "resnet10"]
     arms = ["full", "segmentation_only", "grading_only", "no_attention", "global_features", "radiomics", "resnet10"]
@@ -181,8 +184,7 @@ def test_ablation_and_comparison(study):
 
 
 def test_training_again_gives_the_same_model(study):
-    paths = map(Path, ("volumes/normalized", "volumes/splits.csv", "models/again", "curves_again"))
-    stage("train_joint")(*paths)
+    stage("train_joint")(*map(Path, (*DATA, "models/again", "curves_again")))
     first, again = (Path(f"models/{name}/model.safetensors").read_bytes() for name in ("joint", "again"))
     assert first == again
     card = read_json(Path("models/joint/card.json"))

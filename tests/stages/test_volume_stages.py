@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.dealing import SPLITS
@@ -42,6 +43,18 @@ def test_from_a_folder_to_splits(project, capsys):
     table = read_manifest(manifest)
     assert sorted(case for name in SPLITS for case in cases_of(splits, table, name)) == table["case"].tolist()
     assert len(cases_of(splits, table, "train")) == 6
+
+
+def test_over_the_folds_in_params_every_case_is_tested_once(project):
+    manifest, yaml, tested = Path("volumes/manifest.csv"), YAML(), []
+    main_of("ingest_volumes")(Path("raw"), manifest)
+    params = yaml.load(Path("params.yaml"))
+    for fold in range(3):
+        params["volumes"] |= {"folds": 3, "fold": fold}
+        yaml.dump(params, Path("params.yaml"))
+        main_of("split_volumes")(manifest, Path("splits.csv"), Path("metrics.json"))
+        tested += cases_of(Path("splits.csv"), read_manifest(manifest), "test")
+    assert sorted(tested) == read_manifest(manifest)["case"].tolist()
 
 
 def test_a_broken_case_stops_the_ingest_with_one_message(project):

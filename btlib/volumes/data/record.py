@@ -18,7 +18,7 @@ CHECKSUM_BYTES = 16
 GEOMETRY = (("affine", "<f8", (4, 4)), ("native_affine", "<f8", (4, 4)), ("native_shape", "<i8", (3,)))
 FORMS = (("sform", "<f8", (4, 4)), ("sform_code", "<i8"), ("qform", "<f8", (4, 4)), ("qform_code", "<i8"))
 # DVC may have cached the damaged file, and would restore it if it is only deleted.
-REMEDY = "recreate it: `dvc repro -f -s normalize_volumes`, then `dvc repro`"
+REMEDY = "recreate it: `dvc repro -f -s normalize_volumes` (of a phantom: `phantom_cases`), then `dvc repro`"
 
 
 def layout(grid: Sequence[int], segmented: bool, has_forms: bool) -> np.dtype:

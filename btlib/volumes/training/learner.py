@@ -136,7 +136,7 @@ class JointTask:
             return rng.permutation(self.cases)
         count = self._phantoms_per_epoch
         passes = [rng.permutation(self.phantoms) for _ in range(math.ceil(count / len(self.phantoms)))]
-        return rng.permutation(np.concatenate([self.cases, np.concatenate(passes)[:count]]))
+        return rng.permutation(np.concatenate([self.cases, np.concatenate([NO_ROWS, *passes])[:count]]))
 
     def batch(self, rows: np.ndarray, key: tuple, mine: Tensor) -> Batch:
         """Draws for the whole batch, and computes only the part at the positions `mine`."""

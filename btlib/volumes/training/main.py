@@ -82,7 +82,7 @@ def train_joint(
     """Trains the main joint network and writes model, card and curves.
 
     Args:
-        recipe: keys of section joint of params.yaml, and seed.
+        recipe: keys of section joint of params.yaml, seed and phantom_share.
         normalization: spacing and percentiles of the volumes, for the card.
         out: folder for model.safetensors and card.json.
         curves: folder for DVCLive's files.

@@ -1,6 +1,7 @@
 """Converts section joint of params.yaml, or an arm's overrides, to the settings of the trainer.
 
-A recipe maps the section's dotted keys, and `seed`, to values; an arm's may also have `grader`.
+A recipe maps the section's dotted keys, `seed` and `phantom_share` (volumes.phantom.share) to values; an arm's may also
+have `grader`.
 """
 
 from btlib.core.training.recipe import Recipe

@@ -143,6 +143,9 @@ def test_incompatible_values(committed, change, start):
         {"external": []},
         {"external": [EXTERNAL, EXTERNAL | {"name": "far_2"}]},
         {"images__reference__same_patient": ""},
+        {"volumes__folds": 3, "volumes__fold": 2},
+        {"volumes__folds": 2, "volumes__held_out": 0.99},  # half of it, and half of the patients
+        {"volumes__phantom__share": 1},
     ],
 )
 def test_compatible_values(committed, change):
@@ -255,6 +258,12 @@ def test_networks_to_keep_must_be_arms(committed):
         ({"joint__size": 24}, r"joint.coarse_epochs: half of joint.size \(24\) is too small"),
         ({"joint__attenton": True}, r"unknown key 'joint.attenton' \(did you mean 'joint.attention'\?\)"),
         ({"volumes__clip_percentiles": [99.5, 0.5]}, "volumes.clip_percentiles: 99.5 is not below 0.5"),
+        ({"volumes__fold": 1}, r"volumes.fold: 1 is not below volumes.folds \(1\); counted from 0"),
+        ({"volumes__folds": 3, "volumes__fold": 3}, r"volumes.fold: 3 is not below volumes.folds \(3\)"),
+        ({"volumes__fold": -1}, "volumes.fold: should be greater than or equal to 0, found -1"),
+        ({"volumes__phantom__share": 1.5}, "volumes.phantom.share: should be less than or equal to 1, found 1.5"),
+        ({"volumes__phantom__variety": -0.1}, "volumes.phantom.variety: should be greater than or equal to 0"),
+        ({"volumes__phantom__training_cases": 0}, "volumes.phantom.training_cases: should be greater than or equal"),
         ({"joint__ablation__arms": [{"grading": "none"}]}, "joint.ablation.arms: an arm has no name"),
         ({"joint__ablation__arms": [{"arm": "full"}]}, "'full' is the name of more than one arm"),
         ({"joint__ablation__arms": [{"arm": "x", "gradin": "none"}]}, "arm x: unknown key 'joint.gradin' .*grading"),

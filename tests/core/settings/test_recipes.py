@@ -72,3 +72,14 @@ def test_arms_with_a_grader_have_only_the_values_that_it_uses(raw):
     assert full.keys() - plain.keys() == {"attention", "segmentation", "grading", "dropout"}
     assert plain == {key: full[key] for key in full if key in plain} | {"grader": "resnet10"}
     assert [name for name, recipe in arms.items() if "grader" in recipe] == ["radiomics", "resnet10"]
+
+
+def test_phantom_cases_are_made_only_if_the_joint_network_trains_on_them(raw):
+    assert recipes_of(raw)["phantom_cases"] == {"cases": 0}
+    before = recipes_of(raw)["joint"]
+    raw["volumes"]["phantom"] |= {"share": 0.5, "training_cases": 30}
+    found = recipes_of(raw)
+    assert found["phantom_cases"] == {"cases": 30}
+    assert {arm["recipe"]["phantom_share"] for arm in found["joint"]["arms"]} == {0.5} and found["joint"] != before
+    raw["volumes"]["phantom"]["share"] = 0.0
+    assert recipes_of(raw)["joint"] == before

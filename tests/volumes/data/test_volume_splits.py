@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from btlib.core.runtime.artifacts import write_csv
 from btlib.core.runtime.dealing import SPLITS
 from btlib.core.runtime.errors import InputError
-from btlib.volumes.data.splits import cases_of, check_no_shared_patients, grade_counts, split_cases
+from btlib.volumes.data.splits import Fold, cases_of, check_no_shared_patients, grade_counts, split_cases
 
 
 def cases(lgg, hgg, ungraded=0, per_patient=1, without_seg=0) -> pd.DataFrame:
@@ -74,6 +74,51 @@ def test_set_without_grades_suffices_without_grading():
     with pytest.raises(InputError, match=r"no segmented case"):
         split_cases(cases(9, 9, without_seg=1), 0.4, 0, grades=False)
     split_cases(cases(9, 9, without_seg=1), 0.4, 0, segments=False)
+
+
+def folds(table, of, **options):
+    return [split_cases(table, 0.4, 0, fold=Fold(number, of), **options) for number in range(of)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(12, 30), st.integers(12, 30), st.integers(1, 3), st.sampled_from([2, 3, 5]))
+def test_over_the_folds_every_patient_is_tested_once_and_stays_in_one_split(lgg, hgg, per_patient, of):
+    table = cases(lgg, hgg, per_patient=per_patient)
+    found = folds(table, of)
+    assert (np.sum([assigned == "test" for assigned in found], axis=0) == 1).all()
+    for assigned in found:
+        assert pd.Series(assigned).groupby(table["patient"]).nunique().max() == 1
+        assert all(counts["LGG"] and counts["HGG"] for counts in grade_counts(table, assigned).values())
+
+
+def test_folds_are_equal_parts_and_validation_is_half_of_held_out():
+    table = cases(30, 60)
+    for assigned in folds(table, 3):
+        assert grade_counts(table, assigned) == {
+            "train": {"LGG": 14, "HGG": 28, "ungraded": 0},
+            "val": {"LGG": 6, "HGG": 12, "ungraded": 0},
+            "test": {"LGG": 10, "HGG": 20, "ungraded": 0},
+        }
+
+
+def test_one_fold_is_the_usual_split():
+    table = cases(20, 20)
+    assert (folds(table, 1)[0] == split_cases(table, 0.4, 0)).all()
+
+
+def test_beside_phantoms_cases_of_one_grade_suffice_but_some_must_be_segmented():
+    table = cases(0, 9)
+    with pytest.raises(InputError, match="no LGG case in train"):
+        split_cases(table, 0.4, 0)
+    for options in ({}, {"fold": Fold(2, 3)}):
+        assert set(split_cases(table, 0.4, 0, phantoms=True, **options)) == set(SPLITS)
+    with pytest.raises(InputError, match="no segmented case in train"):
+        split_cases(cases(9, 9, without_seg=1), 0.4, 0, phantoms=True)
+
+
+def test_phantoms_change_no_split():
+    table = cases(12, 20, per_patient=2)
+    assert (split_cases(table, 0.4, 0, phantoms=True) == split_cases(table, 0.4, 0)).all()
 
 
 def test_cases_of_a_split_in_the_order_of_the_index(tmp_path):

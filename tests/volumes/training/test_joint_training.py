@@ -18,7 +18,7 @@ from btlib.volumes.nets.windows import Window
 from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
 from btlib.volumes.training.augment import Strength
-from btlib.volumes.training.learner import JointTask, train_joint_arms
+from btlib.volumes.training.learner import JointTask, drawn, train_joint_arms
 from btlib.volumes.training.study import JointStudy
 from tests.volumes.training.joint_samples import ARCHITECTURE, SIDE, SLOWLY, make_case, settings, spec, write_cases
 
@@ -336,3 +336,117 @@ def test_coarse_epochs_come_first_at_half_the_size(volumes):
         assert batch.images.shape == (2, 4, side, side, side)
         assert batch.regions.shape == (2, 3, side, side, side)
         assert set(batch.regions.unique().tolist()) <= {0.0, 1.0}
+
+
+PHANTOMS = np.arange(8, 28)
+
+
+def mixed(share, phantoms=PHANTOMS, **changes):
+    """A task whose rows are asked for, and never read."""
+    return JointTask(None, TRAIN, VAL, spec(phantom_share=share, **changes), phantoms)
+
+
+def order(task, epoch=0):
+    return task.order(keyed_rng(0, epoch, "order"))
+
+
+def test_without_a_share_of_phantoms_the_order_is_that_of_the_cases_alone():
+    task = mixed(0.0)
+    np.testing.assert_array_equal(order(task), keyed_rng(0, 0, "order").permutation(TRAIN))
+    assert (task.samples, task.steps) == (6, 3) and task.train_rows.tolist() == TRAIN.tolist()
+
+
+def test_phantoms_alone_are_all_seen_once_in_an_epoch():
+    task = mixed(1.0)
+    assert sorted(order(task)) == PHANTOMS.tolist() == task.train_rows.tolist()
+    assert (task.samples, task.steps) == (20, 10)
+    assert order(task).tolist() != order(task, 1).tolist()
+
+
+@pytest.mark.parametrize(("share", "phantoms"), [(0.25, 2), (0.5, 6), (0.75, 18)])
+def test_every_case_is_seen_once_in_an_epoch_beside_other_phantoms_each_time(share, phantoms):
+    task = mixed(share)
+    assert (task.samples, task.steps) == (6 + phantoms, 3 + phantoms // 2)
+    assert task.train_rows.tolist() == [*TRAIN, *PHANTOMS]
+    epochs = [order(task, epoch) for epoch in range(2)]
+    made = [set(rows) & set(PHANTOMS) for rows in epochs]
+    assert all(sorted(rows[rows < 8]) == TRAIN.tolist() for rows in epochs)
+    assert [len(rows) for rows in made] == [phantoms] * 2 and made[0] != made[1]
+    assert order(mixed(share), 1).tolist() == epochs[1].tolist()
+    assert not any((rows[:6] < 8).all() for rows in epochs)  # shuffled
+
+
+def test_few_phantoms_are_seen_about_equally_often():
+    rows = order(mixed(0.75, PHANTOMS[:4]))
+    assert len(rows) == 24 and sorted(np.unique(rows[rows >= 8], return_counts=True)[1]) == [4, 4, 5, 5]
+
+
+def test_a_share_below_one_phantom_is_none():
+    task = mixed(0.05)
+    assert sorted(order(task)) == TRAIN.tolist() and task.samples == 6
+
+
+def test_rows_that_training_may_draw():
+    for share, parts in ((0.0, (6, 0)), (0.5, (6, 20)), (1.0, (0, 20))):
+        assert tuple(map(len, drawn(share, TRAIN, PHANTOMS))) == parts
+
+
+def with_phantoms(volumes, fabric, grades, share=0.5, without_seg=(), **changes):
+    """Trains one epoch on six cases and as many phantoms as there are grades after the first eight."""
+    data, phantoms = volumes(grades, without_seg), np.arange(8, len(grades))
+    task = JointTask(data, TRAIN, VAL, spec(epochs=1, phantom_share=share, **changes), phantoms)
+    (arm,) = train_joint_arms([(settings(), build_joint(ARCHITECTURE, 0))], task, fabric)
+    return arm
+
+
+def test_phantoms_make_up_for_a_grade_that_the_cases_lack(volumes, fabric, monkeypatch):
+    seen, batch = [], JointTask.batch
+
+    def watched(self, rows, key, mine):
+        seen.extend(rows)
+        return batch(self, rows, key, mine)
+
+    monkeypatch.setattr(JointTask, "batch", watched)
+    low = ("LGG",) * 8
+    assert not with_phantoms(volumes, fabric, (*low, "HGG", "LGG")).failed
+    assert len(seen) == 12 and sorted(set(seen)) == [*TRAIN, 8, 9]
+    with pytest.raises(InputError, match="no training case has grade HGG; add grades"):
+        with_phantoms(volumes, fabric, (*low, "LGG", "LGG"))
+    with pytest.raises(InputError, match="no training case has grade HGG; add grades"):
+        with_phantoms(volumes, fabric, (*low, "HGG", "LGG"), share=0.0)
+
+
+def test_one_grade_suffices_for_validation_beside_phantoms_but_not_none(volumes, fabric):
+    cases = ("LGG", "HGG") * 3
+    assert not with_phantoms(volumes, fabric, (*cases, "HGG", "HGG", "LGG", "HGG")).failed
+    with pytest.raises(InputError, match="no validation case has grade LGG; add grades"):
+        with_phantoms(volumes, fabric, (*cases, "HGG", "HGG", "LGG", "HGG"), share=0.0)
+    with pytest.raises(InputError, match="no validation case has grade LGG or HGG"):
+        with_phantoms(volumes, fabric, (*cases, "", "", "LGG", "HGG"))
+
+
+def test_phantoms_do_not_make_up_for_outlines_of_validation_cases(volumes, fabric):
+    with pytest.raises(InputError, match="no validation case has a segmentation"):
+        with_phantoms(volumes, fabric, ("LGG", "HGG") * 5, without_seg=(6, 7))
+
+
+def test_phantoms_alone_need_no_training_case_with_truth(volumes, fabric):
+    nothing = ("",) * 6
+    arm = with_phantoms(volumes, fabric, (*nothing, "LGG", "HGG", "LGG", "HGG"), share=1.0, without_seg=range(6))
+    assert not arm.failed
+
+
+def test_too_few_samples_count_the_phantoms(volumes, fabric):
+    grades = ("LGG", "HGG") * 5
+    assert not with_phantoms(volumes, fabric, grades, batch_size=8).failed
+    with pytest.raises(InputError, match=r"joint.batch_size: 8 is more than the 6 training cases"):
+        with_phantoms(volumes, fabric, grades, share=0.0, batch_size=8)
+    with pytest.raises(InputError, match=r"joint.batch_size: 8 is more than the 2 training cases"):
+        with_phantoms(volumes, fabric, grades, share=1.0, batch_size=8)
+
+
+def test_class_weights_are_those_of_the_rows_trained_on(volumes, fabric):
+    """Three high-grade phantoms of four, and as many cases of either grade."""
+    grades = (*("LGG", "HGG") * 4, "HGG", "HGG", "HGG", "LGG")
+    low, high = with_phantoms(volumes, fabric, grades, share=1.0).learner.weights_K.tolist()
+    assert low == pytest.approx(3 * high)
