@@ -1,8 +1,8 @@
 """Checks the assumed numbering of a set's segmentations against the scans.
 
 Oedema is in the outer part of the tumour and bright on FLAIR; enhancing tumour takes up contrast and surrounds the
-core. Each of these is evidence for or against a numbering; the evidence of all cases of a set decides. A case that clearly
-contradicts the others is named, since its file may come from a set with another numbering.
+core. Each of these is evidence for or against a numbering; the evidence of all cases of a set decides. A case that
+clearly fits another known convention is named, since its file may come from another set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
         ]
     if len(numbers) > MAX_NUMBERS:
         return []
-    best, lead = _rival(assumed, layout, cases)
+    best, lead = _rival(assumed, _alternatives(assumed, layout, numbers), cases)
     if lead < -CLEAR:
         return []
     doubt = (
@@ -59,7 +59,9 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
 
 
 def contradictions(assumed: str, layout: Sequence[str], cases: Mapping[str, Case]) -> list[str]:
-    """A fault for each case whose own scans clearly fit another numbering than that of its set.
+    """A fault for each case whose own scans clearly fit another convention than that of its set.
+
+    A single tumour may look untypical, so only conventions that data sets have are considered, not all numberings.
 
     Args:
         assumed, layout: see `check_numbering`.
@@ -71,24 +73,22 @@ def contradictions(assumed: str, layout: Sequence[str], cases: Mapping[str, Case
 def _contradiction(assumed: str, layout: Sequence[str], path: str, case: Case) -> list[str]:
     if not 1 < len(case) <= MAX_NUMBERS:
         return []
-    best, lead = _rival(assumed, layout, [case])
+    known = [name for name in _alternatives(assumed, layout, sorted(case)) if name in CONVENTIONS]
+    best, lead = _rival(assumed, known, [case]) if known else ("", 0.0)
     if lead <= CLEAR:
         return []
     return [
-        f"{path}: the labels of its set are read as {_described(assumed)}, but {_described(best)} fits the scans of this "
-        f"case better ({_summary([case], sorted(case))}); renumber the file, or, if it is right (overlay it on the "
-        f"scans), set volumes.labels: {_in_params(assumed)} in params.yaml"
+        f"{path}: the labels of its set are read as {_described(assumed)}, but {_described(best)} fits the scans of "
+        f"this case better ({_summary([case], sorted(case))}); renumber the file, or, if it is right (overlay it on "
+        f"the scans), set volumes.labels: {_in_params(assumed)} in params.yaml"
     ]
 
 
-def _rival(assumed: str, layout: Sequence[str], cases: Sequence[Case]) -> tuple[str, float]:
-    """The other numbering that fits the cases best, and its lead over the assumed one."""
-    numbers = sorted(set().union(*cases))
-    fits = {
-        name: float(np.mean([fit(case, name) for case in cases])) for name in _alternatives(assumed, layout, numbers)
-    }
-    best = max(fits, key=fits.__getitem__)
-    return best, fits[best] - float(np.mean([fit(case, assumed) for case in cases]))
+def _rival(assumed: str, others: Sequence[str], cases: Sequence[Case]) -> tuple[str, float]:
+    """Which of `others` fits the cases best, and its lead over the assumed numbering."""
+    fits = {name: float(np.mean([fit(case, name) for case in cases])) for name in (assumed, *others)}
+    best = max(others, key=fits.__getitem__)
+    return best, fits[best] - fits[assumed]
 
 
 def fit(case: Case, labels: str) -> float:
