@@ -51,8 +51,8 @@ def normalize(
         header: of the input files, see `Case`.
 
     Raises:
-        InputError: there is no brain, or none at this spacing; a modality is constant in it; or `spacing` gives too many
-            voxels.
+        InputError: there is no brain, or none at this spacing, a modality is constant in it, or there are too many
+            voxels of `spacing`.
     """
     ras, ras_affine = to_ras(images, affine)
     brain = (ras != 0).any(axis=0)
@@ -101,7 +101,8 @@ def _check_brain(volume: np.ndarray, remaining: int, where: str) -> None:
     if remaining < 2:
         raise InputError(
             f"{where}: of its {voxels} nonzero voxels, volumes.spacing leaves {remaining or 'none'} at least half "
-            "filled with brain; reduce volumes.spacing, or, if that is no whole brain, replace the file or remove the case"
+            "filled with brain; reduce volumes.spacing, or, if this is no whole brain, replace its file or remove the "
+            "case"
         )
 
 

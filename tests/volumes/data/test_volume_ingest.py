@@ -199,7 +199,8 @@ def test_stated_numbering(tmp_path):
 def tumors(root, numbers: dict[str, int], count=3, others: dict[str, int] | None = None, odd=0) -> None:
     """Cases with a ball of core within a shell of enhancing tumour within oedema, listed in cases.csv.
 
-    Oedema is bright on FLAIR, enhancing tumour is brighter on T1ce than on T1, everything else is noise. The first `odd` are numbered as `others`.
+    Oedema is bright on FLAIR, enhancing tumour is brighter on T1ce than on T1, everything else is noise. The first
+    `odd` are numbered as `others`.
     """
     radius = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0)
     tissue = np.select(
