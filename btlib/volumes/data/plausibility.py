@@ -61,7 +61,7 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
 def contradictions(assumed: str, layout: Sequence[str], cases: Mapping[str, Case]) -> list[str]:
     """A fault for each case whose own scans clearly fit another convention than that of its set.
 
-    A single tumour may look untypical, so only conventions that data sets have are considered, not all numberings.
+    A single tumour may look untypical: if a numbering that no data set has fits best, the case proves nothing.
 
     Args:
         assumed, layout: see `check_numbering`.
@@ -73,9 +73,8 @@ def contradictions(assumed: str, layout: Sequence[str], cases: Mapping[str, Case
 def _contradiction(assumed: str, layout: Sequence[str], path: str, case: Case) -> list[str]:
     if not 1 < len(case) <= MAX_NUMBERS:
         return []
-    known = [name for name in _alternatives(assumed, layout, sorted(case)) if name in CONVENTIONS]
-    best, lead = _rival(assumed, known, [case]) if known else ("", 0.0)
-    if lead <= CLEAR:
+    best, lead = _rival(assumed, _alternatives(assumed, layout, sorted(case)), [case])
+    if lead <= CLEAR or best not in CONVENTIONS:
         return []
     return [
         f"{path}: the labels of its set are read as {_described(assumed)}, but {_described(best)} fits the scans of "

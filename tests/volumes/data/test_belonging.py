@@ -89,7 +89,7 @@ def test_ingest_reports_both(tmp_path):
     )
     source = tmp_path / first / f"{first}_t1.nii.gz"
     source.with_name(f"{first}_flair.nii.gz").write_bytes(source.read_bytes())
-    save(tmp_path / second / f"{second}_seg.nii.gz", np.roll(labels(), 6, axis=0))
+    save(tmp_path / second / f"{second}_seg.nii.gz", np.roll(labels(), 5, axis=0))
     with pytest.raises(InputError, match=r"2 fault\(s\)") as caught:
         ingest(tmp_path, resample=False)
     assert f"case {first}: t1 and flair are the same scan ({first}/{first}_t1.nii.gz, " in str(caught.value)

@@ -258,7 +258,7 @@ def test_cases_of_another_numbering_in_one_set_are_named(tmp_path, odd, count):
     assert "but msd (1 edema, 2 necrotic_core, 3 enhancing) fits the scans of this case better" in message
     manifest, warnings = ingest(tmp_path, resample=False, labels="canonical")
     assert set(manifest["labels"]) == {"canonical"}
-    assert [f"{key}_seg.nii" for key in range(odd)] == [text.split(":")[0] for text in warnings]
+    assert [f"{key}_seg.nii" for key in range(odd)] == [text.split(":")[0] for text in warnings[:odd]]
 
 
 def test_set_of_which_most_contradict_the_layout_gets_one_message(tmp_path):
