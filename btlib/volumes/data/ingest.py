@@ -15,11 +15,12 @@ import pandas as pd
 
 from btlib.core.runtime.errors import InputError, brief, listed
 from btlib.core.runtime.isolation import Lost, in_isolation
+from btlib.volumes.data.belonging import check_lesion, copies
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.label_signs import Signs, signs_of
-from btlib.volumes.data.labels import common_convention, fitting
+from btlib.volumes.data.labels import canonical, common_convention, fitting
 from btlib.volumes.data.manifest import COLUMNS
-from btlib.volumes.data.plausibility import check_numbering
+from btlib.volumes.data.plausibility import check_numbering, contradictions
 from btlib.volumes.data.reading import (
     Volume,
     grid_faults,
@@ -78,8 +79,9 @@ def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFra
     for conventions in numbered:
         kind = [(e, one) for e, one in zip(entries, inspected, strict=True) if e.conventions == conventions]
         try:
-            numbered[conventions], doubts = _choose_numbering(kind, labels != "auto")
-            warnings += doubts
+            numbered[conventions], contrary, doubts = _choose_numbering(kind)
+            faults += contrary if labels == "auto" else []
+            warnings += doubts if labels == "auto" else contrary + doubts
         except InputError as error:
             faults.append(str(error))
     if faults:
@@ -96,7 +98,7 @@ def ingest(root: Path, resample: bool, labels: str = "auto") -> tuple[pd.DataFra
 def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
     """Inspects one case, collecting all of its faults."""
     volumes, faults = read_volumes(root, asdict(entry))
-    faults += grid_faults(entry.case, volumes, resample)
+    faults += grid_faults(entry.case, volumes, resample) + copies(entry.case, volumes)
     conventions: list[str] = []
     try:
         if "seg" in volumes:
@@ -104,14 +106,17 @@ def _inspect(root: Path, resample: bool, entry: Entry) -> Inspection:
     except InputError as error:
         faults.append(str(error))
     placed: dict[str, Volume] = {}
+    doubts: list[str] = []
     if not faults:
         try:
             placed = on_one_grid(volumes)
+            if "seg" in placed:
+                doubts = check_lesion(canonical(placed["seg"].values, conventions[0], entry.seg), placed)
         except InputError as error:
             faults.append(str(error))
     if faults:
         return Inspection(faults, [], conventions, {}, "", "", "")
-    remarks = [f"case {entry.case}: {text}" for text in header_remarks(placed)]
+    remarks = [f"case {entry.case}: {text}" for text in (*header_remarks(placed), *doubts)]
     warnings = _warnings(entry, volumes) + remarks
     return Inspection([], warnings, conventions, _signs(placed), *_fingerprint(volumes["t1ce"]))
 
@@ -180,20 +185,21 @@ def _find_duplicates(entries: Sequence[Entry], inspected: Sequence[Inspection]) 
     ]
 
 
-def _choose_numbering(kind: Sequence[tuple[Entry, Inspection]], is_stated: bool) -> tuple[str, list[str]]:
-    """The numbering of the cases of one kind of set, '' without segmentations, and warnings.
+def _choose_numbering(kind: Sequence[tuple[Entry, Inspection]]) -> tuple[str, list[str], list[str]]:
+    """The numbering of the cases of one kind of set, '' without segmentations, what in the scans contradicts it, and
+    warnings.
 
     Raises:
-        InputError: no numbering fits the whole set, or the scans contradict the chosen one; contradicting a stated one
-            is only a warning.
+        InputError: no numbering fits the whole set.
     """
     fits = [(entry.seg, one.conventions) for entry, one in kind if one.conventions]
     if not fits:
-        return "", []
-    labels = common_convention(fits)
+        return "", [], []
+    labels, layout = common_convention(fits), kind[0][0].conventions
+    signs = {entry.seg: one.signs for entry, one in kind if len(one.signs) > 1}
+    odd = contradictions(labels, layout, signs)
     try:
-        return labels, check_numbering(labels, kind[0][0].conventions, [one.signs for _, one in kind])
+        return labels, odd, check_numbering(labels, layout, list(signs.values()))
     except InputError as error:
-        if is_stated:
-            return labels, [str(error)]
-        raise
+        # Of a mixed set, any numbering would be wrong for some: the smaller part is named instead
+        return labels, odd if 0 < 2 * len(odd) <= len(signs) else [str(error)], []

@@ -51,7 +51,8 @@ def normalize(
         header: of the input files, see `Case`.
 
     Raises:
-        InputError: there is no brain, a modality is constant in it, or there are too many voxels of `spacing`.
+        InputError: there is no brain, or none at this spacing, a modality is constant in it, or there are too many
+            voxels of `spacing`.
     """
     ras, ras_affine = to_ras(images, affine)
     brain = (ras != 0).any(axis=0)
@@ -81,14 +82,28 @@ def _standardize(
     """One modality on the new grid, float64 with mean 0 and standard deviation 1 inside the brain, 0 outside."""
     share = resampled(volume != 0, weights)
     inside = share >= 0.5
+    _check_brain(volume, np.count_nonzero(inside), where)
     values = resampled(volume, weights)[inside] / share[inside]  # compensates for the zeros outside at the edge
-    values = np.clip(values, *np.percentile(values, percentiles)) if values.size else np.zeros(1)
+    values = np.clip(values, *np.percentile(values, percentiles))
     spread = values.std(dtype=np.float64)
     if spread <= FLAT * np.abs(values).max():
         raise InputError(f"{where} has the same value in the whole brain; replace its file or remove the case")
     standard = np.zeros(inside.shape)
     standard[inside] = (values - values.mean(dtype=np.float64)) / spread
     return standard
+
+
+def _check_brain(volume: np.ndarray, remaining: int, where: str) -> None:
+    """Raises InputError if a modality is blank, or has too few voxels of the new size to be standardised."""
+    voxels = np.count_nonzero(volume)
+    if not voxels:
+        raise InputError(f"{where} is zero in the whole brain; replace its file or remove the case")
+    if remaining < 2:
+        raise InputError(
+            f"{where}: of its {voxels} nonzero voxels, volumes.spacing leaves {remaining or 'none'} at least half "
+            "filled with brain; reduce volumes.spacing, or, if this is no whole brain, replace its file or remove the "
+            "case"
+        )
 
 
 def _resample_labels(seg: np.ndarray, centers: Sequence[np.ndarray]) -> np.ndarray:

@@ -33,6 +33,8 @@ def write_phantom_cases(
         scanned: voxel size of the phantoms' scans, mm.
         spacing, percentiles: see `normalize`.
     """
+    # No lock, unlike `write_normalized`: a second process shares no kept cases with this one. Each writes the same
+    # cases into a folder of its own, and the output is one of the two, whole.
     names = [f"phantom_{number:05d}" for number in range(cases)]
     with atomic_path(folder) as temporary:
         temporary.mkdir()

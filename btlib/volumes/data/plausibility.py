@@ -1,10 +1,11 @@
 """Checks the assumed numbering of a set's segmentations against the scans.
 
 Oedema is in the outer part of the tumour and bright on FLAIR; enhancing tumour takes up contrast and surrounds the
-core. Each of these is evidence for or against a numbering; the evidence of all cases of a set decides.
+core. Each of these is evidence for or against a numbering; the evidence of all cases of a set decides. A case that
+clearly fits another known convention is named, since its file may come from another set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations, product
 
 import numpy as np
@@ -44,11 +45,7 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
         ]
     if len(numbers) > MAX_NUMBERS:
         return []
-    fits = {
-        name: float(np.mean([fit(case, name) for case in cases])) for name in _alternatives(assumed, layout, numbers)
-    }
-    best = max(fits, key=fits.__getitem__)
-    lead = fits[best] - float(np.mean([fit(case, assumed) for case in cases]))
+    best, lead = _rival(assumed, _alternatives(assumed, layout, numbers), cases)
     if lead < -CLEAR:
         return []
     doubt = (
@@ -59,6 +56,38 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
     if lead > 0:
         raise InputError(f"{doubt}. If t1 and t1ce are swapped, correct that instead")
     return [doubt]
+
+
+def contradictions(assumed: str, layout: Sequence[str], cases: Mapping[str, Case]) -> list[str]:
+    """A fault for each case whose own scans clearly fit another convention than that of its set.
+
+    A single tumour may look untypical: if a numbering that no data set has fits best, the case proves nothing.
+
+    Args:
+        assumed, layout: see `check_numbering`.
+        cases: path of each segmentation -> its signs.
+    """
+    return [fault for path, case in cases.items() for fault in _contradiction(assumed, layout, path, case)]
+
+
+def _contradiction(assumed: str, layout: Sequence[str], path: str, case: Case) -> list[str]:
+    if not 1 < len(case) <= MAX_NUMBERS:
+        return []
+    best, lead = _rival(assumed, _alternatives(assumed, layout, sorted(case)), [case])
+    if lead <= CLEAR or best not in CONVENTIONS:
+        return []
+    return [
+        f"{path}: the labels of its set are read as {_described(assumed)}, but {_described(best)} fits the scans of "
+        f"this case better ({_summary([case], sorted(case))}); renumber the file, or, if it is right (overlay it on "
+        f"the scans), set volumes.labels: {_in_params(assumed)} in params.yaml"
+    ]
+
+
+def _rival(assumed: str, others: Sequence[str], cases: Sequence[Case]) -> tuple[str, float]:
+    """Which of `others` fits the cases best, and its lead over the assumed numbering."""
+    fits = {name: float(np.mean([fit(case, name) for case in cases])) for name in (assumed, *others)}
+    best = max(others, key=fits.__getitem__)
+    return best, fits[best] - fits[assumed]
 
 
 def fit(case: Case, labels: str) -> float:

@@ -17,8 +17,7 @@ CHECKSUM = "checksum"
 CHECKSUM_BYTES = 16
 GEOMETRY = (("affine", "<f8", (4, 4)), ("native_affine", "<f8", (4, 4)), ("native_shape", "<i8", (3,)))
 FORMS = (("sform", "<f8", (4, 4)), ("sform_code", "<i8"), ("qform", "<f8", (4, 4)), ("qform_code", "<i8"))
-# DVC may have cached the damaged file, and would restore it if it is only deleted.
-REMEDY = "recreate it: `dvc repro -f -s normalize_volumes` (of a phantom: `phantom_cases`), then `dvc repro`"
+PHANTOMS = "phantom_cases"  # folder and stage; all other cases are from normalize_volumes
 
 
 def layout(grid: Sequence[int], segmented: bool, has_forms: bool) -> np.dtype:
@@ -50,7 +49,7 @@ def map_record(path: Path) -> np.ndarray:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro` to create it or `dvc pull` to fetch it")
-    with guarded(str(path), "normalised case", REMEDY):
+    with guarded(str(path), "normalised case", _remedy(path)):
         record = np.lib.format.open_memmap(path, mode="c")
         _check_layout(record)
     return record
@@ -59,7 +58,13 @@ def map_record(path: Path) -> np.ndarray:
 def verify(path: Path, record: np.ndarray) -> None:
     """Reads the whole record once. Raises InputError if it does not match its checksum."""
     if not np.array_equal(record[CHECKSUM], _checksum(record)):
-        raise InputError(f"{path}: not a valid normalised case (its checksum does not match); {REMEDY}")
+        raise InputError(f"{path}: not a valid normalised case (its checksum does not match); {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    """DVC may have cached the damaged file, and would restore it if it is only deleted."""
+    stage = PHANTOMS if path.parent.name == PHANTOMS else "normalize_volumes"
+    return f"recreate it: `dvc repro -f -s {stage}`, then `dvc repro`"
 
 
 def _checksum(record: np.ndarray) -> np.ndarray:

@@ -54,6 +54,23 @@ def test_short_or_missing_file_is_found_at_once(folder):
         Cases({folder: NAMES})
 
 
+@pytest.mark.parametrize(
+    ("folder_name", "stage"), [("normalized", "normalize_volumes"), ("phantom_cases", "phantom_cases")]
+)
+def test_remedy_names_the_stage_that_wrote_the_folder(tmp_path, folder_name, stage):
+    path = case_path(tmp_path / folder_name, "a")
+    save_case(path, a_case("a"))
+    whole = path.read_bytes()
+    again = rf"{folder_name}/a\.npy: not a valid normalised case \(.*\); recreate it: `dvc repro -f -s {stage}`, then"
+    path.write_bytes(whole[:-1])
+    with pytest.raises(InputError, match=again):
+        Cases({path.parent: ["a"]})
+    path.write_bytes(whole)
+    flip(path)
+    with pytest.raises(InputError, match=again):
+        Cases({path.parent: ["a"]})[0]
+
+
 def test_flipped_bit_is_found_at_the_first_use(folder):
     flip(case_path(folder, "b"))
     cases = Cases({folder: NAMES})

@@ -223,10 +223,21 @@ def test_a_modality_without_contrast():
     with pytest.raises(InputError, match=r"case p17: t2 has the same value in the whole brain; replace its file or"):
         normalize("p17", images, None, affine_of(LPS), 3.0, (0.5, 99.5))
     images[2] = 0
-    with pytest.raises(InputError, match=r"case p17: t2 has the same value in the whole brain"):
+    with pytest.raises(InputError, match=r"case p17: t2 is zero in the whole brain; replace its file or"):
         normalize("p17", images, None, affine_of(LPS), 3.0, (0.5, 99.5))
     with pytest.raises(InputError, match=r"case p17: every voxel of every modality is zero; replace its files or"):
         normalize("p17", np.zeros_like(images), None, affine_of(LPS), 3.0, (0.5, 99.5))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "left"), [((2, 2, 2), 6.0, "none"), ((4, 4, 4), 4.0, "1"), ((1, 1, 9), 3.0, "none")]
+)
+def test_brain_that_the_spacing_leaves_nothing_of(shape, spacing, left):
+    images = np.zeros((4, 12, 12, 12), np.float32)
+    images[:, 2 : 2 + shape[0], 3 : 3 + shape[1], 2 : 2 + shape[2]] = textures(shape, smooth=0.5)
+    found = rf"^case p17: t1: of its {np.prod(shape)} nonzero voxels, volumes\.spacing leaves {left} at least half "
+    with pytest.raises(InputError, match=found + r"filled with brain; reduce volumes\.spacing, or"):
+        normalize("p17", images, None, affine_of(LPS), spacing, ALL)
 
 
 @pytest.fixture

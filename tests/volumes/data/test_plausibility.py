@@ -8,7 +8,7 @@ import pytest
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.label_signs import Signs, signs_of
 from btlib.volumes.data.labels import CONVENTIONS, EDEMA, ENHANCING, NECROTIC_CORE, TISSUE, named, numbering
-from btlib.volumes.data.plausibility import check_numbering
+from btlib.volumes.data.plausibility import check_numbering, contradictions
 
 GLIOMA = {  # as in real ones: low-grade ones take up no contrast
     NECROTIC_CORE: Signs(depth=1.5, flair=4.0, uptake=0.0, touching={}),
@@ -124,3 +124,27 @@ def test_inconclusive_scans():
         "the labels are read as canonical (1 necrotic_core, 2 edema, 3 enhancing); no segmentation has two numbers"
         in warning
     )
+
+
+def test_case_from_another_set_is_named():
+    cases = {"a_seg": case("canonical"), "b_seg": case("msd"), "c_seg": case("canonical"), "empty_seg": {}}
+    (fault,) = contradictions("canonical", LAYOUT, cases)
+    assert fault.startswith("b_seg: the labels of its set are read as canonical (")
+    assert "but msd (1 edema, 2 necrotic_core, 3 enhancing) fits the scans of this case better (in 1 case(s)" in fault
+    assert "set volumes.labels: canonical in params.yaml" in fault
+
+
+def test_enhancing_tumor_that_a_set_would_read_as_a_cavity():
+    (fault,) = contradictions("post_treatment", ("canonical", "post_treatment"), {"old_seg": case("brats")})
+    assert "but brats (1 necrotic_core, 2 edema, 4 enhancing) fits" in fault
+
+
+@pytest.mark.parametrize("labels", CONVENTIONS)
+def test_no_case_contradicts_its_own_convention(labels):
+    assert contradictions(labels, (labels,), {"whole": case(labels), "low": case(labels, (NECROTIC_CORE, EDEMA))}) == []
+
+
+def test_untypical_case_is_not_taken_for_an_unknown_numbering():
+    """As in a bleeding core: what is named enhancing takes up no contrast, and the core seems to."""
+    odd = {1: GLIOMA[ENHANCING], 2: GLIOMA[EDEMA], 4: GLIOMA[NECROTIC_CORE]}
+    assert contradictions("brats", LAYOUT, {"odd_seg": odd}) == []

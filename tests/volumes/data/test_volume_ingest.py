@@ -196,10 +196,11 @@ def test_stated_numbering(tmp_path):
         ingest(tmp_path, resample=False, labels="1 edema, 2 necrotic_core")
 
 
-def tumors(root, numbers: dict[str, int], count=3) -> None:
+def tumors(root, numbers: dict[str, int], count=3, others: dict[str, int] | None = None, odd=0) -> None:
     """Cases with a ball of core within a shell of enhancing tumour within oedema, listed in cases.csv.
 
-    Oedema is bright on FLAIR, enhancing tumour is brighter on T1ce than on T1, everything else is noise.
+    Oedema is bright on FLAIR, enhancing tumour is brighter on T1ce than on T1, everything else is noise. The first
+    `odd` are numbered as `others`.
     """
     radius = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0)
     tissue = np.select(
@@ -212,7 +213,7 @@ def tumors(root, numbers: dict[str, int], count=3) -> None:
             values = np.where(tissue == "air", 0, noise.normal(500, 30, tissue.shape))
             values[tissue == {"t1ce": "enhancing", "flair": "edema"}.get(name, "")] += 150
             save(root / f"{key}_{name}.nii", values.astype(np.float32), AFFINE)
-        seg = np.vectorize(lambda name: numbers.get(name, 0))(tissue).astype(np.uint8)
+        seg = np.vectorize(lambda name, of=others if key < odd else numbers: of.get(name, 0))(tissue).astype(np.uint8)
         files = {name: f"{key}_{name}.nii" for name in ("t1", "t1ce", "t2", "flair", "seg")}
         save(root / f"{key}_seg.nii", seg, AFFINE)
         rows.append({"case": f"c{key}", **files, "grade": "HGG"})
@@ -238,6 +239,34 @@ def test_worse_fitting_numbering_is_refused(tmp_path, numbers, right):
     message = refusal(tmp_path)
     assert "fits the scans better (in 3 case(s)" in message
     assert f"set the right one in params.yaml, volumes.labels: {right} or " in message
+
+
+MSD, CANONICAL = (
+    {"edema": 1, "necrotic_core": 2, "enhancing": 3},
+    {"necrotic_core": 1, "edema": 2, "enhancing": 3},
+)
+
+
+@pytest.mark.parametrize(("odd", "count"), [(1, 4), (2, 4)])
+def test_cases_of_another_numbering_in_one_set_are_named(tmp_path, odd, count):
+    """Both are numbered 1-2-3, so only the scans distinguish them."""
+    tumors(tmp_path, CANONICAL, count, MSD, odd)
+    message = refusal(tmp_path)
+    assert f"{odd} fault(s)" in message
+    for key in range(odd):
+        assert f"{key}_seg.nii: the labels of its set are read as canonical (" in message
+    assert "but msd (1 edema, 2 necrotic_core, 3 enhancing) fits the scans of this case better" in message
+    manifest, warnings = ingest(tmp_path, resample=False, labels="canonical")
+    assert set(manifest["labels"]) == {"canonical"}
+    assert [f"{key}_seg.nii" for key in range(odd)] == [text.split(":")[0] for text in warnings[:odd]]
+
+
+def test_set_of_which_most_contradict_the_layout_gets_one_message(tmp_path):
+    tumors(tmp_path, MSD, 4, CANONICAL, 1)
+    message = refusal(tmp_path)
+    assert "1 fault(s)" in message and "volumes.labels: msd or canonical" in message
+    _, (warning,) = ingest(tmp_path, resample=False, labels="msd")
+    assert warning.startswith("0_seg.nii: the labels of its set are read as msd (")
 
 
 def test_stated_numbering_overrides_the_scans_with_a_warning(tmp_path):
