@@ -36,7 +36,7 @@ INTENDED_USE = "Research on segmenting and grading gliomas; not a medical device
 
 
 def main(model: Path, predictions: Path, normalized: Path, splits: Path, out: Path) -> None:
-    p = load_params("seed", "volumes.source", "joint.mc_samples", "deploy")
+    p = load_params("seed", "volumes.source", "volumes.phantom.share", "joint.mc_samples", "deploy")
     net, window = load_joint(model)
     history = read_json(model / CARD)
     index = load_index(normalized)
@@ -57,7 +57,7 @@ def main(model: Path, predictions: Path, normalized: Path, splits: Path, out: Pa
         novelty=Limit(quantile=p.deploy.novelty_quantile, threshold=novelty.threshold),
         mc_dropout=Dropout(samples=p.joint.mc_samples, seed=p.seed),
         postprocessing=read_rules(predictions),
-        data_note=data_note(p.volumes.source),
+        data_note=data_note("phantom" if p.volumes.phantom.share == 1 else p.volumes.source),
         intended_use=INTENDED_USE,
     )
     save_packed(out, PackedJoint(net, window, novelty, card), history)

@@ -3,7 +3,8 @@
 A network that has seen only the demo's phantoms takes their regularities for the rules of the world: one grey level
 for every oedema, lesions without texture. Here every case and modality draws its own, in the spirit of Billot et al.
 2023 ("SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without retraining"), but within what
-the modality means: fluid stays dark on T1 and FLAIR, and only enhancing tissue gains from T1 to T1ce.
+the modality means: fluid is dark on T1, and on FLAIR where it does not flow; from T1 to T1ce only tissue without a
+blood-brain barrier gains: enhancing tumour, vessels and meninges.
 """
 
 from dataclasses import replace

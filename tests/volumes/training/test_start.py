@@ -74,7 +74,7 @@ def test_another_kind_of_network_is_refused(data, start, tmp_path, monkeypatch, 
 
 def test_missing_or_damaged_start_is_refused(data, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="joint.start: nowhere is not a folder"):
+    with pytest.raises(InputError, match=r"joint\.start: nowhere is not a folder"):
         train(tmp_path, data, tmp_path.relative_to(tmp_path) / "nowhere")
     (start[0] / "model.safetensors").write_bytes(b"short")
     with pytest.raises(InputError, match=r"model\.safetensors"):
