@@ -229,14 +229,15 @@ def test_a_modality_without_contrast():
         normalize("p17", np.zeros_like(images), None, affine_of(LPS), 3.0, (0.5, 99.5))
 
 
-@pytest.mark.parametrize(
-    ("shape", "spacing", "left"), [((2, 2, 2), 6.0, "none"), ((4, 4, 4), 4.0, "1"), ((1, 1, 9), 3.0, "none")]
-)
-def test_brain_that_the_spacing_leaves_nothing_of(shape, spacing, left):
+@pytest.mark.parametrize(("spacing", "step", "voxels", "left"), [(6.0, 1, 64, "1"), (2.0, 3, 8, "none")])
+def test_brain_that_the_spacing_leaves_nothing_of(spacing, step, voxels, left):
+    """A cube of 4 mm that becomes one voxel, and its corners alone, none of which fills half of one."""
     images = np.zeros((4, 12, 12, 12), np.float32)
-    images[:, 2 : 2 + shape[0], 3 : 3 + shape[1], 2 : 2 + shape[2]] = textures(shape, smooth=0.5)
-    found = rf"^case p17: t1: of its {np.prod(shape)} nonzero voxels, volumes\.spacing leaves {left} at least half "
-    with pytest.raises(InputError, match=found + r"filled with brain; reduce volumes\.spacing, or"):
+    place = np.s_[:, 3:7:step, 4:8:step, 5:9:step]
+    images[place] = textures((4, 4, 4))[:, ::step, ::step, ::step]
+    assert np.count_nonzero(images[0]) == voxels
+    found = rf"^case p17: t1: of its {voxels} nonzero voxels, volumes\.spacing leaves {left} at least half filled with "
+    with pytest.raises(InputError, match=found + r"brain; reduce volumes\.spacing, or"):
         normalize("p17", images, None, affine_of(LPS), spacing, ALL)
 
 
