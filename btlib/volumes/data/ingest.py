@@ -199,7 +199,8 @@ def _choose_numbering(kind: Sequence[tuple[Entry, Inspection]]) -> tuple[str, li
     signs = {entry.seg: one.signs for entry, one in kind if len(one.signs) > 1}
     odd = contradictions(labels, layout, signs)
     try:
-        return labels, odd, check_numbering(labels, layout, list(signs.values()))
+        # One tumour may look untypical, so odd cases of a set that fits are shown, not refused
+        return labels, [], odd + check_numbering(labels, layout, list(signs.values()))
     except InputError as error:
         # Of a mixed set, any numbering would be wrong for some: the smaller part is named instead
         return labels, odd if 0 < 2 * len(odd) <= len(signs) else [str(error)], []

@@ -78,8 +78,7 @@ def _contradiction(assumed: str, layout: Sequence[str], path: str, case: Case) -
         return []
     return [
         f"{path}: the labels of its set are read as {_described(assumed)}, but {_described(best)} fits the scans of "
-        f"this case better ({_summary([case], sorted(case))}); renumber the file, or, if it is right (overlay it on "
-        f"the scans), set volumes.labels: {_in_params(assumed)} in params.yaml"
+        f"this case better ({_summary([case], sorted(case))}); overlay it on the scans, and renumber the file if that is so"
     ]
 
 

@@ -251,14 +251,12 @@ MSD, CANONICAL = (
 def test_cases_of_another_numbering_in_one_set_are_named(tmp_path, odd, count):
     """Both are numbered 1-2-3, so only the scans distinguish them."""
     tumors(tmp_path, CANONICAL, count, MSD, odd)
-    message = refusal(tmp_path)
-    assert f"{odd} fault(s)" in message
-    for key in range(odd):
-        assert f"{key}_seg.nii: the labels of its set are read as canonical (" in message
-    assert "but msd (1 edema, 2 necrotic_core, 3 enhancing) fits the scans of this case better" in message
-    manifest, warnings = ingest(tmp_path, resample=False, labels="canonical")
-    assert set(manifest["labels"]) == {"canonical"}
-    assert [f"{key}_seg.nii" for key in range(odd)] == [text.split(":")[0] for text in warnings[:odd]]
+    for stated in ("auto", "canonical"):
+        manifest, warnings = ingest(tmp_path, resample=False, labels=stated)
+        assert set(manifest["labels"]) == {"canonical"}
+        assert [f"{key}_seg.nii" for key in range(odd)] == [text.split(":")[0] for text in warnings[:odd]]
+        assert "the labels of its set are read as canonical (" in warnings[0]
+        assert "but msd (1 edema, 2 necrotic_core, 3 enhancing) fits the scans of this case better" in warnings[0]
 
 
 def test_set_of_which_most_contradict_the_layout_gets_one_message(tmp_path):
