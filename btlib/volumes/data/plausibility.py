@@ -78,7 +78,8 @@ def _contradiction(assumed: str, layout: Sequence[str], path: str, case: Case) -
         return []
     return [
         f"{path}: the labels of its set are read as {_described(assumed)}, but {_described(best)} fits the scans of "
-        f"this case better ({_summary([case], sorted(case))}); overlay it on the scans, and renumber the file if that is so"
+        f"this case better ({_summary([case], sorted(case))}); overlay it on the scans, and renumber the "
+        "file if that is so"
     ]
 
 
