@@ -59,7 +59,7 @@ def check_numbering(assumed: str, layout: Sequence[str], cases: Sequence[Case]) 
 
 
 def contradictions(assumed: str, layout: Sequence[str], cases: Mapping[str, Case]) -> list[str]:
-    """A fault for each case whose own scans clearly fit another convention than that of its set.
+    """A remark on each case whose own scans clearly fit another convention than that of its set.
 
     A single tumour may look untypical: if a numbering that no data set has fits best, the case proves nothing.
 
