@@ -8,14 +8,12 @@ import tempfile
 from pathlib import Path
 
 import cv2
-import nibabel as nib
 import pandas as pd
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.phantom.atlas import load_atlas
-from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.training_volumes import training_grade, training_volumes
-from btlib.phantom.volume_set import COLUMNS, MAPPING
+from btlib.phantom.volume_set import COLUMNS, MAPPING, write_case
 from btlib.report.figures.phantom_volumes import contact_sheet
 
 CASES, SPACING = 6, 1.5
@@ -25,10 +23,7 @@ def write(folder: Path, seed: int, variety: float) -> None:
     """The first cases in the layout of BraTS 2020, for `contact_sheet`."""
     atlas, names = load_atlas(), [f"phantom_{number:05d}" for number in range(CASES)]
     for number, name in enumerate(names):
-        made = training_volumes(seed, number, SPACING, variety, atlas)
-        (folder / name).mkdir()
-        for modality, voxels in zip((*MODALITIES, "seg"), (*made.images, made.seg), strict=True):
-            nib.save(nib.Nifti1Image(voxels, made.affine), folder / name / f"{name}_{modality}.nii.gz")
+        write_case(folder / name, training_volumes(seed, number, SPACING, variety, atlas))
     grades = [training_grade(number) for number in range(CASES)]
     pd.DataFrame({COLUMNS[0]: grades, COLUMNS[-1]: names}).to_csv(folder / MAPPING, index=False)
 

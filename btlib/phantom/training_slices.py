@@ -22,7 +22,7 @@ from btlib.phantom.gliomas import GRADES
 from btlib.phantom.slices import PLANES, SMALLEST_LESION, VARIED, acquire, plane_points, plane_tissues
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX, LESION, OUTSIDE_BRAIN, TISSUES, Mixture
-from btlib.phantom.tumors import LABELS, LESION_LABELS, lesion_labels, pick, white_matter_sites
+from btlib.phantom.tumors import LABELS, LESION_LABELS, lesion_labels, multifocal, white_matter_sites
 
 CUTS = 4  # per subject
 PLANE_SHARES = (0.5, 0.25, 0.25)  # of PLANES
@@ -72,7 +72,9 @@ def training_subject(seed: int, number: int, atlas: Atlas) -> Subject:
     subject = sample_subject(keyed_seed(seed, "training slices"), kind, number, atlas)
     subject = replace(subject, label=label)
     if label == "glioma" and rng.random() < MULTIFOCAL:
-        subject = replace(subject, tumor=_multifocal(rng, subject, atlas))
+        tumor = subject.tumor
+        centers, radii = multifocal(rng, tumor.centers, tumor.radii, white_matter_sites(atlas))
+        subject = replace(subject, tumor=replace(tumor, centers=centers, radii=radii))
     return subject
 
 
@@ -182,16 +184,3 @@ def _random_shapes(rng: np.random.Generator, size: int) -> np.ndarray:
         for field in rng.standard_normal((SHAPES, nodes, nodes))
     ]
     return np.argmax(fields, axis=0).ravel()
-
-
-def _multifocal(rng: np.random.Generator, subject: Subject, atlas: Atlas):
-    """The tumour with one to three further lesions elsewhere in the white matter."""
-    sites = white_matter_sites(atlas)
-    extra = int(rng.integers(1, 4))
-    centers = np.stack([pick(rng, sites) for _ in range(extra)])
-    radii = rng.uniform(0.25, 0.7, extra) * subject.tumor.radius
-    return replace(
-        subject.tumor,
-        centers=np.vstack([subject.tumor.centers, centers]),
-        radii=np.concatenate([subject.tumor.radii, radii]),
-    )

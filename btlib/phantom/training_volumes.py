@@ -15,7 +15,7 @@ from btlib.core.runtime.reproducibility import keyed_rng, keyed_seed
 from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrasts import MODALITIES, intensities
 from btlib.phantom.gliomas import GRADES
-from btlib.phantom.scanners import Scanner
+from btlib.phantom.scanners import IN_PLANE, Scanner
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX, TISSUES
 from btlib.phantom.varied_gliomas import between, sample_varied_glioma
@@ -112,7 +112,7 @@ def _tables(rng: np.random.Generator, variety: float) -> np.ndarray:
 
 def _blur(rng: np.random.Generator, variety: float) -> np.ndarray:
     """Standard deviation [M, 3] in mm along each axis: thick slices, mostly axial."""
-    blur = between(rng, variety, (0.5, 0.5), (0.3, 0.9), (len(MODALITIES), 3))
+    blur = between(rng, variety, (IN_PLANE, IN_PLANE), (0.3, 0.9), (len(MODALITIES), 3))
     for row in blur:
         axis = rng.integers(3) if rng.random() < OTHER_PLANE * variety else 2
         row[axis] = between(rng, variety, (0.4, 2.0), (0.3, 2.6))

@@ -170,6 +170,16 @@ def balls(rng: np.random.Generator, center: np.ndarray, radius: float, extra: in
     return np.vstack([center, center + directions * (0.85 * radius)]), np.concatenate([[radius], sizes])
 
 
+def multifocal(
+    rng: np.random.Generator, centers: np.ndarray, radii: np.ndarray, sites: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The balls of a lesion with one to three further lesions, smaller than its first ball, elsewhere among the sites
+    [M, 3]."""
+    extra = int(rng.integers(1, 4))
+    further = np.stack([pick(rng, sites) for _ in range(extra)])
+    return np.vstack([centers, further]), np.concatenate([radii, rng.uniform(0.25, 0.7, extra) * radii[0]])
+
+
 def _glioma(rng: np.random.Generator, atlas: Atlas) -> Tumor:
     center = pick(rng, white_matter_sites(atlas))
     radius = rng.uniform(13, 29)

@@ -8,7 +8,7 @@ lies between the two.
 import numpy as np
 
 from btlib.phantom.atlas import Atlas
-from btlib.phantom.tumors import Tumor, balls, pick, random_stretch, white_matter_sites
+from btlib.phantom.tumors import Tumor, balls, multifocal, pick, random_stretch, white_matter_sites
 
 MULTIFOCAL = 0.15  # share with further lesions elsewhere
 BUTTERFLY = 0.06  # share that cross the corpus callosum
@@ -27,15 +27,14 @@ def between(
 
 def sample_varied_glioma(rng: np.random.Generator, grade: str, variety: float, atlas: Atlas) -> Tumor:
     """Draws a glioma of a grade ("LGG" or "HGG")."""
-    center = pick(rng, white_matter_sites(atlas))
+    sites = white_matter_sites(atlas)
+    center = pick(rng, sites)
     radius = between(rng, variety, (11, 26), (7, 30))
     centers, radii = balls(rng, center, radius, int(rng.integers(0, 4 + round(3 * variety))))
     if rng.random() < BUTTERFLY * variety:
         centers, radii = _butterfly(rng, radius)
     elif rng.random() < MULTIFOCAL * variety:
-        extra = int(rng.integers(1, 4))
-        centers = np.vstack([centers, [pick(rng, white_matter_sites(atlas)) for _ in range(extra)]])
-        radii = np.concatenate([radii, rng.uniform(0.25, 0.7, extra) * radius])
+        centers, radii = multifocal(rng, centers, radii, sites)
     ringed, enhancing = rng.random() < RINGED[grade], rng.random() < ENHANCING[grade]
     high = grade == "HGG"
     wall = between(rng, variety, (0.14, 0.4), (0.08, 0.6))

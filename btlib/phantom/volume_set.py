@@ -12,7 +12,7 @@ from btlib.core.runtime.workers import in_parallel
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
-from btlib.phantom.volumes import make_volumes
+from btlib.phantom.volumes import Volumes, make_volumes
 
 PREFIX = "BraTS20_Training"
 MAPPING = "name_mapping.csv"
@@ -63,8 +63,11 @@ def case_grades(seed: int, cases: int) -> list[str]:
 
 def _write_case(root: Path, of: tuple[int, str, str], seed: int, spacing: float, atlas: Atlas) -> None:
     number, name, grade = of
-    folder = root / name
-    volumes = make_volumes(seed, grade, number, spacing, atlas)
+    write_case(root / name, make_volumes(seed, grade, number, spacing, atlas))
+
+
+def write_case(folder: Path, volumes: Volumes) -> None:
+    """Writes one patient's volumes to `folder`, which must not exist, as `<folder>_<modality>.nii.gz`."""
     folder.mkdir()
     for modality, voxels in zip((*MODALITIES, "seg"), (*volumes.images, volumes.seg), strict=True):
         image = nib.Nifti1Image(voxels, volumes.affine)

@@ -32,8 +32,12 @@ def read_described(folder: Path, kind: type[Card], remedy: str = RECREATE) -> Ca
     try:
         return kind.model_validate(read_json(folder / CARD))
     except ValidationError as error:
-        keys = sorted({".".join(map(str, fault["loc"])) or "all of it" for fault in error.errors()})
-        raise InputError(f"{folder / CARD}: missing or wrong: {brief(', '.join(keys))}; {remedy}") from None
+        raise InputError(f"{folder / CARD}: missing or wrong: {brief(wrong_keys(error))}; {remedy}") from None
+
+
+def wrong_keys(error: ValidationError) -> str:
+    """The keys of a JSON file that are missing or wrong: 'calibration, novelty.threshold'."""
+    return ", ".join(sorted({".".join(map(str, fault["loc"])) or "all of it" for fault in error.errors()}))
 
 
 def build_described(folder: Path, kind: Callable[[Any], Network], architecture: Any) -> Network:

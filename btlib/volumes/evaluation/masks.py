@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.network_files import wrong_keys
 from btlib.volumes.data.conventions import LABELS
 from btlib.volumes.data.store import Case, to_native
 
@@ -104,8 +105,7 @@ def read_rules(folder: Path) -> Postprocessing:
     try:
         return Postprocessing.model_validate(read_json(folder / RULES_FILE))
     except ValidationError as error:
-        keys = sorted({".".join(map(str, fault["loc"])) or "all of it" for fault in error.errors()})
-        raise InputError(f"{folder / RULES_FILE}: wrong: {', '.join(keys)}; run `dvc repro evaluate_joint`") from None
+        raise InputError(f"{folder / RULES_FILE}: wrong: {wrong_keys(error)}; run `dvc repro evaluate_joint`") from None
 
 
 def _without_small(mask: np.ndarray, rule: RegionRule, size: float) -> np.ndarray:

@@ -120,8 +120,9 @@ def _take_weights(net: JointNet, start: Path, normalization: Mapping[str, Any]) 
     other, _ = load_joint(start)
     found = other.architecture._asdict() | read_described(start, Started).normalisation.model_dump()
     wanted = net.architecture._asdict() | {"spacing": normalization["spacing"]}
-    unlike = [f"{key}: {found[key]}, here {value}" for key, value in wanted.items() if found[key] != value]
-    unlike = [fault for fault in unlike if fault.partition(":")[0] not in FREE]
+    unlike = [
+        f"{key}: {found[key]}, here {value}" for key, value in wanted.items() if key not in FREE and found[key] != value
+    ]
     if unlike:
         raise InputError(
             f"joint.start: {start} holds another kind of network ({'; '.join(unlike)}); set these in params.yaml as "

@@ -13,7 +13,7 @@ from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.cubes import StoredVolumes
 from btlib.volumes.data.labels import canonical
 from btlib.volumes.data.normalize import normalize
-from btlib.volumes.data.phantom_cases import write_phantom_cases
+from btlib.volumes.data.phantom_cases import Making, write_phantom_cases
 from btlib.volumes.data.store import load_index
 
 SCANNED, SPACING, PERCENTILES = 6.0, 7.0, (0.5, 99.5)
@@ -22,7 +22,7 @@ SCANNED, SPACING, PERCENTILES = 6.0, 7.0, (0.5, 99.5)
 @pytest.fixture(scope="module")
 def write(atlas):
     def written(folder, cases, seed=0):
-        write_phantom_cases(folder, cases, seed, 1.0, SCANNED, SPACING, PERCENTILES, atlas)
+        write_phantom_cases(folder, cases, Making(seed, 1.0, SCANNED, SPACING, PERCENTILES), atlas)
         return folder
 
     return written

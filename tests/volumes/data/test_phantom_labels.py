@@ -8,7 +8,7 @@ import pytest
 from btlib.phantom.training_volumes import training_volumes
 from btlib.volumes.data.labels import canonical
 from btlib.volumes.data.normalize import normalize
-from btlib.volumes.data.phantom_cases import write_phantom_cases
+from btlib.volumes.data.phantom_cases import Making, write_phantom_cases
 from btlib.volumes.data.store import load_case, load_index
 
 SPACING = 6.0  # mm
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def write(folder, atlas, cases=1):
-    write_phantom_cases(folder, cases, 0, 0.0, SPACING, SPACING, ALL, atlas)
+    write_phantom_cases(folder, cases, Making(0, 0.0, SPACING, SPACING, ALL), atlas)
 
 
 def test_phantoms_have_the_labels_of_real_cases_whatever_their_numbering(folder, atlas):
