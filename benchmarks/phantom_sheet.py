@@ -12,7 +12,7 @@ import pandas as pd
 
 from btlib.core.runtime.artifacts import atomic_path
 from btlib.phantom.atlas import load_atlas
-from btlib.phantom.training_volumes import training_grade, training_volumes
+from btlib.phantom.varied_volumes import training_grade, training_volumes
 from btlib.phantom.volume_set import COLUMNS, MAPPING, write_case
 from btlib.report.figures.phantom_volumes import contact_sheet
 

@@ -14,13 +14,22 @@ from btlib.phantom.volume_set import write_volume_set
 
 
 def main(out: Path) -> None:
-    p = load_params("seed", "volumes.source", "volumes.phantom.cases", "volumes.phantom.spacing")
+    p = load_params(
+        "seed",
+        "volumes.source",
+        "volumes.phantom.cases",
+        "volumes.phantom.spacing",
+        "volumes.phantom.varied",
+        "volumes.phantom.variety",
+    )
     if p.volumes.source != "phantom":
         with atomic_path(out) as folder:
             folder.mkdir()
         print(f"volumes.source is '{p.volumes.source}': no phantoms made, {out} is empty")
         return
-    table = write_volume_set(out, p.seed, p.volumes.phantom.cases, p.volumes.phantom.spacing)
+    phantom = p.volumes.phantom
+    variety = phantom.variety if phantom.varied else None
+    table = write_volume_set(out, p.seed, phantom.cases, phantom.spacing, variety=variety)
     print(f"{len(table)} patients, {(table.Grade == 'HGG').sum()} of them high-grade, in {out}")
 
 

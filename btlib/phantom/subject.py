@@ -4,6 +4,7 @@ It is independent of slices and modalities: tissue fractions on a grid of points
 slice, and a contrast table turns either into an image.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +19,8 @@ from btlib.phantom.shapes import at_rows
 from btlib.phantom.tissues import Mixture
 from btlib.phantom.tumors import Tumor, paint_tumor, sample_site, sample_tumor
 from btlib.phantom.warp import Warp, sample_warp
+
+DrawTumor = Callable[[np.random.Generator, str, Atlas], Tumor | None]
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,16 @@ class Subject:
         return mixture
 
 
-def sample_subject(seed: int, label: str, number: int, atlas: Atlas) -> Subject:
+def sample_subject(seed: int, label: str, number: int, atlas: Atlas, draw: DrawTumor | None = None) -> Subject:
     """Draws subject `number` of a class; the same arguments always give the same subject.
 
     Args:
         label: one of `tumors.LABELS`, or of `gliomas.GRADES` for a glioma of that grade.
+        draw: of the tumour; None: `sample_tumor` or `sample_glioma`.
     """
     rng = keyed_rng(seed, "phantom", label, number)
     warp = sample_warp(rng)
-    tumor = sample_glioma(rng, label, atlas) if label in GRADES else sample_tumor(rng, label, atlas)
+    tumor = (draw or (sample_glioma if label in GRADES else sample_tumor))(rng, label, atlas)
     focus = sample_site(rng, atlas) if tumor is None else tumor.center
     return Subject(
         label=label,

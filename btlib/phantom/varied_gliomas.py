@@ -25,7 +25,7 @@ def between(
     return rng.uniform(low, high, size)
 
 
-def sample_varied_glioma(rng: np.random.Generator, grade: str, variety: float, atlas: Atlas) -> Tumor:
+def sample_varied_glioma(rng: np.random.Generator, grade: str, atlas: Atlas, variety: float) -> Tumor:
     """Draws a glioma of a grade ("LGG" or "HGG")."""
     sites = white_matter_sites(atlas)
     center = pick(rng, sites)

@@ -1,5 +1,6 @@
 """Writes the phantom volumes in the layout of BraTS 2020."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from btlib.core.runtime.workers import in_parallel
 from btlib.phantom.atlas import Atlas, load_atlas
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
+from btlib.phantom.varied_volumes import varied_volumes
 from btlib.phantom.volumes import Volumes, make_volumes
 
 PREFIX = "BraTS20_Training"
@@ -27,7 +29,13 @@ COLUMNS = (
 
 
 def write_volume_set(
-    folder: Path, seed: int, cases: int, spacing: float, atlas: Atlas | None = None, workers: int | None = None
+    folder: Path,
+    seed: int,
+    cases: int,
+    spacing: float,
+    atlas: Atlas | None = None,
+    workers: int | None = None,
+    variety: float | None = None,
 ) -> pd.DataFrame:
     """Writes the data set to `folder` atomically; the bytes do not depend on `workers`.
 
@@ -37,16 +45,18 @@ def write_volume_set(
     Args:
         cases: number of patients; one of each consecutive pair is high-grade.
         spacing: side of the voxels in mm.
+        variety: None: the gliomas and scanners of `make_volumes`; else those of `varied_volumes`.
 
     Returns:
         The table of `name_mapping.csv`.
     """
     atlas = atlas or load_atlas()
+    make = make_volumes if variety is None else partial(varied_volumes, variety=variety)
     grades = case_grades(seed, cases)
     names = [f"{PREFIX}_{number:03d}" for number in range(1, cases + 1)]
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        write = partial(_write_case, temporary, seed=seed, spacing=spacing, atlas=atlas)
+        write = partial(_write_case, temporary, partial(make, spacing=spacing, atlas=atlas), seed)
         numbered = [(number, name, grade) for number, (name, grade) in enumerate(zip(names, grades, strict=True), 1)]
         for _ in in_parallel(write, numbered, "phantom volumes", "case", batch=1, jobs=workers):
             pass
@@ -61,9 +71,9 @@ def case_grades(seed: int, cases: int) -> list[str]:
     return [str(grade) for pair in pairs for grade in pair][:cases]
 
 
-def _write_case(root: Path, of: tuple[int, str, str], seed: int, spacing: float, atlas: Atlas) -> None:
+def _write_case(root: Path, make: Callable[[int, str, int], Volumes], seed: int, of: tuple[int, str, str]) -> None:
     number, name, grade = of
-    write_case(root / name, make_volumes(seed, grade, number, spacing, atlas))
+    write_case(root / name, make(seed, grade, number))
 
 
 def write_case(folder: Path, volumes: Volumes) -> None:

@@ -155,11 +155,23 @@ def _scan(
     place = np.stack(np.unravel_index(inside, brain.shape), -1) / (np.array(brain.shape) - 1) * 2 - 1  # −1..1
     physics = (scanner.blur / spacing, scanner.shift / spacing, scanner.gamma, scanner.gain)
     for image, signal, blur, shift, gamma, gain in zip(images, ideal, *physics, strict=True):
-        moved = ndimage.shift(signal, shift, order=1) if shift.any() else signal
+        moved = _moved(signal, shift) if shift.any() else signal
         seen = ndimage.gaussian_filter(moved, blur).flat[inside] * _shading(rng, place, scanner.shading)
         noisy = rician(rng, seen, scanner.noise)
         image.flat[inside] = np.clip(np.rint(gain * (noisy if gamma == 1 else GRAY * (noisy / GRAY) ** gamma)), 1, MOST)
     return images
+
+
+def _moved(signal: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The signal [X, Y, Z] moved by `shift` [3] voxels, with trilinear interpolation and 0 from outside.
+
+    As `ndimage.shift` of order 1, but axis by axis, which takes a tenth of the time.
+    """
+    for axis, by in enumerate(shift):
+        reach = int(np.ceil(abs(by)))
+        taps = np.maximum(1 - np.abs(np.arange(-reach, reach + 1) - by), 0)
+        signal = ndimage.convolve1d(signal, taps, axis, mode="constant")
+    return signal
 
 
 def _shading(rng: np.random.Generator, place: np.ndarray, strength: float) -> np.ndarray:

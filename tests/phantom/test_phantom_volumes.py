@@ -22,8 +22,9 @@ from btlib.phantom.scanners import IN_PLANE, SCANNERS, sample_scanner
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, Mixture
 from btlib.phantom.tumors import paint_tumor
+from btlib.phantom.varied_volumes import varied_volumes
 from btlib.phantom.volume_set import COLUMNS, case_grades, write_volume_set
-from btlib.phantom.volumes import BRATS_LABELS, USUAL, Stripping, make_volumes, scan, voxel_grid
+from btlib.phantom.volumes import BRATS_LABELS, USUAL, Stripping, _moved, make_volumes, scan, voxel_grid
 from btlib.report.figures.phantom_volumes import HEIGHT, PATIENTS, contact_sheet
 
 ROOT = Path(__file__).parents[2]
@@ -249,6 +250,25 @@ def test_same_seed_gives_same_bytes_for_any_workers_and_cases(made, atlas, tmp_p
     assert len(digests) == len(volumes)
 
 
+def test_a_varied_set_holds_varied_cases(atlas, tmp_path):
+    table = write_volume_set(tmp_path / "varied", 0, 2, 8.0, atlas, workers=1, variety=1.0)
+    for number, (grade, name) in enumerate(zip(table.iloc[:, 0], table.iloc[:, -1], strict=True), 1):
+        made = varied_volumes(0, grade, number, 8.0, 1.0, atlas)
+        seg = nib.load(tmp_path / "varied" / name / f"{name}_seg.nii.gz")
+        assert np.array_equal(seg.dataobj, made.seg)
+        assert not np.array_equal(made.seg, make_volumes(0, grade, number, 8.0, atlas).seg)
+
+
+def test_moving_equals_scipys_shift():
+    signal = np.random.default_rng(0).random((9, 10, 11), np.float32)
+    for shift in ((0.3, -0.6, 0.0), (-2.25, 1.0, 3.5), (0.0, -1.0, 0.99)):
+        np.testing.assert_allclose(_moved(signal, np.array(shift)), grid_constant(signal, shift), atol=1e-6)
+
+
+def grid_constant(signal, shift):
+    return ndimage.shift(signal, shift, order=1, mode="grid-constant")
+
+
 def test_other_seed_gives_other_patients(atlas, patients):
     other = make_volumes(1, "HGG", 0, SPACING, atlas)
     assert not np.array_equal(other.seg, patients["HGG"][0].seg)
@@ -258,7 +278,7 @@ def test_failure_leaves_the_old_set(atlas, tmp_path, monkeypatch):
     (tmp_path / "set").mkdir()
     (tmp_path / "set/old").write_text("kept")
 
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("stopped half-way")
 
     monkeypatch.setattr("btlib.phantom.volume_set.make_volumes", broken)

@@ -169,6 +169,7 @@ Numbering = (
 class PhantomVolumes(Section):
     cases: Annotated[int, Field(ge=10)]
     spacing: Annotated[float, Field(gt=0, le=12)]
+    varied: bool
     training_cases: Count
     variety: Fraction
     share: Fraction

@@ -11,7 +11,7 @@ import pandas as pd
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.workers import in_parallel
 from btlib.phantom.atlas import Atlas
-from btlib.phantom.training_volumes import training_grade, training_volumes
+from btlib.phantom.varied_volumes import training_grade, training_volumes
 from btlib.volumes.data.labels import canonical
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.store import case_path, save_case

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from btlib.core.runtime.workers import in_parallel
-from btlib.phantom.training_volumes import training_grade, training_volumes
+from btlib.phantom.varied_volumes import training_grade, training_volumes
 from btlib.volumes.data import phantom_cases
 from btlib.volumes.data.cases import Cases
 from btlib.volumes.data.cubes import StoredVolumes

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from btlib.phantom.training_volumes import training_volumes
+from btlib.phantom.varied_volumes import training_volumes
 from btlib.volumes.data.labels import canonical
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.phantom_cases import Making, write_phantom_cases

@@ -7,7 +7,7 @@ the modality means: fluid is dark on T1, and on FLAIR where it does not flow; fr
 blood-brain barrier gains: enhancing tumour, vessels and meninges.
 """
 
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from btlib.phantom.atlas import Atlas
 from btlib.phantom.contrasts import MODALITIES, intensities
 from btlib.phantom.gliomas import GRADES
 from btlib.phantom.scanners import IN_PLANE, Scanner
-from btlib.phantom.subject import Subject, sample_subject
+from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, TISSUES
 from btlib.phantom.varied_gliomas import between, sample_varied_glioma
 from btlib.phantom.volumes import USUAL, Stripping, Volumes, scan
@@ -45,27 +45,27 @@ OTHER_PLANE = 0.3  # share of the modalities that were not acquired in axial sli
 
 
 def training_volumes(seed: int, number: int, spacing: float, variety: float, atlas: Atlas) -> Volumes:
-    """Case `number`, the grades in turn; none is in the demo's set, whatever its seed.
+    """Case `number` of those to train on, the grades in turn; none is in a study, whatever its seed.
 
-    Args:
-        spacing: of the voxels, mm.
-        variety: 0 (about as in the demo) to 1 (the widest).
+    Args: see `varied_volumes`.
     """
-    rng = keyed_rng(seed, "training volumes", number)
-    subject = varied_subject(seed, number, variety, atlas)
-    return scan(rng, subject, _scanner(rng, variety), spacing, _stripping(rng, variety))
+    return varied_volumes(keyed_seed(seed, "training volumes"), training_grade(number), number, spacing, variety, atlas)
 
 
 def training_grade(number: int) -> str:
     return GRADES[number % len(GRADES)]
 
 
-def varied_subject(seed: int, number: int, variety: float, atlas: Atlas) -> Subject:
-    """The subject of case `number`."""
-    subject = sample_subject(keyed_seed(seed, "training volumes"), training_grade(number), number, atlas)
-    rng = keyed_rng(seed, "training glioma", number)
-    tumor = sample_varied_glioma(rng, subject.label, variety, atlas)
-    return replace(subject, tumor=tumor, focus=subject.warp.from_atlas(tumor.center[None])[0])
+def varied_volumes(seed: int, grade: str, number: int, spacing: float, variety: float, atlas: Atlas) -> Volumes:
+    """Draws patient `number` with a glioma of the given grade, and the scans.
+
+    Args:
+        spacing: of the voxels, mm.
+        variety: 0 (about as `make_volumes`) to 1 (the widest).
+    """
+    subject = sample_subject(seed, grade, number, atlas, partial(sample_varied_glioma, variety=variety))
+    rng = keyed_rng(seed, "varied scan", number)
+    return scan(rng, subject, _scanner(rng, variety), spacing, _stripping(rng, variety))
 
 
 def _scanner(rng: np.random.Generator, variety: float) -> Scanner:
@@ -112,7 +112,7 @@ def _tables(rng: np.random.Generator, variety: float) -> np.ndarray:
 
 def _blur(rng: np.random.Generator, variety: float) -> np.ndarray:
     """Standard deviation [M, 3] in mm along each axis: thick slices, mostly axial."""
-    blur = between(rng, variety, (IN_PLANE, IN_PLANE), (0.3, 0.9), (len(MODALITIES), 3))
+    blur = between(rng, variety, (IN_PLANE, IN_PLANE), (0.3, 1.2), (len(MODALITIES), 3))
     for row in blur:
         axis = rng.integers(3) if rng.random() < OTHER_PLANE * variety else 2
         row[axis] = between(rng, variety, (0.4, 2.0), (0.3, 2.6))
