@@ -57,7 +57,7 @@ def main(
     found = {part: predict_cases(net, window, of_part, part) for part, of_part in cases.items()}
     on_grid = partial(on_input_grid, manifest=read_manifest(manifest), root=root, resample=p.volumes.resample)
     rules, validation = choose_postprocessing(on_grid(cases["val"], found["val"]) if p.joint.postprocess else [])
-    doubts = network_doubts((net, window), cases["test"], found["test"], rules.wt, p.joint.mc_samples, p.seed)
+    doubts = network_doubts((net, window), cases["test"], found["test"], rules, p.joint.mc_samples, p.seed)
     with atomic_path(predictions) as folder, atomic_path(masks) as masks_out:
         for part in cases:
             write_csv(folder / f"{part}.csv", prediction_rows(index, cases[part], found[part]))

@@ -406,7 +406,7 @@ def test_post_processing_is_shown_with_its_gain(tmp_path):
         "+0.010 [−0.010, +0.030]",
     ]
     assert [row[2:4] for row in cells(table)[1:]] == [["0 ml", "0 ml"], ["0.05 ml", "0.1 ml"]]
-    assert "16 validation cases" in table.note
+    assert "16 validation cases" in table.note and "smaller than 10% of a case's largest" in table.note
     assert postprocessing_tables(None) == []
 
 

@@ -20,6 +20,8 @@ def postprocessing_tables(found: Mapping | None) -> list[Table]:
         f"Mean Dice without → with post-processing: of {count(found['val']['n'])} validation cases, on which it was "
         f"chosen, and of {count(found['test']['n'])} test cases. All other scores of the main network are with it."
     )
+    if share := found["rules"]["smallest_lesion"]:
+        note += f" Lesions smaller than {share:.0%} of a case's largest are removed from all regions."
     columns = ("region", "threshold", "smallest component", "smallest region", "validation", "test", "change on test")
     return [Table("Post-processing of the masks", columns, [_row(region, found) for region in REGION_NAMES], note)]
 

@@ -1,8 +1,9 @@
 """Masks from region probabilities: the only place that decides which voxels are tumour.
 
 By default a region is where its probability exceeds one half. Post-processing may choose another threshold, remove
-small connected components, as nnU-Net does (Isensee et al. 2021, Nature Methods), and declare a small region absent, as
-entries of BraTS do with enhancing tumour (Isensee et al. 2021, "nnU-Net for Brain Tumor Segmentation").
+small connected components, as nnU-Net does (Isensee et al. 2021, Nature Methods), declare a small region absent, as
+entries of BraTS do with enhancing tumour (Isensee et al. 2021, "nnU-Net for Brain Tumor Segmentation"), and remove
+whole lesions that are small beside the largest.
 """
 
 from pathlib import Path
@@ -22,6 +23,7 @@ RULES_FILE = "postprocessing.json"
 TOUCHING = ndimage.generate_binary_structure(3, 3)  # voxels that share a face, an edge or a corner
 Probability = Annotated[float, Field(ge=0, le=1)]
 Milliliters = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class RegionRule(BaseModel, frozen=True):
@@ -39,11 +41,17 @@ class RegionRule(BaseModel, frozen=True):
 
 
 class Postprocessing(BaseModel, frozen=True):
-    """The rules of the three regions; without arguments one half, and nothing is removed."""
+    """The rules of the three regions, then of whole lesions; without arguments one half, and nothing is removed.
+
+    Attributes:
+        smallest_lesion: connected components of the whole tumour smaller than this share of the largest are removed
+            from all regions.
+    """
 
     wt: RegionRule = RegionRule()
     tc: RegionRule = RegionRule()
     et: RegionRule = RegionRule()
+    smallest_lesion: Share = 0.0
 
 
 PLAIN = Postprocessing()
@@ -53,7 +61,8 @@ def masks_of(probabilities: np.ndarray, affine: np.ndarray, rules: Postprocessin
     """Nested masks of the regions.
 
     Regions are nested from the inside out, before and after removal: enhancing also counts as core, and core as whole
-    tumour. So what is removed from the enhancing tumour stays core, and an outer region keeps what an inner one keeps.
+    tumour. So what is removed from the enhancing tumour stays core, and an outer region keeps what an inner one keeps,
+    until small lesions go as a whole.
 
     Args:
         probabilities: [3, X, Y, Z] of wt, tc and et.
@@ -68,12 +77,13 @@ def masks_of(probabilities: np.ndarray, affine: np.ndarray, rules: Postprocessin
         found = found | (probability > rule.threshold)
         kept = kept | _without_small(found, rule, size)
         masks.append(kept)
-    return np.stack(masks[::-1])
+    return np.stack(masks[::-1]) & _without_small_lesions(kept, rules)
 
 
-def mask_of(probability: np.ndarray, affine: np.ndarray, rule: RegionRule) -> np.ndarray:
-    """The mask bool [X, Y, Z] of one region by itself, from its probability [X, Y, Z] on the grid of `affine`."""
-    return _without_small(probability > rule.threshold, rule, voxel_ml(affine))
+def tumor_of(probability: np.ndarray, affine: np.ndarray, rules: Postprocessing) -> np.ndarray:
+    """The whole tumour bool [X, Y, Z] by itself, from its probability [X, Y, Z] on the grid of `affine`."""
+    found = _without_small(probability > rules.wt.threshold, rules.wt, voxel_ml(affine))
+    return _without_small_lesions(found, rules)
 
 
 def labels_of(probabilities: np.ndarray, affine: np.ndarray, rules: Postprocessing) -> np.ndarray:
@@ -111,15 +121,22 @@ def read_rules(folder: Path) -> Postprocessing:
 def _without_small(mask: np.ndarray, rule: RegionRule, size: float) -> np.ndarray:
     """The mask without components, or without anything, below the rule's volumes; `size`: of a voxel in ml."""
     if rule.smallest_component_ml:
-        mask = _without_small_components(mask, rule.smallest_component_ml / size)
+        mask = _without_small_components(mask, voxels=rule.smallest_component_ml / size)
     return mask if np.count_nonzero(mask) * size >= rule.smallest_region_ml else np.zeros_like(mask)
 
 
-def _without_small_components(mask: np.ndarray, voxels: float) -> np.ndarray:
-    """The mask without components of fewer voxels; the largest stays (all of that size, whatever the axes' order)."""
+def _without_small_lesions(mask: np.ndarray, rules: Postprocessing) -> np.ndarray:
+    return _without_small_components(mask, share=rules.smallest_lesion) if rules.smallest_lesion else mask
+
+
+def _without_small_components(mask: np.ndarray, voxels: float = 0.0, share: float = 0.0) -> np.ndarray:
+    """The mask without components of fewer voxels, or below a share of the largest.
+
+    The largest stays: all of that size, whatever the order of the axes.
+    """
     components, count = ndimage.label(mask, TOUCHING)
     if count < 2:
         return mask
     sizes = np.bincount(components.ravel())
     sizes[0] = 0  # the background
-    return (sizes >= min(voxels, sizes.max()))[components]
+    return (sizes >= max(min(voxels, sizes.max()), share * sizes.max(), 1))[components]

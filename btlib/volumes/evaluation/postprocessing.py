@@ -17,12 +17,15 @@ from btlib.volumes.evaluation.tables import VALIDATION_DICE
 # In order of preference, since of equally good values the first is taken: nearest to one half, and the smallest volume.
 THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)
 VOLUMES_ML = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # at 1 only the largest lesion stays
 # Removal comes first: one false voxel turns the Dice of an absent region from 1 to 0, and a threshold high enough to
 # avoid that would cost overlap in every other case. From the inside out, since an outer region keeps what an inner one
-# keeps. Only enhancing tumour may be absent: many low-grade gliomas have none.
+# keeps. Only enhancing tumour may be absent: many low-grade gliomas have none. Whole lesions go only where their parts
+# are too large for that: a false one of several ml, since a second focus may be as small.
 CHOICES = (
     ("et", "smallest_region_ml", VOLUMES_ML),
     *((region, "smallest_component_ml", VOLUMES_ML) for region in reversed(REGIONS)),
+    (None, "smallest_lesion", SHARES),
     *((region, "threshold", THRESHOLDS) for region in reversed(REGIONS)),
 )
 NOISE = 0.002  # of mean Dice: values that differ by less count as equally good
@@ -75,7 +78,9 @@ def _around_the_tumor(each: OnInputGrid) -> OnInputGrid:
     return each._replace(probabilities=each.probabilities[:, *box].copy(), truth=each.truth[:, *box].copy())
 
 
-def _changed(rules: Postprocessing, region: str, name: str, value: float) -> Postprocessing:
+def _changed(rules: Postprocessing, region: str | None, name: str, value: float) -> Postprocessing:
+    if region is None:
+        return rules.model_copy(update={name: value})
     return rules.model_copy(update={region: getattr(rules, region).model_copy(update={name: value})})
 
 

@@ -15,7 +15,7 @@ from btlib.core.metrics.sample import ranking_scores
 from btlib.volumes.data.conventions import GRADES
 from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
-from btlib.volumes.evaluation.masks import PLAIN, RegionRule, mask_of
+from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, tumor_of
 from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, VOXEL_ERRORS
 
 BINS = 241  # 40 for each factor of ten from SMALLEST to 1, and one for all below
@@ -52,11 +52,11 @@ class Doubts:
     """The tables VOXEL_ERRORS and GRADE_UNCERTAINTY, collected answer by answer.
 
     Args:
-        rule: decides from a method's probability which voxels it calls tumour.
+        rules: decide from a method's probability which voxels it calls tumour.
     """
 
-    def __init__(self, rule: RegionRule = PLAIN.wt) -> None:
-        self._rule = rule
+    def __init__(self, rules: Postprocessing = PLAIN) -> None:
+        self._rules = rules
         self._voxels: list[pd.DataFrame] = []
         self._grades: list[list] = []
 
@@ -65,7 +65,7 @@ class Doubts:
         brain, truth = (case.image != 0).any(axis=0), None if case.seg is None else case.seg > 0
         for method, answer in answers.items():
             known = truth is not None and answer.p_wt is not None
-            wrong = mask_of(answer.p_wt, case.affine, self._rule) != truth if known else None
+            wrong = tumor_of(answer.p_wt, case.affine, self._rules) != truth if known else None
             self.add(method, case.name, answer, wrong, brain)
 
     def add(self, method: str, case: str, answer: Answer, wrong: np.ndarray | None, mask: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from btlib.core.runtime.workers import side_by_side
 from btlib.volumes.data.store import Case
-from btlib.volumes.evaluation.masks import Postprocessing, RegionRule, masks_of
+from btlib.volumes.evaluation.masks import Postprocessing, masks_of
 from btlib.volumes.evaluation.uncertainty import Doubts
 from btlib.volumes.explain.maps import Explanation
 from btlib.volumes.explain.sampling import Method, all_methods, binary_uncertainty
@@ -26,7 +26,7 @@ def network_doubts(
     member: Member,
     cases: Sequence[Case],
     predicted: Sequence[CasePrediction],
-    rule: RegionRule,
+    rules: Postprocessing,
     samples: int,
     seed: int,
 ) -> Doubts:
@@ -34,14 +34,14 @@ def network_doubts(
 
     Args:
         predicted: the network's prediction for each case without dropout.
-        rule: for the mask of the whole tumour, from either method's probability.
+        rules: for the mask of the whole tumour, from either method's probability.
     """
 
     def methods(number: int) -> dict[str, Method]:
         drawn = mc_samples(member[0], cases[number], member[1], samples, seed)
         return _methods({"softmax": [predicted[number]], "mc": drawn})
 
-    return _collect(Doubts(rule), cases, side_by_side(methods, range(len(cases))))
+    return _collect(Doubts(rules), cases, side_by_side(methods, range(len(cases))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:

@@ -9,7 +9,7 @@ from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort
 from btlib.volumes.evaluation.gain import postprocessing_scores
 from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, RegionRule, masks_of
-from btlib.volumes.evaluation.postprocessing import THRESHOLDS, VOLUMES_ML, OnInputGrid, choose_postprocessing
+from btlib.volumes.evaluation.postprocessing import SHARES, THRESHOLDS, VOLUMES_ML, OnInputGrid, choose_postprocessing
 from btlib.volumes.evaluation.tables import DICE, SEGMENTATION, VALIDATION_DICE
 
 SHAPE = (16, 12, 12)
@@ -88,6 +88,20 @@ def test_components_that_are_mostly_right_stay():
     assert rules.wt.smallest_component_ml == 0.2, "0.2 removes the speck, and 1.0 would remove the lesion too"
 
 
+def test_a_false_lesion_too_large_for_a_component_goes_by_its_share_of_the_largest():
+    """A false lesion of 40 voxels, 1.08 ml, in a case with one of 1,000; a true second focus of 64 beside 1,000."""
+    big = (slice(0, 10), slice(0, 10), slice(0, 10))
+    false = case(
+        wt=big, tc=None, specks=[(region, (slice(12, 16), slice(1, 11), slice(0, 1))) for region in ("wt", "tc")]
+    )
+    assert choose_postprocessing([false]).rules == Postprocessing(smallest_lesion=0.05)
+    two = case(wt=big, tc=None, name="d")
+    two.truth[0, 12:16, 4:8, 4:8] = True
+    two.probabilities[0, 12:16, 4:8, 4:8] = 0.9
+    rules, table = choose_postprocessing([false, two])
+    assert rules == Postprocessing(smallest_lesion=0.05) and (table["dice"] == 1).all()
+
+
 def test_enhancing_tumour_is_absent_below_the_volume_that_separates_false_from_true():
     false, true = ((slice(4, 5), slice(4, 4 + n), slice(4, 5)) for n in (3, 6))  # 0.081 and 0.162 ml
     rules, table = choose_postprocessing([case(specks=[("et", false)]), case(et=true, name="d")])
@@ -125,7 +139,7 @@ def test_a_gain_below_the_noise_changes_nothing(voxels, smallest):
 def test_ties_keep_one_half_and_remove_nothing():
     assert (THRESHOLDS[0], VOLUMES_ML[0]) == (0.5, 0)
     assert list(THRESHOLDS) == sorted(THRESHOLDS, key=lambda value: round(abs(value - 0.5), 9))
-    assert list(VOLUMES_ML) == sorted(VOLUMES_ML)
+    assert list(VOLUMES_ML) == sorted(VOLUMES_ML) and list(SHARES) == sorted(SHARES) and SHARES[0] == 0
     # nothing that can be chosen changes anything: the tumour is missed altogether
     assert choose_postprocessing([case(inside=0.05, outside=0.05)]).rules == PLAIN
 

@@ -13,10 +13,10 @@ from btlib.volumes.evaluation.masks import (
     Postprocessing,
     RegionRule,
     labels_of,
-    mask_of,
     masks_of,
     native_labels,
     read_rules,
+    tumor_of,
     voxel_ml,
 )
 
@@ -35,6 +35,10 @@ def volume(**blocks):
 def rods(masks):
     """The x of each mask's voxels."""
     return [np.flatnonzero(mask[:, 2, 2]).tolist() for mask in masks]
+
+
+def without_small(smallest):
+    return Postprocessing(wt=RegionRule(smallest_component_ml=smallest))
 
 
 def test_without_rules_labels_are_nested_at_one_half():
@@ -64,25 +68,24 @@ def test_each_region_has_its_threshold_and_a_value_at_it_is_outside():
 def test_small_components_go_and_the_largest_stays():
     given = volume(wt=[(0, 4, 1), (5, 7, 1), (8, 9, 1)])
     for smallest, kept in {0: 7, 1: 7, 1.5: 6, 2: 6, 2.5: 4, 100: 4}.items():
-        rule = RegionRule(smallest_component_ml=smallest)
-        assert np.count_nonzero(mask_of(given[0], CENTIMETERS, rule)) == kept, smallest
+        assert np.count_nonzero(tumor_of(given[0], CENTIMETERS, without_small(smallest))) == kept, smallest
     half = np.diag([10.0, 10, 5, 1])  # the same voxels have half the volume
-    assert np.count_nonzero(mask_of(given[0], half, RegionRule(smallest_component_ml=1.5))) == 4
+    assert np.count_nonzero(tumor_of(given[0], half, without_small(1.5))) == 4
 
 
 def test_equally_large_components_all_stay():
     """Else the order of the axes would decide which one does."""
     given = volume(wt=[(0, 2, 1), (4, 6, 1), (8, 9, 1)])[0]
-    rule = RegionRule(smallest_component_ml=3)
-    found = mask_of(given, CENTIMETERS, rule)
+    rules = without_small(3)
+    found = tumor_of(given, CENTIMETERS, rules)
     assert np.flatnonzero(found[:, 2, 2]).tolist() == [0, 1, 4, 5]
-    np.testing.assert_array_equal(mask_of(given[::-1], CENTIMETERS, rule), found[::-1])
+    np.testing.assert_array_equal(tumor_of(given[::-1], CENTIMETERS, rules), found[::-1])
 
 
 def test_voxels_that_share_a_corner_are_one_component():
     given = np.zeros((4, 4, 4))
     given[0, 0, 0] = given[1, 1, 1] = given[3, 3, 3] = 1
-    assert np.count_nonzero(mask_of(given, CENTIMETERS, RegionRule(smallest_component_ml=2))) == 2
+    assert np.count_nonzero(tumor_of(given, CENTIMETERS, without_small(2))) == 2
 
 
 def test_enhancing_tumour_that_is_too_small_is_absent_and_stays_core():
@@ -105,18 +108,36 @@ def test_an_outer_region_keeps_what_an_inner_one_keeps():
     assert rods(masks_of(given, CENTIMETERS, rules)) == [[0, 1, 2, 3, 4, 8], [8], [8]]
 
 
+def test_small_lesions_go_whole_and_the_largest_stays():
+    """Lesions of 6, 3 and 1 voxels, of which the two small ones are enhancing."""
+    given = volume(wt=[(0, 6, 1)], et=[(7, 10, 1), (11, 12, 1)])
+    expected = {0.0: [3, 1], 0.16: [3, 1], 0.2: [3], 0.5: [3], 0.51: [], 1.0: []}
+    for share, small in expected.items():
+        rules = Postprocessing(smallest_lesion=share)
+        wt, tc, et = masks_of(given, CENTIMETERS, rules)
+        assert np.count_nonzero(wt) == 6 + sum(small) and np.count_nonzero(tc) == np.count_nonzero(et) == sum(small)
+        alone = tumor_of(given.max(axis=0), CENTIMETERS, rules)
+        np.testing.assert_array_equal(alone, wt)
+
+
+def test_equally_large_lesions_all_stay():
+    given = volume(wt=[(0, 3, 1), (5, 8, 1), (10, 12, 1)])
+    assert rods(masks_of(given, CENTIMETERS, Postprocessing(smallest_lesion=1.0)))[0] == [0, 1, 2, 5, 6, 7]
+
+
 def test_regions_are_nested_whatever_the_rules():
     rng, most = np.random.default_rng(0), {"threshold": 1, "smallest_component_ml": 5, "smallest_region_ml": 9}
     for _ in range(50):
         drawn = [RegionRule(**{name: rng.uniform(0, high) for name, high in most.items()}) for _ in range(3)]
         given = rng.random((3, 6, 6, 6))
-        wt, tc, et = masks_of(given, CENTIMETERS, Postprocessing(wt=drawn[0], tc=drawn[1], et=drawn[2]))
+        rules = Postprocessing(wt=drawn[0], tc=drawn[1], et=drawn[2], smallest_lesion=rng.random())
+        wt, tc, et = masks_of(given, CENTIMETERS, rules)
         assert (et <= tc).all() and (tc <= wt).all()
 
 
 def test_nothing_stays_nothing():
     rule = RegionRule(smallest_component_ml=1, smallest_region_ml=1)
-    assert not labels_of(volume(), CENTIMETERS, Postprocessing(wt=rule, tc=rule, et=rule)).any()
+    assert not labels_of(volume(), CENTIMETERS, Postprocessing(wt=rule, tc=rule, et=rule, smallest_lesion=0.5)).any()
 
 
 def test_labels_are_on_the_input_grid_where_volumes_are_measured():
@@ -139,7 +160,8 @@ def test_the_volume_of_a_voxel_of_a_sheared_grid():
 
 
 def test_rules_survive_a_round_trip_and_damaged_ones_are_named(tmp_path):
-    rules = Postprocessing(et=RegionRule(threshold=0.4, smallest_component_ml=0.1, smallest_region_ml=0.2))
+    et = RegionRule(threshold=0.4, smallest_component_ml=0.1, smallest_region_ml=0.2)
+    rules = Postprocessing(et=et, smallest_lesion=0.1)
     write_json(tmp_path / RULES_FILE, rules.model_dump())
     assert read_rules(tmp_path) == rules != PLAIN
     write_json(tmp_path / RULES_FILE, {"et": {"threshold": 4}, "wt": {"smallest_region_ml": "much"}})

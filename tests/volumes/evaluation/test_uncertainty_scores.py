@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort
-from btlib.volumes.evaluation.masks import RegionRule
+from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, RegionRule
 from btlib.volumes.evaluation.tables import GRADE_UNCERTAINTY, VOXEL_ERRORS
 from btlib.volumes.evaluation.uncertainty import (
     BINS,
@@ -184,8 +184,9 @@ def test_errors_are_those_of_the_post_processed_mask():
     case = Case("a", np.ones((4, 8, 8, 8), np.float16), seg, np.diag([10.0, 10, 10, 1]), np.eye(4), seg.shape)
     said = {"softmax_entropy": Said(p_wt, np.full(seg.shape, 0.5), None, None)}
     wrong = {}
-    for name, rule in {"plain": RegionRule(), "chosen": RegionRule(threshold=0.3, smallest_component_ml=2)}.items():
-        doubts = Doubts(rule)
+    chosen = Postprocessing(wt=RegionRule(threshold=0.3, smallest_component_ml=2))
+    for name, rules in {"plain": PLAIN, "chosen": chosen}.items():
+        doubts = Doubts(rules)
         doubts.add_case(case, said)
         wrong[name] = doubts.voxel_errors["wrong"].sum()
     assert wrong == {"plain": 9, "chosen": 0}
