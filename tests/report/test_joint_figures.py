@@ -10,6 +10,7 @@ from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.numbers import GLUE
 from btlib.report.figures.volume_comparison import joint_forest_figure, modality_figure
 from btlib.report.figures.volume_scores import (
+    agreement_figure,
     grade_figure,
     segmentation_figure,
     uncertainty_figure,
@@ -68,6 +69,7 @@ def missing(tmp_path_factory) -> dict:
 def figures(tables, scores, doubt, ablation, missing) -> dict:
     return {
         "segmentation": segmentation_figure(tables.segmentation, tables.test, scores),
+        "volumes": agreement_figure(tables.segmentation, tables.test, scores),
         "grade": grade_figure(tables.test, scores, 15),
         "uncertainty": uncertainty_figure(*doubt),
         "forest": joint_forest_figure(ablation),
@@ -115,6 +117,18 @@ def test_every_case_has_a_dot_and_every_grade_its_means(tables, scores):
         for line, grade in zip(marks(axes, "D"), ("LGG", "HGG"), strict=True):
             assert list(line.get_ydata()) == [scores["by_grade"][grade][f"{measure}_{r}"] for r in ("wt", "tc", "et")]
     assert {"LGG (4 cases)", "HGG (8 cases)"} <= set(texts(outline.figure))
+
+
+def test_every_volume_stands_at_its_difference_with_bias_and_limits(tables, scores):
+    figure = agreement_figure(tables.segmentation, tables.test, scores)
+    for axes, region in zip(figure.axes, ("wt", "tc", "et"), strict=True):
+        rows = tables.segmentation[tables.segmentation["region"] == region]
+        dots = np.concatenate([line.get_xydata() for line in axes.lines if line.get_marker() in set("os^")])
+        expected = np.column_stack([rows["truth_ml"], rows["predicted_ml"] - rows["truth_ml"]])
+        assert sorted(map(tuple, dots)) == sorted(map(tuple, expected))
+        found = scores["volumes"][region]
+        lines = {line.get_ydata()[0] for line in axes.lines if line.get_marker() == "None"}
+        assert {found["bias_ml"], found["lower_ml"], found["upper_ml"]} <= lines
 
 
 def test_a_grade_without_cases_has_no_mean(tables):
@@ -185,7 +199,7 @@ def test_what_a_network_does_not_do_is_not_drawn(tables, tmp_path):
     )
     scores = joint_metrics(nothing, 15, 20, np.random.default_rng(0))
     write_joint_figures(FigureFolder(tmp_path / "a", ""), nothing, scores, 15)
-    assert {path.stem for path in (tmp_path / "a").iterdir()} == {"segmentation", "uncertainty"}
+    assert {path.stem for path in (tmp_path / "a").iterdir()} == {"segmentation", "volumes", "uncertainty"}
     alone = tables._replace(segmentation=tables.segmentation[:0], voxel_errors=tables.voxel_errors[:0])
     scores = joint_metrics(alone, 15, 20, np.random.default_rng(0))
     write_joint_figures(FigureFolder(tmp_path / "b", ""), alone, scores, 15)

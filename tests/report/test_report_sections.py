@@ -13,7 +13,7 @@ from btlib.report.sections.card import limits
 from btlib.report.sections.classification import class_table, headline_table, settings_table
 from btlib.report.sections.gradcam import finding as heat_finding
 from btlib.report.sections.gradcam import fused, gradcam_section, heat_tables, outline_blocks
-from btlib.report.sections.joint import arm_table, difference_table, joint_section
+from btlib.report.sections.joint import _volumes, arm_table, difference_table, joint_section
 from btlib.report.sections.joint import headline_table as joint_headline
 from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.sections.recorded import accuracy_table, external_tables, recorded_section
@@ -392,6 +392,13 @@ def test_scores_that_the_joint_network_lacks_have_no_row():
     found = {"dice_wt": 0.8, "grade_auc": None, "ci95": {"dice_wt": [0.7, 0.9]}, "grade_ci95_exact": {}}
     found |= {"n_test": 3, "n_patients": 2, "n_segmented": 3, "n_graded": 0}
     assert cells(joint_headline(found)) == [["Dice, whole tumour", "0.800", "[0.700, 0.900]", ""]]
+
+
+def test_volumes_are_shown_with_error_bias_and_limits(tmp_path):
+    found = study(tmp_path).scores("joint3d")
+    table = _volumes(found)[0]
+    assert cells(table)[0][:2] == ["whole tumour", "8 % [3, 13]"] and cells(table)[0][2].startswith("1.5 ml [")
+    assert _volumes(found | {"n_segmented": 0}) == []
 
 
 def test_post_processing_is_shown_with_its_gain(tmp_path):

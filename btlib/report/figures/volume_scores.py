@@ -1,4 +1,4 @@
-"""Figures of one joint network: Dice and HD95 by case, the grade, and what its uncertainty is worth.
+"""Figures of one joint network: Dice, HD95 and volumes by case, the grade, and what its uncertainty is worth.
 
 Drawn from tables and scores without pyplot, so nothing global is touched.
 """
@@ -25,7 +25,7 @@ GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples fill a range evenly and in no vis
 
 
 def write_joint_figures(figures: FigureFolder, tables: JointTables, scores: dict, bins: int) -> None:
-    """Writes segmentation.png, grade.png and uncertainty.png, each where there is something to show.
+    """Writes segmentation.png, volumes.png, grade.png and uncertainty.png, each where there is something to show.
 
     Args:
         scores: from `joint.joint_metrics`.
@@ -33,6 +33,7 @@ def write_joint_figures(figures: FigureFolder, tables: JointTables, scores: dict
     """
     if scores["n_segmented"]:
         figures.write("segmentation.png", segmentation_figure(tables.segmentation, tables.test, scores))
+        figures.write("volumes.png", agreement_figure(tables.segmentation, tables.test, scores))
     if scores["n_graded"]:
         figures.write("grade.png", grade_figure(tables.test, scores, bins))
     if scores["uncertainty"]:
@@ -80,6 +81,31 @@ def _cases(axes: Axes, table: pd.DataFrame, scores: dict, measure: str, number: 
     axes.vlines(x, *np.array([scores["ci95"][name] for name in names]).T, color=BLACK, linewidth=2)
     style = {"color": SERIES[number], "markeredgecolor": BLACK, "markersize": 7}
     axes.plot(x, [scores[name] for name in names], "D", **style, label=f"{GRADES[number]} ({scores['n']} cases)")
+
+
+def agreement_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, scores: dict) -> Figure:
+    """Predicted minus true volume of every case against the true one, with bias and limits of agreement.
+
+    Args: as for `segmentation_figure`.
+    """
+    table = segmentation.merge(predictions[["case", "grade"]], on="case")
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    for axes, region in zip(figure.subplots(1, len(REGIONS)), REGIONS, strict=True):
+        rows, found = table[table["region"] == region], scores["volumes"][region]
+        for number, (grade, cases) in enumerate(rows.groupby("grade", sort=True)):
+            change, style = cases["predicted_ml"] - cases["truth_ml"], {"color": SERIES[number], "alpha": 0.6, "mew": 0}
+            axes.plot(cases["truth_ml"], change, MARKS[number], **style, label=grade or "grade unknown")
+        axes.axhline(0, color=GRID, zorder=0)
+        for name, style in (("bias_ml", "-"), ("lower_ml", "--"), ("upper_ml", "--")):
+            if found[name] is not None:
+                axes.axhline(found[name], color=BLACK, linestyle=style, linewidth=1)
+        axes.set(xlabel="true volume, ml", title=REGION_NAMES[region])
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("predicted − true volume, ml")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    cases = count(scores["n_segmented"])
+    figure.suptitle(f"Volumes in {cases} test cases: bias (line) and 95 % limits of agreement (dashed)")
+    return figure
 
 
 def grade_figure(predictions: pd.DataFrame, scores: dict, bins: int) -> Figure:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from btlib.report.blocks import Block, Bullets, Heading, Section, Table, Text
-from btlib.report.figures.numbers import NOTHING, PERCENT, Score, count, p_value
+from btlib.report.figures.numbers import GLUE, NOTHING, PERCENT, Score, count, p_value
 from btlib.report.figures.volume_claims import arm_name, arm_notes, claims, uncertainty_name
 from btlib.report.figures.wording import named_lines
 from btlib.report.scores import JOINT_SCORES
@@ -11,14 +11,16 @@ from btlib.report.sections.calibration import grade_calibration
 from btlib.report.sections.gradcam import heat_tables
 from btlib.report.sections.postprocessing import postprocessing_tables
 from btlib.report.study import Study
-from btlib.volumes.data.conventions import MODALITIES
+from btlib.volumes.data.conventions import MODALITIES, REGION_NAMES
 from btlib.volumes.evaluation.ablation import READING
 from btlib.volumes.evaluation.metrics import COMPARED, METRICS, OUTLINES
 
 MISSING_SCORES = {name: METRICS[name].label for name in ("dice_wt", "dice_tc", "dice_et", "grade_auc")}
+MILLILITERS = Score("ml", 1, behind=f"{GLUE}ml")
 AREA, SHARE = Score("AUROC"), Score("share", 2, 100.0, PERCENT)
 SCORE_FIGURES = {
     "segmentation.png": ("Dice and HD95 of every test case.", "Dice and HD95 of each case by region and grade"),
+    "volumes.png": ("Volumes against the true ones.", "Predicted minus true volume of each case, by region"),
     "grade.png": ("The grade: ROC curve and reliability.", "ROC curve of the grade and its reliability diagram"),
 }
 UNCERTAINTY_FIGURE = {
@@ -44,6 +46,7 @@ def joint_section(study: Study) -> Section:
         Heading("Scores"),
         headline_table(found),
         *_by_grade(found),
+        *_volumes(found),
         *postprocessing_tables(found["postprocessing"]),
         *grade_calibration(study),
         *study.figures("joint_evaluate", SCORE_FIGURES),
@@ -94,6 +97,26 @@ def _by_grade(found: Mapping) -> list[Table]:
         for name in OUTLINES
     ]
     return [Table("By grade", ("score", *parts), rows)]
+
+
+def _volumes(found: Mapping) -> list[Table]:
+    if not found["n_segmented"]:
+        return []
+    error = Score("error", 0, 100.0, PERCENT)
+    rows = [
+        (
+            REGION_NAMES[region],
+            error.estimate(part["median_error"], part["ci95"]["median_error"]),
+            *(MILLILITERS.estimate(part[name], part["ci95"][name]) for name in ("bias_ml", "lower_ml", "upper_ml")),
+        )
+        for region, part in found["volumes"].items()
+    ]
+    note = (
+        "Median error: of |predicted − true| / true, over the cases that have the region. Bias: mean of predicted − "
+        "true; 95 % of the differences lie within the limits if they are normally distributed (Bland and Altman 1986)."
+    )
+    columns = ("region", "median error", "bias", "lower limit", "upper limit")
+    return [Table("Volumes", columns, rows, note)]
 
 
 def _ablation(study: Study, table: Mapping) -> list[Block]:

@@ -7,8 +7,8 @@ from btlib.core.metrics.headlines import arm_rows
 from btlib.volumes.evaluation.tables import DICE
 
 COMPARISON_LEVELS = {"rows": ["arm", "modalities"], "seeds": ["seed"], "uncertainty": ["method"], "average": "arm"}
-SCORE_LEVELS = {"by_grade": "grade", "uncertainty": "method"}
-ONLY_IN_THE_TABLE = ("by_grade", "grade_ci95_exact", "one_mask_empty", "uncertainty")
+SCORE_LEVELS = {"by_grade": "grade", "uncertainty": "method", "volumes": "region"}
+ONLY_IN_THE_TABLE = ("by_grade", "grade_ci95_exact", "one_mask_empty", "uncertainty", "volumes")
 COMPARED = (*DICE, "grade_accuracy")
 DOUBT = ("voxel_error_auroc", "grade_error_auroc")
 

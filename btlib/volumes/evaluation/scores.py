@@ -6,6 +6,7 @@ import pandas as pd
 from btlib.core.metrics import calibration
 from btlib.core.metrics.resampling import exact_ci95
 from btlib.volumes.data.conventions import GRADES, REGIONS
+from btlib.volumes.evaluation.agreement import volume_agreement
 from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
 from btlib.volumes.evaluation.metrics import OUTLINES, UNCERTAINTY, grade_scores
 from btlib.volumes.evaluation.tables import PROBABILITIES, JointTables
@@ -21,7 +22,8 @@ def joint_metrics(tables: JointTables, bins: int, resamples: int, rng: np.random
     grade is known. The intervals resample cases within their grade, a patient's together, with the trained network
     fixed; grade_ci95_exact is added because a bootstrap shrinks to a point if no case is wrong. one_mask_empty counts
     the cases where only the truth or only the prediction is empty: their HD95 is a penalty. uncertainty has a row for
-    each method, from `uncertainty_rows`; uncertainty_error_auroc is that of the method HEADLINE.
+    each method, from `uncertainty_rows`; uncertainty_error_auroc is that of the method HEADLINE. volumes is from
+    `volume_agreement`.
 
     Args:
         tables: the temperature is fitted on val; all scores use the test cases.
@@ -44,6 +46,7 @@ def joint_metrics(tables: JointTables, bins: int, resamples: int, rng: np.random
         "by_grade": {grade: _of_grade(tables.segmentation, cohort, weights, grade) for grade in GRADES},
         "uncertainty": uncertainty_rows(voxels, tables.grade_uncertainty, cohort, resamples, rng),
         **_grade_counts(test[known]),
+        "volumes": volume_agreement(tables.segmentation, cohort, weights),
         "one_mask_empty": _one_mask_empty(tables.segmentation),
         "temperature": temperature,
         "n_test": len(test),
