@@ -92,9 +92,11 @@ def agreement_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, scor
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     for axes, region in zip(figure.subplots(1, len(REGIONS)), REGIONS, strict=True):
         rows, found = table[table["region"] == region], scores["volumes"][region]
-        for number, (grade, cases) in enumerate(rows.groupby("grade", sort=True)):
+        for number, grade in enumerate((*GRADES, "")):
+            cases = rows[rows["grade"] == grade]
             change, style = cases["predicted_ml"] - cases["truth_ml"], {"color": SERIES[number], "alpha": 0.6, "mew": 0}
-            axes.plot(cases["truth_ml"], change, MARKS[number], **style, label=grade or "grade unknown")
+            if grade or len(cases):
+                axes.plot(cases["truth_ml"], change, MARKS[number], **style, label=grade or "grade unknown")
         axes.axhline(0, color=GRID, zorder=0)
         for name, style in (("bias_ml", "-"), ("lower_ml", "--"), ("upper_ml", "--")):
             if found[name] is not None:
