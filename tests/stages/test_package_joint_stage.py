@@ -1,6 +1,9 @@
 """From the pipeline's stages to answers on the same files: the same probabilities, masks and doubts."""
 
 import importlib.util
+import shutil
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import nibabel as nib
@@ -20,7 +23,7 @@ from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.manifest import COLUMNS
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.reading import read_case
-from btlib.volumes.data.store import case_path, save_case
+from btlib.volumes.data.store import case_path, load_case, save_case
 from btlib.volumes.evaluation.masks import PLAIN
 from btlib.volumes.evaluation.tables import PREDICTIONS
 from btlib.volumes.nets.network import JointArchitecture, build_joint
@@ -31,6 +34,8 @@ from tests.app.joint_make import TILTED, brain, write_case
 ROOT = Path(__file__).parents[2]
 SPLITS = ["train"] * 5 + ["val"] * 4 + ["test"] * 2
 NAMES = [f"c{number:02}" for number in range(len(SPLITS))]
+PHANTOMS = ["p0", "p1", "p2"]
+PLACES = ("model", "predictions", "normalized", "splits.csv", "phantoms", "deploy/joint")
 NORMALIZATION = {"spacing": 3.0, "clip_percentiles": [0.5, 99.5]}
 SETTINGS = {"spacing": 3.0, "percentiles": [0.5, 99.5]}
 
@@ -66,7 +71,9 @@ def study(tmp_path_factory):
         images, seg, affine, _ = read_case(folder / "raw", row, resample=False)
         case = normalize(row["case"], images, seg, affine, **SETTINGS)
         save_case(case_path(folder / "normalized", case.name), case)
-    write_csv(folder / "normalized/index.csv", table[["case", "patient", "grade"]].assign(has_seg=True))
+    index = table[["case", "patient", "grade"]].assign(has_seg=True)
+    write_csv(folder / "normalized/index.csv", index)
+    write_csv(folder / "phantoms/index.csv", index[:0])
     return folder
 
 
@@ -85,21 +92,22 @@ def train(**architecture):
 
 
 def package():
-    stage("package_joint").main(*map(Path, ("model", "predictions", "normalized", "splits.csv", "deploy/joint")))
+    stage("package_joint").main(*map(Path, PLACES))
     return read_json(Path("deploy/joint/card.json"))
 
 
-def set_postprocess(on):
+def set_param(key, value):
     yaml = YAML()
     params = yaml.load(Path("params.yaml"))
-    params["joint"]["postprocess"] = on
+    *sections, last = key
+    reduce(getitem, sections, params)[last] = value
     yaml.dump(params, Path("params.yaml"))
 
 
 @pytest.mark.parametrize("postprocess", [False, True])
 def test_prediction_gives_what_the_pipeline_evaluated(project, postprocess, tmp_path):
     train()
-    set_postprocess(postprocess)
+    set_param(("joint", "postprocess"), postprocess)
     inputs = ("model", "normalized", "splits.csv", "raw", "manifest.csv")
     stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "scores.csv", "figures")))
     card, out = package(), tmp_path / "out"
@@ -127,7 +135,7 @@ def test_prediction_gives_what_the_pipeline_evaluated(project, postprocess, tmp_
 def test_what_post_processing_changes_is_reported(project):
     """Of the network without training, chosen on four cases: it cannot lower their Dice."""
     train()
-    set_postprocess(True)
+    set_param(("joint", "postprocess"), True)
     inputs = ("model", "normalized", "splits.csv", "raw", "manifest.csv")
     stage("evaluate_joint").main(*map(Path, (*inputs, "predictions", "masks", "metrics.json", "scores.csv", "figures")))
     scores = read_json(Path("metrics.json"))
@@ -166,6 +174,29 @@ def test_the_card_says_what_was_chosen_on_the_validation_cases(project):
     assert (card["stage"], card["data_note"]) == ("train_joint", "phantom data")
     assert card["mc_dropout"] == {"samples": 2, "seed": 0} and card["novelty"]["quantile"] == 0.99
     assert "not a medical device" in card["intended_use"]
+
+
+@pytest.mark.parametrize(
+    ("share", "seen"),
+    [(0.0, NAMES[:5]), (0.5, [*NAMES[:5], *PHANTOMS]), (1.0, PHANTOMS)],
+)
+def test_novelty_is_measured_from_what_was_trained_on(study, share, seen, tmp_path, monkeypatch):
+    shutil.copytree(study, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    train()
+    val_table([0.1, 0.8, 0.6, 0.95])
+    set_param(("volumes", "phantom", "share"), share)
+    made = pd.DataFrame({"case": PHANTOMS, "patient": PHANTOMS, "grade": ["LGG", "HGG", "LGG"], "has_seg": True})
+    write_csv(Path("phantoms/index.csv"), made)
+    for name, like in zip(PHANTOMS, NAMES, strict=False):
+        save_case(case_path(Path("phantoms"), name), load_case(Path("normalized"), like)._replace(name=name))
+    module, used = stage("package_joint"), []
+    features = module.encoder_features
+    monkeypatch.setattr(
+        module, "encoder_features", lambda net, case, at: used.append(case.name) or features(net, case, at)
+    )
+    module.main(*map(Path, PLACES))
+    assert used == [*seen, *NAMES[5:9]]
 
 
 def test_cases_without_a_grade_do_not_count(project):
