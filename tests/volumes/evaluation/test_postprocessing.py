@@ -9,7 +9,15 @@ from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.cohort import Cohort
 from btlib.volumes.evaluation.gain import postprocessing_scores
 from btlib.volumes.evaluation.masks import PLAIN, Postprocessing, RegionRule, masks_of
-from btlib.volumes.evaluation.postprocessing import SHARES, THRESHOLDS, VOLUMES_ML, OnInputGrid, choose_postprocessing
+from btlib.volumes.evaluation.postprocessing import (
+    CHOICES,
+    NOISE,
+    SHARES,
+    THRESHOLDS,
+    VOLUMES_ML,
+    OnInputGrid,
+    choose_postprocessing,
+)
 from btlib.volumes.evaluation.tables import DICE, SEGMENTATION, VALIDATION_DICE
 
 SHAPE = (16, 12, 12)
@@ -100,6 +108,19 @@ def test_a_false_lesion_too_large_for_a_component_goes_by_its_share_of_the_large
     two.probabilities[0, 12:16, 4:8, 4:8] = 0.9
     rules, table = choose_postprocessing([false, two])
     assert rules == Postprocessing(smallest_lesion=0.05) and (table["dice"] == 1).all()
+
+
+def test_a_false_lesion_that_hardly_matters_for_dice_goes_if_the_distance_falls():
+    """40 voxels beside 1,000, 9 mm away: a gain below NOISE, but more than 5 % of the surface."""
+    big, bit = (slice(0, 10), slice(0, 10), slice(0, 10)), (slice(12, 16), slice(0, 10), slice(0, 1))
+    cases = [case(wt=big, tc=None, specks=[("wt", bit)]), *(case(wt=big, tc=None, name=name) for name in "def")]
+    assert 0 < mean_dice(cases, Postprocessing(smallest_lesion=0.05)) - mean_dice(cases, PLAIN) < NOISE
+    near = [row for row in CHOICES if row[1] != "smallest_component_ml"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("btlib.volumes.evaluation.postprocessing.CHOICES", near)
+        assert choose_postprocessing(cases).rules == Postprocessing(smallest_lesion=0.05)
+        cases[0].truth[(0, *bit)] = True
+        assert choose_postprocessing(cases).rules == PLAIN
 
 
 def test_enhancing_tumour_is_absent_below_the_volume_that_separates_false_from_true():
