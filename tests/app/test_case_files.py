@@ -31,7 +31,8 @@ def images_of(path):
 
 
 def faults_of(*paths):
-    cases, faults, _ = find_cases(paths)
+    cases, found, _ = find_cases(paths)
+    faults = [f"{path}: {reason}" for path, reason in found]
     for case in cases:
         try:
             read_scans(case, resample=False)

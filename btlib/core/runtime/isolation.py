@@ -42,6 +42,7 @@ def in_isolation(
     batch: int = 16,
     seconds: float = SECONDS,
     gib: float = GIB,
+    done: int = 0,
 ) -> Iterator[Any]:
     """Yields `function(item)` in the order of `items`, or `Lost` for one that crashed its process; with a progress bar.
 
@@ -51,14 +52,16 @@ def in_isolation(
         batch: items given to a process at once; 1 if an item takes a second or more.
         seconds: time limit for one item.
         gib: memory limit of one process.
+        done: items of the whole that an earlier run dealt with, for the progress bar.
     """
-    chunks = [items[start : start + batch] for start in range(0, len(items), batch)]
-    workers = min(cpu_count(), len(chunks))
-    with tqdm(total=len(items), desc=task, unit=unit, mininterval=0.5) as bar, processes(workers, gib) as pool:
+    chunks = deque(range(0, len(items), batch))
+    workers, total = min(cpu_count(), len(chunks)), done + len(items)
+    with tqdm(total=total, initial=done, desc=task, unit=unit, mininterval=0.5) as bar, processes(workers, gib) as pool:
         waiting: deque = deque()
         while chunks or waiting:
             while chunks and len(waiting) <= 2 * workers:  # only a few ahead, to limit the memory of results
-                chunk = chunks.pop(0)
+                start = chunks.popleft()
+                chunk = items[start : start + batch]
                 waiting.append((chunk, pool.schedule(_each, (function, chunk), timeout=seconds)))
             for result in _results(pool, function, *waiting.popleft(), seconds, gib):
                 bar.update()
