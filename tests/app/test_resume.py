@@ -16,6 +16,7 @@ from btlib.app.scans.results import JOURNAL
 from btlib.app.scans.slice_files import find_slices
 from btlib.core.runtime.artifacts import read_csv
 from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.isolation import in_isolation
 from btlib.core.runtime.lock import locked
 from tests.app import joint_make
 from tests.app.slice_make import write_model, write_picture
@@ -50,13 +51,18 @@ def joint(tmp_path_factory):
 
 @pytest.fixture
 def scans(tmp_path, monkeypatch):
-    """Ten pictures and a damaged one, in batches of three."""
+    """Ten pictures and a damaged one, in batches of three, and read in this process, which is faster."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slice_results, "in_isolation", in_this_process)
     monkeypatch.setattr(slice_results, "BATCH", 3)
     for number in range(10):
         write_picture(Path(f"scans/{number}.png"), number)
     Path("scans/4b.png").write_bytes(b"damaged")
     return Path("scans")
+
+
+def in_this_process(function, items, *_, **__):
+    return map(function, items)
 
 
 def results(out):
@@ -102,11 +108,11 @@ def test_only_the_rest_is_predicted_and_the_bar_counts_the_whole(scans, classifi
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
         fail_after(broken, slice_results, 7)
         predict_slices([scans], classifier, Path("out"))
-    read, isolated = [], slice_results.in_isolation
+    read = []
     monkeypatch.setattr(
         slice_results,
         "in_isolation",
-        lambda function, files, *rest, **more: read.extend(files) or isolated(function, files, *rest, **more),
+        lambda function, files, *rest, **more: read.extend(files) or in_isolation(function, files, *rest, **more),
     )
     capsys.readouterr()
     assert predicted(scans, classifier, "out", resume=True) == whole
@@ -151,6 +157,7 @@ def test_another_model_or_missing_files_are_refused(scans, classifier):
 
 
 def test_a_filled_folder_is_refused_and_an_unfinished_run_named(scans, classifier, monkeypatch):
+    whole = predicted(scans, classifier, "whole")
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
         fail_after(broken, slice_results, 4)
         predict_slices([scans], classifier, scans / "out")
@@ -161,7 +168,7 @@ def test_a_filled_folder_is_refused_and_an_unfinished_run_named(scans, classifie
     assert find_slices([scans])[1] == {scans / "out": "results of an earlier run, not scans"}
     with locked(scans / "out" / JOURNAL, "test"), pytest.raises(InputError, match="another btlib predict writes there"):
         predict_slices([scans], classifier, scans / "out", resume=True)
-    assert predicted(scans, classifier, scans / "out", resume=True) == predicted(scans, classifier, "whole")
+    assert predicted(scans, classifier, scans / "out", resume=True) == whole
     with pytest.raises(InputError, match="not an empty folder; choose a new one"):
         predict_slices([scans], classifier, scans / "out")
     with pytest.raises(InputError, match="scans: not an empty folder; choose a new one"):
@@ -180,10 +187,10 @@ def test_few_images_are_read_ahead(scans, classifier, monkeypatch):
     for number in range(10, 40):
         write_picture(scans / f"{number}.png", number)
     read, ahead = [], []
-    isolated, entry = slice_results.in_isolation, slice_results.Entry
+    entry = slice_results.Entry
 
-    def counted(*given, **options):
-        for picture in isolated(*given, **options):
+    def counted(*given, **_):
+        for picture in in_this_process(*given):
             read.append(picture)
             yield picture
 
@@ -201,6 +208,7 @@ def test_few_images_are_read_ahead(scans, classifier, monkeypatch):
 
 def test_cases_are_continued(joint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(case_results, "in_isolation", in_this_process)
     for key, name in enumerate(("a", "b", "c", "d")):
         joint_make.write_case(Path("in", name), key)
     (Path("in/b/b_t2.nii.gz")).write_bytes(b"damaged")

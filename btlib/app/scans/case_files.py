@@ -15,6 +15,7 @@ from btlib.app.scans.series import series_of
 from btlib.app.scans.stated import NAME, stated_in
 from btlib.app.scans.volume_files import conversion_of, is_foreign, nifti_candidate, volumes_in
 from btlib.core.runtime.errors import InputError, brief
+from btlib.core.runtime.paths import ABSENT
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.ingest import CASE_NAME
 from btlib.volumes.data.reading import CHANNEL, is_nifti
@@ -320,6 +321,8 @@ def _candidates_at(root: Path, file: str) -> list[Candidate]:
 
 
 def _why_unused(path: Path, nifti: bool) -> str:
+    if not path.is_file():
+        return ABSENT if path.is_symlink() else "not a regular file"
     if not path.stat().st_size:
         return "zero bytes"
     if is_foreign(path.name):
