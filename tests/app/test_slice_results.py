@@ -143,7 +143,7 @@ def test_images_are_processed_in_small_batches(tmp_path, monkeypatch):
     Image.fromarray(picture(0, 100, 100)).save(tmp_path / "large.png")
     assert [len(batch) for batch in slice_results._batches(files)] == [2, 2, 1]
     mixed = list(slice_results._batches([files[0], tmp_path / "large.png", tmp_path / "none.png", files[1]]))
-    assert [len(batch) for batch in mixed] == [1, 2, 1] and "no such file" in mixed[1][str(tmp_path / "none.png")]
+    assert [len(batch) for batch in mixed] == [1, 1, 2] and "no such file" in mixed[2][str(tmp_path / "none.png")]
     monkeypatch.setattr(slice_results, "BATCH_PIXELS", 50_000)
     assert [len(batch) for batch in slice_results._batches(files)] == [3, 2]
 
