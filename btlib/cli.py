@@ -60,6 +60,9 @@ def predict(
     labels: Annotated[str, typer.Option(metavar="NUMBERS", help="Numbering of the masks: canonical, brats, msd.")] = (
         "canonical"
     ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run with the same paths, options and models.")
+    ] = False,
 ) -> None:
     """Predict new images or volumes.
 
@@ -69,7 +72,8 @@ def predict(
     "unsure" marks answers below the confidence that kept errors rare on the validation set; "unfamiliar" marks inputs
     unlike the training set, whose predictions are unreliable.
 
-    Files that cannot be read are listed. The remaining images are still predicted, and the exit code is 1.
+    Files and cases that cannot be predicted are listed in unused.csv. The others are still predicted, and the exit code
+    is 1.
 
     Modalities are identified by names, tags and the images themselves; a case on which they disagree is refused. State
     them with the options for the four scans, or with a case.json beside the files.
@@ -79,7 +83,8 @@ def predict(
 
     scans = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     stated = {name: path for name, path in scans.items() if path}
-    count = predict_all(paths or [], models, out, read_as, VolumeOptions(stated, resample, orientation, labels))
+    options = VolumeOptions(stated, resample, orientation, labels)
+    count = predict_all(paths or [], models, out, read_as, options, resume)
     print(f"{count} predicted: {out}")
 
 

@@ -31,7 +31,8 @@ def images_of(path):
 
 
 def faults_of(*paths):
-    cases, faults, _ = find_cases(paths)
+    cases, found, _ = find_cases(paths)
+    faults = [f"{path}: {reason}" for path, reason in found]
     for case in cases:
         try:
             read_scans(case, resample=False)
@@ -261,6 +262,30 @@ def test_pictures_are_not_a_case(tmp_path):
     assert not any(map(is_case, (tmp_path, tmp_path / "glioma/a.png", tmp_path / "single")))
     assert f"{tmp_path / 'glioma'}: no case found; a case is a folder with four" in faults_of(tmp_path / "glioma")
     assert f"{tmp_path / 'glioma/a.png'}: not a case; a case is" in faults_of(tmp_path / "glioma/a.png")
+
+
+def test_one_broken_study_or_dangling_link_stops_no_other(tmp_path):
+    for key, name in enumerate(("good", "cut", "mixed", "lost")):
+        write_study(tmp_path / "in" / name, key)
+    write_study(tmp_path / "in/mixed", 7)
+    first = sorted((tmp_path / "in/cut").iterdir())[0]
+    first.write_bytes(b"")
+    for path in (tmp_path / "in/lost").iterdir():
+        path.write_bytes(b"\0" * 200)
+    cases, faults, _ = find_cases([tmp_path / "in"])
+    assert faults == [] and [case.name for case in cases] == ["cut", "good", "lost", "mixed"]
+    said = {case.name: case.fault.split(",")[0] for case in cases}
+    assert said == {
+        "cut": "1 file(s) cannot be read",
+        "good": "",
+        "lost": "48 file(s) cannot be read",
+        "mixed": "the files of 2 DICOM studies are mixed; put each study into its own folder",
+    }
+    assert read_scans(cases[1], resample=False).name == "good"
+    assert [case.folder for case in cases] == [tmp_path / "in" / name for name in ("cut", "good", "lost", "mixed")]
+    case = write_case(tmp_path / "linked", 5)
+    (case / "gone.bin").symlink_to(tmp_path / "nowhere")
+    assert find_cases([case]).unused == {case / "gone.bin": "no such file (a dangling link, or moved since the scan)"}
 
 
 def test_all_faults_of_all_paths_are_listed(tmp_path):

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from nibabel.affines import from_matvec
 
 from btlib.app.models.model_card import Unsure
@@ -141,6 +142,7 @@ def written(model, tmp_path_factory):
 
 def test_files_of_each_case(written):
     assert sorted(path.name for path in written.iterdir()) == [
+        "btlib.journal",
         "cases.csv",
         "cases.json",
         "nifti",
@@ -181,25 +183,59 @@ def test_maps_are_on_the_input_grid_without_header_text(written):
         for path in written.rglob("*")
         if path.is_file()
     ]
-    assert len(unpacked) == 3 + 2 * len(FILES)
+    assert len(unpacked) == 4 + 2 * len(FILES)
     assert not any(SECRET.encode() in content or b"DOE" in content for content in unpacked)
 
 
-def test_all_faults_are_raised_before_prediction(model, tmp_path):
-    write_case(tmp_path / "in/good", 0)
-    blank = write_case(tmp_path / "in/flat", 1)
-    nib.save(nib.Nifti1Image((brain(1)[0] > 0).astype(np.int16), TILTED), blank / "flat_t1.nii.gz")
-    (write_case(tmp_path / "in/lacks", 2) / "lacks_flair.nii.gz").unlink()
+def test_faulty_cases_are_listed_and_the_others_predicted(model, tmp_path):
+    for key, name in enumerate(("good", "flat", "lacks", "misstated", "copied", "worse")):
+        write_case(tmp_path / "in" / name, key)
+    nib.save(nib.Nifti1Image((brain(1)[0] > 0).astype(np.int16), TILTED), tmp_path / "in/flat/flat_t1.nii.gz")
+    (tmp_path / "in/lacks/lacks_flair.nii.gz").unlink()
+    (tmp_path / "in/misstated/case.json").write_text("{")
+    copy = nib.load(tmp_path / "in/copied/copied_t2.nii.gz")
+    nib.save(nib.Nifti1Image(copy.get_fdata() * 1.5, copy.affine), tmp_path / "in/copied/copied_flair.nii.gz")
+    (tmp_path / "in/worse/worse_t2.nii.gz").write_bytes(b"")
     with pytest.raises(InputError) as found:
         predict_cases(find_cases([tmp_path / "in", tmp_path / "gone"]), model, tmp_path / "out")
     text = str(found.value)
-    assert text.startswith("nothing was predicted because of these faults:\n  - ") and text.count("\n  - ") == 3
-    assert "case flat: t1 has the same value in the whole brain" in text
-    assert (
-        "case lacks: expected one volume of each modality, found 1 of t1, 1 of t1ce, 1 of t2, 0 of flair" in text
-        and "gone: no such file or folder" in text
-    )
+    assert text.startswith(f"1 predicted, see {tmp_path / 'out'}; 6 could not be predicted:\n  - ")
+    assert read_csv(tmp_path / "out/cases.csv")["case"].tolist() == ["good"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["good"]
+    unused = read_csv(tmp_path / "out/unused.csv").set_index("path")["reason"]
+    expected = {
+        "in/flat": "case flat: t1 has the same value in the whole brain",
+        "in/lacks": "case lacks: expected one volume of each modality, found 1 of t1, 1 of t1ce, 1 of t2, 0 of flair",
+        "in/misstated": f"case misstated: {tmp_path / 'in/misstated/case.json'}: Invalid JSON",
+        "in/copied": "case copied: t2 and flair are the same scan (copied/copied_t2.nii.gz, ",
+        "in/worse": "worse/worse_t2.nii.gz: ",
+        "gone": "no such file or folder",
+    }
+    assert len(unused) == len(expected)
+    for path, reason in expected.items():
+        assert unused[str(tmp_path / path)].startswith(reason) and f"  - {tmp_path / path}: {reason}" in text
+
+
+def test_nothing_is_written_when_no_case_can_be_predicted(model, tmp_path):
+    case = write_case(tmp_path / "c1", 0)
+    (case / "c1_t2.nii.gz").write_bytes((case / "c1_t1.nii.gz").read_bytes())
+    with pytest.raises(InputError, match=r"nothing could be predicted.*\n  - .*t1 and t2 are the same scan .*replace"):
+        predict_cases(find_cases([case]), model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_case_that_exceeds_the_memory_is_listed(model, tmp_path, monkeypatch):
+    cases = [write_case(tmp_path / name, key) for key, name in enumerate(("large", "small"))]
+    answer = CasePredictor.answer
+    monkeypatch.setattr(
+        CasePredictor, "answer", lambda self, scans: exhaust() if scans.name == "large" else answer(self, scans)
+    )
+    with pytest.raises(InputError, match=r"1 predicted.*\n  - .*case large: does not fit into the memory"):
+        predict_cases(find_cases(cases), model, tmp_path / "out")
+
+
+def exhaust():
+    raise torch.OutOfMemoryError
 
 
 def test_outputs_name_the_source_of_each_modality(written):

@@ -111,10 +111,10 @@ def test_images_go_to_the_2d_network_and_volumes_to_the_3d_one(called, typed, tm
     models, out = tmp_path / "models", tmp_path / "out"
     for paths in ([picture], [picture.parent], [picture, picture.parent]):
         assert dispatch.predict(paths, models, out, None, dispatch.VolumeOptions()) == 7
-        assert called.pop() == ("2D", paths, models / "classifier", out)
+        assert called.pop() == ("2D", paths, models / "classifier", out, False)
     for paths in ([volume], [volume.parent]):
         assert dispatch.predict(paths, models, out, None, dispatch.VolumeOptions(resample=True)) == 2
-        assert called.pop() == ("3D", find_cases(paths), models / "joint", out, True, None, "canonical")
+        assert called.pop() == ("3D", find_cases(paths), models / "joint", out, True, None, "canonical", False)
     with pytest.raises(InputError, match=r"case holds volumes and .*a\.png images; predict them separately"):
         dispatch.predict([picture, volume.parent], models, out, None, dispatch.VolumeOptions())
     with pytest.raises(InputError, match=r"x: no such file or folder\n.*y: no such file or folder"):
@@ -140,10 +140,10 @@ def test_kind_of_paths_can_be_set(called, typed, tmp_path):
 def test_a_case_can_be_stated_volume_by_volume(called, typed, tmp_path):
     case = write_case(tmp_path / "c1", 0, names={"t1": "a.nii", "t1ce": "b.nii", "t2": "c.nii", "flair": "d.nii"})
     scans = ("--t1", case / "a.nii", "--t1ce", case / "b.nii", "--t2", case / "c.nii", "--flair", case / "d.nii")
-    wishes = ("--assume-orientation", "LPS", "--labels", "brats", "--resample")
+    wishes = ("--assume-orientation", "LPS", "--labels", "brats", "--resample", "--resume")
     assert typed("predict", *scans, "--out", tmp_path / "out", *wishes)[0] == 0
     network, found, _, _, *options = called.pop()
-    assert network == "3D" and options == [True, "LPS", "brats"] and [one.name for one in found.cases] == ["c1"]
+    assert network == "3D" and options == [True, "LPS", "brats", True] and [one.name for one in found.cases] == ["c1"]
     assert [source.file for source in found.cases[0].choose().sources.values()] == ["a.nii", "b.nii", "c.nii", "d.nii"]
     for words, message in (
         (scans[:4], "--t2, --flair: not given; name all four volumes"),

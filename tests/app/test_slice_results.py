@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def test_a_row_and_an_overlay_for_each_image(model, tmp_path):
     assert [row.pop("lesion_share") for row in said["slices"]] == [None] * 4 and table.pop("lesion_share").isna().all()
     assert pd.DataFrame(said["slices"])[list(table.columns)].equals(table)
     assert said["model"]["data_note"] == "phantom data" and said["model"]["unsure"]["threshold"] == 0.3
-    assert len(read_csv(tmp_path / "out/unreadable.csv")) == 0
+    assert len(read_csv(tmp_path / "out/unused.csv")) == 0
     everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert not any(secret in everything for secret in (b"Doe", b"SECRET", b"secret"))
 
@@ -93,10 +94,10 @@ def test_unreadable_files_are_listed_and_others_predicted(model, tmp_path):
     (tmp_path / "scans/model.bin").write_bytes(b"x")
     with pytest.raises(InputError) as error:
         predict_slices([tmp_path / "scans"], model, tmp_path / "out")
-    assert f"1 images were predicted, see {tmp_path / 'out'}; 2 files could not be read:" in str(error.value)
+    assert f"1 predicted, see {tmp_path / 'out'}; 2 could not be predicted:" in str(error.value)
     assert f"  - {tmp_path / 'scans/bad.png'}: zero bytes" in str(error.value)
     assert [path.rsplit("/", 1)[1] for path in read_csv(tmp_path / "out/slices.csv")["path"]] == ["good.png"]
-    listed = read_csv(tmp_path / "out/unreadable.csv").set_index("path")["reason"]
+    listed = read_csv(tmp_path / "out/unused.csv").set_index("path")["reason"]
     assert listed[str(tmp_path / "scans/bad.png")] == "zero bytes" and len(listed) == 2
 
 
@@ -113,7 +114,7 @@ def test_a_file_that_crashes_its_decoder_is_listed(model, tmp_path, monkeypatch)
     write_picture(tmp_path / "a.png")
     write_picture(tmp_path / "bad.png")
     monkeypatch.setattr(slice_results, "picture_of", crash_on_bad)
-    with pytest.raises(InputError, match=r"1 images were .*\n  - .*bad\.png: crashed the program that decodes"):
+    with pytest.raises(InputError, match=r"1 predicted, .*\n  - .*bad\.png: crashed the program that decodes"):
         predict_slices([tmp_path / "a.png", tmp_path / "bad.png"], model, tmp_path / "out")
 
 
@@ -125,22 +126,14 @@ def crash_on_bad(path):
 
 def test_nothing_is_written_without_readable_images_or_over_files(model, tmp_path):
     (tmp_path / "scans").mkdir()
-    with pytest.raises(InputError, match="no readable image"):
+    with pytest.raises(InputError, match="nothing could be predicted, so nothing was written"):
         predict_slices([tmp_path / "scans"], model, tmp_path / "out")
     (tmp_path / "scans/bad.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no readable image, .*\n  - .*bad\.png: zero bytes"):
+    with pytest.raises(InputError, match=r"nothing could be predicted, .*\n  - .*bad\.png: zero bytes"):
         predict_slices([tmp_path / "scans"], model, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scans"]
     with pytest.raises(InputError, match="scans: not an empty folder; choose a new one"):
         predict_slices([tmp_path / "scans"], model, tmp_path / "scans")
-
-
-def test_failed_run_leaves_nothing(model, tmp_path, monkeypatch):
-    write_picture(tmp_path / "scans/a.png")
-    monkeypatch.setattr(slice_results, "write_json", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        predict_slices([tmp_path / "scans"], model, tmp_path / "out")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["scans"]
 
 
 def test_images_are_processed_in_small_batches(tmp_path, monkeypatch):
@@ -148,9 +141,14 @@ def test_images_are_processed_in_small_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(slice_results, "BATCH_PIXELS", 5000)  # two of 40 × 48
     files = [write_picture(tmp_path / f"{number}.png") for number in range(5)]
     Image.fromarray(picture(0, 100, 100)).save(tmp_path / "large.png")
-    small, unreadable = list(slice_results._batches(files, {})), {}
-    assert [len(batch) for batch in small] == [2, 2, 1]
-    mixed = slice_results._batches([files[0], tmp_path / "large.png", tmp_path / "none.png", files[1]], unreadable)
-    assert [len(batch) for batch in mixed] == [1, 1, 1] and list(unreadable) == [tmp_path / "none.png"]
+    assert [len(batch) for batch in slice_results._batches(files)] == [2, 2, 1]
+    mixed = list(slice_results._batches([files[0], tmp_path / "large.png", tmp_path / "none.png", files[1]]))
+    assert [len(batch) for batch in mixed] == [1, 1, 2] and "no such file" in mixed[2][str(tmp_path / "none.png")]
     monkeypatch.setattr(slice_results, "BATCH_PIXELS", 50_000)
-    assert [len(batch) for batch in slice_results._batches(files, {})] == [3, 2]
+    assert [len(batch) for batch in slice_results._batches(files)] == [3, 2]
+
+
+def test_a_thousand_namesakes_are_numbered():
+    names = slice_results._unique_names([Path(f"{n}/{stem}") for n in range(1000) for stem in ("a.png", "A-7.png")])
+    assert len({name.casefold() for name in names.values()}) == 2000
+    assert [names[Path(f"{n}/a.png")] for n in (0, 1, 5, 6)] == ["a", "a-2", "a-6", "a-8"]

@@ -99,7 +99,7 @@ def _cases(folder: Path) -> Iterable[str]:
     """Cases as far as the network sees them, and what is said of their files."""
     found = find_cases([folder])
     if found.faults:
-        raise InputError("\n".join(found.faults))
+        raise InputError("\n".join(reason for _, reason in found.faults))
     said = list(found.unused.values())
     for case in found.cases:
         scans = read_scans(case, resample=True)

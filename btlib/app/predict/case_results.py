@@ -1,19 +1,21 @@
 """Predicts cases and writes the results: tables, and one folder per case."""
 
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from tqdm import tqdm
+import torch
 
 from btlib.app.predict.cases import CaseAnswer, CasePredictor
+from btlib.app.predict.journal import Entry, journal_in, settings_of, stamp_of
+from btlib.app.predict.tables import write_tables
 from btlib.app.scans.case_files import Found
-from btlib.app.scans.results import CASES, about, refuse_filled, write_unused
+from btlib.app.scans.results import about
 from btlib.app.scans.scans import InputCase, Scans, fault_of, read_scans
-from btlib.core.runtime.artifacts import atomic_path, write_csv, write_json
-from btlib.core.runtime.errors import InputError, listed
+from btlib.core.runtime.artifacts import atomic_path
+from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.isolation import Lost, in_isolation
 from btlib.report.figures.files import FigureFolder
 from btlib.report.figures.numbers import SHARE
@@ -25,6 +27,7 @@ from btlib.volumes.data.store import write_nifti
 MASK, UNCERTAINTY, HEAT, OVERVIEW = "seg.nii.gz", "uncertainty.nii.gz", "heat.nii.gz", "overview.png"
 CANONICAL = "canonical"  # the numbering of LABELS
 SECONDS = 300.0  # to read and check one case
+NO_MEMORY = "does not fit into the memory of this computer or its GPU; resample it to larger voxels"
 
 
 def predict_cases(
@@ -34,13 +37,15 @@ def predict_cases(
     resample: bool = False,
     orientation: str | None = None,
     labels: str = CANONICAL,
+    resume: bool = False,
 ) -> int:
-    """Predicts every case found, and writes `out` atomically.
+    """Predicts the cases found, one after the other, and writes `out`.
 
     `out`/cases.csv and cases.json have one row per case, with the file used for each modality and why;
-    `out`/unused.csv lists the files that were not used. `out`/<case>/ holds, on the grid of the case's files, the mask,
-    the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the grade, and a picture. Only the grid is
-    copied from the files' headers.
+    `out`/unused.csv lists the files that were not used, and the cases that cannot be predicted. `out`/<case>/ holds, on
+    the grid of the case's files, the mask, the uncertainty (entropy of the whole tumour in nats) and Grad-CAM of the
+    grade, and a picture. Only the grid is copied from the files' headers. The tables are written at the end, from the
+    journal; see `journal.py`.
 
     Args:
         found: see `case_files.find_cases`.
@@ -48,49 +53,61 @@ def predict_cases(
         out: a new or empty folder.
         resample, orientation: see `scans.read_scans`.
         labels: the numbering of the masks, a key of `btlib.volumes.data.labels.CONVENTIONS`.
+        resume: continue the run in `out`, predicting only cases that are new or whose files have changed.
 
     Returns:
         The number of cases.
 
     Raises:
-        InputError: a case cannot be found or read (raised before any prediction, listing the faults of all cases), or
-            `out` contains files.
+        InputError: see `journal_in` and `Journal.pending`; or no case can be predicted: nothing is written. Also when
+            only some cannot: the others are predicted and `out` is written.
     """
-    refuse_filled(out)
     predictor = CasePredictor.load(model)
     read = partial(read_scans, resample=resample, orientation=orientation)
-    faults = [*found.faults, *_faults(found.cases, predictor, read)]
-    if faults:
-        indented = [fault.replace("\n", "\n    ") for fault in faults]
-        raise InputError(f"nothing was predicted because of these faults:\n{listed(indented)}")
-    rows, unused = [], dict(found.unused)
-    with atomic_path(out) as folder:
-        for case in tqdm(found.cases, desc="predict", unit="case", mininterval=0.5):
-            scans = read(case)
-            answer = predictor.answer(scans)
-            _write_case(folder / case.name, answer, predictor.data_note, labels)
-            rows.append(_row(answer, scans.remarks, labels))
-            unused |= {case.root / file: why for file, why in case.unused_beside(case.choose()).items()}
-        write_csv(folder / "cases.csv", pd.DataFrame(rows))
-        write_unused(folder, unused)
+    plan = predictor.card["preprocessing"]
+    check = partial(fault_of, read=read, spacing=plan["spacing"], percentiles=plan["clip_percentiles"])
+    options = {"kind": "volumes", "--resample": resample, "--assume-orientation": orientation, "--labels": labels}
+    cases = {case.name: case for case in found.cases}
+    stamps = {name: stamp_of(case.paths, case.stated, case.by) for name, case in cases.items()}
+    with journal_in(out, settings_of(model, **options), resume) as journal:
+        pending = [cases[name] for name in journal.pending(stamps)]
+        done = len(cases) - len(pending)
+        # each is read in an isolated process first, while the one before is predicted
+        checks = in_isolation(check, pending, "predict", unit="case", batch=1, seconds=SECONDS, done=done)
+        for case, fault in zip(pending, checks, strict=True):
+            fault = f"case {case.name}: {fault.reason}" if isinstance(fault, Lost) else fault
+            outcome = _refused(case, out, fault) if fault else _predicted(case, out, predictor, read, labels)
+            journal.add([Entry(case.name, stamps[case.name], *outcome)])
         names = {str(number): TISSUE[label] for number, label in numbering(labels).items()}
         rules = {"postprocessing": predictor.card["postprocessing"]}
         about_all = about(predictor.card) | rules | {"labels": names, "numbering": labels}
-        write_json(folder / CASES, {"model": about_all, "cases": rows})
-    for row in rows:
-        if row["remarks"]:
-            print(f"case {row['case']}: {row['remarks']}")
-    return len(rows)
+        for entry in journal.entries(stamps):
+            if entry.row and entry.row["remarks"]:
+                print(f"case {entry.name}: {entry.row['remarks']}")
+        return write_tables(out, journal, list(stamps), "cases", about_all, found.faults, found.unused.items())
 
 
-def _faults(cases: Sequence[InputCase], predictor: CasePredictor, read: Callable[[InputCase], Scans]) -> Iterator[str]:
-    """Faults of the cases that cannot be predicted. Each case is read in an isolated process."""
-    plan = predictor.card["preprocessing"]
-    check = partial(fault_of, read=read, spacing=plan["spacing"], percentiles=plan["clip_percentiles"])
-    checked = in_isolation(check, cases, "check cases", unit="case", batch=1, seconds=SECONDS)
-    for case, fault in zip(cases, checked, strict=True):
-        if fault:
-            yield f"case {case.name}: {fault.reason}" if isinstance(fault, Lost) else fault
+def _predicted(
+    case: InputCase, out: Path, predictor: CasePredictor, read: Callable[[InputCase], Scans], labels: str
+) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
+    """Row and unused files of an `Entry`; writes the folder of the case."""
+    try:
+        scans = read(case)
+        answer = predictor.answer(scans)
+    except InputError as error:
+        return _refused(case, out, str(error))
+    except (MemoryError, torch.OutOfMemoryError):
+        return _refused(case, out, f"case {case.name}: {NO_MEMORY}")
+    with atomic_path(out / case.name) as folder:
+        _write_case(folder, answer, predictor.data_note, labels)
+    unused = case.unused_beside(case.choose())
+    return _row(answer, scans.remarks, labels), [(str(case.root / file), why) for file, why in unused.items()]
+
+
+def _refused(case: InputCase, out: Path, fault: str) -> tuple[None, list[tuple[str, str]]]:
+    """As `_predicted`; removes the results for the files before they changed."""
+    shutil.rmtree(out / case.name, ignore_errors=True)
+    return None, [(str(case.folder), fault)]
 
 
 def _row(answer: CaseAnswer, remarks: Sequence[str], labels: str) -> dict[str, Any]:

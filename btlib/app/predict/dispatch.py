@@ -26,12 +26,15 @@ class VolumeOptions(NamedTuple):
     labels: str = CANONICAL
 
 
-def predict(paths: Sequence[Path], models: Path, out: Path, kind: Kind, options: VolumeOptions) -> int:
+def predict(
+    paths: Sequence[Path], models: Path, out: Path, kind: Kind, options: VolumeOptions, resume: bool = False
+) -> int:
     """Predicts everything in `paths`, or the one case of `options.stated`, and writes `out`.
 
     Args:
         models: holds the model folders `classifier` and `joint`.
         kind: how to read the paths; None: depending on their content.
+        resume: continue the run in `out`.
 
     Returns:
         The number of images or cases.
@@ -42,7 +45,7 @@ def predict(paths: Sequence[Path], models: Path, out: Path, kind: Kind, options:
     if options.labels not in CONVENTIONS:
         raise InputError(f"--labels {options.labels}: unknown numbering; choose from {', '.join(CONVENTIONS)}")
     if options.stated:
-        return _predict_volumes(_find_stated(paths, kind, options.stated), models, out, options)
+        return _predict_volumes(_find_stated(paths, kind, options.stated), models, out, options, resume)
     if not paths:
         raise InputError(f"nothing to predict: give images, folders or cases, or {_flags(MODALITIES)}")
     missing = [path for path in paths if not _exists(path)]
@@ -50,17 +53,17 @@ def predict(paths: Sequence[Path], models: Path, out: Path, kind: Kind, options:
         raise InputError("\n".join(f"{path}: no such file or folder" for path in missing))
     cases = [path for path in paths if kind == "volumes" or (kind is None and is_case(path))]
     if not cases:
-        return predict_slices(paths, models / "classifier", out)
+        return predict_slices(paths, models / "classifier", out, resume)
     if len(cases) < len(paths):
         (image, *_) = [path for path in paths if path not in cases]
         raise InputError(
             f"{cases[0]} holds volumes and {image} images; predict them separately, each with its own --out"
         )
-    return _predict_volumes(find_cases(paths), models, out, options)
+    return _predict_volumes(find_cases(paths), models, out, options, resume)
 
 
-def _predict_volumes(found: Found, models: Path, out: Path, options: VolumeOptions) -> int:
-    return predict_cases(found, models / "joint", out, options.resample, options.orientation, options.labels)
+def _predict_volumes(found: Found, models: Path, out: Path, options: VolumeOptions, resume: bool) -> int:
+    return predict_cases(found, models / "joint", out, options.resample, options.orientation, options.labels, resume)
 
 
 def _find_stated(paths: Sequence[Path], kind: Kind, stated: Mapping[str, Path]) -> Found:

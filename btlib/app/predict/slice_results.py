@@ -1,19 +1,20 @@
 """Predicts images and writes the results: a table, the same as JSON, and heat map and outline over each image."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from btlib.app.predict.journal import Entry, journal_in, settings_of, stamp_of
 from btlib.app.predict.overlays import outlined, overlay, png
 from btlib.app.predict.slices import BATCH, SliceAnswer, SlicePredictor
-from btlib.app.scans.results import EARLIER, SLICES, about, refuse_filled, write_unused
+from btlib.app.predict.tables import write_tables
+from btlib.app.scans.results import EARLIER, about
 from btlib.app.scans.slice_files import find_slices
 from btlib.app.scans.slice_pictures import Picture, picture_of
-from btlib.core.runtime.artifacts import atomic_path, write_csv, write_json
-from btlib.core.runtime.errors import InputError, listed
+from btlib.core.runtime.artifacts import write_synced
 from btlib.core.runtime.isolation import Lost, in_isolation
 
 BATCH_PIXELS = 8_000_000  # of all images of a batch; a larger image gets a batch of its own
@@ -21,68 +22,75 @@ MAX_NAME_BYTES = 120  # of an overlay's name
 UNLIKE = "unlike the training images of the network"
 
 
-def predict_slices(paths: Sequence[Path], model: Path, out: Path) -> int:
-    """Predicts every image in files and folders, and writes `out` atomically.
+def predict_slices(paths: Sequence[Path], model: Path, out: Path, resume: bool = False) -> int:
+    """Predicts every image in files and folders, batch by batch, and writes `out`.
 
     `out`/slices.csv and slices.json have one row per image; `out`/overlays/ has Grad-CAM of the predicted class over
-    each image and, from a network with a lesion head, the outline of the lesion. `out`/unreadable.csv lists files that
-    could not be read (the others are predicted all the same), `out`/unused.csv folders with results of an earlier run.
+    each image and, from a network with a lesion head, the outline of the lesion. `out`/unused.csv lists files that
+    could not be read (the others are predicted all the same), and folders with results of an earlier run. The tables
+    are written at the end, from the journal; see `journal.py`.
 
     Args:
         paths: images, and folders of images at any depth.
         model: the folder of stage package_classifier.
         out: a new or empty folder.
+        resume: continue the run in `out`, predicting only images that are new or have changed.
 
     Returns:
         The number of images.
 
     Raises:
-        InputError: `out` contains files, or no image can be read: nothing is written. Also when only some files cannot
-            be read: the others are predicted and `out` is written.
+        InputError: see `journal_in` and `Journal.pending`; or no image can be read: nothing is written. Also when only
+            some files cannot be read: the others are predicted and `out` is written.
     """
-    refuse_filled(out)
     predictor = SlicePredictor.load(model)
-    files, unreadable = find_slices(paths)
-    unused = {path: unreadable.pop(path) for path, reason in list(unreadable.items()) if reason == EARLIER}
-    rows: list[dict[str, Any]] = []
-    with atomic_path(out) as folder:
-        (folder / "overlays").mkdir(parents=True)
-        names = _unique_names(files)
-        for batch in _batches(files, unreadable):
-            for picture, answer in zip(batch, predictor.answer([one.image for one in batch], heat=True), strict=True):
-                place = f"overlays/{names[picture.path]}.png"
-                (folder / place).write_bytes(png(_explained(picture.image, answer)))
-                rows.append(_row(picture, answer, place))
-        faults = [f"{path}: {reason}" for path, reason in unreadable.items()]
-        if not rows:
-            raise InputError(f"no readable image, so nothing was written\n{listed(faults)}".rstrip())
-        write_csv(folder / "slices.csv", pd.DataFrame(rows))
-        write_csv(folder / "unreadable.csv", pd.DataFrame(unreadable.items(), columns=["path", "reason"]).astype(str))
-        write_unused(folder, unused)
-        write_json(folder / SLICES, {"model": about(predictor.card), "slices": rows})
-    if faults:
-        raise InputError(
-            f"{len(rows)} images were predicted, see {out}; {len(faults)} files could not be read:\n{listed(faults)}"
-        )
-    return len(rows)
+    files, refused = find_slices(paths)
+    unused = {path: refused.pop(path) for path, reason in list(refused.items()) if reason == EARLIER}
+    places = {str(path): f"overlays/{name}.png" for path, name in _unique_names(files).items()}
+    stamps = {name: stamp_of([Path(name)], place) for name, place in places.items()}
+    with journal_in(out, settings_of(model, kind="images"), resume) as journal:
+        pending = [Path(name) for name in journal.pending(stamps)]
+        (out / "overlays").mkdir(exist_ok=True)
+        for batch in _batches(pending, len(files) - len(pending)):
+            images = [one.image for one in batch.values() if isinstance(one, Picture)]
+            answers = iter(predictor.answer(images, heat=True))
+            journal.add(
+                Entry(name, stamps[name], *_outcome(out, name, places[name], picture, answers))
+                for name, picture in batch.items()
+            )
+        model_note = about(predictor.card)
+        return write_tables(out, journal, list(stamps), "slices", model_note, refused.items(), unused.items())
 
 
-def _batches(files: Sequence[Path], unreadable: dict[Path, str]) -> Iterator[list[Picture]]:
-    """The images, in batches limited in number and pixels so that they fit into memory.
+def _outcome(
+    out: Path, name: str, place: str, picture: Picture | str, answers: Iterator[SliceAnswer]
+) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
+    """Row and unused files of an `Entry`; writes the overlay of an image, for which it takes the next answer."""
+    if not isinstance(picture, Picture):
+        (out / place).unlink(missing_ok=True)  # of the file before it changed
+        return None, [(name, picture)]
+    answer = next(answers)
+    write_synced(out / place, png(_explained(picture.image, answer)))
+    return _row(picture, answer, place), []
 
-    Files that cannot be read are added to `unreadable`, with the reason.
+
+def _batches(files: Sequence[Path], done: int = 0) -> Iterator[dict[str, Picture | str]]:
+    """The images by path, or for a file that cannot be read the reason, in batches limited in number and pixels so that
+    they fit into memory.
+
+    Args:
+        done: images predicted before, for the progress bar.
     """
-    batch: list[Picture] = []
-    pictures = in_isolation(picture_of, files, "predict", batch=1)  # one at a time, since it may be large
+    batch: dict[str, Picture | str] = {}
+    pixels = 0
+    pictures = in_isolation(picture_of, files, "predict", batch=1, done=done)  # one at a time, since it may be large
     for path, picture in zip(files, pictures, strict=True):
-        if not isinstance(picture, Picture):
-            unreadable[path] = picture.reason if isinstance(picture, Lost) else picture
-            continue
-        pixels = sum(one.image[..., 0].size for one in [*batch, picture])
-        if batch and (len(batch) == BATCH or pixels > BATCH_PIXELS):
+        size = picture.image[..., 0].size if isinstance(picture, Picture) else 0
+        if batch and (len(batch) == BATCH or pixels + size > BATCH_PIXELS):
             yield batch
-            batch = []
-        batch.append(picture)
+            batch, pixels = {}, 0
+        batch[str(path)] = picture.reason if isinstance(picture, Lost) else picture
+        pixels += size
     if batch:
         yield batch
 
@@ -113,12 +121,15 @@ def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
     """File names without extension, shortened; repeated ones (ignoring case) get a number."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
+    last: Counter[str] = Counter()  # numbers below were found taken: without this, a thousand namesakes take a second
     for path in files:
-        stem = path.stem.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-        name, number = stem, 1
+        stem = path.stem.encode(errors="backslashreplace")[:MAX_NAME_BYTES].decode(errors="ignore")
+        number = max(1, last[stem.casefold()])
+        name = stem if number == 1 else f"{stem}-{number}"
         while name.casefold() in taken:
             number += 1
             name = f"{stem}-{number}"
+        last[stem.casefold()] = number
         taken.add(name.casefold())
         names[path] = name
     return names

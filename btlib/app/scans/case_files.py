@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from btlib.app.scans.dicom_files import Slice, headers, is_volume, readable_headers
+from btlib.app.scans.dicom_files import Slice, headers, incomplete, is_volume, readable, readable_headers
 from btlib.app.scans.modality import Candidate, Proposal, proposals_of
 from btlib.app.scans.modality_words import Words
 from btlib.app.scans.results import EARLIER, files_below, is_answer
@@ -15,6 +15,7 @@ from btlib.app.scans.series import series_of
 from btlib.app.scans.stated import NAME, stated_in
 from btlib.app.scans.volume_files import conversion_of, is_foreign, nifti_candidate, volumes_in
 from btlib.core.runtime.errors import InputError, brief
+from btlib.core.runtime.paths import ABSENT
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.ingest import CASE_NAME
 from btlib.volumes.data.reading import CHANNEL, is_nifti
@@ -31,11 +32,11 @@ REMEDY = (
 
 
 class Found(NamedTuple):
-    """cases: sorted by name; faults: problems with their layout; unused: files that belong to no case or are not
-    needed, and why."""
+    """cases: sorted by name; faults: paths from which nothing can be predicted, and why; unused: files that belong to
+    no case or are not needed, and why."""
 
     cases: list[InputCase]
-    faults: list[str]
+    faults: list[tuple[Path, str]]
     unused: dict[Path, str]
 
 
@@ -47,33 +48,41 @@ def is_case(path: Path) -> bool:
     if any((path / name).is_file() for name in (*LISTS, NAME)):
         return True
     names, _ = files_below(path)
-    return any(is_nifti(name) or is_foreign(name) for name in names) or is_volume(readable_headers(path, names)[0])
+    return any(is_nifti(name) or is_foreign(name) for name in names) or is_volume(readable(path, names))
 
 
 def find_cases(paths: Sequence[Path]) -> Found:
     """Finds the cases in files and folders."""
-    found = Found([], [], {})
+    cases, faults, unused = [], [], {}
     for path in paths:
         try:
-            cases, unused = _cases_in(path)
+            found, left = _cases_in(path)
         except InputError as error:
-            found.faults.append(str(error))
+            faults.append((path, str(error).removeprefix(f"{path}: ")))
             continue
-        found.cases.extend(cases)
-        found.unused.update(unused)
-    names = Counter(case.name for case in found.cases)
-    for name, count in sorted(names.items()):
-        if count > 1:
-            found.faults.append(
-                f"case {brief(name)}: found {count} times; rename the folders, or predict them separately"
-            )
-        if not CASE_NAME.fullmatch(name):
-            found.faults.append(
-                f"case {brief(ascii(name))}: the name is used for a folder, so rename it: at most 100 letters, digits, "
-                "'.', '_' and '-'"
-            )
-    found.cases.sort(key=lambda case: case.name)
-    return found
+        cases += found
+        unused |= left
+    counts = Counter(case.name for case in cases)
+    usable = []
+    for case in sorted(cases, key=lambda case: case.name):
+        fault = _name_fault(case.name, counts[case.name])
+        if fault:
+            faults.append((case.folder, fault))
+        else:
+            usable.append(case)
+    return Found(usable, faults, unused)
+
+
+def _name_fault(name: str, count: int) -> str:
+    """Why a case found `count` times cannot have this name; '' if it can."""
+    if count > 1:
+        return f"case {brief(name)}: found {count} times; rename the folders, or predict them separately"
+    if not CASE_NAME.fullmatch(name):
+        return (
+            f"case {brief(ascii(name))}: the name is used for a folder, so rename it: at most 100 letters, digits, "
+            "'.', '_' and '-'"
+        )
+    return ""
 
 
 def stated_case(stated: Mapping[str, Path]) -> InputCase:
@@ -104,6 +113,8 @@ def proposals(folder: Path) -> list[Proposal]:
     cases, _ = _cases_in(folder)
     if len(cases) != 1:
         raise InputError(f"{len(cases)} cases at once; send one at a time")
+    if cases[0].fault:
+        raise InputError(cases[0].fault)
     return proposals_of(cases[0].candidates)
 
 
@@ -225,32 +236,55 @@ def _make_brats_case(root: Path, case: str, kinds: Mapping[str, str]) -> InputCa
 
 
 def _group_dicom(root: Path, names: Sequence[str]) -> list[InputCase]:
-    """One case per study, or per folder with a case.json, named after its folder.
-
-    Raises:
-        InputError: the files of several studies are in one folder.
-    """
+    """One case per study, or per folder with a case.json, named after its folder. A case has a fault if several studies
+    share its folder, or a file there cannot be read."""
+    slices, unreadable = readable_headers(root, names)
     studies: dict[PurePosixPath | str, list[Slice]] = defaultdict(list)
-    for one in headers(root, names):
+    for one in slices:
         folder = _case_folder(root, PurePosixPath(one.path).parent)
         stated = (root / folder / NAME).is_file()
         studies[folder if stated else str(one.tags["StudyInstanceUID"])].append(one)
-    folders = [PurePosixPath()] if len(studies) == 1 else [_common_folder(slices) for slices in studies.values()]
-    if len(set(folders)) < len(folders):
-        raise InputError(
-            f"{root}: the files of {len(studies)} DICOM studies are mixed; put each study into its own folder"
-        )
-    found = []
-    for folder, slices in zip(folders, studies.values(), strict=True):
-        series, unused = series_of(slices)
-        found.append(_make_case(root, folder, series)._replace(unused=unused))
+    cases: dict[PurePosixPath, list[list[Slice]]] = defaultdict(list)
+    for study in studies.values():
+        cases[PurePosixPath() if len(studies) == 1 and not unreadable else _common_folder(study)].append(study)
+    broken = _by_case(root, unreadable, list(cases))
+    return [_make_dicom_case(root, folder, cases[folder], broken[folder]) for folder in sorted({*cases, *broken})]
+
+
+def _by_case(
+    root: Path, unreadable: Mapping[str, str], folders: Sequence[PurePosixPath]
+) -> dict[PurePosixPath, dict[str, str]]:
+    """The unreadable files below each case's folder; those outside of all are cases of their own."""
+    found: dict[PurePosixPath, dict[str, str]] = defaultdict(dict)
+    for path, reason in unreadable.items():
+        place = PurePosixPath(path)
+        above = [folder for folder in folders if place.is_relative_to(folder)]
+        for folder in above or [_case_folder(root, place.parent)]:
+            found[folder][path] = reason
     return found
+
+
+def _make_dicom_case(
+    root: Path, folder: PurePosixPath, studies: Sequence[Sequence[Slice]], unreadable: Mapping[str, str]
+) -> InputCase:
+    series, unused = series_of([one for study in studies for one in study])
+    case = _make_case(root, folder, series)
+    case = case._replace(unused=unused | dict(unreadable))
+    if len(studies) > 1:
+        return case._replace(
+            fault=f"the files of {len(studies)} DICOM studies are mixed; put each study into its own folder"
+        )
+    return case._replace(fault=incomplete(unreadable)) if unreadable else case
 
 
 def _make_case(root: Path, folder: PurePosixPath, candidates: Sequence[Candidate]) -> InputCase:
     home = _case_folder(root, folder)
-    stated = {name: (home / file).as_posix() for name, file in stated_in(root / home).items()}
-    return InputCase(_case_name(root, folder), root, tuple(candidates), stated)
+    case = InputCase(_case_name(root, folder), root, tuple(candidates), {})
+    try:
+        stated = {name: (home / file).as_posix() for name, file in stated_in(root / home).items()}
+    except InputError as error:
+        return case._replace(fault=str(error))
+    return case._replace(stated=stated)
 
 
 def _case_folder(root: Path, folder: PurePosixPath) -> PurePosixPath:
@@ -287,6 +321,8 @@ def _candidates_at(root: Path, file: str) -> list[Candidate]:
 
 
 def _why_unused(path: Path, nifti: bool) -> str:
+    if not path.is_file():
+        return ABSENT if path.is_symlink() else "not a regular file"
     if not path.stat().st_size:
         return "zero bytes"
     if is_foreign(path.name):

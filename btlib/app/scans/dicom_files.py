@@ -109,12 +109,17 @@ def headers(root: Path, paths: Iterable[str]) -> list[Slice]:
     """
     found, unreadable = readable_headers(root, paths)
     if unreadable:
-        faults = [f"{path}: {reason}" for path, reason in unreadable.items()]
-        raise InputError(
-            f"{len(faults)} file(s) cannot be read, so the study is incomplete; copy them again, or remove them if "
-            f"they do not belong to it:\n{listed(faults, 5)}"
-        )
+        raise InputError(incomplete(unreadable))
     return found
+
+
+def incomplete(unreadable: Mapping[str, str]) -> str:
+    """What to say about a study with these files, and the reasons why they cannot be read."""
+    faults = [f"{path}: {reason}" for path, reason in unreadable.items()]
+    return (
+        f"{len(faults)} file(s) cannot be read, so the study is incomplete; copy them again, or remove them if they do "
+        f"not belong to it:\n{listed(faults, 5)}"
+    )
 
 
 def readable_headers(root: Path, paths: Iterable[str]) -> tuple[list[Slice], dict[str, str]]:
@@ -122,14 +127,18 @@ def readable_headers(root: Path, paths: Iterable[str]) -> tuple[list[Slice], dic
 
     Skips files other than DICOM, tables of contents, reports, masks and other modalities.
     """
-    found: list[Slice] = []
     unreadable: dict[str, str] = {}
+    return list(readable(root, paths, unreadable)), unreadable
+
+
+def readable(root: Path, paths: Iterable[str], unreadable: dict[str, str] | None = None) -> Iterator[Slice]:
+    """As `readable_headers`, one after the other; adds the truncated files to `unreadable`."""
     for path in paths:
         try:
-            found += _slices(root, path)
+            yield from _slices(root, path)
         except InputError as error:
-            unreadable[path] = str(error).removeprefix(f"{path}: ")
-    return found, unreadable
+            if unreadable is not None:
+                unreadable[path] = str(error).removeprefix(f"{path}: ")
 
 
 def shortfall(slices: Sequence[Slice]) -> str:
@@ -150,9 +159,14 @@ def shortfall(slices: Sequence[Slice]) -> str:
     return ""
 
 
-def is_volume(slices: Sequence[Slice]) -> bool:
+def is_volume(slices: Iterable[Slice]) -> bool:
     """Whether these are slices of volumes rather than single images: at least MIN_SIDE in one series."""
-    return max(Counter(one.tags["SeriesInstanceUID"] for one in slices).values(), default=0) >= MIN_SIDE
+    counts: Counter[Any] = Counter()
+    for one in slices:
+        counts[one.tags["SeriesInstanceUID"]] += 1
+        if counts[one.tags["SeriesInstanceUID"]] >= MIN_SIDE:
+            return True
+    return False
 
 
 def plain(value: Any) -> Any:
@@ -169,7 +183,7 @@ def plain(value: Any) -> Any:
 def _slices(root: Path, path: str) -> list[Slice]:
     """The slices of one file, one per frame."""
     real = resolve_inside(root, path)
-    with real.open("rb") as file:
+    with guarded(path, "file", quote=False), real.open("rb") as file:
         start = file.read(PREAMBLE + len(MAGIC))
     if not any(start):
         raise InputError(f"{path}: {'nothing but zeros' if start else 'zero bytes'}, perhaps an interrupted copy")

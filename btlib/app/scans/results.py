@@ -1,6 +1,6 @@
 """Shared by the 2D and 3D writers: checks of the output folder, detection of earlier results, model summary."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,19 @@ from btlib.core.runtime.artifacts import read_json, write_csv
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.listing import walk
 
-CASES, SLICES = "cases.json", "slices.json"
+CASES, SLICES, UNUSED = "cases.json", "slices.json", "unused.csv"
+JOURNAL = "btlib.journal"  # see `btlib.app.predict.journal`
 EARLIER = "results of an earlier run, not scans"
 
 
 def refuse_filled(out: Path) -> None:
     """Raises InputError when `out` exists and is not an empty folder."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not an empty folder; choose a new one, nothing is overwritten")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    remedy = "choose a new one, nothing is overwritten"
+    if (out / JOURNAL).is_file() and not any((out / name).exists() for name in (CASES, SLICES)):
+        remedy = "it holds an unfinished run: continue that one with --resume, or choose a new folder"
+    raise InputError(f"{out}: not an empty folder; {remedy}")
 
 
 def about(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,17 +30,20 @@ def about(card: Mapping[str, Any]) -> dict[str, Any]:
     return {name: card[name] for name in ("intended_use", "data_note", "calibration", "unsure", "novelty")}
 
 
-def write_unused(out: Path, unused: Mapping[Path, str]) -> None:
-    """Writes unused.csv (`path, reason`) and prints the number of rows."""
-    rows = sorted((str(path), reason) for path, reason in unused.items())
-    write_csv(out / "unused.csv", pd.DataFrame(rows, columns=["path", "reason"]))
+def write_unused(out: Path, unused: Iterable[tuple[str, str]]) -> None:
+    """Writes `UNUSED` (`path, reason`) and prints the number of rows.
+
+    Bytes of a path that are not UTF-8 are written as escapes.
+    """
+    rows = sorted((path.encode(errors="backslashreplace").decode(), reason) for path, reason in unused)
+    write_csv(out / UNUSED, pd.DataFrame(rows, columns=["path", "reason"]))
     if rows:
-        print(f"{len(rows)} files or folders were not used; unused.csv lists them with the reason")
+        print(f"{len(rows)} files or folders were not used; {UNUSED} lists them with the reason")
 
 
 def holds_answers(folder: Path) -> bool:
-    """Whether `btlib predict` wrote this folder, so that its pictures and masks are not scans."""
-    return any(_is_result_file(folder / name) for name in (CASES, SLICES))
+    """Whether `btlib predict` wrote this folder, finished or not, so that its pictures and masks are not scans."""
+    return (folder / JOURNAL).is_file() or any(_is_result_file(folder / name) for name in (CASES, SLICES))
 
 
 def files_below(root: Path) -> tuple[list[str], dict[Path, str]]:

@@ -1,5 +1,6 @@
 """Chooses and reads the four volumes of a case and brings them onto one grid."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from btlib.app.scans.enhancement import enhancement
 from btlib.app.scans.modality import Candidate, Choice, Source, checked, choose
 from btlib.app.scans.stated import NAME
 from btlib.core.runtime.errors import InputError
+from btlib.volumes.data.belonging import copies
 from btlib.volumes.data.conventions import MODALITIES
 from btlib.volumes.data.normalize import normalize
 from btlib.volumes.data.reading import grid_faults, header_remarks, off_grid, on_one_grid, read_volumes
@@ -21,7 +23,8 @@ from btlib.volumes.data.volume import Header, Volume
 class InputCase(NamedTuple):
     """An input case: its candidate volumes, and the modalities that the user stated.
 
-    root: base of the candidates' paths; by: where the modalities are stated; unused: other files, and why.
+    root: base of the candidates' paths; by: where the modalities are stated; unused: other files, and why; fault: why
+    the case cannot be read, if its files alone show it.
     """
 
     name: str
@@ -30,6 +33,17 @@ class InputCase(NamedTuple):
     stated: Mapping[str, str]
     by: str = NAME
     unused: Mapping[str, str] = {}
+    fault: str = ""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, sorted; a volume `file#k` of a 4D file adds `file`."""
+        return sorted({self.root / name for file in self.files for name in (file, file.split("#")[0])})
+
+    @property
+    def folder(self) -> Path:
+        """The deepest folder that contains the files."""
+        return Path(os.path.commonpath([path.parent for path in self.paths] or [self.root]))
 
     @property
     def files(self) -> set[str]:
@@ -38,6 +52,8 @@ class InputCase(NamedTuple):
 
     def choose(self) -> Choice:
         """Assigns volumes to modalities. Raises InputError if that is not possible."""
+        if self.fault:
+            raise InputError(f"case {self.name}: {self.fault}")
         return choose(self.name, self.candidates, self.stated, self.by)
 
     def unused_beside(self, choice: Choice) -> dict[str, str]:
@@ -93,10 +109,11 @@ def read_scans(case: InputCase, resample: bool, orientation: str | None = None) 
         orientation: of the axes of NIfTI files whose headers lack it, such as 'RAS'.
 
     Raises:
-        InputError: a volume is missing, broken, on another grid, or mislabelled; lists all faults.
+        InputError: a volume is missing, broken, on another grid, mislabelled, or a copy of another one; lists all
+            faults.
     """
     volumes, faults = case.read(orientation)
-    faults += grid_faults(case.name, volumes, resample, permit="give --resample")
+    faults += grid_faults(case.name, volumes, resample, permit="give --resample") + copies(case.name, volumes)
     if faults:
         raise InputError("\n".join(faults))
     moved = off_grid(volumes)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import RootModel, ValidationError
 
 from btlib.core.runtime.artifacts import write_json
-from btlib.core.runtime.errors import InputError, brief
+from btlib.core.runtime.errors import InputError, brief, guarded
 from btlib.volumes.data.conventions import MODALITIES
 
 NAME = "case.json"
@@ -31,7 +31,9 @@ def stated_in(folder: Path) -> dict[str, str]:
         return {}
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES // 2**10} KiB; {FORM}")
-    return _checked(path.read_bytes(), str(path))
+    with guarded(str(path), "file"):
+        content = path.read_bytes()
+    return _checked(content, str(path))
 
 
 def state(folder: Path, stated: Mapping[str, str]) -> None:

@@ -108,7 +108,7 @@ class Predictors(NamedTuple):
     def _predict_case(self, upload: Path) -> dict[str, Any]:
         cases, faults, unused = find_cases([upload])
         if faults:
-            raise InputError("\n".join(faults))
+            raise InputError("\n".join(f"{path}: {reason}" for path, reason in faults))
         if len(cases) != 1:
             raise InputError(f"{len(cases)} cases at once; send one at a time")
         if not self.cases:

@@ -3,6 +3,7 @@
 A killed run or a full disk therefore never leaves a half-written file for a later stage.
 """
 
+import csv
 import errno
 import json
 import os
@@ -102,21 +103,38 @@ def _sync(path: Path) -> None:
             os.fsync(handle.fileno())
 
 
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a file in place and waits until it is stored: for folders of so many files that `atomic_path`, which looks
+    for leftovers in the folder, would be slow. If the process is killed meanwhile, half a file is left behind."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON with sorted keys, wrapping only what does not fit on a line; refuses NaN and infinity."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(_wrapped(value, "") + "\n", encoding="utf-8")
+    """Writes JSON with sorted keys, wrapping only what does not fit on a line; refuses NaN and infinity.
+
+    An iterator, as the value of a mapping, is written as a list item by item, so that it need not fit into memory.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(_wrapped(value, ""))
+        file.write("\n")
 
 
-def _wrapped(value: Any, indent: str) -> str:
-    text = json.dumps(value, sort_keys=True, allow_nan=False)
-    if len(indent) + len(text) <= JSON_WIDTH or not isinstance(value, Mapping | list | tuple):
-        return text
+def _wrapped(value: Any, indent: str) -> Iterator[str]:
+    mapping = isinstance(value, Mapping)
+    if not isinstance(value, Iterator) and not (mapping and any(isinstance(one, Iterator) for one in value.values())):
+        text = json.dumps(value, sort_keys=True, allow_nan=False)
+        if len(indent) + len(text) <= JSON_WIDTH or not isinstance(value, Mapping | list | tuple):
+            yield text
+            return
     deeper = f"{indent}  "
-    if isinstance(value, Mapping):
-        lines = [f"{deeper}{json.dumps(str(key))}: {_wrapped(value[key], deeper)}" for key in sorted(value)]
-        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-    return "[\n" + ",\n".join(deeper + _wrapped(item, deeper) for item in value) + f"\n{indent}]"
+    yield "{" if mapping else "["
+    for number, item in enumerate(sorted(value) if mapping else value):
+        yield f"{',' * bool(number)}\n{deeper}" + (f"{json.dumps(str(item))}: " if mapping else "")
+        yield from _wrapped(value[item] if mapping else item, deeper)
+    yield f"\n{indent}{'}' if mapping else ']'}"
 
 
 def read_json(path: Path) -> Any:
@@ -136,6 +154,16 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Writes a table without its index; floats keep full precision."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def write_csv_rows(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
+    """Writes at least one row as `write_csv` would, row by row, so that the table need not fit into memory."""
+    first = next(rows)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(first), lineterminator=os.linesep)
+        writer.writeheader()
+        writer.writerow(first)
+        writer.writerows(rows)
 
 
 def read_csv(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:

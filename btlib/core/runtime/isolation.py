@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 SECONDS = 60.0  # for one item
 GIB = 6.0  # of memory for one process
+BREAKDOWNS = 3  # of the pool in a row, before the item in turn counts as lost
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -32,6 +34,9 @@ class Lost(NamedTuple):
     """An item that crashed its process or exceeded a limit; `reason` follows the item's name: 'took more than 60 s'."""
 
     reason: str
+
+
+CRASHED = Lost("crashed the program that decodes it: damaged or malicious")
 
 
 def in_isolation(
@@ -42,6 +47,7 @@ def in_isolation(
     batch: int = 16,
     seconds: float = SECONDS,
     gib: float = GIB,
+    done: int = 0,
 ) -> Iterator[Any]:
     """Yields `function(item)` in the order of `items`, or `Lost` for one that crashed its process; with a progress bar.
 
@@ -51,18 +57,38 @@ def in_isolation(
         batch: items given to a process at once; 1 if an item takes a second or more.
         seconds: time limit for one item.
         gib: memory limit of one process.
+        done: items of the whole that an earlier run dealt with, for the progress bar.
     """
-    chunks = [items[start : start + batch] for start in range(0, len(items), batch)]
+    done_now, breakdowns = 0, 0
+    with tqdm(total=done + len(items), initial=done, desc=task, unit=unit, mininterval=0.5) as bar:
+        while done_now < len(items):
+            try:
+                for result in _in_pool(function, items[done_now:], batch, seconds, gib):
+                    done_now, breakdowns = done_now + 1, 0
+                    bar.update()
+                    yield result
+            except BrokenProcessPool:  # on a busy machine, pebble may miss that the process that crashed had a task
+                breakdowns += 1
+                if breakdowns == BREAKDOWNS:
+                    done_now, breakdowns = done_now + 1, 0
+                    bar.update()
+                    yield CRASHED
+
+
+def _in_pool(
+    function: Callable[[Any], Any], items: Sequence[Any], batch: int, seconds: float, gib: float
+) -> Iterator[Any]:
+    """As `in_isolation`, with one pool, which may break down."""
+    chunks = deque(range(0, len(items), batch))
     workers = min(cpu_count(), len(chunks))
-    with tqdm(total=len(items), desc=task, unit=unit, mininterval=0.5) as bar, processes(workers, gib) as pool:
+    with processes(workers, gib) as pool:
         waiting: deque = deque()
         while chunks or waiting:
             while chunks and len(waiting) <= 2 * workers:  # only a few ahead, to limit the memory of results
-                chunk = chunks.pop(0)
+                start = chunks.popleft()
+                chunk = items[start : start + batch]
                 waiting.append((chunk, pool.schedule(_each, (function, chunk), timeout=seconds)))
-            for result in _results(pool, function, *waiting.popleft(), seconds, gib):
-                bar.update()
-                yield result
+            yield from _results(pool, function, *waiting.popleft(), seconds, gib)
 
 
 def _results(
@@ -87,7 +113,7 @@ def outcome(future: Any, seconds: float = SECONDS, gib: float = GIB) -> Any:
     except MemoryError:
         return Lost(f"needs more than {gib:g} GiB of memory, unlike ordinary files")
     except ProcessExpired:
-        return Lost("crashed the program that decodes it: damaged or malicious")
+        return CRASHED
 
 
 @contextmanager

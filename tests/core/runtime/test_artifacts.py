@@ -272,3 +272,21 @@ def test_text_columns_stay_text(tmp_path):
 def test_tensor_metadata_round_trip(tmp_path):
     artifacts.write_tensors(tmp_path / "x.safetensors", {"w": torch.ones(2)}, {"name": "lite0"})
     assert artifacts.read_tensors(tmp_path / "x.safetensors")[1] == {"name": "lite0"}
+
+
+ROWS = [
+    {"name": 'a "quoted", é', "p": 0.1 + 0.2, "n": 3, "sure": True, "grade": None, "why": "one\ntwo"},
+    {"name": "x" * 120, "p": 1e-17, "n": -1, "sure": False, "grade": "HGG", "why": ""},
+]
+
+
+def test_rows_written_one_by_one_are_the_same_bytes(tmp_path):
+    artifacts.write_json(tmp_path / "whole.json", {"model": {"b": [1]}, "rows": ROWS})
+    artifacts.write_json(tmp_path / "rows.json", {"rows": iter(ROWS), "model": {"b": [1]}})
+    assert (tmp_path / "rows.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    artifacts.write_csv(tmp_path / "whole.csv", pd.DataFrame(ROWS))
+    artifacts.write_csv_rows(tmp_path / "rows.csv", iter(ROWS))
+    assert (tmp_path / "rows.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        artifacts.write_json(tmp_path / "nan.json", {"rows": iter([*ROWS, {"p": float("nan")}])})
+    assert not (tmp_path / "nan.json").exists()

@@ -3,11 +3,13 @@
 import ctypes
 import os
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from btlib.core.runtime import isolation
 from btlib.core.runtime.isolation import Lost, in_isolation
 
 
@@ -49,3 +51,19 @@ def test_relative_paths_use_the_callers_folder(tmp_path, monkeypatch):
 
 def test_no_items():
     assert list(in_isolation(_harm, [], "test")) == []
+
+
+def test_a_pool_that_breaks_down_is_replaced(monkeypatch):
+    """As happens when pebble misses which task a crashed process had."""
+    pools = []
+
+    def fragile(function, items, *limits):
+        pools.append(items)
+        if len(pools) < 5:
+            yield from map(function, items[:1] if len(pools) == 1 else [])
+            raise BrokenProcessPool
+        yield from map(function, items)
+
+    monkeypatch.setattr(isolation, "_in_pool", fragile)
+    found = list(in_isolation(_harm, ["a", "fatal", "c"], "test"))
+    assert found == ["did a", isolation.CRASHED, "did c"] and pools[-1] == ["c"]
