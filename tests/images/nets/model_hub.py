@@ -19,7 +19,8 @@ class ModelHub:
     """Repositories with one file each; `fault` is what goes wrong with every request: a status, or its name below."""
 
     def __init__(self):
-        self.files: dict[tuple[str, str], Path] = {}  # (repository, commit) -> file
+        self.files: dict[tuple[str, str], bytes] = {}  # (repository, commit) -> content
+        self.hashes: dict[tuple[str, str], str] = {}
         self.newest: dict[str, str] = {}
         self.fault: int | str | None = None
         self.requests: list[str] = []
@@ -28,7 +29,8 @@ class ModelHub:
         self.store = f"http://localhost:{self.server.server_port}"
 
     def publish(self, repository: str, commit: str, file: Path) -> None:
-        self.files[repository, commit] = file
+        self.files[repository, commit] = file.read_bytes()
+        self.hashes[repository, commit] = hashlib.sha256(self.files[repository, commit]).hexdigest()
         self.newest[repository] = commit
 
 
@@ -57,7 +59,7 @@ def handler(hub: ModelHub) -> type[BaseHTTPRequestHandler]:
             elif hub.fault == "page":
                 self.answer(200, {"Content-Type": "text/html"}, LOGIN_PAGE)
             elif path[0] == "cdn":
-                self.content(hub.files["/".join(path[1:-1]), path[-1]].read_bytes())
+                self.content(hub.files["/".join(path[1:-1]), path[-1]])
             else:
                 self.resolve("/".join(path[:2]), path[3], path[4])
 
@@ -72,13 +74,12 @@ def handler(hub: ModelHub) -> type[BaseHTTPRequestHandler]:
             elif file != "model.safetensors" or hub.fault == "no file":
                 self.answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
             else:
-                content = hub.files[repository, commit].read_bytes()
                 self.answer(
                     302,
                     {
                         "X-Repo-Commit": commit,
-                        "X-Linked-Size": str(len(content)),
-                        "X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+                        "X-Linked-Size": str(len(hub.files[repository, commit])),
+                        "X-Linked-ETag": f'"{hub.hashes[repository, commit]}"',
                         "Location": f"{hub.store}/cdn/{repository}/{commit}",
                     },
                 )
@@ -88,12 +89,11 @@ def handler(hub: ModelHub) -> type[BaseHTTPRequestHandler]:
                 content = content[:-1] + bytes([content[-1] ^ 1])
             elif hub.fault == "page for the file":
                 content = LOGIN_PAGE
-            start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
-            if hub.fault == "cut":  # the connection ends halfway, at every try
-                self.answer(206, {"Content-Length": str(len(content) - start)})
-                self.close_connection = True
-            else:
-                self.answer(206 if start else 200, {}, content[start:])
+            rest = content[int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1]) :]
+            sent = len(rest) // 2 if hub.fault == "cut" else len(rest)  # the connection ends halfway, at every try
+            self.close_connection = sent < len(rest)
+            status = 200 if len(rest) == len(content) else 206
+            self.answer(status, {"Content-Length": str(len(rest))}, rest[:sent])
 
         def answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
             self.send_response(status)
