@@ -89,7 +89,9 @@ class Files(Dataset):
         return image, CLASSES.index(path.parent.name)
 
 
-def plain(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, device: torch.device) -> None:
+def plain(
+    net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, device: torch.device, workers: int
+) -> None:
     """Stage 1 as a plain loop, with the frozen backbones in eval mode."""
     cv2.setNumThreads(1)
     net = net.to(device, memory_format=torch.channels_last)
@@ -98,7 +100,7 @@ def plain(net: torch.nn.Module, folder: Path, names: list[str], size: int, epoch
     head = [p for p in net.parameters() if p.requires_grad]
     optimizer, average = torch.optim.Adam(head, lr=LEARNING_RATE), [p.detach().clone() for p in head]
     train, val = Files(folder, names[:-VALIDATION], size), Files(folder, names[-VALIDATION:], size)
-    batches = DataLoader(train, BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
+    batches = DataLoader(train, BATCH, shuffle=True, num_workers=workers, drop_last=True)
     alpha = class_weights("inverse_frequency", torch.full((4,), len(train) // 4)).to(device)
     beta = torch.distributions.Beta(ALPHA, ALPHA)
     for _ in range(epochs):
@@ -114,11 +116,11 @@ def plain(net: torch.nn.Module, folder: Path, names: list[str], size: int, epoch
             for kept, live in zip(average, head, strict=True):
                 kept.lerp_(live.detach(), 1 - DECAY)
         with torch.inference_mode():
-            for images, _ in DataLoader(val, BATCH, num_workers=WORKERS):
+            for images, _ in DataLoader(val, BATCH, num_workers=workers):
                 net(images.to(device, memory_format=torch.channels_last))
 
 
-def timms(net: torch.nn.Module, folder: Path, size: int, epochs: int, device: torch.device) -> None:
+def timms(net: torch.nn.Module, folder: Path, size: int, epochs: int, device: torch.device, workers: int) -> None:
     """Stage 1 from the parts of timm's train.py; the frozen backbones stay in eval mode, as in the other loops."""
     on_gpu = device.type == "cuda"
     net = net.to(device, memory_format=torch.channels_last)
@@ -131,7 +133,7 @@ def timms(net: torch.nn.Module, folder: Path, size: int, epochs: int, device: to
         "batch_size": BATCH,
         "mean": (0.0, 0.0, 0.0),  # the network normalises
         "std": (1.0, 1.0, 1.0),
-        "num_workers": WORKERS,
+        "num_workers": workers,
         "use_prefetcher": on_gpu,
         "pin_memory": on_gpu,
         "device": device,
@@ -185,15 +187,27 @@ def ours(net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs
         train_arms([(arm, net)], data, rows[:-VALIDATION], rows[-VALIDATION:], spec, fabric)
 
 
-def train(which: str, net: torch.nn.Module, folder: Path, names: list[str], size: int, epochs: int, fabric) -> None:
+def train(
+    which: str,
+    net: torch.nn.Module,
+    folder: Path,
+    names: list[str],
+    size: int,
+    epochs: int,
+    fabric,
+    workers: int = WORKERS,
+) -> None:
+    """One training by `which`, until the device has finished; `workers`: the other loops' loader processes."""
     if which == "btlib":
         ours(net, folder, names, size, epochs, fabric)
-        return
-    with fastest_kernels():
-        if which == "timm":
-            timms(net, folder, size, epochs, fabric.device)
-        else:
-            plain(net, folder, names, size, epochs, fabric.device)
+    else:
+        with fastest_kernels():
+            if which == "timm":
+                timms(net, folder, size, epochs, fabric.device, workers)
+            else:
+                plain(net, folder, names, size, epochs, fabric.device, workers)
+    if fabric.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def main(images: int, epochs: int, size: int, repeats: int) -> None:
@@ -209,8 +223,6 @@ def main(images: int, epochs: int, size: int, repeats: int) -> None:
                 net = build_classifier(architecture, states, 0)
                 started = time.perf_counter()
                 train(which, net, folder, names, size, epochs, fabric)
-                if fabric.device.type == "cuda":
-                    torch.cuda.synchronize()
                 times[which].append(time.perf_counter() - started)
     print(machine())
     medians = {which: float(np.median(seconds[1:])) for which, seconds in times.items()}

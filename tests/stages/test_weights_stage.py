@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from btlib.core.runtime.artifacts import read_tensors, write_json
+from btlib.core.runtime.artifacts import read_json, read_tensors, write_json
 from btlib.core.runtime.errors import InputError
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.weights import load_features
@@ -24,7 +24,7 @@ def fetch(tmp_path, monkeypatch):
 
     def run(*names: str) -> Path:
         write_json(Path("backbones.json"), {"names": list(names)})
-        stage.main(Path("backbones.json"), Path("weights"))
+        stage.main(Path("backbones.json"), Path("weights"), Path("weights.lock.json"))
         return Path("weights")
 
     return run
@@ -39,6 +39,13 @@ def test_one_file_for_each_pretrained_backbone(fetch):
 def test_what_is_written_fits_a_network_whose_classifier_has_a_norm(fetch):
     state = read_tensors(fetch("efficientvit_m0") / "efficientvit_m0.safetensors")[0]
     load_features(Backbone("efficientvit_m0").net, state, "the file")
+
+
+def test_pins_of_the_hub_stay_when_another_source_is_used(fetch):
+    pins = {"resnet50": {"repository": "timm/resnet50.a1_in1k", "revision": "a" * 40, "sha256": "b" * 64}}
+    write_json(Path("weights.lock.json"), pins)
+    fetch("test_resnet")
+    assert read_json(Path("weights.lock.json")) == pins
 
 
 @pytest.mark.parametrize("name", ["levit_128s", "no_such_network"])

