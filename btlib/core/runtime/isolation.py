@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +25,11 @@ from joblib import cpu_count
 from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
+from btlib.core.runtime.workers import cluster
+
 SECONDS = 60.0  # for one item
 GIB = 6.0  # of memory for one process
+MOST = 16  # batches of a call to a cluster's worker
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -45,6 +50,8 @@ def in_isolation(
 ) -> Iterator[Any]:
     """Yields `function(item)` in the order of `items`, or `Lost` for one that crashed its process; with a progress bar.
 
+    With a cluster, its workers each have such a process.
+
     Args:
         function: importable, or a partial of an importable function. Its exceptions end the run and are raised here.
         unit: name of the items in the progress bar.
@@ -52,17 +59,33 @@ def in_isolation(
         seconds: time limit for one item.
         gib: memory limit of one process.
     """
+    isolated = partial(_isolated, function, batch=batch, seconds=seconds, gib=gib)
+    if len(items) > batch and (elsewhere := cluster()):
+        # A worker starts a process for each of its calls, which takes half a second: so more items are in one.
+        share = min(-(-len(items) // (4 * elsewhere.size())), MOST * batch)
+        chunks = [items[start : start + share] for start in range(0, len(items), share)]
+        found = chain.from_iterable(elsewhere.spread(partial(_isolated_list, isolated), chunks))
+    else:
+        found = isolated(items, workers=cpu_count())
+    yield from tqdm(found, total=len(items), desc=task, unit=unit, mininterval=0.5)
+
+
+def _isolated_list(isolated: Callable[..., Iterator[Any]], items: Sequence[Any]) -> list[Any]:
+    return list(isolated(items, workers=1))
+
+
+def _isolated(
+    function: Callable[[Any], Any], items: Sequence[Any], batch: int, seconds: float, gib: float, workers: int
+) -> Iterator[Any]:
     chunks = [items[start : start + batch] for start in range(0, len(items), batch)]
-    workers = min(cpu_count(), len(chunks))
-    with tqdm(total=len(items), desc=task, unit=unit, mininterval=0.5) as bar, processes(workers, gib) as pool:
+    workers = min(workers, len(chunks))
+    with processes(workers, gib) as pool:
         waiting: deque = deque()
         while chunks or waiting:
             while chunks and len(waiting) <= 2 * workers:  # only a few ahead, to limit the memory of results
                 chunk = chunks.pop(0)
                 waiting.append((chunk, pool.schedule(_each, (function, chunk), timeout=seconds)))
-            for result in _results(pool, function, *waiting.popleft(), seconds, gib):
-                bar.update()
-                yield result
+            yield from _results(pool, function, *waiting.popleft(), seconds, gib)
 
 
 def _results(
