@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import platform
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -23,7 +24,8 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import distributed
-from distributed import Client, KilledWorker, Worker, get_worker
+from distributed import Client, KilledWorker, Scheduler, Worker, get_worker
+from distributed.protocol.pickle import dumps, loads
 
 from btlib.core.runtime.artifacts import write_json
 from btlib.core.runtime.errors import InputError, brief, listed
@@ -142,16 +144,16 @@ class Cluster:
         resources = {GPU: 1} if nets and self.gpus else None
         rest = iter(items)
         # The function may hold networks and volumes: as a task of its own it goes to each worker once, and is there
-        # again after a worker with the only copy has died.
-        carried = self.client.submit(_carry, function, pure=False)
+        # again after a worker with the only copy has died. As bytes it is nothing that the scheduler would unpack.
+        carried = self.client.submit(loads, dumps(function), pure=False)
         waiting: deque = deque()
         try:
             while True:
                 while len(waiting) < AHEAD or len(waiting) < 2 * len(self.client.nthreads()):
                     if not (chunk := list(islice(rest, batch))):
                         break
-                    call = self.client.submit(_work, self.wanted, carried, chunk, resources=resources, pure=False)
-                    waiting.append(call)
+                    sent = (self.wanted, carried, dumps(chunk))
+                    waiting.append(self.client.submit(_work, *sent, resources=resources, pure=False))
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
@@ -164,14 +166,21 @@ class Cluster:
             if not isinstance(error, CancelledError) and self.client.status == "running":
                 raise  # of the function
             raise InputError(
-                f"{self.address}: the scheduler is gone, or it dropped this run; start it and its workers again, then "
-                "run the same command again: what is finished stays"
+                f"{self.address}: the scheduler is gone, or it dropped this run ({brief(error)}); start it and its "
+                "workers again, then run the same command again: what is finished stays"
             ) from error
         finally:
             with suppress(Exception):  # the scheduler may be gone
                 self.client.cancel(list(waiting), force=True)
 
     def _members(self) -> list[Member]:
+        try:
+            self.client.run_on_scheduler(_is_there)
+        except Exception as error:  # of the scheduler, whichever it is
+            raise InputError(
+                f"{self.address}: the scheduler cannot import btlib ({brief(error)}); start it in the project's "
+                "environment"
+            ) from error
         answers = self.client.run(_member, self.wanted, on_error="return")
         members = [
             one if isinstance(one, Member) else Member(address, f"cannot import btlib ({brief(one)})", "", "")
@@ -234,7 +243,11 @@ def _processor() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-# On the worker
+# On the scheduler and the workers
+
+
+def _is_there(dask_scheduler: Scheduler) -> bool:
+    return True
 
 
 def _member(wanted: Wanted, dask_worker: Worker) -> Member:
@@ -244,17 +257,13 @@ def _member(wanted: Wanted, dask_worker: Worker) -> Member:
     return Member(dask_worker.address, _unfit(wanted, dask_worker), name, _processor())
 
 
-def _carry(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return function
-
-
-def _work(wanted: Wanted, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+def _work(wanted: Wanted, function: Callable[[Any], Any], items: bytes) -> list[Any]:
     _refuse_unfit(wanted)
     os.chdir(wanted.folder)
     # A daemon, as Dask's workers are, may have no children; ours (`isolation`) die with their parent.
     multiprocessing.current_process()._config["daemon"] = False
     with redirect_stdout(_Relay()):
-        return [function(item) for item in items]
+        return [function(item) for item in loads(items)]
 
 
 @cache
@@ -292,8 +301,9 @@ class _Relay:
 
     def write(self, text: str) -> int:
         *lines, self.line = (self.line + text).split("\n")
-        for line in lines:
-            distributed.print(line)
+        with redirect_stdout(sys.__stdout__):  # Dask prints on the worker too
+            for line in lines:
+                distributed.print(line)
         return len(text)
 
     def flush(self) -> None:

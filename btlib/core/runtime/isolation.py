@@ -29,7 +29,7 @@ from btlib.core.runtime.workers import cluster
 
 SECONDS = 60.0  # for one item
 GIB = 6.0  # of memory for one process
-MOST = 16  # batches of a call to a cluster's worker
+FEWEST, MOST = 4, 16  # batches of a call to a cluster's worker
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -60,9 +60,9 @@ def in_isolation(
         gib: memory limit of one process.
     """
     isolated = partial(_isolated, function, batch=batch, seconds=seconds, gib=gib)
-    if len(items) > batch and (elsewhere := cluster()):
+    if len(items) > FEWEST * batch and (elsewhere := cluster()):
         # A worker starts a process for each of its calls, which takes half a second: so more items are in one.
-        share = min(-(-len(items) // (4 * elsewhere.size())), MOST * batch)
+        share = min(max(-(-len(items) // (4 * elsewhere.size())), FEWEST * batch), MOST * batch)
         chunks = [items[start : start + share] for start in range(0, len(items), share)]
         found = chain.from_iterable(elsewhere.spread(partial(_isolated_list, isolated), chunks))
     else:

@@ -19,7 +19,7 @@ from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
 from btlib.volumes.training.augment import Strength
 from btlib.volumes.training.learner import JointTask, drawn, train_joint_arms
-from btlib.volumes.training.study import JointStudy
+from btlib.volumes.training.study import JointStudy, Material
 from tests.volumes.training.joint_samples import ARCHITECTURE, SIDE, SLOWLY, make_case, settings, spec, write_cases
 
 PLAIN = PlainArchitecture("resnet10", 8)
