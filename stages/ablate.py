@@ -18,7 +18,7 @@ from btlib.core.runtime.stage import run
 from btlib.core.runtime.workers import Shared, side_by_side
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import read_table
-from btlib.images.training.seeds import Sources, open_material, train_seed
+from btlib.images.training.seeds import Sources, open_material, parts_of, train_part
 from btlib.images.training.study import fingerprint
 
 EMPTY_PREDICTIONS = pd.DataFrame(columns=["arm", "seed", "split", "image_id", "label"])
@@ -31,23 +31,26 @@ def main(recipes: Path, processed: Path, splits: Path, phantoms: Path, weights: 
     sources = Sources(processed, splits, phantoms, weights, p.training.devices, p.training.precision)
     material = Shared(open_material, sources, [name for recipe in table.arms.values() for name in recipe["backbones"]])
     content = fingerprint(material.value.data, material.value.states)  # faults show before training
-    predictions, history, runs, resumable = [EMPTY_PREDICTIONS], [], [], []
+    done, resumable = {}, []
+    predictions, history, runs = [EMPTY_PREDICTIONS], [], []
     with atomic_path(out) as folder:
         train = partial(
-            train_seed, name=out.name, table=table, material=material, content=content, networks=folder / "networks"
+            train_part, name=out.name, table=table, material=material, content=content, networks=folder / "networks"
         )
+        parts = parts_of(table)
         if material.value.fabric.world_size > 1:  # processes that sum gradients take their steps in the same order
-            trained = map(train, table.seeds)
-        else:  # on a CPU, seeds share the cores
-            trained = side_by_side(train, table.seeds, cores=max(1, torch.get_num_threads() // len(table.seeds)))
-        for done in trained:
-            resumable += done.resumable
-            for arm, seed, steps, failed, answers in done.runs:
-                key = {"arm": arm, "seed": seed}
-                history += [key | row for row in steps]
-                runs.append(key | {"failed": failed})
-                for split, part in answers.items():
-                    predictions.append(pd.DataFrame(key | {"split": split}, index=part.index).join(part))
+            trained = map(train, parts)
+        else:  # on a CPU, as many at once as there are seeds
+            trained = side_by_side(train, parts, cores=max(1, torch.get_num_threads() // len(table.seeds)))
+        for part in trained:
+            done |= {(run.arm, run.seed): run for run in part.runs}
+            resumable += part.resumable
+        for arm, seed, steps, failed, answers in (done[arm, seed] for seed in table.seeds for arm in table.arms):
+            key = {"arm": arm, "seed": seed}
+            history += [key | row for row in steps]
+            runs.append(key | {"failed": failed})
+            for split, answer in answers.items():
+                predictions.append(pd.DataFrame(key | {"split": split}, index=answer.index).join(answer))
         write_csv(folder / "predictions.csv", pd.concat(predictions, ignore_index=True))
         write_csv(folder / "runs.csv", pd.DataFrame(runs, columns=["arm", "seed", "failed"]))
         write_csv(folder / "history.csv", pd.DataFrame(history, columns=HISTORY))

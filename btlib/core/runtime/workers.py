@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FEW = 4  # batches; for fewer, starting processes costs more than it saves
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+TORCHRUN = {"GROUP_WORLD_SIZE": 1, "WORLD_SIZE": 0}  # what it tells each process: computers, processes
 SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 
 T = TypeVar("T")
@@ -177,8 +178,12 @@ def make_fabric(devices: int, precision: str) -> "Fabric":
     """A launched Lightning Fabric, for training, on the best device.
 
     Args:
-        devices: processes that share each batch (one per GPU; via gloo on a CPU).
+        devices: processes that share each batch (one per GPU; via gloo on a CPU), on this computer or, started by
+            torchrun, in equal parts on several.
         precision: 'fp32', 'bf16', or 'auto': bf16 on CUDA only, since most CPUs emulate it slowly.
+
+    Raises:
+        InputError: torchrun has started another number of processes.
     """
     from lightning_fabric import Fabric
 
@@ -187,8 +192,11 @@ def make_fabric(devices: int, precision: str) -> "Fabric":
     kind = best_device().type
     if precision == "auto":
         precision = "bf16" if kind == "cuda" else "fp32"
+    nodes, started = (int(os.environ.get(name, default)) for name, default in TORCHRUN.items())
+    if started not in (0, devices):
+        raise InputError(f"training.devices: {devices}, but torchrun has started {started} processes; let them agree")
     strategy = "ddp" if devices > 1 else "auto"
-    fabric = Fabric(accelerator=kind, devices=devices, strategy=strategy, precision=PRECISIONS[precision])
+    fabric = Fabric(kind, strategy, devices // nodes, nodes, PRECISIONS[precision])
     fabric.launch()
     return fabric
 

@@ -1,4 +1,4 @@
-"""Trains and predicts what can run on another computer: a seed of a table, or a fold of a cross-validation."""
+"""Trains and predicts what can run on another computer: arms of a table, or a fold of a cross-validation."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from btlib.images.nets.classifier import Classifier
 from btlib.images.nets.inference import predict
 from btlib.images.nets.store import read_states, save_trained
 from btlib.images.training.main import TrainingData
-from btlib.images.training.study import Study, Trained, fingerprint
+from btlib.images.training.study import Study, Trained, fingerprint, streams_of
 
 PREDICTED = ("val", "test")
 FOLD = "main"  # the only arm of a fold
@@ -42,6 +42,13 @@ class Material(NamedTuple):
     fabric: Fabric
 
 
+class Part(NamedTuple):
+    """Arms of a table that share batches, see `streams_of`, and a seed."""
+
+    seed: int
+    arms: list[str]
+
+
 class Run(NamedTuple):
     """An arm under a seed: its history, why it failed if it did, and its predictions of each split."""
 
@@ -53,7 +60,7 @@ class Run(NamedTuple):
 
 
 class Done(NamedTuple):
-    """All arms of a seed or fold, and the states to delete once the results are written."""
+    """All arms of a part or fold, and the states to delete once the results are written."""
 
     runs: list[Run]
     resumable: list[ResumeState]
@@ -66,8 +73,14 @@ def open_material(sources: Sources, backbones: list[str]) -> Material:
     return Material(data, read_states(sources.weights, backbones), fabric)
 
 
-def train_seed(seed: int, name: str, table: Table, material: Shared[Material], content: str, networks: Path) -> Done:
-    """Trains the arms of a table with one seed, and predicts with them.
+def parts_of(table: Table) -> list[Part]:
+    """All that is to be trained, the largest parts of a seed first, so that no computer is idle at the end."""
+    streams = sorted(streams_of(table.arms), key=len, reverse=True)
+    return [Part(seed, arms) for seed in table.seeds for arms in streams]
+
+
+def train_part(part: Part, name: str, table: Table, material: Shared[Material], content: str, networks: Path) -> Done:
+    """Trains arms of a table with one seed, and predicts with them.
 
     Args:
         name: of the table.
@@ -75,14 +88,14 @@ def train_seed(seed: int, name: str, table: Table, material: Shared[Material], c
         networks: folder for the networks that the table keeps, as <arm>/<seed>/.
     """
     data, states, fabric = material.value
-    study = Study(name, table.arms, data, states, fabric, content)
-    trained = list(study.train([seed]))
+    study = Study(name, {arm: table.arms[arm] for arm in part.arms}, data, states, fabric, content)
+    trained = list(study.train([part.seed]))
     nets = {id(done.net): done for done in trained if not done.failed}  # arms with equal recipes share a network
     predicted = {key: _predictions(done.net, data, done.recipe["image_size"]) for key, done in nets.items()}
     for done in trained:
         if done.arm in table.keep_networks and not done.failed:
-            card = {"arm": done.arm, "seed": seed, "recipe": done.recipe}
-            save_trained(networks / done.arm / str(seed), done.net, states, card)
+            card = {"arm": done.arm, "seed": done.seed, "recipe": done.recipe}
+            save_trained(networks / done.arm / str(done.seed), done.net, states, card)
     return Done([_run(done, predicted.get(id(done.net), {})) for done in trained], study.resumable)
 
 
@@ -111,8 +124,8 @@ def _run(done: Trained, predictions: dict[str, pd.DataFrame]) -> Run:
 
 def _predictions(net: Classifier, data: TrainingData, size: int) -> dict[str, pd.DataFrame]:
     found = {}
-    for part in PREDICTED:
-        rows = getattr(data, part)
+    for split in PREDICTED:
+        rows = getattr(data, split)
         chosen, probabilities = data.index.iloc[rows], predict(net, data.pixels_at(size, rows))
-        found[part] = predictions_table(chosen["image_id"], chosen["label"], probabilities, net.classes)
+        found[split] = predictions_table(chosen["image_id"], chosen["label"], probabilities, net.classes)
     return found

@@ -1,5 +1,6 @@
 """A Dask cluster of processes on loopback, for tests; none of them outlives the test."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from btlib.core.runtime.artifacts import read_json
+from btlib.core.runtime.isolation import DEATH_OF_PARENT
 
 ROOT = Path(__file__).parents[3]
 LOOPBACK = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
@@ -54,7 +56,13 @@ class Hub:
             stdout=self.log,
             stderr=self.log,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
+
+
+def _end_with_parent() -> None:
+    """However the test ends; workers end with their nanny."""
+    ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGKILL)
 
 
 @contextmanager
