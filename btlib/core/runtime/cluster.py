@@ -147,13 +147,15 @@ class Cluster:
         # again after a worker with the only copy has died. As bytes it is nothing that the scheduler would unpack.
         carried = self.client.submit(loads, dumps(function), pure=False)
         waiting: deque = deque()
+        sent = 0
         try:
             while True:
                 while len(waiting) < AHEAD or len(waiting) < 2 * len(self.client.nthreads()):
                     if not (chunk := list(islice(rest, batch))):
                         break
-                    sent = (self.wanted, carried, dumps(chunk))
-                    waiting.append(self.client.submit(_work, *sent, resources=resources, pure=False))
+                    call = (_work, self.wanted, carried, dumps(chunk))
+                    waiting.append(self.client.submit(*call, resources=resources, priority=-sent, pure=False))
+                    sent += 1
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
