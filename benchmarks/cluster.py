@@ -122,9 +122,7 @@ def main(repeats: int, size: int, side: int, run_minutes: float) -> None:
     for gpus in (1, 8):
         together = makespan([run_minutes + each / 60] * 125, gpus)
         by_table = 5 * makespan([run_minutes + each / 60] * 25, gpus)
-        print(
-            f"on paper, 125 runs of {run_minutes} min on {gpus} GPUs: {together:.0f} min; 5 stages of 25: {by_table:.0f}"
-        )
+        print(f"on paper, 125 runs of {run_minutes} min on {gpus} GPUs: {together:.0f} min, in 5 stages {by_table:.0f}")
 
 
 if __name__ == "__main__":

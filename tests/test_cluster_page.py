@@ -10,10 +10,8 @@ import pytest
 
 pytestmark = pytest.mark.xdist_group("cluster")
 PAGE = (Path(__file__).parents[1] / "docs/cluster.md").read_text(encoding="utf-8")
-LOOPBACK = {
-    "DASK_JOBQUEUE__SLURM__SCHEDULER_OPTIONS": "{'host': '127.0.0.1', 'dashboard_address': '127.0.0.1:0'}",
-    "DASK_JOBQUEUE__SLURM__LOG_DIRECTORY": "",
-}
+OPTIONS = "{'host': '127.0.0.1', 'dashboard_address': '127.0.0.1:0'}"
+LOOPBACK = {"DASK_JOBQUEUE__SLURM__SCHEDULER_OPTIONS": OPTIONS}
 
 
 def block(language):
