@@ -166,6 +166,17 @@ def test_robustness_of_the_main_model_and_of_kept_arms(project):
     assert {path.name for path in figures.iterdir()} == {"accuracy.png", "sensitivity.png"}
 
 
+@pytest.mark.xdist_group("cluster")
+def test_answers_to_corruptions_from_a_cluster_are_the_same(project, on_cluster, monkeypatch):
+    model, none = main_model(project), Path("data/ablations")
+    places = map(Path, ("data/weights", "data/processed", "data/splits.csv"))
+    places = (model, none / "regularisation", none / "baselines", *places)
+    stage("perturb")(*places, Path("there"))
+    monkeypatch.delenv(SCHEDULER)
+    stage("perturb")(*places, Path("here"))
+    assert Path("there/predictions.csv").read_bytes() == Path("here/predictions.csv").read_bytes()
+
+
 def test_shortcuts_of_the_main_model(project):
     params = yaml.load(project / "params.yaml")
     params["shortcuts"] = {"train_per_class": 6, "test_per_class": 3, "lesions": 1, "contrast_subjects": 1}

@@ -7,6 +7,7 @@ cluster may grow, and replaces workers that die. Calls of a dead worker run agai
 
 import atexit
 import hashlib
+import logging
 import multiprocessing
 import os
 import platform
@@ -117,6 +118,7 @@ class Cluster:
 
     def __init__(self, address: str):
         self.address = address
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is lost is said below
         try:
             self.client = Client(address, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:

@@ -196,7 +196,13 @@ def make_fabric(devices: int, precision: str) -> "Fabric":
     if started not in (0, devices):
         raise InputError(f"training.devices: {devices}, but torchrun has started {started} processes; let them agree")
     strategy = "ddp" if devices > 1 else "auto"
-    fabric = Fabric(kind, strategy, devices // nodes, nodes, PRECISIONS[precision])
+    fabric = Fabric(
+        accelerator=kind,
+        devices=devices // nodes,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=PRECISIONS[precision],
+    )
     fabric.launch()
     return fabric
 
