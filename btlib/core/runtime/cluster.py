@@ -223,14 +223,14 @@ def _version(name: str) -> str:
 
 
 def _described(address: str, members: Sequence[Member], dashboard: str) -> str:
-    lines = [f"{address}: {len(members)} workers; dashboard: {dashboard}"]
+    workers = "1 worker" if len(members) == 1 else f"{len(members)} workers"
+    lines = [f"{address}: {workers}; dashboard: {dashboard}"]
     lines += [f"  {member.address} {member.gpu or member.processor}" for member in members]
     here = _processor()
     others = sorted({member.processor for member in members if not member.gpu} - {here})
     if others:
         lines.append(
-            f"  Their processors compute with {', '.join(others)}, this one with {here}: the last digits may differ. "
-            "ATEN_CPU_CAPABILITY=default for all of them makes PyTorch's own kernels agree."
+            f"  Some processors compute with {', '.join(others)}, this one with {here}: last digits may differ."
         )
     return "\n".join(lines)
 
@@ -291,8 +291,8 @@ def _unfit(wanted: Wanted, worker: Worker) -> str:
     declared, seen = worker.state.total_resources.get(GPU, 0), _gpus()
     if declared != min(seen, 1) or seen > 1:
         return (
-            f"sees {seen} GPUs and offers {declared:g}: start one worker per GPU, with --resources GPU=1 and "
-            "CUDA_VISIBLE_DEVICES naming that GPU; without a GPU, start it with CUDA_VISIBLE_DEVICES= alone"
+            f"sees {seen} GPUs and offers {declared:g}: start one worker per GPU, with CUDA_VISIBLE_DEVICES naming it "
+            "and --resources GPU=1; for a worker without a GPU, CUDA_VISIBLE_DEVICES= and no such resource"
         )
     return ""
 
