@@ -16,7 +16,7 @@ app = typer.Typer(
     help=(
         "Brain-tumour MRI with trained models: class of a single slice, or segmentation and grade of four scans.\n\n"
         "Research software, not a medical device. Train and evaluate with the pipeline, dvc repro; the commands "
-        "profile, experiment, summary and ci-report support it."
+        "profile, experiment, cluster, summary and ci-report support it."
     ),
 )
 Models = Annotated[Path, typer.Option(metavar="FOLDER", help="The models packaged by the pipeline.")]
@@ -80,7 +80,9 @@ def predict(
     """
     from btlib.app.predict.dispatch import VolumeOptions
     from btlib.app.predict.dispatch import predict as predict_all
+    from btlib.core.runtime.workers import stay_here
 
+    stay_here()
     scans = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     stated = {name: path for name, path in scans.items() if path}
     options = VolumeOptions(stated, resample, orientation, labels)
@@ -152,6 +154,27 @@ def experiment(context: typer.Context) -> None:
     from btlib.core.settings.experiment import run_experiment
 
     run_experiment(context.args)
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def cluster(
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", envvar="DASK_SCHEDULER_ADDRESS", help="Such as tcp://10.0.0.1:8786.")
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="What to run on it: dvc repro", show_default=False)
+    ] = None,
+) -> None:
+    """Check the workers of a Dask cluster, and run a command whose stages work there.
+
+    btlib cluster --scheduler tcp://10.0.0.1:8786 dvc repro
+
+    Every worker must see the project's folder, and have this code and these versions of the libraries. The results are
+    those of one computer. How to start a cluster: docs/cluster.md
+    """
+    from btlib.core.runtime.workers import run_on_cluster
+
+    run_on_cluster(scheduler, words or [])
 
 
 @app.command()

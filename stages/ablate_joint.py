@@ -17,7 +17,7 @@ import pandas as pd
 from btlib.core.runtime.arm_names import FULL
 from btlib.core.runtime.artifacts import atomic_path, write_csv
 from btlib.core.runtime.stage import run
-from btlib.core.runtime.workers import make_fabric
+from btlib.core.runtime.workers import Shared
 from btlib.core.settings.params import load_params
 from btlib.core.training.recipe import read_table
 from btlib.volumes.data.cases import Cases
@@ -28,8 +28,7 @@ from btlib.volumes.evaluation.tables import CASE_SCORES, MODALITY_SCORES, RUNS
 from btlib.volumes.evaluation.uncertainty import Doubts
 from btlib.volumes.explain.answers import Asked, modality_scores
 from btlib.volumes.explain.doubts import ensemble_doubts
-from btlib.volumes.training.main import VolumeData
-from btlib.volumes.training.study import JointStudy
+from btlib.volumes.training.study import JointStudy, open_material
 
 HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_grade_loss", "val_accuracy"]
 
@@ -37,12 +36,12 @@ HISTORY = ["arm", "seed", "epoch", "train_loss", "val_loss", "val_dice", "val_gr
 def main(recipes: Path, normalized: Path, splits: Path, phantoms: Path, out: Path) -> None:
     p = load_params("seed", "training.devices", "joint.size", "joint.precision", "joint.mc_samples")
     table = read_table(recipes)
-    fabric = make_fabric(p.training.devices, p.joint.precision)
-    study = JointStudy(table.arms, VolumeData(normalized, splits, phantoms, fabric), p.joint.size, fabric)
+    material = Shared(open_material, normalized, splits, phantoms, p.training.devices, p.joint.precision)
+    study = JointStudy(table.arms, material, p.joint.size)
     index = load_index(normalized)
     cases = Cases({normalized: cases_of(splits, index, "test")})  # faults show before training
     runs = list(study.train(table.seeds))
-    if not fabric.is_global_zero:
+    if not material.value.fabric.is_global_zero:
         return  # the first process predicts and writes
     trained = [done for done in runs if not done.failed]
     asked = [Asked(d.arm, d.seed, d.net, d.window, subset, d.grader) for d in trained for subset in subsets_of(d.arm)]

@@ -41,3 +41,28 @@ def atlas():
     from btlib.phantom.atlas import load_atlas
 
     return load_atlas(4)
+
+
+@pytest.fixture(scope="session")
+def two_workers(tmp_path_factory):
+    """A Dask cluster of two workers on loopback, in tests of the xdist group `cluster`."""
+    from distributed import Client
+
+    from tests.core.runtime.hub import hub
+
+    with hub(tmp_path_factory.mktemp("cluster"), workers=2) as found:
+        with Client(found.address, set_as_default=False) as client:
+            client.wait_for_workers(2)
+        yield found
+
+
+@pytest.fixture
+def on_cluster(two_workers, tmp_path, monkeypatch):
+    """All that can runs on these workers, for a test in a folder of its own."""
+    from btlib.core.runtime import cluster
+    from btlib.core.runtime.workers import SCHEDULER
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(SCHEDULER, two_workers.address)
+    yield two_workers
+    cluster.leave(two_workers.address)

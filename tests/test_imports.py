@@ -139,10 +139,9 @@ def test_only_artifacts_writes_files_directly(path):
 
 def test_every_library_in_use_is_declared():
     """A library that is installed only for another one may disappear with the next `make lock`."""
-    declared = {
-        re.split(r"[^\w.-]", entry)[0].lower()
-        for entry in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    entries = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    declared = {re.split(r"[^\w.-]", entry)[0].lower() for entry in entries}
     provided_by = metadata.packages_distributions()
     used = {name.split(".")[0] for path in [*LIBRARY, *STAGES] for name in imports(path)}
     foreign = used - set(sys.stdlib_module_names) - {"btlib"}

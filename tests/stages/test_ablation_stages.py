@@ -1,6 +1,7 @@
 """The stages behind the tables, one after the other on 60 tiny images: ablations, robustness, shortcuts."""
 
 import importlib.util
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from ruamel.yaml import YAML
 
 from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_json, write_tensors
+from btlib.core.runtime.workers import SCHEDULER
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.corruptions import CORRUPTIONS, SEVERITIES
 from btlib.images.nets.backbones import Backbone
 from btlib.images.nets.classifier import Architecture, build_classifier
 from btlib.images.nets.store import read_states, save_classifier
+from tests.core.runtime.hub import wait_for
 from tests.images.data.samples import save_array, save_lesions, save_phantom_slices
 
 ROOT = Path(__file__).parents[2]
@@ -163,6 +166,17 @@ def test_robustness_of_the_main_model_and_of_kept_arms(project):
     assert {path.name for path in figures.iterdir()} == {"accuracy.png", "sensitivity.png"}
 
 
+@pytest.mark.xdist_group("cluster")
+def test_answers_to_corruptions_from_a_cluster_are_the_same(project, on_cluster, monkeypatch):
+    model, none = main_model(project), Path("data/ablations")
+    places = map(Path, ("data/weights", "data/processed", "data/splits.csv"))
+    places = (model, none / "regularisation", none / "baselines", *places)
+    stage("perturb")(*places, Path("there"))
+    monkeypatch.delenv(SCHEDULER)
+    stage("perturb")(*places, Path("here"))
+    assert Path("there/predictions.csv").read_bytes() == Path("here/predictions.csv").read_bytes()
+
+
 def test_shortcuts_of_the_main_model(project):
     params = yaml.load(project / "params.yaml")
     params["shortcuts"] = {"train_per_class": 6, "test_per_class": 3, "lesions": 1, "contrast_subjects": 1}
@@ -202,6 +216,26 @@ def test_the_same_command_gives_the_same_files(project):
 
     first = written()
     assert written() == first and len(first) == 3 + 2 * 2
+
+
+@pytest.mark.xdist_group("cluster")
+def test_a_table_from_a_cluster_is_the_same_though_a_worker_is_killed(project, on_cluster, monkeypatch):
+    def written():
+        folder = ablate()
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def kill():
+        wait_for(lambda: list(Path(".btlib/resume/ablate_fusion").glob("*.safetensors")))
+        killed.append(on_cluster.processes()[0])
+        killed[0].kill()
+
+    killed = []
+    threading.Thread(target=kill).start()
+    found = written()
+    assert killed and not killed[0].is_running()
+    assert not list(Path(".btlib/resume").rglob("*.safetensors"))
+    monkeypatch.delenv(SCHEDULER)
+    assert written() == found and len(found) == 3 + 2 * 2
 
 
 def test_no_row_of_a_removed_arm_or_seed_survives(project):

@@ -10,6 +10,7 @@ import torch
 from ruamel.yaml import YAML
 
 from btlib.core.runtime.artifacts import read_csv, read_json, write_csv, write_tensors
+from btlib.core.runtime.workers import SCHEDULER
 from btlib.core.training.resume import ResumeState
 from btlib.images.data.classes import CLASSES
 from btlib.images.nets.backbones import Backbone
@@ -126,6 +127,15 @@ def test_a_killed_run_goes_on_to_the_same_numbers(project, monkeypatch):
         train_folds("resumed")
     assert not Path("resumed").exists()
     pd.testing.assert_frame_equal(train_folds("resumed"), whole, check_exact=True)
+
+
+@pytest.mark.xdist_group("cluster")
+def test_folds_from_a_cluster_are_the_same(project, on_cluster, monkeypatch):
+    main_model(0)
+    there = train_folds("there")
+    monkeypatch.delenv(SCHEDULER)
+    pd.testing.assert_frame_equal(train_folds("here"), there, check_exact=True)
+    assert Path("there/history.csv").read_bytes() == Path("here/history.csv").read_bytes()
 
 
 def test_without_folds_there_is_nothing_to_train(project):

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.workers import SCHEDULER
 from btlib.volumes.data.conventions import MODALITIES
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +182,17 @@ def test_ablation_and_comparison(study):
     assert [row["mean"]["dice_wt"] for row in every["rows"]] == [row["mean"]["dice_wt"] for row in found["rows"]]
     assert len(every["missing_modalities"]["rows"]) == 30
     assert Path("figures/ablation/forest.png").is_file()
+
+
+@pytest.mark.xdist_group("cluster")
+def test_the_ablation_from_a_cluster_is_the_same(on_cluster, study, monkeypatch):
+    def written(folder):
+        stage("ablate_joint")(Path("recipes/joint.json"), *map(Path, DATA), folder)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    there = written(Path("ablation_there"))
+    monkeypatch.delenv(SCHEDULER)
+    assert written(Path("ablation_here")) == there and len(there) == 6
 
 
 def test_training_again_gives_the_same_model(study):

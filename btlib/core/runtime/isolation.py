@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +26,12 @@ from joblib import cpu_count
 from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
+from btlib.core.runtime.workers import cluster
+
 SECONDS = 60.0  # for one item
 GIB = 6.0  # of memory for one process
 BREAKDOWNS = 3  # of the pool in a row, before the item in turn counts as lost
+FEWEST, MOST = 4, 16  # batches of a call to a cluster's worker
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -51,6 +56,8 @@ def in_isolation(
 ) -> Iterator[Any]:
     """Yields `function(item)` in the order of `items`, or `Lost` for one that crashed its process; with a progress bar.
 
+    With a cluster, its workers each have such a process.
+
     Args:
         function: importable, or a partial of an importable function. Its exceptions end the run and are raised here.
         unit: name of the items in the progress bar.
@@ -59,28 +66,43 @@ def in_isolation(
         gib: memory limit of one process.
         done: items of the whole that an earlier run dealt with, for the progress bar.
     """
-    done_now, breakdowns = 0, 0
-    with tqdm(total=done + len(items), initial=done, desc=task, unit=unit, mininterval=0.5) as bar:
-        while done_now < len(items):
-            try:
-                for result in _in_pool(function, items[done_now:], batch, seconds, gib):
-                    done_now, breakdowns = done_now + 1, 0
-                    bar.update()
-                    yield result
-            except BrokenProcessPool:  # on a busy machine, pebble may miss that the process that crashed had a task
-                breakdowns += 1
-                if breakdowns == BREAKDOWNS:
-                    done_now, breakdowns = done_now + 1, 0
-                    bar.update()
-                    yield CRASHED
+    isolated = partial(_isolated, function, batch=batch, seconds=seconds, gib=gib)
+    if len(items) > FEWEST * batch and (elsewhere := cluster()):
+        # A worker starts a process for each of its calls, which takes half a second: so more items are in one.
+        share = min(max(-(-len(items) // (4 * elsewhere.size())), FEWEST * batch), MOST * batch)
+        chunks = [items[start : start + share] for start in range(0, len(items), share)]
+        found = chain.from_iterable(elsewhere.spread(partial(_isolated_list, isolated), chunks))
+    else:
+        found = isolated(items, workers=cpu_count())
+    yield from tqdm(found, total=done + len(items), initial=done, desc=task, unit=unit, mininterval=0.5)
+
+
+def _isolated_list(isolated: Callable[..., Iterator[Any]], items: Sequence[Any]) -> list[Any]:
+    return list(isolated(items, workers=1))
+
+
+def _isolated(
+    function: Callable[[Any], Any], items: Sequence[Any], batch: int, seconds: float, gib: float, workers: int
+) -> Iterator[Any]:
+    finished, breakdowns = 0, 0
+    while finished < len(items):
+        try:
+            for result in _in_pool(function, items[finished:], batch, seconds, gib, workers):
+                finished, breakdowns = finished + 1, 0
+                yield result
+        except BrokenProcessPool:  # on a busy machine, pebble may miss that the process that crashed had a task
+            breakdowns += 1
+            if breakdowns == BREAKDOWNS:
+                finished, breakdowns = finished + 1, 0
+                yield CRASHED
 
 
 def _in_pool(
-    function: Callable[[Any], Any], items: Sequence[Any], batch: int, seconds: float, gib: float
+    function: Callable[[Any], Any], items: Sequence[Any], batch: int, seconds: float, gib: float, workers: int
 ) -> Iterator[Any]:
-    """As `in_isolation`, with one pool, which may break down."""
+    """As `_isolated`, with one pool, which may break down."""
     chunks = deque(range(0, len(items), batch))
-    workers = min(cpu_count(), len(chunks))
+    workers = min(workers, len(chunks))
     with processes(workers, gib) as pool:
         waiting: deque = deque()
         while chunks or waiting:

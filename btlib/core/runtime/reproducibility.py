@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,6 +57,39 @@ def deterministic_torch() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+class TorchSettings(NamedTuple):
+    """What `deterministic_torch` changes."""
+
+    deterministic: bool
+    benchmark: bool
+    matmul_tf32: bool
+    convolution_tf32: bool
+
+
+def torch_settings() -> TorchSettings:
+    """Those of this process."""
+    import torch
+
+    backends = torch.backends
+    return TorchSettings(
+        torch.are_deterministic_algorithms_enabled(),
+        backends.cudnn.benchmark,
+        backends.cuda.matmul.allow_tf32,
+        backends.cudnn.allow_tf32,
+    )
+
+
+def set_torch(settings: TorchSettings) -> None:
+    """Gives this process the settings of another one."""
+    import torch
+
+    deterministic_torch()
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = settings.benchmark
+    torch.backends.cuda.matmul.allow_tf32 = settings.matmul_tf32
+    torch.backends.cudnn.allow_tf32 = settings.convolution_tf32
 
 
 def environment() -> dict[str, str]:

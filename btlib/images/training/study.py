@@ -47,6 +47,21 @@ def groups_of(recipes: Mapping[str, Recipe], stage: int) -> dict[Shared, list[st
     return groups
 
 
+def streams_of(recipes: Mapping[str, Recipe]) -> list[list[str]]:
+    """The arms in parts that share no batches in either stage, so that each can be trained by itself.
+
+    Args:
+        recipes: with a seed or all without, which makes no difference.
+    """
+    seeded = {name: {"seed": 0, **recipe} for name, recipe in recipes.items()}
+    streams = [{name} for name in recipes]
+    for together in [names for stage in (1, 2) for names in groups_of(seeded, stage).values()]:
+        joined = [stream for stream in streams if stream & set(together)]
+        streams = [stream for stream in streams if stream not in joined] + [set().union(*joined)]
+    order = list(recipes)
+    return sorted((sorted(stream, key=order.index) for stream in streams), key=lambda stream: order.index(stream[0]))
+
+
 class Study:
     """The arms of one table.
 

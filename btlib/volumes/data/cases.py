@@ -1,13 +1,16 @@
 """Many normalised cases as a sequence that keeps none of them in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from btlib.core.runtime.errors import InputError
 from btlib.volumes.data.record import CHECKSUM, CHECKSUM_BYTES, map_record, verify
 from btlib.volumes.data.store import Case, case_of, case_path
+
+T = TypeVar("T")
 
 
 class Cases(Sequence[Case]):
@@ -50,6 +53,11 @@ class Cases(Sequence[Case]):
             verify(path, record)
             self._verified[number] = found
         return case_of(path.stem, record)
+
+
+def of_case(number: int, function: Callable[[Case], T], cases: Sequence[Case]) -> T:
+    """`function(cases[number])`, for calls elsewhere: sending a number and paths is cheaper than sending voxels."""
+    return function(cases[number])
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from btlib.core.metrics.outlines import dice
 from btlib.core.runtime.workers import side_by_side
+from btlib.volumes.data.cases import of_case
 from btlib.volumes.data.conventions import regions_of
 from btlib.volumes.data.reading import read_case
 from btlib.volumes.data.store import Case, to_native, write_nifti
@@ -42,7 +43,8 @@ class Asked(NamedTuple):
 
 def predict_cases(net: JointNet, window: Window, cases: Sequence[Case], task: str) -> list[CasePrediction]:
     """Predicts each case once; `task`: label of the progress bar."""
-    found = side_by_side(partial(predict_case, net, window=window), cases)
+    one = partial(of_case, function=partial(predict_case, net, window=window), cases=cases)
+    found = side_by_side(one, range(len(cases)))
     return list(tqdm(found, desc=task, total=len(cases), unit="case", mininterval=1))
 
 

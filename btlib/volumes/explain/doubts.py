@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from btlib.core.runtime.workers import side_by_side
+from btlib.volumes.data.cases import of_case
 from btlib.volumes.data.store import Case
 from btlib.volumes.evaluation.masks import Postprocessing, masks_of
 from btlib.volumes.evaluation.uncertainty import Doubts
@@ -36,18 +37,15 @@ def network_doubts(
         predicted: the network's prediction for each case without dropout.
         rules: for the mask of the whole tumour, from either method's probability.
     """
-
-    def methods(number: int) -> dict[str, Method]:
-        drawn = mc_samples(member[0], cases[number], member[1], samples, seed)
-        return _methods({"softmax": [predicted[number]], "mc": drawn})
-
-    return _collect(Doubts(rules), cases, side_by_side(methods, range(len(cases))))
+    methods = partial(_network_methods, member=member, cases=cases, samples=samples, seed=seed)
+    return _collect(Doubts(rules), cases, side_by_side(methods, list(enumerate(predicted))))
 
 
 def ensemble_doubts(members: Sequence[Member], cases: Sequence[Case], samples: int, seed: int) -> Doubts:
     """Uncertainty of the first network, by its single pass and by MC dropout, and of all networks as an ensemble."""
     methods = partial(_ensemble_methods, members=members, samples=samples, seed=seed)
-    return _collect(Doubts(), cases, side_by_side(methods, cases))
+    answers = side_by_side(partial(of_case, function=methods, cases=cases), range(len(cases)))
+    return _collect(Doubts(), cases, answers)
 
 
 def explanation(
@@ -73,6 +71,14 @@ def explanation(
     information = found.mutual_information if drawn else None
     masks = masks_of(predicted.regions, case.affine, rules)
     return Explanation(masks, predicted.attention, heat, found.entropy, information)
+
+
+def _network_methods(
+    numbered: tuple[int, CasePrediction], member: Member, cases: Sequence[Case], samples: int, seed: int
+) -> dict[str, Method]:
+    number, predicted = numbered
+    drawn = mc_samples(member[0], cases[number], member[1], samples, seed)
+    return _methods({"softmax": [predicted], "mc": drawn})
 
 
 def _ensemble_methods(case: Case, members: Sequence[Member], samples: int, seed: int) -> dict[str, Method]:

@@ -11,7 +11,7 @@ from btlib.core.training.resume import ResumeState
 from btlib.images.data.classes import CLASSES
 from btlib.images.data.resident import ResidentImages
 from btlib.images.training import study as study_module
-from btlib.images.training.study import Study, families_of, groups_of
+from btlib.images.training.study import Study, families_of, groups_of, streams_of
 
 BACKBONES = ("test_efficientnet", "test_convnext")
 RECIPE = {
@@ -106,6 +106,20 @@ def test_streams_are_derived_from_shared_settings():
         assert len(groups_of({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 2, change
     for change in ({"focal_gamma": 1.0}, {"label_smoothing": 0.1}, {"lr_stage1": 1e-4}, {"model.width": 8}):
         assert len(groups_of({"a": RECIPE | {"seed": 0}, "b": RECIPE | {"seed": 0} | change}, 1)) == 1, change
+
+
+def test_arms_that_share_batches_in_any_stage_are_one_stream():
+    assert streams_of(ARMS) == [
+        ["proposed", "concatenation", "same", "no_ema", "lesion_head"],
+        ["no_mixup"],
+        ["phantoms"],
+        ["single"],
+    ]
+    # a and b share stage 1 only, b and c stage 2 only
+    chain = {"a": RECIPE, "x": RECIPE | {"batch_size": 4}, "b": RECIPE | {"training.unfreeze_fraction": 1.0}}
+    chain["c"] = chain["b"] | {"epochs_stage1": 1}
+    assert streams_of(chain) == [["a", "b", "c"], ["x"]]
+    assert streams_of({}) == []
 
 
 def test_arm_is_bit_equal_alone_and_with_others_in_both_stages(train):

@@ -8,7 +8,7 @@ import torch
 
 from btlib.core.runtime.errors import InputError
 from btlib.core.runtime.reproducibility import keyed_rng
-from btlib.core.runtime.workers import make_fabric
+from btlib.core.runtime.workers import Shared, make_fabric
 from btlib.core.training.resume import ResumeState
 from btlib.volumes.data.store import save_case
 from btlib.volumes.nets.inference import predict_case
@@ -19,7 +19,7 @@ from btlib.volumes.training import learner as joint_module
 from btlib.volumes.training import study as joint_study
 from btlib.volumes.training.augment import Strength
 from btlib.volumes.training.learner import JointTask, drawn, train_joint_arms
-from btlib.volumes.training.study import JointStudy
+from btlib.volumes.training.study import JointStudy, Material
 from tests.volumes.training.joint_samples import ARCHITECTURE, SIDE, SLOWLY, make_case, settings, spec, write_cases
 
 PLAIN = PlainArchitecture("resnet10", 8)
@@ -211,7 +211,7 @@ def study_of(volumes, fabric, arms):
         patients=np.array([f"c{number}" for number in range(8)], dtype=object),
         task=lambda spec: JointTask(volumes, TRAIN, VAL, spec),
     )
-    return JointStudy(arms, data, SIDE, fabric)
+    return JointStudy(arms, Shared(lambda: Material(data, fabric)), SIDE)
 
 
 def arms_of_study():
