@@ -205,7 +205,7 @@ def test_networks_trained_from_scratch_have_no_weights_file(project):
     params["weights"] = {"source": "none", "folder": None}
     yaml.dump(params, project / "params.yaml")
     recipes()
-    stage("weights")(Path("data/recipes/backbones.json"), Path("data/drawn"))
+    stage("weights")(Path("data/recipes/backbones.json"), Path("data/drawn"), Path("weights.lock.json"))
     assert sorted(path.stem for path in Path("data/drawn").iterdir()) == sorted(BACKBONES)
 
 
