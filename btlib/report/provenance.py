@@ -1,6 +1,5 @@
 """Provenance of a run: revision of the code, hashes of the data, time of each stage."""
 
-import hashlib
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +20,6 @@ def revision(root: Path) -> str:
     if changed is None:
         return commit
     return f"{commit}, with uncommitted changes" if changed else commit
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def timings(folder: Path) -> dict[str, Mapping[str, Any]]:

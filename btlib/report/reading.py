@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.artifacts import read_csv, read_json, sha256
 from btlib.core.runtime.nested import flatten
 from btlib.core.runtime.stage import TIMINGS
 from btlib.core.settings.params import data_note
 from btlib.core.settings.schema import Params, read_yaml
 from btlib.report.figures.paper import HEADLINE, TABLES
-from btlib.report.provenance import revision, sha256, timings
+from btlib.report.provenance import revision, timings
 from btlib.report.study import Study, read_folder, read_tables
 
 VOLUME_TEXT = ("case", "patient", "grade", "seg", "shape", "spacing")

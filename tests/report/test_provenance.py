@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from btlib.core.runtime.artifacts import write_json
-from btlib.report.provenance import revision, sha256, timings
+from btlib.core.runtime.artifacts import sha256, write_json
+from btlib.report.provenance import revision, timings
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from btlib.app.scans.results import CASES, JOURNAL, SLICES, UNUSED, refuse_filled
+from btlib.core.runtime.artifacts import sha256
 from btlib.core.runtime.errors import InputError, brief, guarded, listed
 from btlib.core.runtime.lock import locked
 
@@ -155,11 +156,8 @@ def journal_in(out: Path, settings: Mapping[str, Any], resume: bool) -> Iterator
 
 def settings_of(model: Path, **options: Any) -> dict[str, Any]:
     """The settings of a run: the options, and the SHA-256 of each file of the model's folder."""
-    hashes = {}
-    for path in sorted(path for path in model.iterdir() if path.is_file()):
-        with path.open("rb") as file:
-            hashes[f"{model.name}/{path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return options | hashes
+    files = sorted(path for path in model.iterdir() if path.is_file())
+    return options | {f"{model.name}/{path.name}": sha256(path) for path in files}
 
 
 def stamp_of(files: Iterable[Path], *about: Any) -> str:

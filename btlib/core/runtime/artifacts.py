@@ -5,6 +5,7 @@ A killed run or a full disk therefore never leaves a half-written file for a lat
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import re
@@ -106,10 +107,8 @@ def _sync(path: Path) -> None:
 def write_synced(path: Path, content: bytes) -> None:
     """Writes a file in place and waits until it is stored: for folders of so many files that `atomic_path`, which looks
     for leftovers in the folder, would be slow. If the process is killed meanwhile, half a file is left behind."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(content)
+    _sync(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -208,6 +207,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     with guarded(str(path), "safetensors file", RECREATE), safe_open(path, framework="pt") as handle:
         names = handle.keys()
         return {name: handle.get_tensor(name) for name in names}, handle.metadata() or {}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _existing(path: Path) -> Path:

@@ -30,8 +30,8 @@ from distributed.protocol.pickle import dumps, loads
 
 from btlib.core.runtime.artifacts import write_json
 from btlib.core.runtime.errors import InputError, brief, listed
+from btlib.core.runtime.workers import SCHEDULER
 
-ADDRESS = "DASK_SCHEDULER_ADDRESS"  # Dask's own setting
 TOKENS = Path(".btlib/cluster")
 PACKAGE = Path(__file__).parents[2]
 AHEAD = 64  # batches sent before the first is back, or two per worker, if those are more
@@ -79,12 +79,12 @@ def spread(function: Callable[[Any], Any], items: Sequence[Any], batch: int = 1,
     Raises:
         InputError: the cluster cannot be reached or used, or was lost.
     """
-    yield from _joined(os.environ[ADDRESS]).spread(function, items, batch, nets)
+    yield from _joined(os.environ[SCHEDULER]).spread(function, items, batch, nets)
 
 
 def size() -> int:
     """Number of workers now."""
-    return len(_joined(os.environ[ADDRESS]).client.nthreads())
+    return len(_joined(os.environ[SCHEDULER]).client.nthreads())
 
 
 def on_worker() -> bool:
@@ -123,8 +123,8 @@ class Cluster:
             self.client = Client(address, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
-                f"{ADDRESS}: no scheduler answers at {brief(address)} ({brief(error)}); start one (docs/cluster.md), "
-                f"or unset {ADDRESS} to work on this computer"
+                f"{SCHEDULER}: no scheduler answers at {brief(address)} ({brief(error)}); start one (docs/cluster.md), "
+                f"or unset {SCHEDULER} to work on this computer"
             ) from error
         self.wanted = Wanted(Path.cwd(), TOKENS / f"{uuid4().hex}.json", REVISION, versions())
         write_json(self.wanted.folder / self.wanted.token, {"computer": platform.node()})

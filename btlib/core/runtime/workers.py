@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FEW = 4  # batches; for fewer, starting processes costs more than it saves
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 TORCHRUN = {"GROUP_WORLD_SIZE": 1, "WORLD_SIZE": 0}  # what it tells each process: computers, processes
-SCHEDULER = "DASK_SCHEDULER_ADDRESS"
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"  # Dask's own setting
 
 T = TypeVar("T")
 

@@ -4,7 +4,6 @@ The first download of a network pins what came; from then on that very commit is
 huggingface_hub's own cache and variables apply: HF_HOME, HF_ENDPOINT (a mirror), HF_HUB_OFFLINE, HF_TOKEN.
 """
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +21,7 @@ from huggingface_hub.errors import (
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from timm.models import get_pretrained_cfg
 
-from btlib.core.runtime.artifacts import read_json
+from btlib.core.runtime.artifacts import read_json, sha256
 from btlib.core.runtime.errors import InputError, brief, guarded
 
 LOCK = "weights.lock.json"
@@ -70,12 +69,8 @@ def fetch(name: str, pin: Pin | None) -> tuple[Path, Pin]:
             f"other preprocessing. Install the timm of before (requirements.lock), or {_accept(name)}"
         )
     path = _download(name, repository, pin)
-    with path.open("rb") as file:
-        found = Pin(
-            repository=repository,
-            revision=path.parent.name,  # the cache keeps a file as snapshots/<commit>/<file>
-            sha256=hashlib.file_digest(file, "sha256").hexdigest(),
-        )
+    # the cache keeps a file as snapshots/<commit>/<file>
+    found = Pin(repository=repository, revision=path.parent.name, sha256=sha256(path))
     _check(name, path, found, pin)
     return path, found
 

@@ -94,9 +94,9 @@ def agreement_figure(segmentation: pd.DataFrame, predictions: pd.DataFrame, scor
         rows, found = table[table["region"] == region], scores["volumes"][region]
         for number, grade in enumerate((*GRADES, "")):
             cases = rows[rows["grade"] == grade]
-            change, style = cases["predicted_ml"] - cases["truth_ml"], {"color": SERIES[number], "alpha": 0.6, "mew": 0}
             if grade or len(cases):
-                axes.plot(cases["truth_ml"], change, MARKS[number], **style, label=grade or "grade unknown")
+                dots = {"color": SERIES[number], "alpha": 0.6, "mew": 0, "label": grade or "grade unknown"}
+                axes.plot(cases["truth_ml"], cases["predicted_ml"] - cases["truth_ml"], MARKS[number], **dots)
         axes.axhline(0, color=GRID, zorder=0)
         for name, style in (("bias_ml", "-"), ("lower_ml", "--"), ("upper_ml", "--")):
             if found[name] is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from btlib.core.metrics.resampling import weighted_mean
 from btlib.volumes.data.conventions import REGIONS
-from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals, weights_of
 
 LIMITS = 1.96  # standard deviations: 95 % of normally distributed differences
 
@@ -42,8 +42,7 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _of_region(rows: pd.DataFrame, cohort: Cohort, weights: np.ndarray) -> dict[str, Any]:
-    place = {name: row for row, name in enumerate(cohort.cases)}
-    drawn = weights[:, [place[name] for name in rows["case"]]]
+    drawn = weights_of(rows["case"], cohort.cases, weights)
     true = rows["truth_ml"].to_numpy(float)
     change = rows["predicted_ml"].to_numpy(float) - true
     bias = weighted_mean(change, drawn)

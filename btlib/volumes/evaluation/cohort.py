@@ -1,6 +1,6 @@
 """The cases behind the scores of the 3D study, and their bootstrap weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,12 @@ class Cohort:
         strata = np.array([f"{grade} {there}" for grade, there in zip(self.grades, self.segmented, strict=True)])
         drawn = stratified_weights(strata, resamples, rng, self.patients)
         return np.vstack([np.ones(len(self.cases)), drawn])
+
+
+def weights_of(names: Sequence[str], cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The columns [B, n] of `weights` [B, N] that belong to some of the N `cases`, in the order of their names."""
+    place = {name: row for row, name in enumerate(cases)}
+    return weights[:, [place[name] for name in names]]
 
 
 def estimates(drawn: Mapping[str, np.ndarray]) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ from btlib.core.metrics import calibration
 from btlib.core.metrics.resampling import exact_ci95
 from btlib.volumes.data.conventions import GRADES, REGIONS
 from btlib.volumes.evaluation.agreement import volume_agreement
-from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals
+from btlib.volumes.evaluation.cohort import Cohort, estimates, intervals, weights_of
 from btlib.volumes.evaluation.metrics import OUTLINES, UNCERTAINTY, grade_scores
 from btlib.volumes.evaluation.tables import PROBABILITIES, JointTables
 from btlib.volumes.evaluation.uncertainty import HEADLINE, uncertainty_rows
@@ -76,8 +76,7 @@ def outline_scores(segmentation: pd.DataFrame, cases: np.ndarray, weights: np.nd
     measures = segmentation.pivot(index="case", columns="region", values=["dice", "hd95"])
     measures = measures.reindex(segmentation["case"].unique())  # pivot sorts: sums would differ in the last digit
     values = {f"{measure}_{region}": column.to_numpy() for (measure, region), column in measures.items()}
-    place = {name: row for row, name in enumerate(cases)}
-    drawn = weights[:, [place[name] for name in measures.index]]
+    drawn = weights_of(measures.index, cases, weights)
     if not values:
         return dict.fromkeys(OUTLINES, np.full(len(weights), np.nan))
     return {name: metric.function(values, drawn) for name, metric in OUTLINES.items()}
