@@ -4,6 +4,7 @@ A tumour is defined in coordinates of the mean head; the subject's warp deforms 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,14 +121,27 @@ def paint_tumor(mixture: Mixture, tumor: Tumor, points: np.ndarray, depth: np.nd
         mixture.paint("enhancing", _dural_tail(tumor, where, inside), rows)
 
 
-def lesion_labels(mixture: Mixture) -> np.ndarray:
-    """Label [N] uint8 of each point as in LESION_LABELS: the largest lesion tissue if lesion is at least half."""
+class Outlining(NamedTuple):
+    """How faint a tissue may be to be outlined: oedema from this share of a voxel, and enhancing tumour from this
+    share of the core beside it."""
+
+    edema: float = 0.5
+    enhancing: float = 0.4
+
+
+CLEAR = Outlining()
+
+
+def lesion_labels(mixture: Mixture, outlining: Outlining = CLEAR) -> np.ndarray:
+    """Label [N] uint8 of each point as in LESION_LABELS: the largest lesion tissue if lesion is at least half, apart
+    from what `outlining` says."""
     parts = mixture.fractions[:, [INDEX[name] for name in ("necrosis", "tumor", "edema", "enhancing")]]
     core, enhancing, edema = parts[:, 0] + parts[:, 1], parts[:, 3], parts[:, 2]
     labels = np.zeros(len(parts), np.uint8)
-    labels[edema >= 0.5] = LESION_LABELS["edema"]
+    labels[edema >= outlining.edema] = LESION_LABELS["edema"]
     bulk = core + enhancing >= 0.5
-    labels[bulk] = np.where(enhancing > 0.4 * core, LESION_LABELS["enhancing"], LESION_LABELS["necrotic_core"])[bulk]
+    enhances = enhancing > outlining.enhancing * core
+    labels[bulk] = np.where(enhances, LESION_LABELS["enhancing"], LESION_LABELS["necrotic_core"])[bulk]
     return labels
 
 

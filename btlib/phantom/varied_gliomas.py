@@ -14,7 +14,8 @@ MULTIFOCAL = 0.15  # share with further lesions elsewhere
 BUTTERFLY = 0.06  # share that cross the corpus callosum
 CALLOSUM = ((28.0, 8.0), (-40.0, 14.0))  # (y, z) of its genu and splenium, mm
 RINGED = {"HGG": 0.8, "LGG": 0.4}  # share with a core that differs from its wall
-ENHANCING = {"HGG": 0.9, "LGG": 0.35}  # share with any enhancement
+ENHANCING = {"HGG": 0.97, "LGG": 0.35}  # share with any enhancement
+PATCHY = {"HGG": 0.15, "LGG": 1.0}  # of those, share that enhance in specks
 
 
 def between(
@@ -48,7 +49,7 @@ def sample_varied_glioma(rng: np.random.Generator, grade: str, atlas: Atlas, var
         rim=wall * radius if ringed else radius,
         core=between(rng, variety, (0.8, 1), (0.5, 1)),
         uptake=_uptake(rng, high, enhancing),
-        patchiness=rng.uniform(0.2, 0.9) if high else rng.uniform(1.5, 3.5),
+        patchiness=rng.uniform(1.5, 3.5) if rng.random() < PATCHY[grade] else rng.uniform(0.1, 0.7),
         edema=between(rng, variety, (6, 28), (3, 45)) if high else between(rng, variety, (3, 12), (3, 32)),
         push=between(rng, variety, (0.2, 0.85), (0.0, 0.95)),
         anchor=centers[0],
@@ -61,7 +62,7 @@ def sample_varied_glioma(rng: np.random.Generator, grade: str, atlas: Atlas, var
 def _uptake(rng: np.random.Generator, high: bool, enhancing: bool) -> float:
     if not enhancing:
         return float(rng.uniform(0.0, 0.12))
-    return float(rng.uniform(0.55, 1.1) if high else rng.uniform(0.25, 0.6))
+    return float(rng.uniform(0.6, 1.2) if high else rng.uniform(0.25, 0.6))
 
 
 def _butterfly(rng: np.random.Generator, radius: float) -> tuple[np.ndarray, np.ndarray]:

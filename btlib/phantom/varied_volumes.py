@@ -18,26 +18,28 @@ from btlib.phantom.gliomas import GRADES
 from btlib.phantom.scanners import IN_PLANE, Scanner
 from btlib.phantom.subject import sample_subject
 from btlib.phantom.tissues import INDEX, TISSUES
+from btlib.phantom.tumors import CLEAR, Outlining
 from btlib.phantom.varied_gliomas import between, sample_varied_glioma
 from btlib.phantom.volumes import USUAL, Stripping, Volumes, scan
 
 # Widest grey levels of lesions in T1, T1ce, T2 and FLAIR, in the units of `contrasts`. Those of real cases of BraTS
 # lie within, measured relative to grey and white matter.
 WIDEST = {
-    "edema": ((58, 100), (58, 100), (115, 205), (122, 235)),
-    "tumor": ((52, 95), (52, 95), (115, 205), (115, 235)),
+    "edema": ((58, 100), (58, 100), (115, 205), (108, 235)),
+    "tumor": ((52, 95), (52, 95), (115, 205), (100, 235)),
     "necrosis": ((35, 90), (38, 100), (120, 265), (45, 240)),
-    "enhancing": ((58, 100), (125, 215), (115, 205), (108, 265)),
+    "enhancing": ((58, 100), (115, 215), (115, 205), (108, 265)),
 }
 # Of vessels and meninges: they enhance as well, and are no lesion.
 WIDEST_AROUND = {
-    "blood": ((20, 90), (120, 270), (10, 130), (15, 190)),
-    "dura": ((35, 90), (90, 230), (10, 110), (25, 180)),
+    "blood": ((20, 90), (120, 270), (10, 130), (15, 250)),
+    "dura": ((35, 90), (90, 230), (10, 110), (25, 240)),
 }
 FLOW = 160.0  # most that moving fluid gains on FLAIR
 FLOWING = 0.6  # share of the scans where it does
 USUAL_SPREAD = 0.06  # of the grey levels, relative
 SAME_ON_T1CE = ("edema", "tumor", "necrosis")  # without enhancement
+FAINT = Outlining(edema=0.35, enhancing=0.3)  # real oedema is outlined up to its faintest edge, faint enhancement too
 BLOODY = 0.1  # share with haemorrhage: a bright core on T1
 BLOOD_T1 = (105, 160)
 LEFTOVERS = 0.25  # share with remains of skull and scalp
@@ -65,7 +67,7 @@ def varied_volumes(seed: int, grade: str, number: int, spacing: float, variety: 
     """
     subject = sample_subject(seed, grade, number, atlas, partial(sample_varied_glioma, variety=variety))
     rng = keyed_rng(seed, "varied scan", number)
-    return scan(rng, subject, _scanner(rng, variety), spacing, _stripping(rng, variety))
+    return scan(rng, subject, _scanner(rng, variety), spacing, _stripping(rng, variety), _outlining(variety))
 
 
 def _scanner(rng: np.random.Generator, variety: float) -> Scanner:
@@ -99,15 +101,34 @@ def _tables(rng: np.random.Generator, variety: float) -> np.ndarray:
         table *= np.exp(spread * (shared if sequence else rng.normal(0, 1, len(TISSUES)))).astype(np.float32)
         contrast = between(rng, variety, (0.85, 1.45), (0.4, 1.7))
         table[INDEX["gm"]] = table[INDEX["wm"]] * (1 + contrast * (gray / white - 1))
+        wide = {}
         for place, (tissue, ranges) in enumerate(widest.items()):
             low, high = ranges[number]
             share = bright[place] if sequence and tissue in SAME_ON_T1CE else rng.random()
-            wide = (low + share * (high - low)) * table[INDEX["wm"]] / white
-            table[INDEX[tissue]] += variety * (wide - table[INDEX[tissue]])
+            wide[tissue] = (low + share * (high - low)) * table[INDEX["wm"]] / white
+        for tissue, level in _in_order(wide, modality).items():
+            table[INDEX[tissue]] += variety * (level - table[INDEX[tissue]])
         tables.append(table)
     if rng.random() < BLOODY * variety:
         tables[0][INDEX["necrosis"]] = tables[1][INDEX["necrosis"]] = rng.uniform(*BLOOD_T1)
     return np.stack(tables)
+
+
+def _in_order(levels: dict[str, float], modality: str) -> dict[str, float]:
+    """The levels with those of oedema and bulk exchanged where the oedema would hold more water than the bulk.
+
+    In each of nine real cases of BraTS, the core is darker than the oedema on T1, and at least as bright on T2.
+    """
+    darker, brighter = sorted((levels["edema"], levels["tumor"]))
+    if modality == "flair":
+        return levels  # which shows proteins and cells as much as water
+    if modality == "t2":
+        return levels | {"edema": darker, "tumor": brighter}
+    return levels | {"edema": brighter, "tumor": darker}
+
+
+def _outlining(variety: float) -> Outlining:
+    return Outlining(*(clear + variety * (faint - clear) for clear, faint in zip(CLEAR, FAINT, strict=True)))
 
 
 def _blur(rng: np.random.Generator, variety: float) -> np.ndarray:
@@ -115,7 +136,7 @@ def _blur(rng: np.random.Generator, variety: float) -> np.ndarray:
     blur = between(rng, variety, (IN_PLANE, IN_PLANE), (0.3, 1.2), (len(MODALITIES), 3))
     for row in blur:
         axis = rng.integers(3) if rng.random() < OTHER_PLANE * variety else 2
-        row[axis] = between(rng, variety, (0.4, 2.0), (0.3, 2.6))
+        row[axis] = between(rng, variety, (0.4, 2.0), (0.3, 3.2))
     return blur
 
 

@@ -12,7 +12,7 @@ from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.scanners import Scanner, sample_scanner
 from btlib.phantom.subject import Subject, sample_subject
 from btlib.phantom.tissues import INDEX, LESION, OUTSIDE_BRAIN
-from btlib.phantom.tumors import LESION_LABELS, lesion_labels
+from btlib.phantom.tumors import CLEAR, LESION_LABELS, Outlining, lesion_labels
 
 LOW, HIGH = np.array((-84.0, -120.0, -80.0)), np.array((84.0, 88.0, 92.0))  # mm, around the largest of 150 brains
 CELL = 8.0  # mm, spacing of the coarse search for the brain
@@ -64,9 +64,14 @@ def make_volumes(seed: int, grade: str, number: int, spacing: float, atlas: Atla
 
 
 def scan(
-    rng: np.random.Generator, subject: Subject, scanner: Scanner, spacing: float, stripping: Stripping = USUAL
+    rng: np.random.Generator,
+    subject: Subject,
+    scanner: Scanner,
+    spacing: float,
+    stripping: Stripping = USUAL,
+    outlining: Outlining = CLEAR,
 ) -> Volumes:
-    """Scans a subject with voxels of `spacing` mm."""
+    """Scans a subject with voxels of `spacing` mm, and outlines the lesion."""
     shape, affine = voxel_grid(spacing)
     depth = _brain_depth(subject, shape, affine)
     near = np.flatnonzero(depth < stripping.farthest)
@@ -79,7 +84,7 @@ def scan(
         signal[FLAIR] += scanner.flow * _moving_fluid(rng, subject, points, mixture.fractions)
     ideal.reshape(len(ideal), -1)[:, near] = signal * _grain(rng, subject, scanner, points, mixture.fractions)
     seg = np.zeros(shape, np.uint8)
-    seg.flat[near] = np.array(list(BRATS_LABELS.values()), np.uint8)[lesion_labels(mixture)]
+    seg.flat[near] = np.array(list(BRATS_LABELS.values()), np.uint8)[lesion_labels(mixture, outlining)]
     return Volumes(_scan(rng, scanner, ideal, brain, spacing), np.where(brain, seg, 0), affine)
 
 

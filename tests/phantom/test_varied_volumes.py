@@ -8,13 +8,14 @@ from btlib.phantom import varied_volumes as training
 from btlib.phantom.contrasts import MODALITIES
 from btlib.phantom.gliomas import GRADES
 from btlib.phantom.tissues import INDEX
+from btlib.phantom.tumors import CLEAR
 from btlib.phantom.varied_volumes import training_grade, training_volumes, varied_volumes
 from btlib.phantom.volumes import BRATS_LABELS, USUAL, make_volumes
 
 SPACING = 5.0
 NUMBERS = range(8)
 T1, T1CE, T2, FLAIR = range(4)
-ENHANCING = BRATS_LABELS["enhancing"]
+CORE, EDEMA, ENHANCING = (BRATS_LABELS[name] for name in ("necrotic_core", "edema", "enhancing"))
 LESION = ("edema", "tumor", "necrosis", "enhancing")
 
 
@@ -141,6 +142,22 @@ def test_of_a_lesion_only_enhancing_tissue_gains_from_t1_to_t1ce(drawn, variety)
             assert (after > 1.15 * before).all()
         else:
             np.testing.assert_allclose(after, before, rtol=0.2)
+
+
+def test_the_bulk_holds_at_least_as_much_water_as_oedema(drawn):
+    scanners = [scanner for scanner, _ in drawn(1.0)]
+    edema, tumor = (grays(scanners, tissue) for tissue in ("edema", "tumor"))
+    assert (tumor[:, [T1, T1CE]] < edema[:, [T1, T1CE]]).all() and (tumor[:, T2] > edema[:, T2]).all()
+    assert 0.2 < (tumor[:, FLAIR] > edema[:, FLAIR]).mean() < 0.8
+
+
+def test_oedema_and_enhancement_are_outlined_up_to_the_faintest(atlas, monkeypatch):
+    """With the same draws, more of the brain is oedema, more of the core is enhancing, and nothing else differs."""
+    faint = training_volumes(0, 1, SPACING, 1.0, atlas).seg
+    monkeypatch.setattr(training, "FAINT", CLEAR)
+    clear = training_volumes(0, 1, SPACING, 1.0, atlas).seg
+    changed = {(int(before), int(after)) for before, after in zip(clear.flat, faint.flat, strict=True)}
+    assert {pair for pair in changed if pair[0] != pair[1]} == {(0, EDEMA), (CORE, ENHANCING)}
 
 
 def test_enhancing_tissue_is_brighter_on_t1ce_than_on_t1_in_the_scans(made):

@@ -32,6 +32,7 @@ CHOICES = (
     (None, LESIONS, SHARES),
     *((region, "threshold", THRESHOLDS) for region in reversed(REGIONS)),
 )
+CERTAIN = 2.0  # standard errors, about a 95 % interval
 NOISE = 0.002  # of mean Dice: values that differ by less count as equally good
 
 
@@ -57,9 +58,10 @@ def choose_postprocessing(cases: Iterable[OnInputGrid]) -> Chosen:
     """The rules with the highest mean Dice over the cases and regions, one value after the other.
 
     Each of CHOICES is decided once, with all others as they are by then. It begins with its first value, no
-    post-processing, and leaves that only for a gain above NOISE, so the mean Dice never falls. A false lesion far away
-    may be too small to matter for Dice: of equally good values for whole lesions, none of which lowers it, the one with
-    the smallest mean HD95 of the whole tumour is taken.
+    post-processing, and leaves that only for a gain above NOISE and above CERTAIN standard errors of the mean gain, so
+    the mean Dice never falls, and one or two cases in which a region comes or goes decide nothing. A false lesion far
+    away may be too small to matter for Dice: of equally good values for whole lesions, none of which lowers it, the one
+    with the smallest mean HD95 of the whole tumour is taken.
 
     Args:
         cases: of the validation set, read one by one; only the surroundings of the tumour are kept. Those without truth
@@ -72,13 +74,25 @@ def choose_postprocessing(cases: Iterable[OnInputGrid]) -> Chosen:
     rules = PLAIN
     for region, name, values in tqdm(CHOICES if known else (), desc="post-processing", unit="value", mininterval=1):
         candidates = [_changed(rules, region, name, value) for value in values]
-        scores = np.array([np.mean(_dice(known, each)) for each in candidates])
+        of_cases = np.array([_dice(known, each).mean(axis=1) for each in candidates])
+        scores = np.where(_gains(of_cases), of_cases.mean(axis=1), -np.inf)
         good = np.flatnonzero(scores >= scores.max() - NOISE)
         if name == LESIONS:
             good = good[scores[good] >= scores[0]]
             good = good[[int(np.argmin([_mean_hd95(known, candidates[number]) for number in good]))]]
         rules = candidates[int(good[0])]
     return Chosen(rules, pd.DataFrame(_rows(known, rules), columns=VALIDATION_DICE))
+
+
+def _gains(dice: np.ndarray) -> np.ndarray:
+    """[V] bool, whether each value may replace the first: its gain is certain, or too small to matter.
+
+    Args:
+        dice: [V, N] of each value and case.
+    """
+    gain = dice - dice[0]
+    error = gain.std(axis=1, ddof=1) / np.sqrt(gain.shape[1]) if gain.shape[1] > 1 else np.zeros(len(gain))
+    return (gain.mean(axis=1) > CERTAIN * error) | (gain.mean(axis=1) <= NOISE)
 
 
 def _around_the_tumor(each: OnInputGrid) -> OnInputGrid:
