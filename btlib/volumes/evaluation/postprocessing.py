@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
+from scipy.stats import sem, t
 from tqdm import tqdm
 
 from btlib.core.metrics.outlines import dice
@@ -32,7 +33,7 @@ CHOICES = (
     (None, LESIONS, SHARES),
     *((region, "threshold", THRESHOLDS) for region in reversed(REGIONS)),
 )
-CERTAIN = 2.0  # standard errors, about a 95 % interval
+CERTAIN = 0.95  # confidence that a gain is one
 NOISE = 0.002  # of mean Dice: values that differ by less count as equally good
 
 
@@ -58,21 +59,23 @@ def choose_postprocessing(cases: Iterable[OnInputGrid]) -> Chosen:
     """The rules with the highest mean Dice over the cases and regions, one value after the other.
 
     Each of CHOICES is decided once, with all others as they are by then. It begins with its first value, no
-    post-processing, and leaves that only for a gain above NOISE and above CERTAIN standard errors of the mean gain, so
-    the mean Dice never falls, and one or two cases in which a region comes or goes decide nothing. A false lesion far
-    away may be too small to matter for Dice: of equally good values for whole lesions, none of which lowers it, the one
-    with the smallest mean HD95 of the whole tumour is taken.
+    post-processing, and leaves that only for a gain above NOISE whose CERTAIN interval (Student's t over the cases)
+    excludes 0, so the mean Dice never falls, and one or two cases in which a region comes or goes decide nothing. A
+    false lesion far away may be too small to matter for Dice: of equally good values for whole lesions, none of which
+    lowers it, the one with the smallest mean HD95 of the whole tumour is taken.
 
     Args:
         cases: of the validation set, read one by one; only the surroundings of the tumour are kept. Those without truth
             do not count.
 
     Returns:
-        Without a case that counts, PLAIN and an empty table.
+        PLAIN with fewer than two cases that count, and an empty table without any.
     """
     known = [_around_the_tumor(each) for each in cases if each.truth is not None]
     rules = PLAIN
-    for region, name, values in tqdm(CHOICES if known else (), desc="post-processing", unit="value", mininterval=1):
+    for region, name, values in tqdm(
+        CHOICES if len(known) > 1 else (), desc="post-processing", unit="value", mininterval=1
+    ):
         candidates = [_changed(rules, region, name, value) for value in values]
         of_cases = np.array([_dice(known, each).mean(axis=1) for each in candidates])
         scores = np.where(_gains(of_cases), of_cases.mean(axis=1), -np.inf)
@@ -88,11 +91,11 @@ def _gains(dice: np.ndarray) -> np.ndarray:
     """[V] bool, whether each value may replace the first: its gain is certain, or too small to matter.
 
     Args:
-        dice: [V, N] of each value and case.
+        dice: [V, N] of each value and case, N at least 2.
     """
     gain = dice - dice[0]
-    error = gain.std(axis=1, ddof=1) / np.sqrt(gain.shape[1]) if gain.shape[1] > 1 else np.zeros(len(gain))
-    return (gain.mean(axis=1) > CERTAIN * error) | (gain.mean(axis=1) <= NOISE)
+    mean, error = gain.mean(axis=1), sem(gain, axis=1)
+    return (mean > t.ppf((1 + CERTAIN) / 2, gain.shape[1] - 1) * error) | (mean <= NOISE)
 
 
 def _around_the_tumor(each: OnInputGrid) -> OnInputGrid:
