@@ -2,7 +2,7 @@
 
 Reads models/joint/, data/volumes/normalized/, data/volumes/splits.csv, and the cases' segmentations on their own grid,
 which data/volumes/manifest.csv names. With joint.postprocess, the post-processing of masks is chosen on the validation
-cases.
+cases, or stated there.
 Writes data/joint/predictions/ (val.csv, test.csv, segmentation.csv, voxel_errors.csv, grade_uncertainty.csv,
 postprocessing.json, validation_dice.csv),
 data/joint/masks/ (NIfTI on the input grid, labels as in conventions.py), metrics/joint3d.json, data/tables/joint3d.csv
@@ -56,7 +56,10 @@ def main(
     cases = {part: Cases({normalized: cases_of(splits, index, part)}) for part in ("val", "test")}
     found = {part: predict_cases(net, window, of_part, part) for part, of_part in cases.items()}
     on_grid = partial(on_input_grid, manifest=read_manifest(manifest), root=root, resample=p.volumes.resample)
-    rules, validation = choose_postprocessing(on_grid(cases["val"], found["val"]) if p.joint.postprocess else [])
+    wanted = p.joint.postprocess
+    rules, validation = choose_postprocessing(
+        on_grid(cases["val"], found["val"]) if wanted else [], None if isinstance(wanted, bool) else wanted
+    )
     doubts = network_doubts((net, window), cases["test"], found["test"], rules, p.joint.mc_samples, p.seed)
     with atomic_path(predictions) as folder, atomic_path(masks) as masks_out:
         for part in cases:

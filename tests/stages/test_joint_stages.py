@@ -1,6 +1,8 @@
 """The stages of the 3D study, one after the other on twenty tiny cases."""
 
+import contextlib
 import importlib.util
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +13,7 @@ from ruamel.yaml import YAML
 
 from btlib.core.metrics.score_table import read_scores
 from btlib.core.runtime.artifacts import read_csv, read_json
+from btlib.core.runtime.mask_rules import Postprocessing
 from btlib.core.runtime.workers import SCHEDULER
 from btlib.volumes.data.conventions import MODALITIES
 
@@ -135,6 +138,20 @@ def test_dice_of_the_table_is_that_of_the_written_masks(study):
         said = np.asarray(nib.load(f"joint/masks/{row.case}.nii.gz").dataobj) > 0
         true = np.asarray(nib.load(f"raw/{row.case}/{row.case}_seg.nii.gz").dataobj) > 0
         assert row.dice == pytest.approx(2 * (said & true).sum() / (said.sum() + true.sum()))
+
+
+def test_stated_rules_are_used_instead_of_chosen_ones(study, tmp_path):
+    """In a copy, since the other tests read what the study's own evaluation wrote."""
+    shutil.copytree(study, tmp_path / "copy")
+    with contextlib.chdir(tmp_path / "copy"):
+        params = yaml.load(Path("params.yaml"))
+        stated = {"smallest_lesion": 0.1, "wt": {"threshold": 0.2}}
+        params["joint"]["postprocess"] = stated
+        yaml.dump(params, Path("params.yaml"))
+        evaluate()
+        assert read_json(Path("joint/predictions/postprocessing.json")) == Postprocessing(**stated).model_dump()
+        table = read_csv(Path("joint/predictions/validation_dice.csv"), text=("case", "region"))
+        assert len(table) and (table["dice"] != table["dice_raw"]).any()
 
 
 def test_predictions_are_probabilities_of_every_held_out_case(study):

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from btlib.core.runtime.arm_names import FULL, PROPOSED, RADIOMICS, SEGMENTATION_ONLY
 from btlib.core.runtime.errors import InputError, guarded, listed
+from btlib.core.runtime.mask_rules import Postprocessing
 from btlib.core.runtime.nested import flatten
 
 PARAMS_FILE = Path("params.yaml")
@@ -235,7 +236,7 @@ class Joint(Section):
     precision: Literal["auto", "fp32", "bf16"]
     augment: JointAugment
     flip_tta: bool
-    postprocess: bool
+    postprocess: bool | Postprocessing
     mc_samples: Annotated[int, Field(ge=2, le=10_000)]
     explained_cases: Count
     ablation: JointAblation
@@ -389,6 +390,10 @@ def _key(loc: tuple[str | int, ...]) -> str:
 
 
 def _fault(key: str, faults: list[dict]) -> str:
+    within = key.count(".") + 2  # parts of a place before those inside a section that is one branch of a union
+    inner = [fault for fault in faults if len(fault["loc"]) > within and str(fault["loc"][within - 1]).isidentifier()]
+    if inner:
+        faults, key = inner[:1], ".".join([key, *map(str, inner[0]["loc"][within:])])
     first = faults[0]
     if first["type"] == "extra_forbidden":
         return _unknown(key)
@@ -402,7 +407,7 @@ def _fault(key: str, faults: list[dict]) -> str:
 def _unknown(key: str) -> str:
     if key in ONLY_OF_AN_ARM:
         return f"{key}: {ONLY_OF_AN_ARM[key]}"
-    return f"unknown key '{key}'{_nearest(key, known_keys())}"
+    return f"unknown key '{key}'{_nearest(key, [known for known in known_keys() if not key.startswith(f'{known}.')])}"
 
 
 def _expected(fault: dict) -> str:

@@ -7,53 +7,20 @@ whole lesions that are small beside the largest.
 """
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from scipy import ndimage
 
 from btlib.core.runtime.artifacts import read_json
 from btlib.core.runtime.errors import InputError
+from btlib.core.runtime.mask_rules import Postprocessing, RegionRule
 from btlib.core.runtime.network_files import wrong_keys
 from btlib.volumes.data.conventions import LABELS
 from btlib.volumes.data.store import Case, to_native
 
 RULES_FILE = "postprocessing.json"
 TOUCHING = ndimage.generate_binary_structure(3, 3)  # voxels that share a face, an edge or a corner
-Probability = Annotated[float, Field(ge=0, le=1)]
-Milliliters = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class RegionRule(BaseModel, frozen=True):
-    """One region's mask.
-
-    Attributes:
-        threshold: a voxel belongs to the region if its probability is above.
-        smallest_component_ml: smaller connected components are removed, but never the largest.
-        smallest_region_ml: a smaller region is absent: all of it is removed.
-    """
-
-    threshold: Probability = 0.5
-    smallest_component_ml: Milliliters = 0.0
-    smallest_region_ml: Milliliters = 0.0
-
-
-class Postprocessing(BaseModel, frozen=True):
-    """The rules of the three regions, then of whole lesions; without arguments one half, and nothing is removed.
-
-    Attributes:
-        smallest_lesion: connected components of the whole tumour smaller than this share of the largest are removed
-            from all regions.
-    """
-
-    wt: RegionRule = RegionRule()
-    tc: RegionRule = RegionRule()
-    et: RegionRule = RegionRule()
-    smallest_lesion: Share = 0.0
-
-
 PLAIN = Postprocessing()
 
 

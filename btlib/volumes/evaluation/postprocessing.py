@@ -55,8 +55,8 @@ class Chosen(NamedTuple):
     validation: pd.DataFrame
 
 
-def choose_postprocessing(cases: Iterable[OnInputGrid]) -> Chosen:
-    """The rules with the highest mean Dice over the cases and regions, one value after the other.
+def choose_postprocessing(cases: Iterable[OnInputGrid], stated: Postprocessing | None = None) -> Chosen:
+    """The stated rules, or those with the highest mean Dice over the cases and regions, one value after the other.
 
     Each of CHOICES is decided once, with all others as they are by then. It begins with its first value, no
     post-processing, and leaves that only for a gain above NOISE whose CERTAIN interval (Student's t over the cases)
@@ -67,15 +67,15 @@ def choose_postprocessing(cases: Iterable[OnInputGrid]) -> Chosen:
     Args:
         cases: of the validation set, read one by one; only the surroundings of the tumour are kept. Those without truth
             do not count.
+        stated: if given, nothing is chosen, and the cases only show what these rules gain.
 
     Returns:
         PLAIN with fewer than two cases that count, and an empty table without any.
     """
     known = [_around_the_tumor(each) for each in cases if each.truth is not None]
-    rules = PLAIN
-    for region, name, values in tqdm(
-        CHOICES if len(known) > 1 else (), desc="post-processing", unit="value", mininterval=1
-    ):
+    rules = stated or PLAIN
+    choices = CHOICES if len(known) > 1 and stated is None else ()
+    for region, name, values in tqdm(choices, desc="post-processing", unit="value", mininterval=1):
         candidates = [_changed(rules, region, name, value) for value in values]
         of_cases = np.array([_dice(known, each).mean(axis=1) for each in candidates])
         scores = np.where(_gains(of_cases), of_cases.mean(axis=1), -np.inf)

@@ -92,6 +92,15 @@ def test_all_faults_are_named_at_once(committed):
         ({"lr_stage1": float("nan")}, "lr_stage1: should be a finite number, found nan"),
         ({"focal_gamma": float("inf")}, "focal_gamma: should be a finite number, found inf"),
         ({"images": ...}, "missing key 'images'"),
+        (
+            {"joint__postprocess": "yes"},
+            "joint.postprocess: should be a valid boolean or a section of keys, found 'yes'",
+        ),
+        ({"joint__postprocess": {"smallest_lession": 0.1}}, "unknown key 'joint.postprocess.smallest_lession'"),
+        (
+            {"joint__postprocess": {"et": {"threshold": 2}}},
+            "joint.postprocess.et.threshold: should be less than or equal to 1, found 2",
+        ),
     ],
 )
 def test_one_fault_is_one_line(committed, change, line):
@@ -146,6 +155,7 @@ def test_incompatible_values(committed, change, start):
         {"volumes__folds": 3, "volumes__fold": 2},
         {"volumes__folds": 2, "volumes__held_out": 0.99},  # half of it, and half of the patients
         {"volumes__phantom__share": 1},
+        {"joint__postprocess": {"smallest_lesion": 0.1, "et": {"threshold": 0.4}}},
     ],
 )
 def test_compatible_values(committed, change):
